@@ -1,0 +1,156 @@
+"""The error tree: every error that EACPS raises on purpose.
+
+    EacpsError
+    |-- InvalidRequest              the caller's request is at fault; names every field
+    |   `-- InvalidSearchSpec       ... in the search settings
+    |-- InvalidPicture              bytes or array that are not an acceptable picture
+    |-- NoFaceFound                 scene or character shows no (such) face
+    |-- DeadlineExceeded            the caller's deadline passed
+    |-- EvaluationFailed            no candidate could be evaluated
+    |-- ScorerFailed                one scoring call failed for good; becomes a missing score
+    |-- TritonError
+    |   |-- TritonNotInstalled      the embedded server cannot run on this machine
+    |   |-- TritonUnavailable       not reachable or not ready; worth a retry
+    |   `-- TritonModelFailed       a model answered with an error
+    `-- IllegalSearchMove           ask/tell out of order; a bug of ours
+
+Each leaf says whose fault it is, the gRPC status code it maps to, a stable ``reason`` for machines, and whether the
+same call may succeed later. This module knows nothing of gRPC itself: codes are named, `eacps.api` translates them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Fault(StrEnum):
+    """Who has to change something for the call to succeed."""
+
+    CALLER = "caller"
+    SERVER = "server"
+    DEPENDENCY = "dependency"
+
+
+@dataclass(frozen=True)
+class FieldViolation:
+    """One field at fault: its path in the request (``sampler.steps``) and what is wrong with it."""
+
+    field: str
+    description: str
+
+
+class EacpsError(Exception):
+    """Root of the tree. Class attributes describe the kind, the message describes the case."""
+
+    fault: ClassVar[Fault] = Fault.SERVER
+    grpc_code: ClassVar[str] = "INTERNAL"
+    reason: ClassVar[str] = "INTERNAL"
+    retryable: ClassVar[bool] = False
+
+
+class InvalidRequest(EacpsError):  # noqa: N818 - reads as what is said of the request
+    """The request is at fault.
+
+    Args:
+        violations: Every field at fault, not only the first. Not empty.
+    """
+
+    fault = Fault.CALLER
+    grpc_code = "INVALID_ARGUMENT"
+    reason = "INVALID_REQUEST"
+
+    def __init__(self, violations: Sequence[FieldViolation]) -> None:
+        self.violations = tuple(violations)
+        super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.violations))
+
+
+class InvalidSearchSpec(InvalidRequest):
+    """Search settings out of range or contradictory."""
+
+    reason = "INVALID_SEARCH_SPEC"
+
+
+class InvalidPicture(EacpsError):  # noqa: N818
+    """Bytes that are not a picture, a format that is not accepted, or sizes out of range."""
+
+    fault = Fault.CALLER
+    grpc_code = "INVALID_ARGUMENT"
+    reason = "INVALID_PICTURE"
+
+
+class NoFaceFound(EacpsError):  # noqa: N818
+    """The face detector found no face, or not the one asked for.
+
+    Args:
+        picture: Which picture of the request: ``scene`` or ``character``.
+        found: Number of faces found in it.
+    """
+
+    fault = Fault.CALLER
+    grpc_code = "FAILED_PRECONDITION"
+    reason = "NO_FACE_FOUND"
+
+    def __init__(self, picture: str, found: int = 0) -> None:
+        self.picture, self.found = picture, found
+        what = "no face" if found == 0 else f"only {found} face(s), not the one asked for,"
+        super().__init__(f"{what} found in {picture}")
+
+
+class DeadlineExceeded(EacpsError):  # noqa: N818
+    """The caller's deadline passed before the work was done."""
+
+    fault = Fault.CALLER
+    grpc_code = "DEADLINE_EXCEEDED"
+    reason = "DEADLINE_EXCEEDED"
+
+
+class EvaluationFailed(EacpsError):  # noqa: N818
+    """Not one candidate of the search could be generated and scored."""
+
+    fault = Fault.DEPENDENCY
+    grpc_code = "UNAVAILABLE"
+    reason = "EVALUATION_FAILED"
+    retryable = True
+
+
+class ScorerFailed(EacpsError):  # noqa: N818
+    """One scoring call failed after its retries. The search reports the score as missing and goes on."""
+
+    fault = Fault.DEPENDENCY
+    grpc_code = "UNAVAILABLE"
+    reason = "SCORER_FAILED"
+
+
+class TritonError(EacpsError):
+    """Anything that goes wrong between us and Triton."""
+
+    fault = Fault.DEPENDENCY
+
+
+class TritonNotInstalled(TritonError):
+    """The embedded Triton cannot run here; the message lists what is missing and what mends it."""
+
+    grpc_code = "FAILED_PRECONDITION"
+    reason = "TRITON_NOT_INSTALLED"
+
+
+class TritonUnavailable(TritonError):
+    """Triton is not reachable, not ready, or died."""
+
+    grpc_code = "UNAVAILABLE"
+    reason = "TRITON_UNAVAILABLE"
+    retryable = True
+
+
+class TritonModelFailed(TritonError):
+    """A model in Triton answered with an error, or with tensors that break the contract."""
+
+    grpc_code = "INTERNAL"
+    reason = "TRITON_MODEL_FAILED"
+
+
+class IllegalSearchMove(EacpsError):  # noqa: N818
+    """``ask`` or ``tell`` out of order, or scores for candidates that were not asked about."""
+
+    reason = "ILLEGAL_SEARCH_MOVE"

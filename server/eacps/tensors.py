@@ -1,0 +1,255 @@
+"""Contract 3: name, dtype and shape of every tensor that goes into or comes out of a Triton model.
+
+The client reads it to build requests, the exporter to name the inputs and outputs of the networks, and every
+``config.pbtxt`` is generated from it. It knows nothing of Triton's client or of any framework.
+
+An axis is a number where the contract fixes it, else a name: axes of the same name are equal within one request,
+and all of them are ``-1`` in ``config.pbtxt``. Axes never include the batch axis of models with ``max_batch_size``.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+Axis = int | str
+
+MAX_DENOISER_BATCH = 16
+MAX_TEXT_ENCODER_BATCH = 16
+MAX_VAE_BATCH = 16
+MAX_RECOGNIZER_BATCH = 16
+MAX_FACES = 8
+
+
+class DType(StrEnum):
+    """Data types by their Triton names (``config.pbtxt`` writes ``TYPE_<name>``, ``BYTES`` as ``TYPE_STRING``)."""
+
+    BOOL = "BOOL"
+    UINT8 = "UINT8"
+    UINT32 = "UINT32"
+    INT32 = "INT32"
+    INT64 = "INT64"
+    FP32 = "FP32"
+    BYTES = "BYTES"
+
+
+class Kind(StrEnum):
+    """What executes the model: a network (ONNX or engine, by target) or a program (always the Python backend)."""
+
+    NETWORK = "network"
+    PROGRAM = "program"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output."""
+
+    name: str
+    dtype: DType
+    axes: tuple[Axis, ...]
+    optional: bool = False
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """Shape as in ``config.pbtxt``: named axes become -1."""
+        return tuple(axis if isinstance(axis, int) else -1 for axis in self.axes)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One Triton model. ``max_batch_size`` 0: shapes carry no implicit batch axis."""
+
+    name: str
+    kind: Kind
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    max_batch_size: int = 0
+    dynamic_batching: bool = False
+    decoupled: bool = False
+
+    def input(self, name: str) -> TensorSpec:
+        """The input called ``name``; KeyError if there is none."""
+        return {spec.name: spec for spec in self.inputs}[name]
+
+    def output(self, name: str) -> TensorSpec:
+        """The output called ``name``; KeyError if there is none."""
+        return {spec.name: spec for spec in self.outputs}[name]
+
+
+# One evaluation of the diffusion transformer: tokens of the noisy latents first, then those of each conditioning
+# picture. RoPE tables hold (cos, sin) pairs; modulate_index is 0 for noisy tokens and 1 for conditioning tokens
+# (zero_cond_t of Edit-2511). The velocity covers all tokens; the caller keeps those of the latents.
+DENOISER = ModelSpec(
+    name="denoiser",
+    kind=Kind.NETWORK,
+    max_batch_size=MAX_DENOISER_BATCH,
+    dynamic_batching=True,
+    inputs=(
+        TensorSpec("hidden_states", DType.FP32, ("image_tokens", "latent_channels")),
+        TensorSpec("encoder_hidden_states", DType.FP32, ("text_tokens", "text_channels")),
+        TensorSpec("encoder_hidden_states_mask", DType.BOOL, ("text_tokens",)),
+        TensorSpec("timestep", DType.FP32, (1,)),
+        TensorSpec("img_rope", DType.FP32, ("image_tokens", "rope_pairs", 2)),
+        TensorSpec("txt_rope", DType.FP32, ("text_tokens", "rope_pairs", 2)),
+        TensorSpec("modulate_index", DType.INT64, ("image_tokens",)),
+    ),
+    outputs=(TensorSpec("velocity", DType.FP32, ("image_tokens", "latent_channels")),),
+)
+
+# Qwen2.5-VL up to its last hidden state (after the final norm). image_index is 0 for text, k for the k-th merged
+# picture token of the request item, counted from 1 through all its pictures. position_ids are 3-D mRoPE positions.
+TEXT_ENCODER = ModelSpec(
+    name="text_encoder",
+    kind=Kind.NETWORK,
+    max_batch_size=MAX_TEXT_ENCODER_BATCH,
+    dynamic_batching=True,
+    inputs=(
+        TensorSpec("pixel_values", DType.FP32, ("pictures", "patches", "patch_values")),
+        TensorSpec("input_ids", DType.INT64, ("tokens",)),
+        TensorSpec("attention_mask", DType.INT64, ("tokens",)),
+        TensorSpec("position_ids", DType.INT64, (3, "tokens")),
+        TensorSpec("image_index", DType.INT64, ("tokens",)),
+    ),
+    outputs=(TensorSpec("hidden_states", DType.FP32, ("tokens", "text_channels")),),
+)
+
+# Picture in [-1, 1] to the mode of its latents, normalised by the checkpoint's latents_mean and latents_std.
+VAE_ENCODER = ModelSpec(
+    name="vae_encoder",
+    kind=Kind.NETWORK,
+    max_batch_size=MAX_VAE_BATCH,
+    dynamic_batching=True,
+    inputs=(TensorSpec("picture", DType.FP32, (3, "height", "width")),),
+    outputs=(TensorSpec("latents", DType.FP32, ("latent_depth", "latent_height", "latent_width")),),
+)
+
+# Normalised latents back to a picture, nominally in [-1, 1] (not clamped).
+VAE_DECODER = ModelSpec(
+    name="vae_decoder",
+    kind=Kind.NETWORK,
+    max_batch_size=MAX_VAE_BATCH,
+    dynamic_batching=True,
+    inputs=(TensorSpec("latents", DType.FP32, ("latent_depth", "latent_height", "latent_width")),),
+    outputs=(TensorSpec("picture", DType.FP32, (3, "height", "width")),),
+)
+
+# SCRFD, batch 1: scores, boxes and landmarks at strides 8, 16, 32; names ours, order InsightFace's.
+FACE_DETECTOR = ModelSpec(
+    name="face_detector",
+    kind=Kind.NETWORK,
+    inputs=(TensorSpec("input", DType.FP32, (1, 3, "height", "width")),),
+    outputs=tuple(
+        TensorSpec(f"{head}_{stride}", DType.FP32, (f"anchors_{stride}", values))
+        for head, values in (("score", 1), ("bbox", 4), ("kps", 10))
+        for stride in (8, 16, 32)
+    ),
+)
+
+FACE_RECOGNIZER = ModelSpec(
+    name="face_recognizer",
+    kind=Kind.NETWORK,
+    max_batch_size=MAX_RECOGNIZER_BATCH,
+    dynamic_batching=True,
+    inputs=(TensorSpec("input", DType.FP32, (3, 112, 112)),),
+    outputs=(TensorSpec("embedding", DType.FP32, (512,)),),
+)
+
+# inswapper: aligned target crop in [0, 1] and the character's latent (normalised embedding times emap, normalised).
+FACE_SWAPPER = ModelSpec(
+    name="face_swapper",
+    kind=Kind.NETWORK,
+    inputs=(
+        TensorSpec("target", DType.FP32, (1, 3, 128, 128)),
+        TensorSpec("source", DType.FP32, (1, 512)),
+    ),
+    outputs=(TensorSpec("output", DType.FP32, (1, 3, 128, 128)),),
+)
+
+# Faces of RGB pictures, largest box first; rows beyond a picture's count are zero. Boxes are xyxy pixels.
+FACE_EMBED = ModelSpec(
+    name="face_embed",
+    kind=Kind.PROGRAM,
+    inputs=(TensorSpec("pictures", DType.UINT8, ("pictures", "height", "width", 3)),),
+    outputs=(
+        TensorSpec("counts", DType.INT32, ("pictures",)),
+        TensorSpec("boxes", DType.FP32, ("pictures", MAX_FACES, 4)),
+        TensorSpec("landmarks", DType.FP32, ("pictures", MAX_FACES, 5, 2)),
+        TensorSpec("detection_scores", DType.FP32, ("pictures", MAX_FACES)),
+        TensorSpec("embeddings", DType.FP32, ("pictures", MAX_FACES, 512)),
+    ),
+)
+
+# The identity prior. Face numbers count from 0 in order of box area, -1 is the largest. counts are the faces found in
+# scene and character; unless both faces exist the other outputs mean nothing (the client checks the counts).
+FACE_PRIOR = ModelSpec(
+    name="face_prior",
+    kind=Kind.PROGRAM,
+    inputs=(
+        TensorSpec("scene", DType.UINT8, ("height", "width", 3)),
+        TensorSpec("character", DType.UINT8, ("character_height", "character_width", 3)),
+        TensorSpec("scene_face", DType.INT32, (1,)),
+        TensorSpec("character_face", DType.INT32, (1,)),
+    ),
+    outputs=(
+        TensorSpec("counts", DType.INT32, (2,)),
+        TensorSpec("prior", DType.UINT8, ("height", "width", 3)),
+        TensorSpec("embedding", DType.FP32, (512,)),
+        TensorSpec("scene_box", DType.FP32, (4,)),
+        TensorSpec("character_box", DType.FP32, (4,)),
+    ),
+)
+
+# The sampler. pictures: prior first, then references, all of the size of the result. With an edit mask (255 may
+# change, 0 must not) the scene is needed too: outside the mask the result is the scene's, pixel for pixel.
+# Recipes are rows of seeds and coefficients, padded with coefficient 0. Runs steps [start, stop) of a full schedule of
+# `steps`; latents are packed, FP32, and required where start_step > 0. negative_prompt takes effect where the scale
+# exceeds 1.
+QWEN_EDIT = ModelSpec(
+    name="qwen_edit",
+    kind=Kind.PROGRAM,
+    decoupled=True,
+    inputs=(
+        TensorSpec("pictures", DType.UINT8, ("pictures", "height", "width", 3)),
+        TensorSpec("scene", DType.UINT8, ("height", "width", 3), optional=True),
+        TensorSpec("edit_mask", DType.UINT8, ("height", "width"), optional=True),
+        TensorSpec("prompt", DType.BYTES, (1,)),
+        TensorSpec("negative_prompt", DType.BYTES, (1,), optional=True),
+        TensorSpec("true_cfg_scale", DType.FP32, (1,)),
+        TensorSpec("seeds", DType.UINT32, ("candidates", "terms")),
+        TensorSpec("coefficients", DType.FP32, ("candidates", "terms")),
+        TensorSpec("steps", DType.INT32, (1,)),
+        TensorSpec("start_step", DType.INT32, (1,)),
+        TensorSpec("stop_step", DType.INT32, (1,)),
+        TensorSpec("latents", DType.FP32, ("candidates", "latent_tokens", "latent_channels"), optional=True),
+    ),
+    outputs=(
+        TensorSpec("pictures", DType.UINT8, ("candidates", "height", "width", 3)),
+        TensorSpec("latents", DType.FP32, ("candidates", "latent_tokens", "latent_channels")),
+    ),
+)
+
+# Yes/no questions about pictures (one item: one or more pictures shown together): P(yes) by item and question.
+VLM_JUDGE = ModelSpec(
+    name="vlm_judge",
+    kind=Kind.PROGRAM,
+    inputs=(
+        TensorSpec("pictures", DType.UINT8, ("items", "pictures", "height", "width", 3)),
+        TensorSpec("questions", DType.BYTES, ("questions",)),
+    ),
+    outputs=(TensorSpec("p_yes", DType.FP32, ("items", "questions")),),
+)
+
+MODELS: dict[str, ModelSpec] = {
+    spec.name: spec
+    for spec in (
+        DENOISER,
+        TEXT_ENCODER,
+        VAE_ENCODER,
+        VAE_DECODER,
+        FACE_DETECTOR,
+        FACE_RECOGNIZER,
+        FACE_SWAPPER,
+        FACE_EMBED,
+        FACE_PRIOR,
+        QWEN_EDIT,
+        VLM_JUDGE,
+    )
+}
