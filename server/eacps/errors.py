@@ -49,7 +49,7 @@ class EacpsError(Exception):
     retryable: ClassVar[bool] = False
 
 
-class InvalidRequest(EacpsError):  # noqa: N818 - reads as what is said of the request
+class InvalidRequest(EacpsError):
     """The request is at fault.
 
     Args:
@@ -71,7 +71,7 @@ class InvalidSearchSpec(InvalidRequest):
     reason = "INVALID_SEARCH_SPEC"
 
 
-class InvalidPicture(EacpsError):  # noqa: N818
+class InvalidPicture(EacpsError):
     """Bytes that are not a picture, a format that is not accepted, or sizes out of range."""
 
     fault = Fault.CALLER
@@ -79,7 +79,7 @@ class InvalidPicture(EacpsError):  # noqa: N818
     reason = "INVALID_PICTURE"
 
 
-class NoFaceFound(EacpsError):  # noqa: N818
+class NoFaceFound(EacpsError):
     """The face detector found no face, or not the one asked for.
 
     Args:
@@ -97,7 +97,7 @@ class NoFaceFound(EacpsError):  # noqa: N818
         super().__init__(f"{what} found in {picture}")
 
 
-class DeadlineExceeded(EacpsError):  # noqa: N818
+class DeadlineExceeded(EacpsError):
     """The caller's deadline passed before the work was done."""
 
     fault = Fault.CALLER
@@ -105,7 +105,7 @@ class DeadlineExceeded(EacpsError):  # noqa: N818
     reason = "DEADLINE_EXCEEDED"
 
 
-class EvaluationFailed(EacpsError):  # noqa: N818
+class EvaluationFailed(EacpsError):
     """Not one candidate of the search could be generated and scored."""
 
     fault = Fault.DEPENDENCY
@@ -114,7 +114,7 @@ class EvaluationFailed(EacpsError):  # noqa: N818
     retryable = True
 
 
-class ScorerFailed(EacpsError):  # noqa: N818
+class ScorerFailed(EacpsError):
     """One scoring call failed after its retries. The search reports the score as missing and goes on."""
 
     fault = Fault.DEPENDENCY
@@ -150,7 +150,7 @@ class TritonModelFailed(TritonError):
     reason = "TRITON_MODEL_FAILED"
 
 
-class IllegalSearchMove(EacpsError):  # noqa: N818
+class IllegalSearchMove(EacpsError):
     """``ask`` or ``tell`` out of order, or scores for candidates that were not asked about."""
 
     reason = "ILLEGAL_SEARCH_MOVE"
