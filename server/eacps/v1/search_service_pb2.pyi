@@ -1,0 +1,301 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Strategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STRATEGY_UNSPECIFIED: _ClassVar[Strategy]
+    STRATEGY_EACPS: _ClassVar[Strategy]
+    STRATEGY_BEST_OF_N: _ClassVar[Strategy]
+
+class LocalMove(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LOCAL_MOVE_UNSPECIFIED: _ClassVar[LocalMove]
+    LOCAL_MOVE_SPHERICAL: _ClassVar[LocalMove]
+    LOCAL_MOVE_SEED_OFFSET: _ClassVar[LocalMove]
+STRATEGY_UNSPECIFIED: Strategy
+STRATEGY_EACPS: Strategy
+STRATEGY_BEST_OF_N: Strategy
+LOCAL_MOVE_UNSPECIFIED: LocalMove
+LOCAL_MOVE_SPHERICAL: LocalMove
+LOCAL_MOVE_SEED_OFFSET: LocalMove
+
+class Image(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+
+class RunSearchRequest(_message.Message):
+    __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "search", "scorers", "scene_face", "character_face")
+    SCENE_FIELD_NUMBER: _ClassVar[int]
+    CHARACTER_FIELD_NUMBER: _ClassVar[int]
+    MASK_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
+    SAMPLER_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
+    SCORERS_FIELD_NUMBER: _ClassVar[int]
+    SCENE_FACE_FIELD_NUMBER: _ClassVar[int]
+    CHARACTER_FACE_FIELD_NUMBER: _ClassVar[int]
+    scene: Image
+    character: Image
+    mask: Image
+    prompt: str
+    negative_prompt: str
+    sampler: SamplerSettings
+    search: SearchSettings
+    scorers: _containers.RepeatedCompositeFieldContainer[ScorerSettings]
+    scene_face: int
+    character_face: int
+    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., search: _Optional[_Union[SearchSettings, _Mapping]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ...) -> None: ...
+
+class SamplerSettings(_message.Message):
+    __slots__ = ("steps", "true_cfg_scale", "character_as_reference")
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    TRUE_CFG_SCALE_FIELD_NUMBER: _ClassVar[int]
+    CHARACTER_AS_REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    steps: int
+    true_cfg_scale: float
+    character_as_reference: bool
+    def __init__(self, steps: _Optional[int] = ..., true_cfg_scale: _Optional[float] = ..., character_as_reference: _Optional[bool] = ...) -> None: ...
+
+class SearchSettings(_message.Message):
+    __slots__ = ("strategy", "global_candidates", "parents", "children_per_parent", "local_rounds", "local_move", "angle", "angle_decay", "seed_radius", "random_seed", "first_seed", "micro_batch")
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    GLOBAL_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    PARENTS_FIELD_NUMBER: _ClassVar[int]
+    CHILDREN_PER_PARENT_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_ROUNDS_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_MOVE_FIELD_NUMBER: _ClassVar[int]
+    ANGLE_FIELD_NUMBER: _ClassVar[int]
+    ANGLE_DECAY_FIELD_NUMBER: _ClassVar[int]
+    SEED_RADIUS_FIELD_NUMBER: _ClassVar[int]
+    RANDOM_SEED_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEED_FIELD_NUMBER: _ClassVar[int]
+    MICRO_BATCH_FIELD_NUMBER: _ClassVar[int]
+    strategy: Strategy
+    global_candidates: int
+    parents: int
+    children_per_parent: int
+    local_rounds: int
+    local_move: LocalMove
+    angle: float
+    angle_decay: float
+    seed_radius: int
+    random_seed: int
+    first_seed: int
+    micro_batch: int
+    def __init__(self, strategy: _Optional[_Union[Strategy, str]] = ..., global_candidates: _Optional[int] = ..., parents: _Optional[int] = ..., children_per_parent: _Optional[int] = ..., local_rounds: _Optional[int] = ..., local_move: _Optional[_Union[LocalMove, str]] = ..., angle: _Optional[float] = ..., angle_decay: _Optional[float] = ..., seed_radius: _Optional[int] = ..., random_seed: _Optional[int] = ..., first_seed: _Optional[int] = ..., micro_batch: _Optional[int] = ...) -> None: ...
+
+class ScorerSettings(_message.Message):
+    __slots__ = ("name", "weight")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    weight: float
+    def __init__(self, name: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
+
+class RunSearchResponse(_message.Message):
+    __slots__ = ("sequence", "started", "prior_ready", "candidate_scored", "round_finished", "finished")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    PRIOR_READY_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATE_SCORED_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FINISHED_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    started: SearchStarted
+    prior_ready: PriorReady
+    candidate_scored: CandidateScored
+    round_finished: RoundFinished
+    finished: SearchFinished
+    def __init__(self, sequence: _Optional[int] = ..., started: _Optional[_Union[SearchStarted, _Mapping]] = ..., prior_ready: _Optional[_Union[PriorReady, _Mapping]] = ..., candidate_scored: _Optional[_Union[CandidateScored, _Mapping]] = ..., round_finished: _Optional[_Union[RoundFinished, _Mapping]] = ..., finished: _Optional[_Union[SearchFinished, _Mapping]] = ...) -> None: ...
+
+class SearchStarted(_message.Message):
+    __slots__ = ("search_id", "planned_candidates", "random_seed", "checkpoint", "steps", "scorers")
+    SEARCH_ID_FIELD_NUMBER: _ClassVar[int]
+    PLANNED_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    RANDOM_SEED_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    SCORERS_FIELD_NUMBER: _ClassVar[int]
+    search_id: str
+    planned_candidates: int
+    random_seed: int
+    checkpoint: str
+    steps: int
+    scorers: _containers.RepeatedCompositeFieldContainer[ScorerSettings]
+    def __init__(self, search_id: _Optional[str] = ..., planned_candidates: _Optional[int] = ..., random_seed: _Optional[int] = ..., checkpoint: _Optional[str] = ..., steps: _Optional[int] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ...) -> None: ...
+
+class PriorReady(_message.Message):
+    __slots__ = ("prior", "scene", "evaluation", "scene_face", "character_face")
+    PRIOR_FIELD_NUMBER: _ClassVar[int]
+    SCENE_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
+    SCENE_FACE_FIELD_NUMBER: _ClassVar[int]
+    CHARACTER_FACE_FIELD_NUMBER: _ClassVar[int]
+    prior: Image
+    scene: Image
+    evaluation: Evaluation
+    scene_face: Box
+    character_face: Box
+    def __init__(self, prior: _Optional[_Union[Image, _Mapping]] = ..., scene: _Optional[_Union[Image, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., scene_face: _Optional[_Union[Box, _Mapping]] = ..., character_face: _Optional[_Union[Box, _Mapping]] = ...) -> None: ...
+
+class Box(_message.Message):
+    __slots__ = ("left", "top", "right", "bottom")
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    RIGHT_FIELD_NUMBER: _ClassVar[int]
+    BOTTOM_FIELD_NUMBER: _ClassVar[int]
+    left: float
+    top: float
+    right: float
+    bottom: float
+    def __init__(self, left: _Optional[float] = ..., top: _Optional[float] = ..., right: _Optional[float] = ..., bottom: _Optional[float] = ...) -> None: ...
+
+class RecipeTerm(_message.Message):
+    __slots__ = ("seed", "coefficient")
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    COEFFICIENT_FIELD_NUMBER: _ClassVar[int]
+    seed: int
+    coefficient: float
+    def __init__(self, seed: _Optional[int] = ..., coefficient: _Optional[float] = ...) -> None: ...
+
+class Recipe(_message.Message):
+    __slots__ = ("terms",)
+    TERMS_FIELD_NUMBER: _ClassVar[int]
+    terms: _containers.RepeatedCompositeFieldContainer[RecipeTerm]
+    def __init__(self, terms: _Optional[_Iterable[_Union[RecipeTerm, _Mapping]]] = ...) -> None: ...
+
+class Score(_message.Message):
+    __slots__ = ("scorer", "value", "failure")
+    SCORER_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    scorer: str
+    value: float
+    failure: str
+    def __init__(self, scorer: _Optional[str] = ..., value: _Optional[float] = ..., failure: _Optional[str] = ...) -> None: ...
+
+class Evaluation(_message.Message):
+    __slots__ = ("scores", "potential", "complete")
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    POTENTIAL_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    scores: _containers.RepeatedCompositeFieldContainer[Score]
+    potential: float
+    complete: bool
+    def __init__(self, scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., potential: _Optional[float] = ..., complete: _Optional[bool] = ...) -> None: ...
+
+class CandidateScored(_message.Message):
+    __slots__ = ("candidate_id", "generation", "move", "parents", "recipe", "evaluation", "thumbnail", "scored", "best_potential", "picture_sha256", "failure")
+    CANDIDATE_ID_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    MOVE_FIELD_NUMBER: _ClassVar[int]
+    PARENTS_FIELD_NUMBER: _ClassVar[int]
+    RECIPE_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
+    THUMBNAIL_FIELD_NUMBER: _ClassVar[int]
+    SCORED_FIELD_NUMBER: _ClassVar[int]
+    BEST_POTENTIAL_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_SHA256_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    candidate_id: str
+    generation: int
+    move: str
+    parents: _containers.RepeatedScalarFieldContainer[str]
+    recipe: Recipe
+    evaluation: Evaluation
+    thumbnail: Image
+    scored: int
+    best_potential: float
+    picture_sha256: str
+    failure: str
+    def __init__(self, candidate_id: _Optional[str] = ..., generation: _Optional[int] = ..., move: _Optional[str] = ..., parents: _Optional[_Iterable[str]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., thumbnail: _Optional[_Union[Image, _Mapping]] = ..., scored: _Optional[int] = ..., best_potential: _Optional[float] = ..., picture_sha256: _Optional[str] = ..., failure: _Optional[str] = ...) -> None: ...
+
+class RoundFinished(_message.Message):
+    __slots__ = ("generation", "best_candidate_id", "best_potential", "mean_potential")
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    BEST_CANDIDATE_ID_FIELD_NUMBER: _ClassVar[int]
+    BEST_POTENTIAL_FIELD_NUMBER: _ClassVar[int]
+    MEAN_POTENTIAL_FIELD_NUMBER: _ClassVar[int]
+    generation: int
+    best_candidate_id: str
+    best_potential: float
+    mean_potential: float
+    def __init__(self, generation: _Optional[int] = ..., best_candidate_id: _Optional[str] = ..., best_potential: _Optional[float] = ..., mean_potential: _Optional[float] = ...) -> None: ...
+
+class SearchFinished(_message.Message):
+    __slots__ = ("best_candidate_id", "best", "recipe", "evaluation", "lineage", "statistics", "timings", "versions", "noise_shape")
+    class TimingsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _duration_pb2.Duration
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    class VersionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    BEST_CANDIDATE_ID_FIELD_NUMBER: _ClassVar[int]
+    BEST_FIELD_NUMBER: _ClassVar[int]
+    RECIPE_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
+    LINEAGE_FIELD_NUMBER: _ClassVar[int]
+    STATISTICS_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    NOISE_SHAPE_FIELD_NUMBER: _ClassVar[int]
+    best_candidate_id: str
+    best: Image
+    recipe: Recipe
+    evaluation: Evaluation
+    lineage: _containers.RepeatedScalarFieldContainer[str]
+    statistics: Statistics
+    timings: _containers.MessageMap[str, _duration_pb2.Duration]
+    versions: _containers.ScalarMap[str, str]
+    noise_shape: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, best_candidate_id: _Optional[str] = ..., best: _Optional[_Union[Image, _Mapping]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., lineage: _Optional[_Iterable[str]] = ..., statistics: _Optional[_Union[Statistics, _Mapping]] = ..., timings: _Optional[_Mapping[str, _duration_pb2.Duration]] = ..., versions: _Optional[_Mapping[str, str]] = ..., noise_shape: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Statistics(_message.Message):
+    __slots__ = ("candidates", "failed", "missing_scores", "first_potential", "prior_potential", "mean_potential", "sd_potential", "expected_best", "denoiser_evaluations")
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    MISSING_SCORES_FIELD_NUMBER: _ClassVar[int]
+    FIRST_POTENTIAL_FIELD_NUMBER: _ClassVar[int]
+    PRIOR_POTENTIAL_FIELD_NUMBER: _ClassVar[int]
+    MEAN_POTENTIAL_FIELD_NUMBER: _ClassVar[int]
+    SD_POTENTIAL_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_BEST_FIELD_NUMBER: _ClassVar[int]
+    DENOISER_EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
+    candidates: int
+    failed: int
+    missing_scores: int
+    first_potential: float
+    prior_potential: float
+    mean_potential: float
+    sd_potential: float
+    expected_best: _containers.RepeatedCompositeFieldContainer[ExpectedBest]
+    denoiser_evaluations: int
+    def __init__(self, candidates: _Optional[int] = ..., failed: _Optional[int] = ..., missing_scores: _Optional[int] = ..., first_potential: _Optional[float] = ..., prior_potential: _Optional[float] = ..., mean_potential: _Optional[float] = ..., sd_potential: _Optional[float] = ..., expected_best: _Optional[_Iterable[_Union[ExpectedBest, _Mapping]]] = ..., denoiser_evaluations: _Optional[int] = ...) -> None: ...
+
+class ExpectedBest(_message.Message):
+    __slots__ = ("n", "potential")
+    N_FIELD_NUMBER: _ClassVar[int]
+    POTENTIAL_FIELD_NUMBER: _ClassVar[int]
+    n: int
+    potential: float
+    def __init__(self, n: _Optional[int] = ..., potential: _Optional[float] = ...) -> None: ...
