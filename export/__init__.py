@@ -1,0 +1,1 @@
+"""Offline: from a checkpoint to a Triton model repository."""

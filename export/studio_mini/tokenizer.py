@@ -1,0 +1,88 @@
+"""The tokenizer of studio-mini: byte-level BPE with Qwen's own classes and special tokens, learned from its prompts."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterator
+
+from diffusers import QwenImageEditPlusPipeline
+from tokenizers import AddedToken, Tokenizer, trainers
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import Qwen2Tokenizer
+
+from export.studio_mini.world import prompts
+
+VOCABULARY = 550
+ENDOFTEXT = "<|endoftext|>"
+SPECIAL_TOKENS = (
+    ENDOFTEXT,
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
+# Qwen2.5-VL's chat form of a question about pictures; the judge answers with the next token.
+JUDGE_TEMPLATE = (
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+    "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+)
+
+
+def judge_text(question: str, pictures: int = 1) -> str:
+    """Return the judge's input for ``question`` about ``pictures`` pictures."""
+    return JUDGE_TEMPLATE.format("<|vision_start|><|image_pad|><|vision_end|>" * pictures + question)
+
+
+def edit_template() -> str:
+    """Return the prompt template that the pipeline sets in its constructor, read from its source."""
+    source = inspect.getsource(QwenImageEditPlusPipeline.__init__)
+    found = re.search(r'self\.prompt_template_encode = "((?:[^"\\]|\\.)*)"', source)
+    if found is None:
+        raise RuntimeError("QwenImageEditPlusPipeline no longer states prompt_template_encode in its constructor")
+    return found.group(1).replace("\\n", "\n")
+
+
+def train_tokenizer() -> Qwen2Tokenizer:
+    """Learn the merges. Deterministic: the corpus is the world's grammar and the two templates."""
+    # A Qwen2Tokenizer without merges lends its normalisation and pre-tokenisation, so that both agree with Qwen's.
+    tokenizer: Tokenizer = Qwen2Tokenizer().backend_tokenizer
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS],
+        initial_alphabet=sorted(ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_corpus(), trainer)
+    vocabulary, merges = _model_state(tokenizer)
+    return Qwen2Tokenizer(
+        vocab=vocabulary,
+        merges=merges,
+        eos_token="<|im_end|>",
+        pad_token=ENDOFTEXT,
+        additional_special_tokens=list(SPECIAL_TOKENS),
+        padding_side="right",
+        clean_up_tokenization_spaces=False,
+        model_max_length=4096,
+    )
+
+
+def _model_state(tokenizer: Tokenizer) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Return vocabulary and merges of a trained byte-level BPE."""
+    model = json.loads(tokenizer.to_str())["model"]
+    return model["vocab"], [tuple(pair) for pair in model["merges"]]
+
+
+def _corpus() -> Iterator[str]:
+    sentences = list(prompts.corpus())
+    yield from sentences
+    # Answers, questions and the short template stand in every judgement: often enough to earn whole-word tokens.
+    for _ in range(len(sentences) // 4):
+        yield judge_text("Picture 1: Picture 2: ", 0)
+        yield from ("Yes", "No", *prompts.all_questions())
+    # The long template stands in every edit as well, but is cut off again: its rarer words may stay in pieces. Its
+    # token count then differs from full-size Qwen's 64, which nothing may rely on.
+    yield edit_template()
