@@ -20,7 +20,14 @@ MAX_FACES = 8
 
 
 class DType(StrEnum):
-    """Data types by their Triton names (``config.pbtxt`` writes ``TYPE_<name>``, ``BYTES`` as ``TYPE_STRING``)."""
+    """Data types by their Triton names (``config.pbtxt`` writes ``TYPE_<name>``).
+
+    ``BYTES`` is left out on purpose: text travels as UTF-8 in UINT8. The embedded server's Python backend was built
+    for numpy 1, and with numpy 2 a BYTES input kills its process, ``pb_utils.Tensor.as_numpy()`` repeats the first
+    element of any input, and ``pb_utils.Tensor(name, array)`` sends nothing. DLPack is sound in both directions:
+    ``numpy.from_dlpack(tensor)`` or ``torch.from_dlpack(tensor.to_dlpack())`` in,
+    ``Tensor.from_dlpack(name, torch_tensor)`` out.
+    """
 
     BOOL = "BOOL"
     UINT8 = "UINT8"
@@ -28,7 +35,6 @@ class DType(StrEnum):
     INT32 = "INT32"
     INT64 = "INT64"
     FP32 = "FP32"
-    BYTES = "BYTES"
 
 
 class Kind(StrEnum):
@@ -201,7 +207,7 @@ FACE_PRIOR = ModelSpec(
 # change, 0 must not) the scene is needed too: outside the mask the result is the scene's, pixel for pixel.
 # Recipes are rows of seeds and coefficients, padded with coefficient 0. Runs steps [start, stop) of a full schedule of
 # `steps`; latents are packed, FP32, and required where start_step > 0. negative_prompt takes effect where the scale
-# exceeds 1.
+# exceeds 1. Prompts are UTF-8.
 QWEN_EDIT = ModelSpec(
     name="qwen_edit",
     kind=Kind.PROGRAM,
@@ -210,8 +216,8 @@ QWEN_EDIT = ModelSpec(
         TensorSpec("pictures", DType.UINT8, ("pictures", "height", "width", 3)),
         TensorSpec("scene", DType.UINT8, ("height", "width", 3), optional=True),
         TensorSpec("edit_mask", DType.UINT8, ("height", "width"), optional=True),
-        TensorSpec("prompt", DType.BYTES, (1,)),
-        TensorSpec("negative_prompt", DType.BYTES, (1,), optional=True),
+        TensorSpec("prompt", DType.UINT8, ("prompt_bytes",)),
+        TensorSpec("negative_prompt", DType.UINT8, ("negative_prompt_bytes",), optional=True),
         TensorSpec("true_cfg_scale", DType.FP32, (1,)),
         TensorSpec("seeds", DType.UINT32, ("candidates", "terms")),
         TensorSpec("coefficients", DType.FP32, ("candidates", "terms")),
@@ -227,12 +233,13 @@ QWEN_EDIT = ModelSpec(
 )
 
 # Yes/no questions about pictures (one item: one or more pictures shown together): P(yes) by item and question.
+# Questions are UTF-8, one a line.
 VLM_JUDGE = ModelSpec(
     name="vlm_judge",
     kind=Kind.PROGRAM,
     inputs=(
         TensorSpec("pictures", DType.UINT8, ("items", "pictures", "height", "width", 3)),
-        TensorSpec("questions", DType.BYTES, ("questions",)),
+        TensorSpec("questions", DType.UINT8, ("questions_bytes",)),
     ),
     outputs=(TensorSpec("p_yes", DType.FP32, ("items", "questions")),),
 )
