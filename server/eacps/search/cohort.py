@@ -1,0 +1,141 @@
+"""What a strategy and whoever evaluates its candidates say to each other.
+
+A strategy asks for a cohort: candidates, each with the denoising step at which its trajectory is to stop. Outcomes come
+back by ``TrialKey``, never by position, since results arrive shuffled.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from eacps.search.potential import Potential
+from eacps.search.recipe import Recipe
+
+
+class Move(StrEnum):
+    """How a candidate's recipe came about."""
+
+    EXPLORE = "explore"  # a fresh seed
+    SEED_OFFSET = "seed_offset"  # the parent's seed plus a small integer
+    SPHERICAL = "spherical"  # the parent's noise turned by an angle towards fresh noise
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One point of noise space that the search wants to see.
+
+    Args:
+        id: Unique in its search and the same whenever that search is replayed, such as ``g0-003``.
+        recipe: Its noise.
+        parents: Ids of the candidates its recipe was derived from; empty for a fresh seed.
+        generation: 0 for the first cohort.
+        move: How the recipe was derived.
+    """
+
+    id: str
+    recipe: Recipe
+    parents: tuple[str, ...]
+    generation: int
+    move: Move
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give a JSON-able form."""
+        return {
+            "id": self.id,
+            "recipe": self.recipe.to_dict(),
+            "parents": list(self.parents),
+            "generation": self.generation,
+            "move": self.move.value,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Candidate":
+        """Restore a candidate from ``to_dict``'s form."""
+        return cls(
+            id=data["id"],
+            recipe=Recipe.from_dict(data["recipe"]),
+            parents=tuple(data["parents"]),
+            generation=data["generation"],
+            move=Move(data["move"]),
+        )
+
+
+class TrialKey(NamedTuple):
+    """Names one trial: a candidate run up to ``stop_step`` denoising steps of the full schedule."""
+
+    candidate_id: str
+    stop_step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A candidate to be run from noise, or from its own latents of an earlier trial, up to ``stop_step``.
+
+    Args:
+        candidate: Whose trajectory.
+        stop_step: Denoising steps done when it stops, in ``[1, steps]``; ``steps`` gives the final picture.
+    """
+
+    candidate: Candidate
+    stop_step: int
+
+    @property
+    def key(self) -> TrialKey:
+        """The name under which the outcome comes back."""
+        return TrialKey(self.candidate.id, self.stop_step)
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Trials that a strategy wants evaluated before it can go on, in no meaningful order of evaluation.
+
+    Args:
+        generation: Round of the search, 0 for the first.
+        trials: At least one; keys are unique.
+    """
+
+    generation: int
+    trials: tuple[Trial, ...]
+
+    @property
+    def keys(self) -> frozenset[TrialKey]:
+        """Keys of all trials; ``tell`` wants an outcome for exactly these."""
+        return frozenset(trial.key for trial in self.trials)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The outcome of a trial that could not be evaluated at all: no picture, or no score. It is never a zero.
+
+    Args:
+        reason: For people and lineage.
+    """
+
+    reason: str
+
+
+Outcome = Potential | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A trial with its outcome."""
+
+    trial: Trial
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A candidate whose trajectory was run to its end and got a potential.
+
+    Args:
+        rank: 0 for the best.
+        candidate: The candidate.
+        potential: Its potential.
+    """
+
+    rank: int
+    candidate: Candidate
+    potential: Potential

@@ -1,0 +1,64 @@
+"""EACPS: explore many random seeds, then search locally around the best, round after round.
+
+Round 0 evaluates K_global fresh seeds. Every later round takes the M best candidates of all rounds so far as parents
+and evaluates K_local children of each. Parents stay in the ranking, so the best so far is never lost.
+"""
+
+import numpy as np
+
+from eacps.search.cohort import Candidate, Move
+from eacps.search.recipe import SEED_BOUND, Recipe, perturb
+from eacps.search.spec import EacpsSpec, SeedOffset, SphericalMove
+from eacps.search.strategy import AskTell
+
+
+class Eacps(AskTell):
+    """The algorithm as written, with either reading of "near the best seed".
+
+    Where failures leave fewer than M parents, the children they would have had become fresh seeds instead: the number
+    of candidates is always the one in the spec, and a search whose whole first round failed explores anew.
+
+    Args:
+        spec: Settings.
+        steps: Denoising steps of the full schedule, at least 1.
+        rng: Source of all randomness, on PCG64.
+    """
+
+    def __init__(self, spec: EacpsSpec, *, steps: int, rng: np.random.Generator) -> None:
+        super().__init__(spec, steps=steps, rng=rng)
+        self._settings = spec
+
+    def _finished(self) -> bool:
+        return self._generation > self._settings.rounds
+
+    def _propose(self) -> list[Candidate]:
+        if self._generation == 0:
+            return self._explore(self._settings.global_candidates)
+        return self._propose_local()
+
+    def _propose_local(self) -> list[Candidate]:
+        spec = self._settings
+        parents = [ranked.candidate for ranked in self.ranking()[: spec.parents]]
+        litters = [parent for parent in parents for _ in range(spec.children_per_parent)]
+        children = [self._child(parent, index) for index, parent in enumerate(litters)]
+        unfilled = spec.parents * spec.children_per_parent - len(children)
+        return children + self._explore(unfilled, start=len(children))
+
+    def _child(self, parent: Candidate, index: int) -> Candidate:
+        match self._settings.local:
+            case SphericalMove(angle=angle, decay=decay):
+                radius = angle * decay ** (self._generation - 1)
+                recipe, move = perturb(parent.recipe, angle=radius, seed=self._fresh_seed()), Move.SPHERICAL
+            case SeedOffset(radius=radius):
+                recipe, move = Recipe.from_seed(self._neighbour(parent.recipe, radius)), Move.SEED_OFFSET
+        return Candidate(self._id(index), recipe, (parent.id,), self._generation, move)
+
+    def _neighbour(self, recipe: Recipe, radius: int) -> int:
+        """Draw an unused seed within ``radius`` of the recipe's only one; the spec makes sure that there is one."""
+        (origin,) = recipe.seeds
+        while True:
+            delta = int(self._rng.integers(1, radius, endpoint=True)) * (1 if self._rng.random() < 0.5 else -1)
+            seed = (origin + delta) % SEED_BOUND
+            if seed not in self._used_seeds:
+                self._used_seeds.add(seed)
+                return seed

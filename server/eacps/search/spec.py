@@ -1,0 +1,201 @@
+"""Search settings: plain values, validated as a whole, so that a caller hears of every fault at once.
+
+A search is a function of its spec, the number of steps and the outcomes told: the same three give the same candidates.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from eacps.errors import FieldViolation, InvalidSearchSpec
+from eacps.search.recipe import SEED_BOUND, fault_of_seed
+
+MAX_CANDIDATES = 4096
+DEFAULT_ANGLE_RAD = 0.6  # wide moves won the trials: a child's score then correlates at about 0.7 with its parent's
+DEFAULT_OFFSET_RADIUS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SphericalMove:
+    """Turn a parent's noise by an angle towards fresh noise.
+
+    Args:
+        angle: Radius of the move in the first local round, in radians, in ``(0, pi/2]``.
+        decay: Factor on the angle from each local round to the next, in ``(0, 1]``; 1 keeps it.
+    """
+
+    angle: float = DEFAULT_ANGLE_RAD
+    decay: float = 1.0
+
+    def violations(self) -> list[FieldViolation]:
+        """List every field at fault, named ``local.<field>``."""
+        found = []
+        if not 0.0 < self.angle <= math.pi / 2:
+            found.append(FieldViolation("local.angle", f"is {self.angle}, not in (0, pi/2]"))
+        if not 0.0 < self.decay <= 1.0:
+            found.append(FieldViolation("local.decay", f"is {self.decay}, not in (0, 1]"))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class SeedOffset:
+    """Add a small integer to a parent's seed: ``s_best + delta``, modulo 2**32, never a seed already used.
+
+    Noises of neighbouring seeds are independent, so this is more random sampling under another name; it is here because
+    the algorithm is written so.
+
+    Args:
+        radius: Largest ``|delta|``, in ``[1, 2**31)``; delta is uniform and not 0.
+    """
+
+    radius: int = DEFAULT_OFFSET_RADIUS
+
+    def violations(self) -> list[FieldViolation]:
+        """List every field at fault, named ``local.<field>``."""
+        return _faults_of_count("local.radius", self.radius, 1, SEED_BOUND // 2 - 1)
+
+
+LocalMove = SphericalMove | SeedOffset
+
+
+@dataclass(frozen=True, slots=True)
+class BestOfNSpec:
+    """Settings of best-of-N: independent seeds, the best one wins.
+
+    Args:
+        seed: Seed of the search itself, in ``[0, 2**32)``; makes it reproducible.
+        candidates: N, in ``[1, 4096]``.
+        first_seed: Seed of the first candidate, in ``[0, 2**32)``; None takes ``seed``. The first candidate is thus the
+            picture that a plain user gets for that seed, and "gain over the first seed" means something.
+
+    Raises:
+        InvalidSearchSpec: Names every field at fault.
+    """
+
+    seed: int
+    candidates: int = 32
+    first_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        found = _faults_of_seeds(self.seed, self.first_seed)
+        found += _faults_of_count("candidates", self.candidates, 1, MAX_CANDIDATES)
+        if found:
+            raise InvalidSearchSpec(found)
+
+    @property
+    def total_candidates(self) -> int:
+        """Number of candidates the search evaluates."""
+        return self.candidates
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give a JSON-able form."""
+        return {"strategy": "best_of_n", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class EacpsSpec:
+    """Settings of EACPS: global exploration, then local rounds around the best so far.
+
+    Args:
+        seed: Seed of the search itself, in ``[0, 2**32)``; makes it reproducible.
+        global_candidates: K_global, random seeds in round 0, at least 1.
+        parents: M, candidates that get children in each local round, in ``[1, global_candidates]``.
+        children_per_parent: K_local, at least 1.
+        rounds: Local rounds, at least 0. All candidates together are at most 4096.
+        local: The move that makes a child of a parent.
+        first_seed: As for `BestOfNSpec`.
+
+    Raises:
+        InvalidSearchSpec: Names every field at fault.
+    """
+
+    seed: int
+    global_candidates: int = 16
+    parents: int = 4
+    children_per_parent: int = 4
+    rounds: int = 1
+    local: LocalMove = SphericalMove()
+    first_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        found = _faults_of_seeds(self.seed, self.first_seed)
+        counts = _faults_of_count("global_candidates", self.global_candidates, 1, MAX_CANDIDATES)
+        counts += _faults_of_count("parents", self.parents, 1, MAX_CANDIDATES)
+        counts += _faults_of_count("children_per_parent", self.children_per_parent, 1, MAX_CANDIDATES)
+        counts += _faults_of_count("rounds", self.rounds, 0, MAX_CANDIDATES)
+        found += counts + self.local.violations()
+        if not counts:
+            found += self._contradictions()
+        if found:
+            raise InvalidSearchSpec(found)
+
+    @property
+    def total_candidates(self) -> int:
+        """Number of candidates the search evaluates."""
+        return self.global_candidates + self.rounds * self.parents * self.children_per_parent
+
+    def _contradictions(self) -> list[FieldViolation]:
+        found, total = [], self.total_candidates
+        if self.parents > self.global_candidates:
+            found.append(FieldViolation("parents", f"is {self.parents}, above the {self.global_candidates} candidates"))
+        if total > MAX_CANDIDATES:
+            found.append(FieldViolation("rounds", f"makes {total} candidates in all, above {MAX_CANDIDATES}"))
+        if isinstance(self.local, SeedOffset) and 2 * self.local.radius < total:
+            # Below this a neighbourhood could run out of seeds that are not yet used.
+            text = f"is {self.local.radius}, too small for {total} candidates: at least half of them"
+            found.append(FieldViolation("local.radius", text))
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give a JSON-able form."""
+        move = "spherical" if isinstance(self.local, SphericalMove) else "seed_offset"
+        return {"strategy": "eacps", **asdict(self), "local": {"move": move, **asdict(self.local)}}
+
+
+SearchSpec = BestOfNSpec | EacpsSpec
+
+
+def spec_from_dict(data: Mapping[str, Any]) -> SearchSpec:
+    """Restore a spec from its ``to_dict`` form.
+
+    Raises:
+        InvalidSearchSpec: Unknown strategy, move or field, or a value out of range.
+    """
+    fields = dict(data)
+    strategy = fields.pop("strategy", None)
+    try:
+        if strategy == "best_of_n":
+            return BestOfNSpec(**fields)
+        if strategy == "eacps":
+            return EacpsSpec(**{**fields, "local": _local_from_dict(fields["local"])})
+    except (KeyError, TypeError) as exc:
+        raise InvalidSearchSpec([FieldViolation("spec", f"is malformed: {exc}")]) from exc
+    raise InvalidSearchSpec([FieldViolation("strategy", f"{strategy!r} is not known")])
+
+
+def _local_from_dict(data: Mapping[str, Any]) -> LocalMove:
+    fields = dict(data)
+    move = fields.pop("move", None)
+    if move == "spherical":
+        return SphericalMove(**fields)
+    if move == "seed_offset":
+        return SeedOffset(**fields)
+    raise InvalidSearchSpec([FieldViolation("local.move", f"{move!r} is not known")])
+
+
+def _faults_of_seeds(seed: int, first_seed: int | None) -> list[FieldViolation]:
+    found = []
+    if fault := fault_of_seed(seed):
+        found.append(FieldViolation("seed", fault))
+    if first_seed is not None and (fault := fault_of_seed(first_seed)):
+        found.append(FieldViolation("first_seed", fault))
+    return found
+
+
+def _faults_of_count(name: str, value: int, least: int, most: int) -> list[FieldViolation]:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return [FieldViolation(name, f"{value!r} is not an int")]
+    if not least <= value <= most:
+        return [FieldViolation(name, f"is {value}, not in [{least}, {most}]")]
+    return []

@@ -1,0 +1,92 @@
+"""Statistics of a pool of candidates: what search gained, and what plain best-of-N would have given."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from eacps.errors import FieldViolation, InvalidSearchSpec
+from eacps.search.cohort import Evaluated, Failed, Move
+from eacps.search.potential import Potential
+
+
+def expected_best(values: Sequence[float], n: int) -> float:
+    """Estimate Q(n), the expected best of ``n`` independent draws, without bias from a pool of ``m >= n`` of them.
+
+    The mean of the maximum over all subsets of size ``n``: the i-th smallest value is the maximum of C(i-1, n-1) of the
+    C(m, n) subsets (the estimator known from pass@k).
+
+    Args:
+        values: Pool of ``m`` independent draws, in any order.
+        n: In ``[1, m]``.
+
+    Raises:
+        InvalidSearchSpec: ``n`` out of range, or a value is not finite.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    m = len(ordered)
+    if not 1 <= n <= m:
+        raise InvalidSearchSpec([FieldViolation("n", f"is {n}, not in [1, {m}]")])
+    if not np.isfinite(ordered).all():
+        raise InvalidSearchSpec([FieldViolation("values", "are not all finite")])
+    # C(i-1, n-1) / C(m, n) from the largest down, as a running product: it is n/m for i = m, and going from i to i-1
+    # multiplies by (i-n)/(i-1), so nothing overflows.
+    i = np.arange(m, 1, -1)
+    shares = n / m * np.concatenate([[1.0], np.cumprod(np.maximum(i - n, 0) / (i - 1))])
+    return float(shares @ ordered[::-1])
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatistics:
+    """Figures of one search; potentials in ``[0, 1]``, None where there is nothing to compute them from.
+
+    Args:
+        evaluated: Full trajectories with a potential.
+        failed: Full trajectories without one.
+        incomplete: Those of ``evaluated`` whose potential is a lower bound.
+        first: Potential of the first candidate.
+        best: Highest potential.
+        gain_over_first: ``best - first``.
+        explored_mean: Mean over the fresh seeds alone: what one plain try gives on average.
+        explored_sd: Their standard deviation (unbiased variance); needs two.
+        explored_best_of: ``(n, Q(n))`` for n = 1, 2, 4 ... up to the number of fresh seeds.
+    """
+
+    evaluated: int
+    failed: int
+    incomplete: int
+    first: float | None
+    best: float | None
+    gain_over_first: float | None
+    explored_mean: float | None
+    explored_sd: float | None
+    explored_best_of: tuple[tuple[int, float], ...]
+
+
+def summarise(history: Sequence[Evaluated], *, steps: int) -> PoolStatistics:
+    """Sum up a search.
+
+    Args:
+        history: ``Strategy.history()``, in order of proposal.
+        steps: ``Strategy.steps``; trials that stop earlier are left out.
+    """
+    finals = [one for one in history if one.trial.stop_step == steps]
+    scored = [(one.trial.candidate, one.outcome) for one in finals if isinstance(one.outcome, Potential)]
+    explored = [outcome.value for candidate, outcome in scored if candidate.move is Move.EXPLORE]
+    best = max((outcome.value for _, outcome in scored), default=None)
+    first = None if not finals or isinstance(finals[0].outcome, Failed) else finals[0].outcome.value
+    return PoolStatistics(
+        evaluated=len(scored),
+        failed=len(finals) - len(scored),
+        incomplete=sum(not outcome.complete for _, outcome in scored),
+        first=first,
+        best=best,
+        gain_over_first=None if best is None or first is None else best - first,
+        explored_mean=float(np.mean(explored)) if explored else None,
+        explored_sd=float(np.std(explored, ddof=1)) if len(explored) > 1 else None,
+        explored_best_of=tuple((n, expected_best(explored, n)) for n in _doublings(len(explored))),
+    )
+
+
+def _doublings(most: int) -> list[int]:
+    return [1 << power for power in range(most.bit_length())]
