@@ -1,0 +1,22 @@
+"""Scorers: how good is a picture, in one respect, as a number in [0, 1]; higher is better.
+
+Scorers know pictures and the edit they belong to. They know nothing of recipes, searches or potentials.
+"""
+
+from eacps.scoring.identity import IdentityScorer
+from eacps.scoring.openai_judge import OpenAIJudge
+from eacps.scoring.questions import Question, load_question
+from eacps.scoring.scorer import EditContext, Missing, Outcome, Scorer
+from eacps.scoring.triton_judge import TritonJudge
+
+__all__ = [
+    "EditContext",
+    "IdentityScorer",
+    "Missing",
+    "OpenAIJudge",
+    "Outcome",
+    "Question",
+    "Scorer",
+    "TritonJudge",
+    "load_question",
+]

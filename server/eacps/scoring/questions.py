@@ -1,0 +1,34 @@
+"""The questions put to vision-language models: one versioned text file each, so that a result can name its question."""
+
+from dataclasses import dataclass
+from importlib import resources
+
+
+@dataclass(frozen=True)
+class Question:
+    """A yes/no question about a picture; yes is good.
+
+    Attributes:
+        name: ``realism``, ``prompt``, ...
+        version: Counts up whenever the text changes, since scores of different texts do not compare.
+        template: The text; ``{prompt}`` stands for the edit's prompt.
+    """
+
+    name: str
+    version: int
+    template: str
+
+    def text(self, prompt: str) -> str:
+        """The question as asked about an edit with this prompt."""
+        # Not str.format: a prompt may well contain braces.
+        return self.template.replace("{prompt}", prompt)
+
+
+def load_question(name: str, version: int = 1) -> Question:
+    """Read a question from the package's files.
+
+    Raises:
+        FileNotFoundError: There is no such question in this version.
+    """
+    file = resources.files("eacps.scoring") / "questions" / f"{name}.v{version}.txt"
+    return Question(name, version, file.read_text(encoding="utf-8").strip())

@@ -1,0 +1,57 @@
+"""The protocol that every scorer follows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from eacps.imaging import Picture
+
+
+@dataclass(frozen=True)
+class EditContext:
+    """The edit that the pictures to be scored result from.
+
+    Attributes:
+        scene: The picture that was edited, ``uint8 [H, W, 3]``.
+        prompt: What the edit was to do.
+        reference_embedding: Unit-norm ``float32 [512]`` of the character's face.
+    """
+
+    scene: Picture
+    prompt: str
+    reference_embedding: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A score that could not be had, and why. It is not a low score."""
+
+    reason: str
+
+
+Outcome = float | Missing
+
+
+class Scorer(Protocol):
+    """Scores a micro-batch of pictures at once."""
+
+    @property
+    def name(self) -> str:
+        """Name in requests and results, unique within a server."""
+        ...
+
+    async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
+        """Score every picture.
+
+        Args:
+            pictures: ``uint8 [H, W, 3]`` by candidate id, all of one size.
+            context: The edit they result from.
+
+        Returns:
+            For exactly the ids given, a number in [0, 1] or `Missing`. A failed call is `Missing` for the pictures
+            it concerned, never an exception and never a number.
+        """
+        ...

@@ -1,0 +1,42 @@
+"""The backbone's own text encoder as a judge: P(yes) from `vlm_judge` in Triton, at no extra memory."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from eacps.errors import TritonError
+from eacps.imaging import Picture
+from eacps.scoring.questions import Question
+from eacps.scoring.scorer import EditContext, Missing, Outcome
+
+
+class YesNoJudge(Protocol):
+    """Answers questions about pictures; `eacps.triton.TritonGateway` is one."""
+
+    async def judge(
+        self, pictures: npt.NDArray[np.uint8], questions: Sequence[str], *, timeout_s: float | None = None
+    ) -> npt.NDArray[np.float32]:
+        """P(yes) ``[N, Q]`` about N items of R pictures each, ``uint8 [N, R, H, W, 3]``."""
+        ...
+
+
+class TritonJudge:
+    """Asks one question about every picture, all pictures in one call."""
+
+    def __init__(self, judge: YesNoJudge, question: Question, *, name: str | None = None) -> None:
+        self.name = name or question.name
+        self.question = question
+        self._judge = judge
+
+    async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
+        """See `Scorer.score`."""
+        if not pictures:
+            return {}
+        items = np.stack(list(pictures.values()))[:, np.newaxis]
+        try:
+            p_yes = await self._judge.judge(items, [self.question.text(context.prompt)])
+        except TritonError as exc:
+            return dict.fromkeys(pictures, Missing(str(exc)))
+        return dict(zip(pictures, p_yes[:, 0].astype(float).tolist(), strict=True))

@@ -1,0 +1,82 @@
+"""What the scorers over Triton make of its answers; the answers themselves are tested against the real server."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from eacps.errors import TritonUnavailable
+from eacps.scoring import EditContext, IdentityScorer, Missing, TritonJudge, load_question
+
+PICTURES = {"a": np.zeros((32, 32, 3), np.uint8), "b": np.ones((32, 32, 3), np.uint8)}
+
+
+def unit(index: int) -> np.ndarray:
+    vector = np.zeros(512, np.float32)
+    vector[index] = 1
+    return vector
+
+
+CONTEXT = EditContext(scene=PICTURES["a"], prompt="smile", reference_embedding=unit(0))
+
+
+@dataclass
+class Found:
+    counts: np.ndarray
+    embeddings: np.ndarray
+
+
+class Embedder:
+    def __init__(self, counts: Sequence[int], rows: dict[tuple[int, int], np.ndarray]) -> None:
+        self._found = Found(np.array(counts, np.int32), np.zeros((len(counts), 8, 512), np.float32))
+        for place, row in rows.items():
+            self._found.embeddings[place] = row
+
+    async def embed_faces(self, pictures: np.ndarray, *, timeout_s: float | None = None) -> Found:
+        assert pictures.shape == (2, 32, 32, 3)
+        return self._found
+
+
+class Judge:
+    async def judge(
+        self, pictures: np.ndarray, questions: Sequence[str], *, timeout_s: float | None = None
+    ) -> np.ndarray:
+        assert pictures.shape == (2, 1, 32, 32, 3)
+        assert questions == ['Does the picture follow the instruction "smile"?']
+        return np.array([[0.25], [0.75]], np.float32)
+
+
+class Down:
+    async def embed_faces(self, pictures: np.ndarray, *, timeout_s: float | None = None) -> Found:
+        raise TritonUnavailable("gone")
+
+    async def judge(
+        self, pictures: np.ndarray, questions: Sequence[str], *, timeout_s: float | None = None
+    ) -> np.ndarray:
+        raise TritonUnavailable("gone")
+
+
+async def test_the_likest_face_counts() -> None:
+    faces = Embedder([2, 1], {(0, 0): unit(5), (0, 1): (unit(0) + unit(1)) / 2**0.5, (1, 0): unit(0)})
+    scores = await IdentityScorer(faces).score(PICTURES, CONTEXT)
+    assert scores == {"a": pytest.approx(0.5**0.5), "b": pytest.approx(1.0)}
+
+
+async def test_rows_beyond_the_count_and_opposite_faces_are_worth_nothing() -> None:
+    faces = Embedder([0, 1], {(0, 0): unit(0), (1, 0): -unit(0)})
+    assert await IdentityScorer(faces).score(PICTURES, CONTEXT) == {"a": 0.0, "b": 0.0}
+
+
+async def test_the_judge_asks_once_for_all_pictures() -> None:
+    scores = await TritonJudge(Judge(), load_question("prompt")).score(PICTURES, CONTEXT)
+    assert scores == {"a": 0.25, "b": 0.75}
+
+
+@pytest.mark.parametrize("scorer", [IdentityScorer(Down()), TritonJudge(Down(), load_question("realism"))])
+async def test_a_lost_triton_is_missing_not_low(scorer: IdentityScorer | TritonJudge) -> None:
+    assert await scorer.score(PICTURES, CONTEXT) == dict.fromkeys(PICTURES, Missing("gone"))
+
+
+@pytest.mark.parametrize("scorer", [IdentityScorer(Down()), TritonJudge(Down(), load_question("realism"))])
+async def test_no_pictures_no_call(scorer: IdentityScorer | TritonJudge) -> None:
+    assert await scorer.score({}, CONTEXT) == {}

@@ -1,0 +1,229 @@
+"""The OpenAI-compatible judge through its real client library, against a local server that speaks the wire format."""
+
+import asyncio
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+import openai
+import pytest
+from eacps.scoring import EditContext, Missing, OpenAIJudge, Outcome, load_question
+
+Reply = Callable[[BaseHTTPRequestHandler, int], None]
+
+PICTURES = {f"c{i}": np.full((32, 32, 3), i, np.uint8) for i in range(8)}
+CONTEXT = EditContext(
+    scene=np.zeros((32, 32, 3), np.uint8),
+    prompt='make {her} "smile"',
+    reference_embedding=np.zeros(512, np.float32),
+)
+
+
+def send(handler: BaseHTTPRequestHandler, status: int, body: bytes, **headers: str) -> None:
+    handler.send_response(status)
+    for name, value in ({"content-type": "application/json"} | headers).items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.send_header("content-length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def completion(content: str | None, alternatives: dict[str, float] | None = None, refusal: str | None = None) -> bytes:
+    tokens = [{"token": t, "logprob": math.log(p), "bytes": None} for t, p in (alternatives or {}).items()]
+    logprobs = {"content": [{**tokens[0], "top_logprobs": tokens}], "refusal": None} if tokens else None
+    message = {"role": "assistant", "content": content, "refusal": refusal}
+    choice = {"index": 0, "finish_reason": "stop", "message": message, "logprobs": logprobs}
+    return json.dumps(
+        {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
+    ).encode()
+
+
+class Endpoint:
+    """A local endpoint: `reply` answers call number n, counted from 1; bodies and the peak of calls are kept."""
+
+    def __init__(self) -> None:
+        self.reply: Reply = lambda handler, _: send(handler, 200, completion("Yes"))
+        self.bodies: list[dict[str, Any]] = []
+        self.peak = 0
+        self._active = 0
+        self._lock = threading.Lock()
+
+    def handle(self, handler: BaseHTTPRequestHandler) -> None:
+        body = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
+        with self._lock:
+            self.bodies.append(body)
+            number = len(self.bodies)
+            self._active += 1
+            self.peak = max(self.peak, self._active)
+        try:
+            self.reply(handler, number)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # The client gave up on a slow answer: that is the point of some tests.
+        finally:
+            with self._lock:
+                self._active -= 1
+
+
+@pytest.fixture
+def endpoint() -> Endpoint:
+    return Endpoint()
+
+
+@pytest.fixture
+def base_url(endpoint: Endpoint) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            endpoint.handle(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+async def ask(
+    base_url: str, pictures: int = 1, *, timeout_s: float = 5.0, retries: int = 1, in_flight: int = 16, **options: Any
+) -> dict[str, Outcome]:
+    # No proxy of the environment stands between a test and its own server.
+    http = openai.DefaultAsyncHttpx2Client(trust_env=False)
+    async with openai.AsyncOpenAI(
+        base_url=base_url, api_key="k", timeout=timeout_s, max_retries=retries, http_client=http
+    ) as client:
+        judge = OpenAIJudge(client, model="m", question=load_question("prompt"), in_flight=in_flight, **options)
+        chosen = dict(list(PICTURES.items())[:pictures])
+        return dict(await judge.score(chosen, CONTEXT))
+
+
+async def test_log_probabilities_grade_the_answer(endpoint: Endpoint, base_url: str) -> None:
+    alternatives = {"Yes": 0.5, " yes": 0.1, "No": 0.2, "Maybe": 0.2}
+    endpoint.reply = lambda handler, _: send(handler, 200, completion("Yes", alternatives))
+    scores = await ask(base_url)
+    assert scores == {"c0": pytest.approx(0.75)}
+
+
+async def test_the_request_shows_the_picture_and_asks_about_the_prompt(endpoint: Endpoint, base_url: str) -> None:
+    await ask(base_url)
+    (body,) = endpoint.bodies
+    picture, question = body["messages"][1]["content"]
+    assert picture["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+    assert 'make {her} "smile"' in question["text"]
+    assert body["logprobs"] is True
+
+
+async def test_a_plain_word_counts_where_no_log_probabilities_are_offered(endpoint: Endpoint, base_url: str) -> None:
+    endpoint.reply = lambda handler, n: send(handler, 200, completion("Yes." if n == 1 else " no"))
+    assert await ask(base_url, logprobs=False) == {"c0": 1.0}
+    assert await ask(base_url, logprobs=False) == {"c0": 0.0}
+    assert "logprobs" not in endpoint.bodies[0]
+
+
+async def test_alternatives_without_an_answer_among_them_do_not_grade(endpoint: Endpoint, base_url: str) -> None:
+    endpoint.reply = lambda handler, _: send(handler, 200, completion("Yes", {"The": 0.9, "No": 0.001}))
+    assert await ask(base_url) == {"c0": 1.0}
+
+
+async def test_many_calls_are_in_flight_within_the_limit(endpoint: Endpoint, base_url: str) -> None:
+    def slow(handler: BaseHTTPRequestHandler, _: int) -> None:
+        time.sleep(0.2)
+        send(handler, 200, completion("Yes"))
+
+    endpoint.reply = slow
+    assert await ask(base_url, pictures=8, in_flight=4) == dict.fromkeys(PICTURES, 1.0)
+    assert 2 <= endpoint.peak <= 4
+
+
+async def test_scores_belong_to_their_pictures_whatever_the_order_of_answers(endpoint: Endpoint, base_url: str) -> None:
+    # Which picture a call shows is told by its bytes; the first calls answer last.
+    def reply(handler: BaseHTTPRequestHandler, number: int) -> None:
+        time.sleep(0.05 * (8 - number))
+        shown = endpoint.bodies[number - 1]["messages"][1]["content"][0]["image_url"]["url"]
+        probability = 0.1 * (1 + urls.index(shown))
+        send(handler, 200, completion("Yes", {"Yes": probability, "No": 1 - probability}))
+
+    import base64
+
+    from eacps.imaging import encode_png
+
+    urls = ["data:image/png;base64," + base64.b64encode(encode_png(p)).decode() for p in PICTURES.values()]
+    endpoint.reply = reply
+    scores = await ask(base_url, pictures=8)
+    assert scores == {f"c{i}": pytest.approx(0.1 * (1 + i)) for i in range(8)}
+
+
+async def test_too_many_requests_are_retried_after_the_time_asked_for(endpoint: Endpoint, base_url: str) -> None:
+    def busy_once(handler: BaseHTTPRequestHandler, number: int) -> None:
+        if number == 1:
+            send(handler, 429, b'{"error": {"message": "slow down"}}', retry_after="1")
+        else:
+            send(handler, 200, completion("Yes"))
+
+    endpoint.reply = busy_once
+    started = time.monotonic()
+    assert await ask(base_url) == {"c0": 1.0}
+    assert time.monotonic() - started >= 0.9
+    assert len(endpoint.bodies) == 2
+
+
+async def test_an_unreadable_answer_is_asked_for_again(endpoint: Endpoint, base_url: str) -> None:
+    endpoint.reply = lambda handler, n: send(handler, 200, completion("Perhaps" if n == 1 else "No"))
+    assert await ask(base_url) == {"c0": 0.0}
+    assert len(endpoint.bodies) == 2
+
+
+FAULTS: dict[str, tuple[Reply, str]] = {
+    "server error": (lambda handler, _: send(handler, 500, b"{}"), "HTTP 500"),
+    "bad key": (lambda handler, _: send(handler, 401, b'{"error": {"message": "sk-secret"}}'), "HTTP 401"),
+    "refusal": (lambda handler, _: send(handler, 200, completion(None, refusal="I will not")), "refused"),
+    "nonsense": (lambda handler, _: send(handler, 200, completion("It is a lovely picture.")), "neither"),
+    "empty": (lambda handler, _: send(handler, 200, completion("")), "neither"),
+    "no choices": (lambda handler, _: send(handler, 200, b'{"choices": []}'), "no choice"),
+    "truncated": (lambda handler, _: send(handler, 200, completion("Yes")[:40]), "JSONDecodeError"),
+    "a web page": (lambda handler, _: send(handler, 200, b"<html>", content_type="text/html"), "no choice"),
+    "slow": (lambda handler, _: (time.sleep(1.0), send(handler, 200, completion("Yes")))[1], "APITimeoutError"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_failed_call_is_missing_with_its_reason(endpoint: Endpoint, base_url: str, fault: str) -> None:
+    endpoint.reply, reason = FAULTS[fault]
+    outcome = (await ask(base_url, timeout_s=0.4, retries=0))["c0"]
+    assert isinstance(outcome, Missing)
+    assert reason in outcome.reason
+    assert "secret" not in outcome.reason
+
+
+async def test_one_failed_call_leaves_the_others_alone(endpoint: Endpoint, base_url: str) -> None:
+    endpoint.reply = lambda handler, n: send(handler, 400 if n == 3 else 200, completion("Yes"))
+    outcomes = await ask(base_url, pictures=8, in_flight=1)
+    assert [isinstance(outcome, Missing) for outcome in outcomes.values()] == [i == 2 for i in range(8)]
+
+
+async def test_an_endpoint_that_is_not_there_is_missing(unused_tcp_port: int) -> None:
+    outcome = (await ask(f"http://127.0.0.1:{unused_tcp_port}/v1", retries=0))["c0"]
+    assert isinstance(outcome, Missing)
+    assert "APIConnectionError" in outcome.reason
+
+
+async def test_cancelling_the_score_cancels_its_calls(endpoint: Endpoint, base_url: str) -> None:
+    endpoint.reply = lambda handler, _: (time.sleep(0.5), send(handler, 200, completion("Yes")))[1]
+    task = asyncio.create_task(ask(base_url, pictures=8, in_flight=2))
+    await asyncio.sleep(0.2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(0.5)
+    assert len(endpoint.bodies) == 2
