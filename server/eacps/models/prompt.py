@@ -1,0 +1,41 @@
+"""The texts Qwen2.5-VL is given, for an edit and for a yes/no question.
+
+Training, export and run time all take them from here, so that a question is asked in the very form that was trained.
+This module knows nothing of token ids or pictures, only where in the text a picture is shown.
+"""
+
+IMAGE_PAD = "<|image_pad|>"
+PICTURE = f"<|vision_start|>{IMAGE_PAD}<|vision_end|>"
+# P(yes) compares the logits of the first token of each.
+YES, NO = "Yes", "No"
+
+# Text of a user that holds one of these would be read as structure, not as words.
+RESERVED_MARKS = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", IMAGE_PAD, "<|video_pad|>")
+
+_CHAT = (
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+    "<|im_start|>user\n{}<|im_end|>\n"
+    "<|im_start|>assistant\n"
+)
+
+
+def judge_prompt(question: str, n_pictures: int = 1) -> str:
+    """Give the chat in which the next token answers ``question`` about ``n_pictures`` pictures, shown in order."""
+    return _CHAT.format(f"{PICTURE * n_pictures}{question} Answer {YES} or {NO}.")
+
+
+def edit_prompt(template: str, prompt: str, n_pictures: int) -> str:
+    """Give the text encoder's input for an edit.
+
+    Args:
+        template: The checkpoint's prompt template, with one ``{}``.
+        prompt: What the user asks for.
+        n_pictures: Conditioning pictures, numbered from 1 in the text as the checkpoints were trained.
+    """
+    pictures = "".join(f"Picture {number}: {PICTURE}" for number in range(1, n_pictures + 1))
+    return template.format(pictures + prompt)
+
+
+def reserved_mark_in(text: str) -> str | None:
+    """Give the first reserved mark that ``text`` holds, or None."""
+    return next((mark for mark in RESERVED_MARKS if mark in text), None)
