@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+
 from eacps.errors import TritonUnavailable
 from eacps.scoring import EditContext, IdentityScorer, Missing, TritonJudge, load_question
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import openai
 import pytest
+
 from eacps.scoring import EditContext, Missing, OpenAIJudge, Outcome, load_question
 
 Reply = Callable[[BaseHTTPRequestHandler, int], None]

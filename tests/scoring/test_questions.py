@@ -1,6 +1,7 @@
 """Question files."""
 
 import pytest
+
 from eacps.scoring import load_question
 
 
