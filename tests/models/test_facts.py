@@ -1,0 +1,41 @@
+import pytest
+
+from eacps.models.facts import CheckpointFacts, ScheduleFacts, UnsupportedCheckpoint, VisionFacts
+
+FACTS = CheckpointFacts(
+    name="some",
+    version="1f",
+    vae_scale=8,
+    latent_depth=16,
+    condition_image_area=16384,
+    vae_image_area=16384,
+    default_steps=8,
+    rope_axes=(8, 12, 12),
+    rope_theta=10000,
+    edit_template="say {} now",
+    vision=VisionFacts(
+        patch_size=16,
+        temporal_patch_size=2,
+        merge_size=2,
+        image_mean=(0.5, 0.4, 0.3),
+        image_std=(0.2, 0.2, 0.1),
+        min_pixels=1024,
+        max_pixels=1 << 20,
+        grids=((8, 8), (6, 10)),
+    ),
+    schedule=ScheduleFacts(use_dynamic_shifting=True, shift_terminal=0.02),
+)
+
+
+def test_facts_survive_json() -> None:
+    assert CheckpointFacts.from_json(FACTS.to_json()) == FACTS
+
+
+def test_schedule_takes_its_fields_from_a_scheduler_config_and_ignores_bookkeeping() -> None:
+    config = {"_class_name": "X", "shift": 3.0, "use_karras_sigmas": False, "shift_terminal": None}
+    assert ScheduleFacts.from_scheduler_config(config) == ScheduleFacts(shift=3.0)
+
+
+def test_a_schedule_that_the_sampler_lacks_is_refused() -> None:
+    with pytest.raises(UnsupportedCheckpoint, match="use_karras_sigmas"):
+        ScheduleFacts.from_scheduler_config({"use_karras_sigmas": True})
