@@ -1,0 +1,236 @@
+"""Everything the search server asks of Triton, as typed methods over one long-lived gRPC client.
+
+Requests are built from, and responses checked against, the contract in `eacps.tensors`. Cancelling a task that waits
+here cancels the call, and with it the work inside Triton.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from tritonclient.grpc import InferResult
+from tritonclient.grpc import aio as tritonclient
+
+from eacps import tensors
+from eacps.errors import DeadlineExceeded, NoFaceFound, TritonModelFailed, TritonUnavailable
+from eacps.tensors import ModelSpec
+from eacps.triton import codec, served
+from eacps.triton.codec import Array
+from eacps.triton.status import CLIENT_ERRORS, translated
+from eacps.triton.types import Faces, Float32, Generated, GenerateRequest, Prior, ServedCheckpoint, UInt8
+
+CALLED_MODELS = (tensors.FACE_PRIOR, tensors.FACE_EMBED, tensors.QWEN_EDIT, tensors.VLM_JUDGE)
+_CHANNEL_OPTIONS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # A Triton that comes back is found within seconds, not after gRPC's default of up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+]
+_STREAM_HEADERS = {"triton_grpc_error": "true"}  # real status codes instead of text within the stream
+_POLL_INTERVAL_S = 0.2
+_POLL_TIMEOUT_S = 5.0
+T = TypeVar("T")
+
+
+class TritonGateway:
+    """Typed access to the models that a search calls. Make one with `connect` and keep it: clients are not cheap.
+
+    Every method takes ``timeout_s``, the time left for the call or None; once it has passed, the call ends with
+    `DeadlineExceeded` on both sides. All raise `TritonUnavailable` where Triton cannot be reached and
+    `TritonModelFailed` where a model answers with an error or breaks the contract.
+    """
+
+    def __init__(self, client: tritonclient.InferenceServerClient, url: str) -> None:
+        self._client = client
+        self.url = url
+
+    @classmethod
+    async def connect(cls, url: str, *, ready_timeout_s: float = 60.0) -> Self:
+        """Connect and wait until all models that a search calls are ready.
+
+        Args:
+            url: ``host:port`` of Triton's gRPC endpoint.
+            ready_timeout_s: How long to wait for it.
+
+        Raises:
+            TritonUnavailable: It is not ready in time.
+            TritonModelFailed: It is, but its models are not those of the contract.
+        """
+        gateway = cls(tritonclient.InferenceServerClient(url, channel_args=_CHANNEL_OPTIONS), url)
+        try:
+            await gateway._wait_until_ready(ready_timeout_s)
+            for model in CALLED_MODELS:
+                served.check(model, await gateway._config_of(model))
+        except BaseException:
+            await gateway.close()
+            raise
+        return gateway
+
+    async def close(self) -> None:
+        """Close the connection; calls in flight are cancelled."""
+        await self._client.close()
+
+    async def is_ready(self, *, timeout_s: float = _POLL_TIMEOUT_S) -> bool:
+        """Say whether Triton answers and has all called models ready."""
+        try:
+            if not await self._client.is_server_ready(client_timeout=timeout_s):
+                return False
+            for model in CALLED_MODELS:
+                if not await self._client.is_model_ready(model.name, client_timeout=timeout_s):
+                    return False
+        except CLIENT_ERRORS:
+            return False
+        return True
+
+    async def describe(self) -> ServedCheckpoint:
+        """Say what Triton serves, as the exporter wrote it into the sampler's configuration."""
+        config = await self._config_of(tensors.QWEN_EDIT)
+        metadata = await self._ask("server metadata", self._client.get_server_metadata(client_timeout=_POLL_TIMEOUT_S))
+        return served.describe(config, triton_version=metadata.version)
+
+    async def prepare_prior(
+        self,
+        scene: UInt8,
+        character: UInt8,
+        *,
+        scene_face: int = -1,
+        character_face: int = -1,
+        timeout_s: float | None = None,
+    ) -> Prior:
+        """Put the character's face into the scene.
+
+        Args:
+            scene: ``uint8 [H, W, 3]``.
+            character: ``uint8 [h, w, 3]``, of any size.
+            scene_face: Face to replace, counted from 0 by size; -1 is the largest.
+            character_face: Face to take, likewise.
+            timeout_s: See the class.
+
+        Raises:
+            NoFaceFound: There is no such face in the scene or in the character picture.
+        """
+        arrays: dict[str, Array] = {
+            "scene": scene,
+            "character": character,
+            "scene_face": np.array([scene_face], np.int32),
+            "character_face": np.array([character_face], np.int32),
+        }
+        outputs = await self._infer(tensors.FACE_PRIOR, arrays, timeout_s)
+        wanted = (("scene", scene_face), ("character", character_face))
+        for (picture, face), found in zip(wanted, outputs["counts"].tolist(), strict=True):
+            if found <= max(face, 0):
+                raise NoFaceFound(picture, found)
+        return Prior(outputs["prior"], outputs["embedding"], _box(outputs["scene_box"]), _box(outputs["character_box"]))
+
+    async def embed_faces(self, pictures: UInt8, *, timeout_s: float | None = None) -> Faces:
+        """Find and embed the faces of ``pictures``, ``uint8 [N, H, W, 3]``."""
+        outputs = await self._infer(tensors.FACE_EMBED, {"pictures": pictures}, timeout_s)
+        return Faces(**outputs)
+
+    async def judge(self, pictures: UInt8, questions: Sequence[str], *, timeout_s: float | None = None) -> Float32:
+        """Ask yes/no questions about pictures.
+
+        Args:
+            pictures: ``uint8 [N, R, H, W, 3]``: N items of R pictures shown together.
+            questions: Q questions, each put to every item. Line breaks within one become spaces.
+            timeout_s: See the class.
+
+        Returns:
+            P(yes), ``float32 [N, Q]``, in [0, 1].
+        """
+        lines = "\n".join(" ".join(question.splitlines()) for question in questions)
+        arrays = {"pictures": pictures, "questions": codec.text(lines)}
+        p_yes = (await self._infer(tensors.VLM_JUDGE, arrays, timeout_s))["p_yes"]
+        if p_yes.shape[1] != len(questions):
+            raise TritonModelFailed(f"vlm_judge answered {p_yes.shape[1]} questions instead of {len(questions)}")
+        if not ((p_yes >= 0) & (p_yes <= 1)).all():  # NaN fails this too
+            raise TritonModelFailed("vlm_judge answered with a probability outside [0, 1]")
+        return p_yes
+
+    async def generate(self, request: GenerateRequest, *, timeout_s: float | None = None) -> Generated:
+        """Run the sampler over a micro-batch.
+
+        Cancelling the waiting task, or the time-out, ends the work inside Triton at the next denoising step.
+        """
+        inputs, axes = codec.encode(tensors.QWEN_EDIT, _sampler_arrays(request))
+        call = {"model_name": tensors.QWEN_EDIT.name, "inputs": inputs, "timeout": _microseconds(timeout_s)}
+        _check_time_left(tensors.QWEN_EDIT, timeout_s)
+        stream = self._client.stream_infer(_only(call), stream_timeout=timeout_s, headers=_STREAM_HEADERS)
+        try:
+            results = [result async for result in _results(stream)]
+        except CLIENT_ERRORS as exc:
+            raise translated(exc, doing=tensors.QWEN_EDIT.name) from exc
+        finally:
+            stream.cancel()  # without effect on a stream that has ended
+        if len(results) != 1:
+            raise TritonModelFailed(f"qwen_edit answered {len(results)} times instead of once")
+        return Generated(**codec.decode(tensors.QWEN_EDIT, results[0], axes))
+
+    async def _infer(self, model: ModelSpec, arrays: Mapping[str, Array], timeout_s: float | None) -> dict[str, Array]:
+        inputs, axes = codec.encode(model, arrays)
+        _check_time_left(model, timeout_s)
+        call = self._client.infer(model.name, inputs, timeout=_microseconds(timeout_s), client_timeout=timeout_s)
+        return codec.decode(model, await self._ask(model.name, call), axes)
+
+    async def _config_of(self, model: ModelSpec) -> Any:
+        call = self._client.get_model_config(model.name, client_timeout=_POLL_TIMEOUT_S)
+        return (await self._ask(f"configuration of {model.name}", call)).config
+
+    async def _ask(self, doing: str, call: Awaitable[T]) -> T:
+        try:
+            return await call
+        except CLIENT_ERRORS as exc:
+            raise translated(exc, doing=doing) from exc
+
+    async def _wait_until_ready(self, timeout_s: float) -> None:
+        end = time.monotonic() + timeout_s
+        while not await self.is_ready(timeout_s=max(_POLL_INTERVAL_S, min(_POLL_TIMEOUT_S, timeout_s))):
+            if time.monotonic() >= end:
+                raise TritonUnavailable(f"Triton at {self.url} is not ready after {timeout_s:g} s")
+            await asyncio.sleep(_POLL_INTERVAL_S)
+
+
+def _sampler_arrays(request: GenerateRequest) -> dict[str, Array]:
+    arrays: dict[str, Array] = {
+        "pictures": request.pictures,
+        "prompt": codec.text(request.prompt),
+        "true_cfg_scale": np.array([request.true_cfg_scale], np.float32),
+        "seeds": request.seeds,
+        "coefficients": request.coefficients,
+        "steps": np.array([request.steps], np.int32),
+        "start_step": np.array([request.start_step], np.int32),
+        "stop_step": np.array([request.stop_step], np.int32),
+    }
+    optional = {"scene": request.scene, "edit_mask": request.edit_mask, "latents": request.latents}
+    arrays.update({name: array for name, array in optional.items() if array is not None})
+    if request.negative_prompt is not None:
+        arrays["negative_prompt"] = codec.text(request.negative_prompt)
+    return arrays
+
+
+async def _only(call: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    yield call
+
+
+async def _results(stream: Any) -> AsyncIterator[InferResult]:
+    async for result, error in stream:
+        if error is not None:
+            raise error
+        yield result
+
+
+def _check_time_left(model: ModelSpec, timeout_s: float | None) -> None:
+    if timeout_s is not None and timeout_s <= 0:
+        raise DeadlineExceeded(f"no time left to call {model.name}")
+
+
+def _microseconds(timeout_s: float | None) -> int | None:
+    return None if timeout_s is None else max(1, int(timeout_s * 1e6))
+
+
+def _box(array: Array) -> tuple[float, float, float, float]:
+    left, top, right, bottom = (float(value) for value in array)
+    return left, top, right, bottom

@@ -1,0 +1,71 @@
+"""Reading a model's configuration as Triton serves it: does it keep the contract, and which checkpoint is it?
+
+The exporter writes what is particular to a checkpoint into ``parameters`` of the sampler's ``config.pbtxt``.
+"""
+
+from typing import Any
+
+from tritonclient.grpc import model_config_pb2
+
+from eacps.errors import TritonModelFailed
+from eacps.tensors import QWEN_EDIT, ModelSpec, TensorSpec
+from eacps.triton.types import ServedCheckpoint
+
+
+def check(model: ModelSpec, config: Any) -> None:
+    """Compare a served configuration (``ModelConfig``) with the contract.
+
+    Raises:
+        TritonModelFailed: Names, dtypes, shapes, or decoupling differ: repository and server are of different versions.
+    """
+    faults = [
+        *_differences("input", model.inputs, config.input),
+        *_differences("output", model.outputs, config.output),
+    ]
+    if config.model_transaction_policy.decoupled != model.decoupled:
+        faults.append(f"decoupled is {config.model_transaction_policy.decoupled}")
+    if config.max_batch_size != model.max_batch_size:
+        faults.append(f"max_batch_size is {config.max_batch_size}")
+    if faults:
+        raise TritonModelFailed(
+            f"{model.name} in Triton breaks the contract ({'; '.join(faults)}); export the model repository anew"
+        )
+
+
+def describe(config: Any, *, triton_version: str) -> ServedCheckpoint:
+    """Read which checkpoint the sampler serves from its configuration (``ModelConfig``).
+
+    Raises:
+        TritonModelFailed: The configuration does not say.
+    """
+    values = {name: parameter.string_value for name, parameter in config.parameters.items()}
+    try:
+        channels, height, width = (int(length) for length in values["latent_shape"].split(","))
+        return ServedCheckpoint(
+            name=values["checkpoint"],
+            fingerprint=values["fingerprint"],
+            width=int(values["width"]),
+            height=int(values["height"]),
+            default_steps=int(values["default_steps"]),
+            latent_shape=(channels, height, width),
+            triton_version=triton_version,
+        )
+    except (KeyError, ValueError) as exc:
+        raise TritonModelFailed(f"{QWEN_EDIT.name} does not say which checkpoint it serves: {exc}") from exc
+
+
+def _differences(kind: str, specs: tuple[TensorSpec, ...], served: Any) -> list[str]:
+    wanted = {spec.name: (f"TYPE_{spec.dtype}", spec.dims, spec.optional) for spec in specs}
+    found = {
+        tensor.name: (
+            model_config_pb2.DataType.Name(tensor.data_type),
+            tuple(tensor.dims),
+            bool(getattr(tensor, "optional", False)),
+        )
+        for tensor in served
+    }
+    return [
+        f"{kind} {name} is {found.get(name, 'absent')}, not {wanted.get(name, 'known')}"
+        for name in sorted(wanted.keys() | found.keys())
+        if wanted.get(name) != found.get(name)
+    ]
