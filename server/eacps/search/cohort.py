@@ -51,7 +51,12 @@ class Candidate:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Candidate":
-        """Restore a candidate from ``to_dict``'s form."""
+        """Restore a candidate from ``to_dict``'s form.
+
+        Raises:
+            KeyError, TypeError, ValueError: ``data`` has another form.
+            InvalidSearchSpec: It holds what is not a recipe.
+        """
         return cls(
             id=data["id"],
             recipe=Recipe.from_dict(data["recipe"]),

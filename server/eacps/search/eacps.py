@@ -46,16 +46,22 @@ class Eacps(AskTell):
 
     def _child(self, parent: Candidate, index: int) -> Candidate:
         match self._settings.local:
-            case SphericalMove(angle=angle, decay=decay):
-                radius = angle * decay ** (self._generation - 1)
-                recipe, move = perturb(parent.recipe, angle=radius, seed=self._fresh_seed()), Move.SPHERICAL
+            case SphericalMove() as spherical:
+                angle = spherical.angle_in_round(self._generation)
+                recipe, move = perturb(parent.recipe, angle=angle, seed=self._fresh_seed()), Move.SPHERICAL
             case SeedOffset(radius=radius):
-                recipe, move = Recipe.from_seed(self._neighbour(parent.recipe, radius)), Move.SEED_OFFSET
+                seed = self._neighbour(parent.recipe, radius)
+                if seed is None:
+                    return self._explore(1, start=index)[0]
+                recipe, move = Recipe.from_seed(seed), Move.SEED_OFFSET
         return Candidate(self._id(index), recipe, (parent.id,), self._generation, move)
 
-    def _neighbour(self, recipe: Recipe, radius: int) -> int:
-        """Draw an unused seed within ``radius`` of the recipe's only one; the spec makes sure that there is one."""
+    def _neighbour(self, recipe: Recipe, radius: int) -> int | None:
+        """Draw an unused seed within ``radius`` of the recipe's only one; None where there is none left."""
         (origin,) = recipe.seeds
+        distances = ((seed - origin + radius) % SEED_BOUND for seed in self._used_seeds)  # 0 ... 2 * radius if within
+        if sum(distance <= 2 * radius for distance in distances) > 2 * radius:
+            return None
         while True:
             delta = int(self._rng.integers(1, radius, endpoint=True)) * (1 if self._rng.random() < 0.5 else -1)
             seed = (origin + delta) % SEED_BOUND

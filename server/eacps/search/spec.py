@@ -12,8 +12,11 @@ from eacps.errors import FieldViolation, InvalidSearchSpec
 from eacps.search.recipe import SEED_BOUND, fault_of_seed
 
 MAX_CANDIDATES = 4096
+SEARCH_SEED_BOUND = 2**64
+MIN_ANGLE_RAD = 1e-3  # below this a child is its parent, at the price of a whole trajectory
 DEFAULT_ANGLE_RAD = 0.6  # wide moves won the trials: a child's score then correlates at about 0.7 with its parent's
-DEFAULT_OFFSET_RADIUS = 1024
+DEFAULT_DECAY = 0.7
+DEFAULT_OFFSET_RADIUS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +24,23 @@ class SphericalMove:
     """Turn a parent's noise by an angle towards fresh noise.
 
     Args:
-        angle: Radius of the move in the first local round, in radians, in ``(0, pi/2]``.
-        decay: Factor on the angle from each local round to the next, in ``(0, 1]``; 1 keeps it.
+        angle: Radius of the move in the first local round, in radians, in ``[0.001, pi/2]``.
+        decay: Factor on the angle from each local round to the next, in ``(0, 1]``; 1 keeps it. It must leave an angle
+            of at least 0.001 in the last round.
     """
 
     angle: float = DEFAULT_ANGLE_RAD
-    decay: float = 1.0
+    decay: float = DEFAULT_DECAY
+
+    def angle_in_round(self, number: int) -> float:
+        """Give the angle of local round ``number``, counted from 1."""
+        return self.angle * self.decay ** (number - 1)
 
     def violations(self) -> list[FieldViolation]:
         """List every field at fault, named ``local.<field>``."""
         found = []
-        if not 0.0 < self.angle <= math.pi / 2:
-            found.append(FieldViolation("local.angle", f"is {self.angle}, not in (0, pi/2]"))
+        if not MIN_ANGLE_RAD <= self.angle <= math.pi / 2:
+            found.append(FieldViolation("local.angle", f"is {self.angle}, not in [{MIN_ANGLE_RAD}, pi/2]"))
         if not 0.0 < self.decay <= 1.0:
             found.append(FieldViolation("local.decay", f"is {self.decay}, not in (0, 1]"))
         return found
@@ -41,6 +49,8 @@ class SphericalMove:
 @dataclass(frozen=True, slots=True)
 class SeedOffset:
     """Add a small integer to a parent's seed: ``s_best + delta``, modulo 2**32, never a seed already used.
+
+    Where a parent has no unused seed left within the radius, the child becomes a fresh seed, and its move says so.
 
     Noises of neighbouring seeds are independent, so this is more random sampling under another name; it is here because
     the algorithm is written so.
@@ -64,10 +74,11 @@ class BestOfNSpec:
     """Settings of best-of-N: independent seeds, the best one wins.
 
     Args:
-        seed: Seed of the search itself, in ``[0, 2**32)``; makes it reproducible.
+        seed: Seed of the search itself, in ``[0, 2**64)``; makes it reproducible.
         candidates: N, in ``[1, 4096]``.
-        first_seed: Seed of the first candidate, in ``[0, 2**32)``; None takes ``seed``. The first candidate is thus the
-            picture that a plain user gets for that seed, and "gain over the first seed" means something.
+        first_seed: Seed of the first candidate's noise, in ``[0, 2**32)``; None takes the low 32 bits of ``seed``. The
+            first candidate is thus the picture that a plain user gets for ``manual_seed(seed)``, and "gain over the
+            first seed" means something.
 
     Raises:
         InvalidSearchSpec: Names every field at fault.
@@ -98,7 +109,7 @@ class EacpsSpec:
     """Settings of EACPS: global exploration, then local rounds around the best so far.
 
     Args:
-        seed: Seed of the search itself, in ``[0, 2**32)``; makes it reproducible.
+        seed: Seed of the search itself, in ``[0, 2**64)``; makes it reproducible.
         global_candidates: K_global, random seeds in round 0, at least 1.
         parents: M, candidates that get children in each local round, in ``[1, global_candidates]``.
         children_per_parent: K_local, at least 1.
@@ -141,10 +152,11 @@ class EacpsSpec:
             found.append(FieldViolation("parents", f"is {self.parents}, above the {self.global_candidates} candidates"))
         if total > MAX_CANDIDATES:
             found.append(FieldViolation("rounds", f"makes {total} candidates in all, above {MAX_CANDIDATES}"))
-        if isinstance(self.local, SeedOffset) and 2 * self.local.radius < total:
-            # Below this a neighbourhood could run out of seeds that are not yet used.
-            text = f"is {self.local.radius}, too small for {total} candidates: at least half of them"
-            found.append(FieldViolation("local.radius", text))
+        if isinstance(self.local, SphericalMove) and not self.local.violations():
+            last = self.local.angle_in_round(max(1, self.rounds))
+            if last < MIN_ANGLE_RAD:
+                text = f"leaves an angle of {last:.2g} in round {self.rounds}, below {MIN_ANGLE_RAD}"
+                found.append(FieldViolation("local.decay", text))
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -185,9 +197,7 @@ def _local_from_dict(data: Mapping[str, Any]) -> LocalMove:
 
 
 def _faults_of_seeds(seed: int, first_seed: int | None) -> list[FieldViolation]:
-    found = []
-    if fault := fault_of_seed(seed):
-        found.append(FieldViolation("seed", fault))
+    found = _faults_of_count("seed", seed, 0, SEARCH_SEED_BOUND - 1)
     if first_seed is not None and (fault := fault_of_seed(first_seed)):
         found.append(FieldViolation("first_seed", fault))
     return found

@@ -95,9 +95,8 @@ class AskTell(ABC):
         self._generation = 0  # of the next cohort
         self._pending: Cohort | None = None
         self._history: list[Evaluated] = []
-        first_seed = spec.seed if spec.first_seed is None else spec.first_seed
-        self._first_seed = first_seed
-        self._used_seeds = {first_seed}
+        self._first_seed = spec.seed % SEED_BOUND if spec.first_seed is None else spec.first_seed
+        self._used_seeds = {self._first_seed}
 
     @property
     def spec(self) -> SearchSpec:
@@ -171,7 +170,7 @@ class AskTell(ABC):
         try:
             strategy = cls(spec_from_dict(snapshot["spec"]), steps=snapshot["steps"], rng=_rng_from(snapshot["rng"]))
             strategy._recall(snapshot)
-        except (KeyError, TypeError, ValueError) as exc:
+        except (AttributeError, IllegalSearchMove, KeyError, TypeError, ValueError) as exc:
             raise InvalidSearchSpec([FieldViolation("snapshot", f"is malformed: {exc!r}")]) from exc
         return strategy
 
@@ -215,9 +214,9 @@ class AskTell(ABC):
 
 def _check_outcomes(cohort: Cohort, outcomes: Mapping[TrialKey, Outcome]) -> None:
     keys = set(outcomes)
-    if missing := sorted(cohort.keys - keys):
+    if missing := sorted(cohort.keys - keys, key=str):
         raise IllegalSearchMove(f"tell: no outcome for {missing}")
-    if unknown := sorted(keys - cohort.keys):
+    if unknown := sorted(keys - cohort.keys, key=str):
         raise IllegalSearchMove(f"tell: not asked about {unknown}")
     for key, outcome in outcomes.items():
         if not isinstance(outcome, Potential | Failed):

@@ -1,0 +1,89 @@
+"""Estimates from a pool agree with what they estimate."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eacps.errors import InvalidSearchSpec
+from eacps.search.cohort import Candidate, Evaluated, Failed, Move, Outcome, Trial
+from eacps.search.potential import Potential
+from eacps.search.recipe import Recipe
+from eacps.search.statistics import expected_best, summarise
+
+STEPS = 8
+
+
+@given(st.lists(st.floats(-10, 10), min_size=1, max_size=8), st.data())
+def test_expected_best_is_the_mean_over_all_subsets(pool: list[float], data: st.DataObject) -> None:
+    n = data.draw(st.integers(1, len(pool)))
+    subsets = [max(subset) for subset in itertools.combinations(pool, n)]
+    assert expected_best(pool, n) == pytest.approx(math.fsum(subsets) / len(subsets), abs=1e-9)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=50))
+def test_expected_best_grows_from_mean_to_maximum(pool: list[float]) -> None:
+    curve = [expected_best(pool, n) for n in range(1, len(pool) + 1)]
+    assert curve[0] == pytest.approx(np.mean(pool))
+    assert curve[-1] == pytest.approx(max(pool))
+    assert all(a <= b + 1e-12 for a, b in itertools.pairwise(curve))
+
+
+def test_expected_best_is_unbiased() -> None:
+    rng = np.random.default_rng(5)
+    estimates = [expected_best(list(rng.standard_normal(12)), 4) for _ in range(4000)]
+    error = np.std(estimates) / math.sqrt(len(estimates))
+    assert np.mean(estimates) == pytest.approx(1.02938, abs=4 * error)  # E[max of 4 normals]
+
+
+def test_large_pools_do_not_overflow() -> None:
+    assert expected_best([i / 4096 for i in range(4096)], 2000) == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("n", [0, 4, -1])
+def test_expected_best_needs_a_pool_of_n(n: int) -> None:
+    with pytest.raises(InvalidSearchSpec):
+        expected_best([1.0, 2.0, 3.0], n)
+
+
+def test_expected_best_refuses_what_is_not_finite() -> None:
+    with pytest.raises(InvalidSearchSpec):
+        expected_best([0.0, math.nan], 1)
+
+
+def evaluated(index: int, outcome: Outcome, move: Move = Move.EXPLORE, stop_step: int = STEPS) -> Evaluated:
+    candidate = Candidate(f"g0-{index:03d}", Recipe.from_seed(index), (), 0, move)
+    return Evaluated(Trial(candidate, stop_step), outcome)
+
+
+def test_summary_of_a_search() -> None:
+    history = [
+        evaluated(0, Potential(0.4)),
+        evaluated(1, Potential(0.6, False, ("realism",))),
+        evaluated(2, Failed("no picture")),
+        evaluated(3, Potential(0.9), Move.SPHERICAL),
+        evaluated(4, Potential(1.0), stop_step=2),  # a preview: no picture to deliver
+    ]
+    summary = summarise(history, steps=STEPS)
+    assert (summary.evaluated, summary.failed, summary.incomplete) == (3, 1, 1)
+    assert (summary.first, summary.best) == (0.4, 0.9)
+    assert summary.gain_over_first == pytest.approx(0.5)
+    assert summary.explored_mean == pytest.approx(0.5)
+    assert summary.explored_sd == pytest.approx(0.1 * math.sqrt(2))
+    assert summary.explored_best_of == ((1, pytest.approx(0.5)), (2, pytest.approx(0.6)))
+
+
+def test_summary_where_the_first_candidate_failed() -> None:
+    summary = summarise([evaluated(0, Failed("x")), evaluated(1, Potential(0.5))], steps=STEPS)
+    assert (summary.first, summary.gain_over_first, summary.best) == (None, None, 0.5)
+    assert summary.explored_sd is None
+
+
+@pytest.mark.parametrize("history", [[], [evaluated(0, Failed("x"))]])
+def test_summary_of_nothing(history: list[Evaluated]) -> None:
+    summary = summarise(history, steps=STEPS)
+    assert summary.best is summary.first is summary.gain_over_first is summary.explored_mean is None
+    assert summary.explored_best_of == ()
