@@ -252,7 +252,7 @@ def _rng_to_dict(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _rng_from(data: Mapping[str, Any]) -> np.random.Generator:
-    bits = np.random.PCG64()
+    bits = np.random.PCG64(0)  # whatever the seed, the state below replaces it
     # Any: numpy types the state of PCG64 more narrowly than a snapshot can promise; the setter checks it.
     state: Any = {**data, "state": {name: int(number) for name, number in data["state"].items()}}
     bits.state = state
