@@ -1,0 +1,45 @@
+"""Triton's Python backend for every ONNX network: the one class behind the leaves' ``model.py``.
+
+Imported inside Triton only, where ``triton_python_backend_utils`` exists.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
+
+from eacps.models.onnx_leaf import NETWORK_FILE, Arrays, OnnxLeaf
+from eacps.tensors import MODELS
+
+THREADS_PARAMETER = "intra_op_num_threads"
+
+
+class TritonPythonModel:
+    """Serves ``network.onnx``, which lies beside ``model.py``, under the contract of the model's name."""
+
+    def initialize(self, args: Mapping[str, str]) -> None:
+        """Open the network; the parameter ``intra_op_num_threads`` says how many threads it may use."""
+        config = json.loads(args["model_config"])
+        threads = int(config["parameters"][THREADS_PARAMETER]["string_value"])
+        network = Path(args["model_repository"]) / args["model_version"] / NETWORK_FILE
+        self._leaf = OnnxLeaf(MODELS[config["name"]], network, threads)
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """Answer the requests that Triton's batcher has put together, in one run where shapes agree."""
+        answers = self._leaf.answer([_inputs(request) for request in requests])
+        return [_response(answer) for answer in answers]
+
+
+def _inputs(request: Any) -> Arrays:
+    """Read inputs by DLPack: ``as_numpy`` of the wheel's backend is wrong under numpy 2."""
+    return {tensor.name(): np.from_dlpack(tensor) for tensor in request.inputs()}
+
+
+def _response(answer: Arrays | Exception) -> Any:
+    if isinstance(answer, Exception):
+        return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"{type(answer).__name__}: {answer}"))
+    tensors = [pb_utils.Tensor.from_dlpack(name, np.ascontiguousarray(array)) for name, array in answer.items()]
+    return pb_utils.InferenceResponse(tensors)
