@@ -1,20 +1,23 @@
 """The face models' side of Triton's Python backend: sessions over calls to other models, tensors in and out.
 
 Imported by the adapters in ``model_repository/`` only: ``triton_python_backend_utils`` exists inside Triton alone.
+Arrays cross by DLPack from torch: Triton's wheel was built for numpy 1, whose arrays it reads wrongly from numpy 2,
+and the capsules of numpy's own DLPack it frees wrongly.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 from numpy.typing import NDArray
+from torch.utils.dlpack import from_dlpack
 
 from eacps.errors import TritonModelFailed
-from eacps.models.faces.program import FaceSettings
 from eacps.models.faces.session import Arrays, Network, SessionFactory, sessions_over
+from eacps.models.facts import ASSETS_FOLDER
 
 
 def triton_sessions() -> SessionFactory:
@@ -22,20 +25,14 @@ def triton_sessions() -> SessionFactory:
     return sessions_over(_network)
 
 
-def settings(args: Mapping[str, str]) -> FaceSettings:
-    """Read the parameters in the model's ``config.pbtxt`` from what Triton hands to ``initialize``."""
-    parameters = json.loads(args["model_config"]).get("parameters", {})
-    return FaceSettings.from_parameters({name: value["string_value"] for name, value in parameters.items()})
-
-
-def version_folder(args: Mapping[str, str]) -> Path:
-    """The folder of the running ``model.py`` and of the files that lie beside it."""
-    return Path(args["model_repository"]) / args["model_version"]
+def assets_folder(args: Mapping[str, str]) -> Path:
+    """The assets beside the running ``model.py``, from what Triton hands to ``initialize``."""
+    return Path(args["model_repository"]) / args["model_version"] / ASSETS_FOLDER
 
 
 def inputs(request: Any) -> dict[str, NDArray[Any]]:
     """All input tensors of a request by name, as arrays."""
-    return {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+    return {tensor.name(): _array(tensor) for tensor in request.inputs()}
 
 
 def response(outputs: Arrays) -> Any:
@@ -44,14 +41,10 @@ def response(outputs: Arrays) -> Any:
 
 
 def failure(error: Exception) -> Any:
-    """A response that says what went wrong; the log has the rest."""
-    pb_utils.Logger.log_error(f"{type(error).__name__}: {error}")
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"{type(error).__name__}: {error}"))
-
-
-def _tensor(name: str, array: NDArray[Any]) -> Any:
-    """Hand an array over by DLPack: Triton's wheel was built for numpy 1, whose arrays it reads wrongly from numpy 2."""
-    return pb_utils.Tensor.from_dlpack(name, np.require(array, requirements=("C", "W")))
+    """A response that says what went wrong; Triton's log says it too."""
+    message = f"{type(error).__name__}: {error}"
+    pb_utils.Logger.log_error(message)
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message))
 
 
 def _network(model: str) -> Network:
@@ -69,10 +62,11 @@ def _network(model: str) -> Network:
     return call
 
 
+def _tensor(name: str, array: NDArray[Any]) -> Any:
+    return pb_utils.Tensor.from_dlpack(name, torch.from_numpy(np.require(array, requirements=("C", "W"))))
+
+
 def _array(tensor: Any) -> NDArray[Any]:
     """The tensor on the host; engines leave theirs on the GPU."""
-    if tensor.is_cpu():
-        return np.array(tensor.as_numpy())
-    import torch  # only where there is a GPU: nothing else here needs it
-
-    return torch.from_dlpack(tensor.to_dlpack()).cpu().numpy()
+    array: NDArray[Any] = from_dlpack(tensor.to_dlpack()).cpu().numpy()
+    return array

@@ -87,5 +87,6 @@ class FaceEmbedder:
     def _embed(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         if not crops:
             return np.zeros((0, EMBEDDING_SIZE), np.float32)
-        embeddings = self._recognizer.get_feat(crops)
-        return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+        embeddings: NDArray[np.float32] = self._recognizer.get_feat(crops)
+        unit: NDArray[np.float32] = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+        return unit

@@ -73,10 +73,10 @@ class NetworkSession:
         inputs = {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in feeds.items()}
         if self._spec.max_batch_size == 0:
             return self._call(names, inputs)
-        size = max(len(value) for value in inputs.values())
+        size, chunk = max(len(value) for value in inputs.values()), self._spec.max_batch_size
         parts = [
-            self._call(names, {name: value[start : start + self._spec.max_batch_size] for name, value in inputs.items()})
-            for start in range(0, size, self._spec.max_batch_size)
+            self._call(names, {name: value[start : start + chunk] for name, value in inputs.items()})
+            for start in range(0, size, chunk)
         ]
         return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
 

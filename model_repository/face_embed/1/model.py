@@ -1,0 +1,22 @@
+"""Triton's adapter of `face_embed`: pictures to their faces and embeddings."""
+
+from eacps.models.faces import bls
+from eacps.models.faces.program import build_embedder
+
+
+class TritonPythonModel:
+    """Detector and recogniser are other models of this Triton."""
+
+    def initialize(self, args):
+        """Build InsightFace's classes over them."""
+        self._embedder = build_embedder(bls.triton_sessions(), bls.assets_folder(args))
+
+    def execute(self, requests):
+        """Answer each request by itself: a bad one spoils no other."""
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request):
+        try:
+            return bls.response(self._embedder.faces(bls.inputs(request)["pictures"]).outputs())
+        except Exception as error:  # becomes this request's error response
+            return bls.failure(error)

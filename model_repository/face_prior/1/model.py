@@ -1,0 +1,29 @@
+"""Triton's adapter of `face_prior`: scene and character to the scene with the character's face."""
+
+from eacps.models.faces import bls
+from eacps.models.faces.program import build_swap
+
+
+class TritonPythonModel:
+    """Detector, recogniser and swapper are other models of this Triton."""
+
+    def initialize(self, args):
+        """Build InsightFace's classes over them."""
+        self._swap = build_swap(bls.triton_sessions(), bls.assets_folder(args))
+
+    def execute(self, requests):
+        """Answer each request by itself: a bad one spoils no other."""
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request):
+        try:
+            tensors = bls.inputs(request)
+            prior = self._swap.prior(
+                tensors["scene"],
+                tensors["character"],
+                scene_face=int(tensors["scene_face"][0]),
+                character_face=int(tensors["character_face"][0]),
+            )
+            return bls.response(prior.outputs())
+        except Exception as error:  # becomes this request's error response
+            return bls.failure(error)
