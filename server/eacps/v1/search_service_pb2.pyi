@@ -197,7 +197,7 @@ class Evaluation(_message.Message):
     def __init__(self, scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., potential: _Optional[float] = ..., complete: _Optional[bool] = ...) -> None: ...
 
 class CandidateScored(_message.Message):
-    __slots__ = ("candidate_id", "generation", "move", "parents", "recipe", "evaluation", "thumbnail", "scored", "best_potential", "picture_sha256", "failure")
+    __slots__ = ("candidate_id", "generation", "move", "parents", "recipe", "evaluation", "thumbnail", "done", "best_potential", "picture_sha256", "failure")
     CANDIDATE_ID_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     MOVE_FIELD_NUMBER: _ClassVar[int]
@@ -205,7 +205,7 @@ class CandidateScored(_message.Message):
     RECIPE_FIELD_NUMBER: _ClassVar[int]
     EVALUATION_FIELD_NUMBER: _ClassVar[int]
     THUMBNAIL_FIELD_NUMBER: _ClassVar[int]
-    SCORED_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
     BEST_POTENTIAL_FIELD_NUMBER: _ClassVar[int]
     PICTURE_SHA256_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
@@ -216,11 +216,11 @@ class CandidateScored(_message.Message):
     recipe: Recipe
     evaluation: Evaluation
     thumbnail: Image
-    scored: int
+    done: int
     best_potential: float
     picture_sha256: str
     failure: str
-    def __init__(self, candidate_id: _Optional[str] = ..., generation: _Optional[int] = ..., move: _Optional[str] = ..., parents: _Optional[_Iterable[str]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., thumbnail: _Optional[_Union[Image, _Mapping]] = ..., scored: _Optional[int] = ..., best_potential: _Optional[float] = ..., picture_sha256: _Optional[str] = ..., failure: _Optional[str] = ...) -> None: ...
+    def __init__(self, candidate_id: _Optional[str] = ..., generation: _Optional[int] = ..., move: _Optional[str] = ..., parents: _Optional[_Iterable[str]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., thumbnail: _Optional[_Union[Image, _Mapping]] = ..., done: _Optional[int] = ..., best_potential: _Optional[float] = ..., picture_sha256: _Optional[str] = ..., failure: _Optional[str] = ...) -> None: ...
 
 class RoundFinished(_message.Message):
     __slots__ = ("generation", "best_candidate_id", "best_potential", "mean_potential")
@@ -271,7 +271,7 @@ class SearchFinished(_message.Message):
     def __init__(self, best_candidate_id: _Optional[str] = ..., best: _Optional[_Union[Image, _Mapping]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., lineage: _Optional[_Iterable[str]] = ..., statistics: _Optional[_Union[Statistics, _Mapping]] = ..., timings: _Optional[_Mapping[str, _duration_pb2.Duration]] = ..., versions: _Optional[_Mapping[str, str]] = ..., noise_shape: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Statistics(_message.Message):
-    __slots__ = ("candidates", "failed", "missing_scores", "first_potential", "prior_potential", "mean_potential", "sd_potential", "expected_best", "denoiser_evaluations")
+    __slots__ = ("candidates", "failed", "missing_scores", "first_potential", "prior_potential", "mean_potential", "sd_potential", "expected_best", "denoiser_evaluations", "best_potential", "gain_over_first", "gain_over_prior", "incomplete")
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
     MISSING_SCORES_FIELD_NUMBER: _ClassVar[int]
@@ -281,6 +281,10 @@ class Statistics(_message.Message):
     SD_POTENTIAL_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_BEST_FIELD_NUMBER: _ClassVar[int]
     DENOISER_EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
+    BEST_POTENTIAL_FIELD_NUMBER: _ClassVar[int]
+    GAIN_OVER_FIRST_FIELD_NUMBER: _ClassVar[int]
+    GAIN_OVER_PRIOR_FIELD_NUMBER: _ClassVar[int]
+    INCOMPLETE_FIELD_NUMBER: _ClassVar[int]
     candidates: int
     failed: int
     missing_scores: int
@@ -290,7 +294,11 @@ class Statistics(_message.Message):
     sd_potential: float
     expected_best: _containers.RepeatedCompositeFieldContainer[ExpectedBest]
     denoiser_evaluations: int
-    def __init__(self, candidates: _Optional[int] = ..., failed: _Optional[int] = ..., missing_scores: _Optional[int] = ..., first_potential: _Optional[float] = ..., prior_potential: _Optional[float] = ..., mean_potential: _Optional[float] = ..., sd_potential: _Optional[float] = ..., expected_best: _Optional[_Iterable[_Union[ExpectedBest, _Mapping]]] = ..., denoiser_evaluations: _Optional[int] = ...) -> None: ...
+    best_potential: float
+    gain_over_first: float
+    gain_over_prior: float
+    incomplete: int
+    def __init__(self, candidates: _Optional[int] = ..., failed: _Optional[int] = ..., missing_scores: _Optional[int] = ..., first_potential: _Optional[float] = ..., prior_potential: _Optional[float] = ..., mean_potential: _Optional[float] = ..., sd_potential: _Optional[float] = ..., expected_best: _Optional[_Iterable[_Union[ExpectedBest, _Mapping]]] = ..., denoiser_evaluations: _Optional[int] = ..., best_potential: _Optional[float] = ..., gain_over_first: _Optional[float] = ..., gain_over_prior: _Optional[float] = ..., incomplete: _Optional[int] = ...) -> None: ...
 
 class ExpectedBest(_message.Message):
     __slots__ = ("n", "potential")

@@ -48,7 +48,8 @@ class SearchServiceServicer:
 
     def RunSearch(self, request, context):
         """Runs one search and streams what happens; the last event is SearchFinished. Ending the call, or its deadline
-        passing, stops the work down to the denoising step.
+        passing, stops the work down to the denoising step. Messages with large pictures exceed the 4 MiB that gRPC clients
+        accept by default: allow 16 MiB.
 
         Errors: INVALID_ARGUMENT naming every field at fault, FAILED_PRECONDITION where scene or character shows no face,
         UNAVAILABLE where Triton cannot be reached or no candidate could be evaluated.

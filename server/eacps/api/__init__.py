@@ -1,0 +1,9 @@
+"""The gRPC API, version 1: validation, conversion, servicer, error mapping, server.
+
+Protobuf messages are seen here only, and here only by `validation` and `converters`.
+"""
+
+from eacps.api.server import SearchServer, ServerLimits
+from eacps.api.validation import DEFAULT_WEIGHTS, Rules
+
+__all__ = ["DEFAULT_WEIGHTS", "Rules", "SearchServer", "ServerLimits"]

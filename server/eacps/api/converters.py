@@ -1,0 +1,145 @@
+"""From the domain to the wire. What comes from the wire is `eacps.api.validation`'s."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from google.protobuf.duration_pb2 import Duration
+
+from eacps.evaluation.updates import (
+    Box,
+    CandidateScored,
+    Evaluation,
+    PriorReady,
+    RoundFinished,
+    SearchFinished,
+    SearchStarted,
+    SearchUpdate,
+)
+from eacps.search.recipe import Recipe
+from eacps.v1 import search_service_pb2 as pb
+
+
+def response_of(update: SearchUpdate, *, sequence: int) -> pb.RunSearchResponse:
+    """Give the message for an update, the ``sequence``-th of its search, from 1."""
+    match update:
+        case SearchStarted():
+            return pb.RunSearchResponse(sequence=sequence, started=_started(update))
+        case PriorReady():
+            return pb.RunSearchResponse(sequence=sequence, prior_ready=_prior_ready(update))
+        case CandidateScored():
+            return pb.RunSearchResponse(sequence=sequence, candidate_scored=_candidate_scored(update))
+        case RoundFinished():
+            return pb.RunSearchResponse(sequence=sequence, round_finished=_round_finished(update))
+        case SearchFinished():
+            return pb.RunSearchResponse(sequence=sequence, finished=_finished(update))
+
+
+def _started(update: SearchStarted) -> pb.SearchStarted:
+    return pb.SearchStarted(
+        search_id=update.search_id,
+        planned_candidates=update.planned_candidates,
+        random_seed=update.random_seed,
+        checkpoint=update.checkpoint.name,
+        steps=update.steps,
+        scorers=[pb.ScorerSettings(name=name, weight=weight) for name, weight in sorted(update.weights.items())],
+    )
+
+
+def _prior_ready(update: PriorReady) -> pb.PriorReady:
+    return pb.PriorReady(
+        prior=pb.Image(data=update.prior),
+        scene=pb.Image(data=update.scene),
+        evaluation=_evaluation(update.evaluation),
+        scene_face=_box(update.scene_box),
+        character_face=_box(update.character_box),
+    )
+
+
+def _candidate_scored(update: CandidateScored) -> pb.CandidateScored:
+    candidate = update.candidate
+    message = pb.CandidateScored(
+        candidate_id=candidate.id,
+        generation=candidate.generation,
+        move=candidate.move.value,
+        parents=candidate.parents,
+        recipe=_recipe(candidate.recipe),
+        done=update.done,
+        picture_sha256=update.picture_sha256,
+        failure=update.failure or "",
+        best_potential=update.best_potential,
+    )
+    if update.evaluation is not None:
+        message.evaluation.CopyFrom(_evaluation(update.evaluation))
+    if update.thumbnail:
+        message.thumbnail.data = update.thumbnail
+    return message
+
+
+def _round_finished(update: RoundFinished) -> pb.RoundFinished:
+    return pb.RoundFinished(
+        generation=update.generation,
+        best_candidate_id=update.best_candidate_id,
+        best_potential=update.best_potential,
+        mean_potential=update.mean_potential,
+    )
+
+
+def _finished(update: SearchFinished) -> pb.SearchFinished:
+    return pb.SearchFinished(
+        best_candidate_id=update.best.id,
+        best=pb.Image(data=update.picture),
+        recipe=_recipe(update.recipe),
+        evaluation=_evaluation(update.evaluation),
+        lineage=update.lineage,
+        statistics=_statistics(update),
+        timings=_durations(update.timings_s),
+        versions=dict(update.versions),
+        noise_shape=update.noise_shape,
+    )
+
+
+def _statistics(update: SearchFinished) -> pb.Statistics:
+    pool, prior = update.statistics, update.prior_potential
+    gain_over_prior = None if prior is None or pool.best is None else pool.best - prior
+    return pb.Statistics(
+        candidates=pool.evaluated,
+        failed=pool.failed,
+        incomplete=pool.incomplete,
+        missing_scores=update.missing_scores,
+        first_potential=pool.first,
+        best_potential=pool.best,
+        prior_potential=prior,
+        gain_over_first=pool.gain_over_first,
+        gain_over_prior=gain_over_prior,
+        mean_potential=pool.explored_mean,
+        sd_potential=pool.explored_sd,
+        expected_best=[pb.ExpectedBest(n=n, potential=value) for n, value in pool.explored_best_of],
+        denoiser_evaluations=update.denoiser_evaluations,
+    )
+
+
+def _evaluation(evaluation: Evaluation) -> pb.Evaluation:
+    card, known = evaluation.card, evaluation.potential
+    scores = {name: pb.Score(scorer=name, value=value) for name, value in card.values.items()}
+    scores |= {name: pb.Score(scorer=name, failure=reason) for name, reason in card.missing.items()}
+    return pb.Evaluation(
+        scores=[scores[name] for name in sorted(scores)],
+        potential=None if known is None else known.value,
+        complete=known is not None and known.complete,
+    )
+
+
+def _recipe(recipe: Recipe) -> pb.Recipe:
+    return pb.Recipe(terms=[pb.RecipeTerm(seed=seed, coefficient=value) for seed, value in recipe.terms])
+
+
+def _box(box: Box) -> pb.Box:
+    left, top, right, bottom = box
+    return pb.Box(left=left, top=top, right=right, bottom=bottom)
+
+
+def _durations(seconds: Mapping[str, float]) -> dict[str, Duration]:
+    durations = {name: Duration() for name in seconds}
+    for name, duration in durations.items():
+        duration.FromTimedelta(timedelta(seconds=seconds[name]))
+    return durations

@@ -1,0 +1,98 @@
+"""The one place where errors become gRPC status. Servicers raise errors of the tree and know no status codes."""
+
+import inspect
+import logging
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+from eacps.api.status import incident_status, status_of
+from eacps.errors import EacpsError, Fault
+
+_log = logging.getLogger(__name__)
+_OURS = "/eacps."
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):
+    """Maps what our services raise; health and reflection, which are not ours, pass through.
+
+    It also drives the streams: a response stream is an async generator, and it is closed, and with it all it holds,
+    before the call ends, whatever ends it. Left to itself, grpc.aio leaves that to the garbage collector.
+    """
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Wrap the handler of a call to one of our services."""
+        handler = await continuation(handler_call_details)
+        method = str(handler_call_details.method)
+        if handler is None or not method.startswith(_OURS):
+            return handler
+        if handler.request_streaming:
+            raise NotImplementedError(f"{method}: streams of requests are not intercepted yet")
+        make, wrap = (
+            (grpc.unary_stream_rpc_method_handler, _mapped_stream)
+            if handler.response_streaming
+            else (grpc.unary_unary_rpc_method_handler, _mapped_call)
+        )
+        behaviour = handler.unary_stream if handler.response_streaming else handler.unary_unary
+        return make(wrap(behaviour, method), handler.request_deserializer, handler.response_serializer)
+
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def _mapped_call(behaviour: Callable[[Any, Context], Awaitable[Any]], method: str) -> Any:
+    async def call(request: Any, context: Context) -> Any:
+        try:
+            return await behaviour(request, context)
+        except grpc.aio.AbortError:
+            raise
+        except Exception as exc:
+            await _abort(context, exc, method)
+
+    return call
+
+
+def _mapped_stream(behaviour: Callable[[Any, Context], AsyncIterator[Any]], method: str) -> Any:
+    if not inspect.isasyncgenfunction(behaviour):
+        raise TypeError(f"{method} must be an async generator")
+
+    async def call(request: Any, context: Context) -> None:
+        try:
+            async with aclosing(behaviour(request, context)) as responses:
+                async for response in responses:
+                    await context.write(response)
+        except grpc.aio.AbortError:
+            raise
+        except Exception as exc:
+            await _abort(context, exc, method)
+
+    return call
+
+
+async def _abort(context: Context, error: Exception, method: str) -> None:
+    if context.done():
+        # The caller has left, and what was written after that failed. Nobody is there to be told.
+        _log.info("%s: after the caller left: %r", method, error)
+        return
+    status = rpc_status.to_status(_status_and_log(error, method))
+    await context.abort(status.code, status.details, status.trailing_metadata)
+
+
+def _status_and_log(error: Exception, method: str) -> status_pb2.Status:
+    if isinstance(error, EacpsError):
+        level = logging.INFO if error.fault is Fault.CALLER else logging.WARNING
+        _log.log(level, "%s: %s: %s", method, error.reason, error)
+        return status_of(error)
+    incident_id = uuid.uuid4().hex[:12]
+    _log.error("%s: incident %s", method, incident_id, exc_info=error)
+    return incident_status(incident_id)

@@ -1,0 +1,50 @@
+"""One search from plan to result: prepare, generate, score, as replayable steps around the pure search core.
+
+    plan        what to search for
+    updates     what happened, as it happens
+    run         a plan to a stream of updates
+    pipeline    micro-batches: scoring of one overlaps generation of the next
+    stages      the work itself, each piece of it one step
+    steps       running steps, recording and replaying them
+    artifacts   bytes by content hash
+    deadline, stopwatch   time left, time spent
+
+It knows nothing of gRPC or of how requests look on the wire.
+"""
+
+from eacps.evaluation.artifacts import ArtifactStore, MemoryArtifacts
+from eacps.evaluation.deadline import Deadline
+from eacps.evaluation.plan import SearchPlan
+from eacps.evaluation.ports import Laboratory, Models, Pace
+from eacps.evaluation.run import run_search
+from eacps.evaluation.steps import JournalRunner, StepRecord, StepRunner
+from eacps.evaluation.updates import (
+    CandidateScored,
+    Evaluation,
+    PriorReady,
+    RoundFinished,
+    SearchFinished,
+    SearchStarted,
+    SearchUpdate,
+)
+
+__all__ = [
+    "ArtifactStore",
+    "CandidateScored",
+    "Deadline",
+    "Evaluation",
+    "JournalRunner",
+    "Laboratory",
+    "MemoryArtifacts",
+    "Models",
+    "Pace",
+    "PriorReady",
+    "RoundFinished",
+    "SearchFinished",
+    "SearchPlan",
+    "SearchStarted",
+    "SearchUpdate",
+    "StepRecord",
+    "StepRunner",
+    "run_search",
+]

@@ -1,0 +1,105 @@
+"""A cohort through generation and scoring, in micro-batches: while one is scored, the next is generated."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from eacps.evaluation.edit import Edit
+from eacps.evaluation.plan import SearchPlan
+from eacps.evaluation.stages import Stages
+from eacps.evaluation.updates import Evaluation
+from eacps.search.cohort import Cohort, Failed, Outcome, Trial
+from eacps.search.potential import ScoreCard, Weights, potential
+
+
+@dataclass(frozen=True)
+class TrialReport:
+    """What became of a trial.
+
+    Args:
+        trial: Which.
+        picture: Artifact of its picture; None where there is none.
+        evaluation: Its scores; None where there is no picture.
+        failure: Why it has no potential; None where it has one.
+    """
+
+    trial: Trial
+    picture: str | None
+    evaluation: Evaluation | None
+    failure: str | None
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the strategy is told."""
+        if self.evaluation is None or self.evaluation.potential is None:
+            return Failed(self.failure or "not evaluated")
+        return self.evaluation.potential
+
+
+async def evaluate_cohort(
+    cohort: Cohort,
+    *,
+    plan: SearchPlan,
+    edit: Edit,
+    stages: Stages,
+    unscored_batches: int,
+    report: Callable[[TrialReport], Awaitable[None]],
+) -> None:
+    """Evaluate all trials of a cohort and report each as soon as it is known.
+
+    Args:
+        cohort: What the strategy asks for.
+        plan: Of the search.
+        edit: What all candidates share.
+        stages: Do the work.
+        unscored_batches: Generation waits while this many micro-batches have not been scored.
+        report: Called once for every trial, one at a time, in order of completion.
+    """
+    slots = asyncio.Semaphore(unscored_batches)
+    one_at_a_time = asyncio.Lock()
+
+    async def score(batch: Sequence[Trial], pictures: Mapping[str, str] | str) -> None:
+        try:
+            reports = await _reports(batch, pictures, plan=plan, edit=edit, stages=stages)
+        finally:
+            slots.release()
+        async with one_at_a_time:
+            for one in reports:
+                await report(one)
+
+    async with asyncio.TaskGroup() as group:
+        for batch in micro_batches(cohort.trials, plan.micro_batch):
+            await slots.acquire()
+            pictures = await stages.generate(edit, batch)
+            group.create_task(score(batch, pictures))
+
+
+def micro_batches(trials: Sequence[Trial], size: int) -> list[tuple[Trial, ...]]:
+    """Cut trials into batches of at most ``size`` that stop at the same step, in order of proposal."""
+    by_stop = sorted(trials, key=lambda trial: trial.stop_step)
+    groups = (tuple(group) for _, group in groupby(by_stop, key=lambda trial: trial.stop_step))
+    return [group[start : start + size] for group in groups for start in range(0, len(group), size)]
+
+
+def evaluation_of(card: ScoreCard, weights: Weights) -> Evaluation:
+    """Give what scores amount to; no potential where not one weighted scorer answered."""
+    answered = any(name in card.values for name in weights.normalised)
+    return Evaluation(card, potential(card, weights) if answered else None)
+
+
+async def _reports(
+    batch: Sequence[Trial], pictures: Mapping[str, str] | str, *, plan: SearchPlan, edit: Edit, stages: Stages
+) -> list[TrialReport]:
+    if isinstance(pictures, str):
+        return [TrialReport(trial, None, None, pictures) for trial in batch]
+    cards = await stages.score(edit, pictures)
+    return [_report(trial, pictures[trial.candidate.id], cards[trial.candidate.id], plan.weights) for trial in batch]
+
+
+def _report(trial: Trial, picture: str, card: ScoreCard, weights: Weights) -> TrialReport:
+    evaluation = evaluation_of(card, weights)
+    failure = None
+    if evaluation.potential is None:
+        failure = "not one scorer answered: " + "; ".join(f"{name}: {why}" for name, why in card.missing.items())
+    return TrialReport(trial, picture, evaluation, failure)

@@ -1,0 +1,49 @@
+"""What to search for: a request, checked and decoded, free of the wire's form."""
+
+from dataclasses import dataclass
+
+from eacps.imaging import Mask, Picture
+from eacps.search.potential import Weights
+from eacps.search.spec import SearchSpec
+
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """Everything that determines a search, but the checkpoint.
+
+    Args:
+        search_id: Names it in logs.
+        scene: Picture to edit, ``uint8 [H, W, 3]``, as it came.
+        character: Picture of the person to appear, ``uint8 [h, w, 3]``, as it came.
+        prompt: What the edit shall do; not empty.
+        spec: How noise is chosen.
+        weights: What counts; its names are the scorers that are asked.
+        mask: ``uint8 [H, W]``, of the scene's size; 255 where the scene may change. None: everywhere.
+        negative_prompt: What the edit shall not do; not empty.
+        steps: Denoising steps of the full schedule; None takes the checkpoint's.
+        true_cfg_scale: At least 1, which is no guidance.
+        character_as_reference: Whether the backbone sees the character picture as well.
+        scene_face: Face to replace, from 0 by size; -1 is the largest.
+        character_face: Face to take, likewise.
+        micro_batch: Candidates that go to Triton together.
+    """
+
+    search_id: str
+    scene: Picture
+    character: Picture
+    prompt: str
+    spec: SearchSpec
+    weights: Weights
+    mask: Mask | None = None
+    negative_prompt: str | None = None
+    steps: int | None = None
+    true_cfg_scale: float = 1.0
+    character_as_reference: bool = False
+    scene_face: int = -1
+    character_face: int = -1
+    micro_batch: int = 8
+
+    @property
+    def guided(self) -> bool:
+        """Whether classifier-free guidance runs, which evaluates the denoiser twice a step."""
+        return self.negative_prompt is not None and self.true_cfg_scale > 1.0

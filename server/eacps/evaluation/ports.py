@@ -1,0 +1,68 @@
+"""What a search needs from outside, as protocols, so that it can be run against Triton or a double alike."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from eacps.evaluation.artifacts import ArtifactStore, MemoryArtifacts
+from eacps.evaluation.steps import JournalRunner, StepRunner
+from eacps.scoring.scorer import Scorer
+from eacps.triton.types import Generated, GenerateRequest, Prior, ServedCheckpoint, UInt8
+
+
+class Models(Protocol):
+    """The models that make pictures; `eacps.triton.TritonGateway` is one."""
+
+    async def describe(self) -> ServedCheckpoint:
+        """Say which checkpoint is served."""
+        ...
+
+    async def prepare_prior(
+        self,
+        scene: UInt8,
+        character: UInt8,
+        *,
+        scene_face: int = -1,
+        character_face: int = -1,
+        timeout_s: float | None = None,
+    ) -> Prior:
+        """Put the character's face into the scene."""
+        ...
+
+    async def generate(self, request: GenerateRequest, *, timeout_s: float | None = None) -> Generated:
+        """Make one micro-batch of candidates."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much runs at once, and how patiently.
+
+    Args:
+        unscored_batches: Micro-batches whose scores may be outstanding while the next is generated.
+        updates_ahead: Updates that may wait for a slow reader before the search waits for it.
+        retry_delay_s: Pause before the one retry of a call that found Triton unavailable.
+    """
+
+    unscored_batches: int = 2
+    updates_ahead: int = 64
+    retry_delay_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """Where one search is run.
+
+    Args:
+        models: Make pictures.
+        scorers: Judge them, by name; at least those of the plan's weights.
+        artifacts: Keeps pictures by content hash.
+        steps: Runs and records the steps.
+        pace: How much at once.
+    """
+
+    models: Models
+    scorers: Mapping[str, Scorer]
+    artifacts: ArtifactStore = field(default_factory=MemoryArtifacts)
+    steps: StepRunner = field(default_factory=JournalRunner)
+    pace: Pace = Pace()

@@ -1,0 +1,37 @@
+"""Wall-clock time spent by stage. A stage that runs several times at once is counted once."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class Stopwatch:
+    """Measures named stages, which may overlap each other and themselves.
+
+    Args:
+        clock: Seconds, never running backwards.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._spent: dict[str, float] = {}
+        self._running: dict[str, tuple[int, float]] = {}  # how many at once, since when
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Count the time of the ``with`` block towards ``stage``."""
+        count, since = self._running.get(stage, (0, self._clock()))
+        self._running[stage] = (count + 1, since)
+        try:
+            yield
+        finally:
+            count, since = self._running[stage]
+            if count > 1:
+                self._running[stage] = (count - 1, since)
+            else:
+                del self._running[stage]
+                self._spent[stage] = self._spent.get(stage, 0.0) + self._clock() - since
+
+    def spent_s(self) -> dict[str, float]:
+        """Seconds by stage, of blocks that have ended."""
+        return dict(self._spent)
