@@ -1,13 +1,11 @@
 """Order, number and choice of faces, on a detector that finds what it is told to."""
 
-import json
-
 import numpy as np
 import pytest
 
 from eacps.models.faces.detection import choose_face, find_faces
 from eacps.models.faces.library import load_emap
-from eacps.models.faces.program import PackFacts
+from eacps.models.faces.program import FaceSettings
 from eacps.tensors import MAX_FACES
 
 PICTURE = np.zeros((100, 100, 3), np.uint8)
@@ -49,18 +47,17 @@ def test_no_face_is_no_face() -> None:
     assert find_faces(ToldDetector(), PICTURE) == []
 
 
-def test_pack_facts_survive_json_and_know_their_ranges() -> None:
-    facts = PackFacts(detection_size=128, detection_threshold=0.4)
-    assert PackFacts.from_json(facts.to_json()) == facts
+def test_settings_come_from_parameters_and_know_their_ranges() -> None:
+    assert FaceSettings.from_parameters({}) == FaceSettings(640, 0.5)
+    given = {"detection_size": "128", "detection_threshold": "0.4", "of_no_concern": "x"}
+    assert FaceSettings.from_parameters(given) == FaceSettings(128, 0.4)
     with pytest.raises(ValueError, match="multiple of 32"):
-        PackFacts(detection_size=100)
+        FaceSettings.from_parameters({"detection_size": "100"})
     with pytest.raises(ValueError, match="detection_threshold"):
-        PackFacts.from_json(json.dumps({"detection_threshold": 1.0}))
-    with pytest.raises(TypeError):
-        PackFacts.from_json(json.dumps({"sise": 3}))
+        FaceSettings(detection_threshold=1.0)
 
 
 def test_an_emap_of_another_shape_is_refused(tmp_path) -> None:
     np.save(tmp_path / "emap.npy", np.zeros((512, 256), np.float32))
-    with pytest.raises(ValueError, match="emap.npy"):
+    with pytest.raises(ValueError, match=r"emap\.npy"):
         load_emap(tmp_path / "emap.npy")

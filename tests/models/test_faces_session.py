@@ -44,7 +44,7 @@ def test_shapes_read_as_onnx_runtime_gives_them() -> None:
 
 def test_an_answer_off_the_contract_is_an_error() -> None:
     narrow = NetworkSession(FACE_RECOGNIZER, lambda feeds, wanted: {"embedding": np.zeros((1, 128), np.float32)})
-    with pytest.raises(TritonModelFailed, match="face_recognizer.embedding is"):
+    with pytest.raises(TritonModelFailed, match=r"face_recognizer\.embedding is"):
         narrow.run(None, {"input": np.zeros((1, 3, 112, 112))})
     silent = NetworkSession(FACE_RECOGNIZER, lambda feeds, wanted: {})
     with pytest.raises(TritonModelFailed, match="gave no output embedding"):

@@ -9,7 +9,7 @@ class TritonPythonModel:
 
     def initialize(self, args):
         """Build InsightFace's classes over them."""
-        self._embedder = build_embedder(bls.triton_sessions(), bls.assets_folder(args))
+        self._embedder = build_embedder(bls.triton_sessions(), bls.settings(args))
 
     def execute(self, requests):
         """Answer each request by itself: a bad one spoils no other."""

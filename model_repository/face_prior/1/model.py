@@ -1,15 +1,16 @@
 """Triton's adapter of `face_prior`: scene and character to the scene with the character's face."""
 
 from eacps.models.faces import bls
-from eacps.models.faces.program import build_swap
+from eacps.models.faces.program import EMAP_FILE, build_swap
 
 
 class TritonPythonModel:
-    """Detector, recogniser and swapper are other models of this Triton."""
+    """Detector, recogniser and swapper are other models of this Triton; ``emap.npy`` lies beside this file."""
 
     def initialize(self, args):
         """Build InsightFace's classes over them."""
-        self._swap = build_swap(bls.triton_sessions(), bls.assets_folder(args))
+        emap = bls.version_folder(args) / EMAP_FILE
+        self._swap = build_swap(bls.triton_sessions(), bls.settings(args), emap)
 
     def execute(self, requests):
         """Answer each request by itself: a bad one spoils no other."""

@@ -5,6 +5,7 @@ Arrays cross by DLPack from torch: Triton's wheel was built for numpy 1, whose a
 and the capsules of numpy's own DLPack it frees wrongly.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from torch.utils.dlpack import from_dlpack
 
 from eacps.errors import TritonModelFailed
+from eacps.models.faces.program import FaceSettings
 from eacps.models.faces.session import Arrays, Network, SessionFactory, sessions_over
-from eacps.models.facts import ASSETS_FOLDER
 
 
 def triton_sessions() -> SessionFactory:
@@ -25,9 +26,15 @@ def triton_sessions() -> SessionFactory:
     return sessions_over(_network)
 
 
-def assets_folder(args: Mapping[str, str]) -> Path:
-    """The assets beside the running ``model.py``, from what Triton hands to ``initialize``."""
-    return Path(args["model_repository"]) / args["model_version"] / ASSETS_FOLDER
+def settings(args: Mapping[str, str]) -> FaceSettings:
+    """Read the parameters in the model's ``config.pbtxt`` from what Triton hands to ``initialize``."""
+    parameters = json.loads(args["model_config"]).get("parameters", {})
+    return FaceSettings.from_parameters({name: value["string_value"] for name, value in parameters.items()})
+
+
+def version_folder(args: Mapping[str, str]) -> Path:
+    """The folder of the running ``model.py`` and of the files that lie beside it."""
+    return Path(args["model_repository"]) / args["model_version"]
 
 
 def inputs(request: Any) -> dict[str, NDArray[Any]]:
