@@ -33,13 +33,18 @@ PIPELINE_VAE_AREA = 1024 * 1024
 
 @dataclass(frozen=True)
 class CheckpointSettings:
-    """What a checkpoint says of itself. Areas in pixels; ``face_pack`` relative to the checkpoint, if it has one."""
+    """What a checkpoint says of itself.
+
+    Areas in pixels; ``face_pack`` is a folder relative to the checkpoint, if it has one, and ``face_detection_size``
+    the side of the square, in pixels, that its detector is made for (640 for InsightFace's packs).
+    """
 
     name: str
     condition_image_area: int = PIPELINE_CONDITION_AREA
     vae_image_area: int = PIPELINE_VAE_AREA
     default_steps: int = 40
     face_pack: str | None = None
+    face_detection_size: int = 640
 
     @classmethod
     def read(cls, checkpoint: Path) -> CheckpointSettings:

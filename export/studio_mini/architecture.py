@@ -44,6 +44,7 @@ SETTINGS = CheckpointSettings(
     vae_image_area=PICTURE_SIZE**2,
     default_steps=DEFAULT_STEPS,
     face_pack="faces",
+    face_detection_size=PICTURE_SIZE,
 )
 
 _Module = TypeVar("_Module", bound=torch.nn.Module)

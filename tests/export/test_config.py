@@ -1,0 +1,48 @@
+"""``config.pbtxt``: the checked-in files are what the contract says, and Triton's own parser reads them so."""
+
+from pathlib import Path
+
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
+
+from eacps.tensors import MODELS, Kind, ModelSpec
+from export.config import ConfigDetails, render_config
+from export.targets import EMBEDDED
+
+CHECKED_IN = Path(__file__).resolve().parents[2] / "model_repository"
+
+every_model = pytest.mark.parametrize("spec", MODELS.values(), ids=MODELS.keys())
+
+
+@every_model
+def test_checked_in_file_is_up_to_date(spec: ModelSpec) -> None:
+    text = (CHECKED_IN / spec.name / "config.pbtxt").read_text(encoding="utf-8")
+    assert text == render_config(spec, EMBEDDED.network_backend), "run python -m export.config"
+
+
+def test_checked_in_folders_are_the_contract() -> None:
+    assert {path.name for path in CHECKED_IN.iterdir()} == set(MODELS)
+
+
+@every_model
+def test_config_states_the_contract(spec: ModelSpec) -> None:
+    config = text_format.Parse(render_config(spec, "onnxruntime"), ModelConfig())
+    assert (config.name, config.max_batch_size) == (spec.name, spec.max_batch_size)
+    assert config.backend == ("onnxruntime" if spec.kind is Kind.NETWORK else "python")
+    assert config.HasField("dynamic_batching") == spec.dynamic_batching
+    assert config.model_transaction_policy.decoupled == spec.decoupled
+    for stated, tensors in ((config.input, spec.inputs), (config.output, spec.outputs)):
+        assert [tensor.name for tensor in stated] == [tensor.name for tensor in tensors]
+        assert [tuple(tensor.dims) for tensor in stated] == [tensor.dims for tensor in tensors]
+        assert [DataType.Name(tensor.data_type) for tensor in stated] == [f"TYPE_{t.dtype.value}" for t in tensors]
+    assert [tensor.optional for tensor in config.input] == [tensor.optional for tensor in spec.inputs]
+
+
+def test_details_of_a_checkpoint_are_stated() -> None:
+    spec = MODELS["face_swapper"]
+    details = ConfigDetails({"key": "value"}, {"target": (1, 3, 128, 128), "source": (1, 512)})
+    config = text_format.Parse(render_config(spec, "python", details), ModelConfig())
+    assert config.parameters["key"].string_value == "value"
+    (warmup,) = config.model_warmup
+    assert {name: tuple(tensor.dims) for name, tensor in warmup.inputs.items()} == details.warmup
