@@ -51,7 +51,11 @@ RULES = {
     "evaluation": Rule(EVALUATION, {"numpy"}),
     "v1": Rule(set(), {"google", "grpc"}),
     "api": Rule({*EVALUATION, "evaluation", "v1"}, {"numpy", *GRPC}),
-    "cli": Rule({*EVALUATION, "evaluation", "v1", "api"}, {"numpy", "PIL", "rich", "typer", *GRPC}),
+    "settings": Rule({"errors"}),
+    "assembly": Rule({*EVALUATION, "evaluation", "api", "settings"}, {"openai"}),
+    "cli": Rule(
+        {*EVALUATION, "evaluation", "v1", "api", "settings", "assembly"}, {"numpy", "PIL", "rich", "typer", *GRPC}
+    ),
     "models": Rule({"errors", "tensors"}, may_be_heavy=True),
 }
 

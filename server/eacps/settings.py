@@ -1,0 +1,145 @@
+"""Settings of the search server. Read from the environment by the composition root, and by nothing else."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from eacps.errors import FieldViolation, InvalidRequest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class OpenAISettings:
+    """An OpenAI-compatible vision-language endpoint that judges pictures.
+
+    The scorers are called ``openai.realism`` and ``openai.prompt``.
+
+    Args:
+        base_url: Such as ``https://host/v1``.
+        model: Name of the model there.
+        api_key: Never logged.
+        timeout_s: Of one call.
+        max_retries: Of one call, with back-off.
+        in_flight: Most calls at once, over all searches.
+    """
+
+    base_url: str
+    model: str
+    api_key: str = field(default="none", repr=False)
+    timeout_s: float = 30.0
+    max_retries: int = 3
+    in_flight: int = 16
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of them.
+
+    Args:
+        address: ``host:port`` to serve on; port 0 takes a free one.
+        triton: ``host:port`` of Triton's gRPC endpoint.
+        triton_ready_timeout_s: How long to wait for it at the start.
+        grace_s: How long running searches may go on after the server was told to stop.
+        default_weights: Weights where a request names no scorer; None takes the API's own.
+        openai: An outside judge, if there is one.
+    """
+
+    address: str = "127.0.0.1:50051"
+    triton: str = "127.0.0.1:8001"
+    triton_ready_timeout_s: float = 120.0
+    grace_s: float = 10.0
+    default_weights: Mapping[str, float] | None = None
+    openai: OpenAISettings | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Read ``EACPS_*``; what is not set keeps its default.
+
+        ``EACPS_ADDRESS``, ``EACPS_TRITON``, ``EACPS_TRITON_READY_TIMEOUT_S``, ``EACPS_GRACE_S``,
+        ``EACPS_DEFAULT_WEIGHTS`` (``identity=0.5,realism=0.3,prompt=0.2``), and for an outside judge
+        ``EACPS_OPENAI_BASE_URL`` and ``EACPS_OPENAI_MODEL`` together, ``EACPS_OPENAI_API_KEY``,
+        ``EACPS_OPENAI_TIMEOUT_S``, ``EACPS_OPENAI_MAX_RETRIES``, ``EACPS_OPENAI_IN_FLIGHT``.
+
+        Raises:
+            InvalidRequest: Names every variable that cannot be read.
+        """
+        reader = _Reader(environment)
+        settings = cls(
+            address=reader.get("EACPS_ADDRESS", str, cls.address),
+            triton=reader.get("EACPS_TRITON", str, cls.triton),
+            triton_ready_timeout_s=reader.get("EACPS_TRITON_READY_TIMEOUT_S", _seconds, cls.triton_ready_timeout_s),
+            grace_s=reader.get("EACPS_GRACE_S", _seconds, cls.grace_s),
+            default_weights=reader.get("EACPS_DEFAULT_WEIGHTS", _weights, None),
+            openai=_openai(reader),
+        )
+        if reader.violations:
+            raise InvalidRequest(reader.violations)
+        return settings
+
+
+class _Reader:
+    """Reads variables and remembers every one that cannot be read."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.violations: list[FieldViolation] = []
+
+    def get(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        """Give the variable's value, or ``default`` where it is not set or empty."""
+        text = self._environment.get(name, "").strip()
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as exc:
+            self.violations.append(FieldViolation(name, str(exc)))
+            return default
+
+
+def _openai(reader: _Reader) -> OpenAISettings | None:
+    own = OpenAISettings
+    base_url = reader.get("EACPS_OPENAI_BASE_URL", str, "")
+    model = reader.get("EACPS_OPENAI_MODEL", str, "")
+    settings = own(
+        base_url=base_url,
+        model=model,
+        api_key=reader.get("EACPS_OPENAI_API_KEY", str, "none"),
+        timeout_s=reader.get("EACPS_OPENAI_TIMEOUT_S", _seconds, own.timeout_s),
+        max_retries=reader.get("EACPS_OPENAI_MAX_RETRIES", _count, own.max_retries),
+        in_flight=reader.get("EACPS_OPENAI_IN_FLIGHT", _positive, own.in_flight),
+    )
+    if bool(base_url) != bool(model):
+        missing = "EACPS_OPENAI_MODEL" if base_url else "EACPS_OPENAI_BASE_URL"
+        reader.violations.append(FieldViolation(missing, "is needed as well"))
+    return settings if base_url and model else None
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise ValueError(f"is {text}, not a number of seconds of at least 0")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError(f"is {text}, below 0")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(f"is {text}, below 1")
+    return value
+
+
+def _weights(text: str) -> Mapping[str, float]:
+    pairs = [entry.partition("=") for entry in text.split(",")]
+    weights = {name.strip(): float(value) for name, _, value in pairs}
+    if not all(0 <= value < math.inf for value in weights.values()) or not any(weights.values()):
+        raise ValueError(f"is {text}: weights are numbers of at least 0, not all 0")
+    return weights
