@@ -1,14 +1,13 @@
 """Triton's side of `qwen_edit` and `vlm_judge`: tensors in and out, and networks that are other models in this Triton.
 
 Imported by the adapters in ``model_repository/`` only: ``triton_python_backend_utils`` exists inside Triton alone.
-Arrays go in and out by DLPack: the embedded Triton was built for numpy 1 and misreads numpy 2's arrays.
+Tensors go in and out by DLPack: the embedded Triton was built for numpy 1 and misreads numpy 2's arrays.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 from numpy.typing import NDArray
@@ -73,6 +72,5 @@ def _tensor(name: str, tensor: torch.Tensor) -> Any:
 
 
 def _array(tensor: Any) -> NDArray[Any]:
-    if tensor.is_cpu():
-        return np.array(tensor.as_numpy())  # a copy: the request's memory ends with it
-    return from_dlpack(tensor.to_dlpack()).cpu().numpy()
+    """A copy on the host: the request's memory ends with it."""
+    return from_dlpack(tensor.to_dlpack()).to("cpu", copy=True).numpy()

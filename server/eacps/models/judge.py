@@ -24,14 +24,14 @@ def read_answer_direction(assets: Path) -> torch.Tensor:
         return torch.from_numpy(head["yes"].astype(np.float32) - head["no"].astype(np.float32))
 
 
-def parse_questions(array: NDArray[np.object_]) -> list[str]:
-    """Read the BYTES tensor ``questions``.
+def parse_questions(array: NDArray[np.uint8]) -> list[str]:
+    """Read the tensor ``questions``: UTF-8, one a line.
 
     Raises:
         InvalidInput: A question is not UTF-8.
     """
     try:
-        return [bytes(question).decode("utf-8") for question in array]
+        return array.tobytes().decode("utf-8").split("\n")
     except UnicodeDecodeError as exc:
         raise InvalidInput(["questions are not UTF-8"]) from exc
 

@@ -95,7 +95,7 @@ def parse_edit(arrays: Arrays, facts: CheckpointFacts) -> EditRequest:
 
 def _text(array: NDArray[Any], name: str, faults: list[str]) -> str:
     try:
-        text = bytes(array[0]).decode("utf-8")
+        text = array.tobytes().decode("utf-8")
     except UnicodeDecodeError:
         faults.append(f"{name} is not UTF-8")
         return ""

@@ -1,0 +1,89 @@
+"""A miniature checkpoint of random weights in this process, and its modules as the networks of `eacps.models`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import QwenImageEditPlusPipeline
+from numpy.typing import NDArray
+from PIL import Image
+
+from eacps import tensors
+from eacps.models.conditioning import ContentCache
+from eacps.models.editing import Editor
+from eacps.models.facts import TOKENIZER_FILE, CheckpointFacts
+from eacps.models.networks import Network, Networks
+from eacps.models.tokens import TextReader
+from eacps.tensors import ModelSpec
+from export.assets import read_facts, write_judge_head, write_program_assets
+from export.networks.denoiser import DenoiserGraph
+from export.networks.vae import VaeDecoderGraph, VaeEncoderGraph
+from export.studio_mini.architecture import SETTINGS, build_pipeline
+
+SIDE = 128
+
+
+@dataclass
+class Studio:
+    """Pipeline, facts and assets of one checkpoint; ``calls`` counts the calls of each network."""
+
+    pipeline: QwenImageEditPlusPipeline
+    facts: CheckpointFacts
+    assets: Path
+    calls: dict[str, list[int]]
+
+    @classmethod
+    def make(cls, folder: Path, seed: int = 3) -> Studio:
+        """Build with weights drawn from ``seed`` and write the assets into ``folder``."""
+        pipeline = build_pipeline(seed)
+        facts = read_facts(pipeline, SETTINGS, f"random-{seed}")
+        assets = folder / "assets"
+        write_program_assets(assets, pipeline, facts)
+        write_judge_head(assets, pipeline)
+        return cls(pipeline, facts, assets, {})
+
+    def reader(self) -> TextReader:
+        return TextReader(self.assets / TOKENIZER_FILE)
+
+    def editor(self, **replaced: Network) -> Editor:
+        """An editor with an empty cache; networks may be replaced by name."""
+        networks = {
+            "denoise": self._graph(tensors.DENOISER, DenoiserGraph(self.pipeline.transformer)),
+            "encode_text": self.encode_text,
+            "encode_vae": self._graph(tensors.VAE_ENCODER, VaeEncoderGraph(self.pipeline.vae)),
+            "decode_vae": self._graph(tensors.VAE_DECODER, VaeDecoderGraph(self.pipeline.vae)),
+        }
+        return Editor(self.facts, self.reader(), Networks(**(networks | replaced)), ContentCache(100_000_000))
+
+    @torch.no_grad()
+    async def encode_text(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Transformers' own model, told the positions; padding and picture slots as the contract has them."""
+        self.calls.setdefault("text_encoder", []).append(len(inputs["input_ids"]))
+        pixels = inputs["pixel_values"].flatten(0, 1)
+        grids = torch.tensor([[1, *self.facts.vision.grids[0]]] * len(pixels))
+        outputs = self.pipeline.text_encoder.model(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            position_ids=inputs["position_ids"].permute(1, 0, 2),
+            pixel_values=pixels.flatten(0, 1),
+            image_grid_thw=grids,
+        )
+        return outputs.last_hidden_state
+
+    def _graph(self, spec: ModelSpec, module: torch.nn.Module) -> Network:
+        @torch.no_grad()
+        async def call(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+            self.calls.setdefault(spec.name, []).append(len(inputs[spec.inputs[0].name]))
+            return module(*(inputs[tensor.name] for tensor in spec.inputs))
+
+        return call
+
+
+def picture(seed: int, height: int = SIDE, width: int = SIDE) -> NDArray[np.uint8]:
+    """A smooth, colourful picture: RGB uint8 [height, width, 3]."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
