@@ -59,26 +59,26 @@ class Studio:
         }
         return Editor(self.facts, self.reader(), Networks(**(networks | replaced)), ContentCache(100_000_000))
 
-    @torch.no_grad()
     async def encode_text(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Transformers' own model, told the positions; padding and picture slots as the contract has them."""
         self.calls.setdefault("text_encoder", []).append(len(inputs["input_ids"]))
         pixels = inputs["pixel_values"].flatten(0, 1)
         grids = torch.tensor([[1, *self.facts.vision.grids[0]]] * len(pixels))
-        outputs = self.pipeline.text_encoder.model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            position_ids=inputs["position_ids"].permute(1, 0, 2),
-            pixel_values=pixels.flatten(0, 1),
-            image_grid_thw=grids,
-        )
+        with torch.no_grad():
+            outputs = self.pipeline.text_encoder.model(
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
+                position_ids=inputs["position_ids"].permute(1, 0, 2),
+                pixel_values=pixels.flatten(0, 1),
+                image_grid_thw=grids,
+            )
         return outputs.last_hidden_state
 
     def _graph(self, spec: ModelSpec, module: torch.nn.Module) -> Network:
-        @torch.no_grad()
         async def call(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
             self.calls.setdefault(spec.name, []).append(len(inputs[spec.inputs[0].name]))
-            return module(*(inputs[tensor.name] for tensor in spec.inputs))
+            with torch.no_grad():
+                return module(*(inputs[tensor.name] for tensor in spec.inputs))
 
         return call
 
