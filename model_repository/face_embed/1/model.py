@@ -1,5 +1,6 @@
 """Triton's adapter of `face_embed`: pictures to their faces and embeddings."""
 
+from eacps.models.bls import failure, input_arrays, response
 from eacps.models.faces import bls
 from eacps.models.faces.program import build_embedder
 
@@ -17,6 +18,7 @@ class TritonPythonModel:
 
     def _answer(self, request):
         try:
-            return bls.response(self._embedder.faces(bls.inputs(request)["pictures"]).outputs())
+            faces = self._embedder.faces(input_arrays(request)["pictures"])
+            return response(bls.tensors(faces.outputs()))
         except Exception as error:  # becomes this request's error response
-            return bls.failure(error)
+            return failure(error)

@@ -1,5 +1,6 @@
 """Triton's adapter of `face_prior`: scene and character to the scene with the character's face."""
 
+from eacps.models.bls import failure, input_arrays, response
 from eacps.models.faces import bls
 from eacps.models.faces.program import EMAP_FILE, build_swap
 
@@ -18,13 +19,13 @@ class TritonPythonModel:
 
     def _answer(self, request):
         try:
-            tensors = bls.inputs(request)
+            arrays = input_arrays(request)
             prior = self._swap.prior(
-                tensors["scene"],
-                tensors["character"],
-                scene_face=int(tensors["scene_face"][0]),
-                character_face=int(tensors["character_face"][0]),
+                arrays["scene"],
+                arrays["character"],
+                scene_face=int(arrays["scene_face"][0]),
+                character_face=int(arrays["character_face"][0]),
             )
-            return bls.response(prior.outputs())
+            return response(bls.tensors(prior.outputs()))
         except Exception as error:  # becomes this request's error response
-            return bls.failure(error)
+            return failure(error)

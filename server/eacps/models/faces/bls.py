@@ -1,8 +1,8 @@
-"""The face models' side of Triton's Python backend: sessions over calls to other models, tensors in and out.
+"""The face models' side of Triton's Python backend: sessions over calls to other models, settings, arrays out.
 
 Imported by the adapters in ``model_repository/`` only: ``triton_python_backend_utils`` exists inside Triton alone.
-Arrays cross by DLPack from torch: Triton's wheel was built for numpy 1, whose arrays it reads wrongly from numpy 2,
-and the capsules of numpy's own DLPack it frees wrongly.
+Arrays leave as torch tensors: the embedded Triton misreads numpy 2's arrays and wrongly frees numpy's own DLPack
+capsules.
 """
 
 import json
@@ -37,21 +37,9 @@ def version_folder(args: Mapping[str, str]) -> Path:
     return Path(args["model_repository"]) / args["model_version"]
 
 
-def inputs(request: Any) -> dict[str, NDArray[Any]]:
-    """All input tensors of a request by name, as arrays."""
-    return {tensor.name(): _array(tensor) for tensor in request.inputs()}
-
-
-def response(outputs: Arrays) -> Any:
-    """A response with those output tensors."""
-    return pb_utils.InferenceResponse([_tensor(name, array) for name, array in outputs.items()])
-
-
-def failure(error: Exception) -> Any:
-    """A response that says what went wrong; Triton's log says it too."""
-    message = f"{type(error).__name__}: {error}"
-    pb_utils.Logger.log_error(message)
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message))
+def tensors(arrays: Arrays) -> dict[str, torch.Tensor]:
+    """Arrays by name as torch tensors on the same memory, where that is contiguous and writable."""
+    return {name: torch.from_numpy(np.require(array, requirements=("C", "W"))) for name, array in arrays.items()}
 
 
 def _network(model: str) -> Network:
@@ -59,7 +47,7 @@ def _network(model: str) -> Network:
         request = pb_utils.InferenceRequest(
             model_name=model,
             requested_output_names=list(wanted),
-            inputs=[_tensor(name, array) for name, array in feeds.items()],
+            inputs=[pb_utils.Tensor.from_dlpack(name, tensor) for name, tensor in tensors(feeds).items()],
         )
         answer = request.exec()
         if answer.has_error():
@@ -69,11 +57,7 @@ def _network(model: str) -> Network:
     return call
 
 
-def _tensor(name: str, array: NDArray[Any]) -> Any:
-    return pb_utils.Tensor.from_dlpack(name, torch.from_numpy(np.require(array, requirements=("C", "W"))))
-
-
 def _array(tensor: Any) -> NDArray[Any]:
-    """The tensor on the host; engines leave theirs on the GPU."""
-    array: NDArray[Any] = from_dlpack(tensor.to_dlpack()).cpu().numpy()
+    """A copy on the host: the answer's memory ends with it, and engines leave theirs on the GPU."""
+    array: NDArray[Any] = from_dlpack(tensor.to_dlpack()).to("cpu", copy=True).numpy()
     return array
