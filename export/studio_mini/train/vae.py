@@ -1,0 +1,212 @@
+"""Stage 1 of training: the autoencoder, on every kind of picture the sampler will meet.
+
+Clean pictures and bad priors are reconstructed under L1, the L1 of their gradients, and a small KL term. Most of the
+time goes to crops of half the side (the network is convolutional but for one attention block), the last part to
+whole pictures. The learning rate follows the clock, so a run of any length ends annealed; a stopped run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from export.studio_mini.architecture import LATENT_DEPTH, PICTURE_SIZE, VAE_SCALE, build_vae
+from export.studio_mini.train.flat_vae import FlatVae, write_back
+from export.studio_mini.world.pool import TaskPool, task_pool
+from export.studio_mini.world.tasks import Split
+
+log = logging.getLogger(__name__)
+
+TRAIN_TASKS: Final = 1500
+_VALID_TASKS: Final = 6
+_WHOLE_SHARE: Final = 0.25  # of the time, at the end, on whole pictures
+_KL_WEIGHT: Final = 2e-4
+_PEAK_RATE: Final = 2.5e-3
+_SAVE_EVERY_S: Final = 60.0
+
+
+@dataclass
+class Progress:
+    """What a stopped run needs to go on."""
+
+    step: int = 0
+    elapsed_s: float = 0.0
+
+
+def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float, seed: int) -> None:
+    """Train for ``minutes`` in all (earlier, stopped runs included) and write ``checkpoint_dir/vae``.
+
+    Afterwards ``build_dir/vae.done`` exists; the denoiser's stage starts from there. Figures go to the log.
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    flat = FlatVae(build_vae(seed)).to(memory_format=torch.channels_last)
+    trainer = Trainer(flat, build_dir / "vae.pt", minutes * 60)
+    pictures = _pictures(task_pool(build_dir, TRAIN_TASKS))
+    valid = _as_tensor(_pictures(task_pool(build_dir, _VALID_TASKS, split=Split.HELD_OUT)))
+    last_save = time.monotonic()
+    while trainer.share < 1:
+        whole = trainer.share > 1 - _WHOLE_SHARE
+        trainer.step(_batch(pictures, rng, side=PICTURE_SIZE if whole else PICTURE_SIZE // 2, count=3 if whole else 8))
+        if time.monotonic() - last_save > _SAVE_EVERY_S or trainer.share >= 1:
+            trainer.save()
+            log.info(
+                "step %d, loss %.4f, held-out PSNR %.2f dB",
+                trainer.progress.step,
+                trainer.loss,
+                psnr(trainer.averaged, valid),
+            )
+            last_save = time.monotonic()
+    _deliver(trainer.averaged, _as_tensor(pictures[:: max(1, len(pictures) // 400)]), checkpoint_dir / "vae")
+    (build_dir / "vae.done").write_text(f"{trainer.progress.step} steps\n", encoding="utf-8")
+
+
+class Trainer:
+    """Optimiser, averaged weights and schedule; its state lives in one file."""
+
+    def __init__(self, flat: FlatVae, state_path: Path, total_s: float) -> None:
+        self._flat, self._path, self._total_s = flat, state_path, total_s
+        self._optimizer = torch.optim.AdamW(flat.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.0)
+        self.averaged = FlatVae(build_vae()).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        self.averaged.load_state_dict(flat.state_dict())
+        self.progress = Progress()
+        self.loss = math.nan
+        if state_path.exists():
+            self._load()
+
+    @property
+    def share(self) -> float:
+        """Share of the time that is spent, 0 to 1 and over."""
+        return self.progress.elapsed_s / self._total_s
+
+    def step(self, pictures: Tensor) -> None:
+        """Take one step on ``pictures`` [B, 3, H, W] in [-1, 1]."""
+        start = time.monotonic()
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(self.progress.step, self.share)
+        noise = torch.randn(len(pictures), LATENT_DEPTH, *(s // VAE_SCALE for s in pictures.shape[2:]))
+        loss = reconstruction_loss(self._flat, pictures, noise)
+        self._optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._flat.parameters(), 1.0)
+        self._optimizer.step()
+        self._average()
+        self.loss = loss.item() if math.isnan(self.loss) else 0.98 * self.loss + 0.02 * loss.item()
+        self.progress.step += 1
+        self.progress.elapsed_s += time.monotonic() - start
+
+    def _average(self) -> None:
+        decay = min(0.998, (1 + self.progress.step) / (10 + self.progress.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.averaged.parameters()), list(self._flat.parameters()), 1 - decay)
+
+    def save(self) -> None:
+        """Write the state, whole or not at all."""
+        partial = self._path.with_suffix(".partial")
+        state = {
+            "flat": self._flat.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "progress": (self.progress.step, self.progress.elapsed_s),
+        }
+        torch.save(state, partial)
+        partial.rename(self._path)
+
+    def _load(self) -> None:
+        state = torch.load(self._path)
+        self._flat.load_state_dict(state["flat"])
+        self.averaged.load_state_dict(state["averaged"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.progress = Progress(*state["progress"])
+
+
+def learning_rate(step: int, share: float) -> float:
+    """Linear warm-up over 100 steps, then a cosine in time down to 2% of the peak."""
+    return _PEAK_RATE * min(1.0, (step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * min(1.0, share))))
+
+
+def reconstruction_loss(flat: FlatVae, pictures: Tensor, noise: Tensor) -> Tensor:
+    """Return the scalar loss of ``pictures`` [B, 3, H, W] under latent ``noise`` [B, 16, H/8, W/8]."""
+    restored, mean, log_variance = flat(pictures, noise)
+    error = restored - pictures
+    # Differences of neighbours carry eyes, mouth and outlines, which plain L1 lets blur.
+    edges = (error[..., 1:] - error[..., :-1]).abs().mean() + (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
+    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+    return error.abs().mean() + 0.5 * edges + error.square().mean() + _KL_WEIGHT * kl
+
+
+@torch.no_grad()
+def psnr(flat: FlatVae, pictures: Tensor) -> float:
+    """Return the mean over pictures [B, 3, H, W] of the reconstruction's PSNR in dB, for 8-bit range."""
+    values = []
+    for part in pictures.split(16):
+        mean, _ = flat.encode(part)
+        restored = flat.decode(mean).clamp(-1, 1)
+        values.append(10 * torch.log10(4 / (restored - part).square().mean(dim=(1, 2, 3))))
+    return float(torch.cat(values).mean())
+
+
+def _pictures(pool: TaskPool) -> NDArray[np.uint8]:
+    """All pictures of the tasks, uint8 [4 T, 128, 128, 3]; a quarter are bad priors."""
+    return np.concatenate([pool.scenes, pool.characters, pool.priors, pool.truths])
+
+
+def _as_tensor(pictures: NDArray[np.uint8]) -> Tensor:
+    scaled = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return scaled.contiguous(memory_format=torch.channels_last)
+
+
+def _batch(pictures: NDArray[np.uint8], rng: np.random.Generator, *, side: int, count: int) -> Tensor:
+    """Random crops, half of them mirrored; [count, 3, side, side] in [-1, 1]."""
+    crops = []
+    for k in rng.integers(len(pictures), size=count):
+        x, y = rng.integers(PICTURE_SIZE - side + 1, size=2)
+        crop = pictures[k, y : y + side, x : x + side]
+        crops.append(crop[:, ::-1] if rng.random() < 0.5 else crop)
+    return _as_tensor(np.stack(crops))
+
+
+@torch.no_grad()
+def _deliver(flat: FlatVae, pictures: Tensor, folder: Path) -> None:
+    """Measure the latents' statistics, write the 3-D class, and check that it is the network that was trained."""
+    latents = torch.cat([flat.encode(part)[0] for part in pictures.split(16)])
+    vae = build_vae()
+    write_back(flat, vae)
+    sample = pictures[:4]
+    restored = vae.decode(vae.encode(sample[:, :, None]).latent_dist.mode()).sample[:, :, 0]
+    difference = float((restored - flat.decode(flat.encode(sample)[0]).clamp(-1, 1)).abs().max())
+    log.info("3-D class against the trained twin: maximum difference %.1e", difference)
+    if difference > 1e-4:
+        raise RuntimeError(f"the 3-D autoencoder differs from the trained twin by {difference:.1e}")
+    vae.register_to_config(
+        latents_mean=latents.mean(dim=(0, 2, 3)).tolist(), latents_std=latents.std(dim=(0, 2, 3)).tolist()
+    )
+    vae.save_pretrained(folder)
+
+
+def main() -> None:
+    """Train the autoencoder alone."""
+    parser = argparse.ArgumentParser(description="Train studio-mini's autoencoder.")
+    parser.add_argument("--build-dir", type=Path, default=Path(".build/studio_mini"))
+    parser.add_argument("--checkpoint-dir", type=Path, default=Path("export/studio_mini/checkpoint"))
+    parser.add_argument("--minutes", type=float, default=26.0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(arguments.threads)
+    run(arguments.build_dir, arguments.checkpoint_dir, minutes=arguments.minutes, seed=arguments.seed)
+
+
+if __name__ == "__main__":
+    main()
