@@ -53,20 +53,18 @@ async def evaluate_cohort(
         plan: Of the search.
         edit: What all candidates share.
         stages: Do the work.
-        unscored_batches: Generation waits while this many micro-batches have not been scored.
+        unscored_batches: So many micro-batches at most are generated, but not yet scored and reported.
         report: Called once for every trial, one at a time, in order of completion.
     """
     slots = asyncio.Semaphore(unscored_batches)
     one_at_a_time = asyncio.Lock()
 
     async def score(batch: Sequence[Trial], pictures: Mapping[str, str] | str) -> None:
-        try:
-            reports = await _reports(batch, pictures, plan=plan, edit=edit, stages=stages)
-        finally:
-            slots.release()
+        reports = await _reports(batch, pictures, plan=plan, edit=edit, stages=stages)
         async with one_at_a_time:
             for one in reports:
-                await report(one)
+                await report(one)  # waits for a slow reader, and generation with it
+        slots.release()  # not in a finally: whatever fails here ends the whole cohort
 
     async with asyncio.TaskGroup() as group:
         for batch in micro_batches(cohort.trials, plan.micro_batch):

@@ -39,12 +39,12 @@ class Pace:
     """How much runs at once, and how patiently.
 
     Args:
-        unscored_batches: Micro-batches whose scores may be outstanding while the next is generated.
+        unscored_batches: Micro-batches under way, being generated or scored; 1 would be no overlap at all.
         updates_ahead: Updates that may wait for a slow reader before the search waits for it.
         retry_delay_s: Pause before the one retry of a call that found Triton unavailable.
     """
 
-    unscored_batches: int = 2
+    unscored_batches: int = 3
     updates_ahead: int = 64
     retry_delay_s: float = 1.0
 

@@ -1,0 +1,49 @@
+"""Plans and laboratories for searches over the toy landscape."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from eacps.evaluation import Laboratory, Pace, SearchPlan
+from eacps.evaluation.toy import ToyModels, ToyScorer
+from eacps.search.potential import Weights
+from eacps.search.spec import EacpsSpec
+
+NO_PAUSE = Pace(retry_delay_s=0.0)
+
+
+@pytest.fixture
+def make_plan() -> Callable[..., SearchPlan]:
+    """Makes a plan of 8 + 2 x 3 candidates in micro-batches of 4; keywords replace fields."""
+
+    def make(**fields: Any) -> SearchPlan:
+        rng = np.random.default_rng(1)
+        defaults: dict[str, Any] = {
+            "search_id": "test",
+            "scene": rng.integers(0, 256, (40, 60, 3), np.uint8),
+            "character": rng.integers(0, 256, (50, 50, 3), np.uint8),
+            "prompt": "make the person smile",
+            "spec": EacpsSpec(seed=7, global_candidates=8, parents=2, children_per_parent=3),
+            "weights": Weights({"brightness": 1.0}),
+            "micro_batch": 4,
+        }
+        return SearchPlan(**{**defaults, **fields})
+
+    return make
+
+
+@pytest.fixture
+def make_laboratory() -> Callable[..., Laboratory]:
+    """Makes a laboratory over toy models and one toy scorer, without pauses; keywords replace fields."""
+
+    def make(**fields: Any) -> Laboratory:
+        defaults: dict[str, Any] = {
+            "models": ToyModels(),
+            "scorers": {"brightness": ToyScorer()},
+            "pace": NO_PAUSE,
+        }
+        return Laboratory(**{**defaults, **fields})
+
+    return make
