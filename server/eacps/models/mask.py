@@ -55,7 +55,7 @@ def composite(scene: NDArray[np.uint8], edited: torch.Tensor, weight: torch.Tens
     Returns:
         UINT8 [N, H, W, 3].
     """
-    under = torch.from_numpy(np.ascontiguousarray(scene)).to(torch.float32)
+    under = torch.from_numpy(scene.astype(np.float32))
     mixed = under + weight[..., None] * (edited.to(torch.float32) - under)
     return mixed.round().to(torch.uint8)
 
