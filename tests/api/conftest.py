@@ -1,0 +1,72 @@
+"""Requests, and a real server on a free port over the toy landscape."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import grpc.aio
+import numpy as np
+import pytest
+
+from eacps.api import Rules, SearchServer
+from eacps.api.servicer import SearchServicer
+from eacps.evaluation import Laboratory, Pace
+from eacps.evaluation.toy import ToyModels, ToyScorer
+from eacps.imaging import encode_png
+from eacps.v1 import search_service_pb2 as pb
+
+RULES = Rules(frozenset({"brightness", "other"}), {"brightness": 1.0})
+
+
+@pytest.fixture(scope="session")
+def png() -> Callable[..., bytes]:
+    """Encodes a picture of noise of the given size."""
+
+    def encode(width: int = 40, height: int = 32, seed: int = 0) -> bytes:
+        return encode_png(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
+
+    return encode
+
+
+@pytest.fixture(scope="session")
+def make_request(png: Callable[..., bytes]) -> Callable[..., pb.RunSearchRequest]:
+    """Makes a request that is in order; keywords replace fields."""
+
+    def make(**fields: Any) -> pb.RunSearchRequest:
+        defaults: dict[str, Any] = {
+            "scene": pb.Image(data=png()),
+            "character": pb.Image(data=png(33, 35, seed=1)),
+            "prompt": "make the person smile",
+            "search": pb.SearchSettings(
+                global_candidates=4, parents=2, children_per_parent=2, random_seed=5, micro_batch=2
+            ),
+        }
+        return pb.RunSearchRequest(**{**defaults, **fields})
+
+    return make
+
+
+Serve = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
+
+
+@pytest.fixture
+def serve() -> Serve:
+    """Serves over toy models, or what keywords put in their place, and gives a channel to it."""
+
+    @asynccontextmanager
+    async def run(*, rules: Rules = RULES, ready: bool = True, **parts: Any) -> AsyncIterator[grpc.aio.Channel]:
+        async def is_ready() -> bool:
+            return ready
+
+        defaults = {"models": ToyModels(), "scorers": {"brightness": ToyScorer(), "other": ToyScorer("other")}}
+        pace = Pace(retry_delay_s=0.0)
+        servicer = SearchServicer(rules, lambda: Laboratory(**{**defaults, "pace": pace, **parts}))
+        server = SearchServer(servicer, address="127.0.0.1:0", is_ready=is_ready)
+        await server.start()
+        try:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+                yield channel
+        finally:
+            await server.stop(grace_s=0.0)
+
+    return run

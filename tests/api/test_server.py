@@ -1,0 +1,186 @@
+"""The service as a client meets it: events, errors, leaving, health, reflection. Over the toy landscape."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import grpc
+import grpc.aio
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from eacps.evaluation.toy import ToyModels
+from eacps.imaging import content_hash, decode_picture
+from eacps.triton import Generated, GenerateRequest
+from eacps.v1 import search_service_pb2 as pb
+from eacps.v1.search_service_pb2_grpc import SearchServiceStub
+
+MakeRequest = Callable[..., pb.RunSearchRequest]
+Serve = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
+
+
+async def events_of(channel: grpc.aio.Channel, request: pb.RunSearchRequest) -> list[pb.RunSearchResponse]:
+    return [event async for event in SearchServiceStub(channel).RunSearch(request)]
+
+
+class Endless(ToyModels):
+    """Never finishes, and says when it was begun and when it was cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.cancelled = asyncio.Event(), asyncio.Event()
+        self.timeout_s: float | None = None
+
+    async def generate(self, request: GenerateRequest, *, timeout_s: float | None = None) -> Generated:
+        self.timeout_s = timeout_s
+        self.begun.set()
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        return await super().generate(request)
+
+
+class TestRunSearch:
+    async def test_streams_numbered_events_to_the_end(self, serve: Serve, make_request: MakeRequest) -> None:
+        async with serve() as channel:
+            events = await events_of(channel, make_request())
+        assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+        assert [event.WhichOneof("event") for event in events] == [
+            "started",
+            "prior_ready",
+            *["candidate_scored"] * 4,
+            "round_finished",
+            *["candidate_scored"] * 4,
+            "round_finished",
+            "finished",
+        ]
+
+    async def test_says_what_it_set_out_to_do(self, serve: Serve, make_request: MakeRequest) -> None:
+        async with serve() as channel:
+            started = (await events_of(channel, make_request()))[0].started
+        assert started.planned_candidates == 8
+        assert started.random_seed == 5
+        assert (started.checkpoint, started.steps) == ("toy", 4)
+        assert [(one.name, one.weight) for one in started.scorers] == [("brightness", 1.0)]
+        assert len(started.search_id) == 32
+
+    async def test_candidates_carry_what_replays_them(self, serve: Serve, make_request: MakeRequest) -> None:
+        async with serve() as channel:
+            events = await events_of(channel, make_request())
+        scored = [event.candidate_scored for event in events if event.HasField("candidate_scored")]
+        first = next(one for one in scored if one.candidate_id == "g0-000")
+        assert [(term.seed, term.coefficient) for term in first.recipe.terms] == [(5, 1.0)]
+        assert (first.generation, first.move, list(first.parents)) == (0, "explore", [])
+        child = next(one for one in scored if one.generation == 1)
+        assert child.move == "spherical"
+        assert len(child.parents) == 1
+        assert sum(term.coefficient**2 for term in child.recipe.terms) == pytest.approx(1.0)
+        assert all(decode_picture(one.thumbnail.data).shape == (32, 32, 3) for one in scored)
+        assert all(one.evaluation.complete and not one.failure for one in scored)
+
+    async def test_the_result_is_the_best_of_all(self, serve: Serve, make_request: MakeRequest) -> None:
+        async with serve() as channel:
+            events = await events_of(channel, make_request())
+        scored = {one.candidate_scored.candidate_id: one.candidate_scored for one in events[2:-1]}
+        finished = events[-1].finished
+        best = scored[finished.best_candidate_id]
+        assert content_hash(decode_picture(finished.best.data)) == best.picture_sha256
+        assert finished.evaluation == best.evaluation
+        assert finished.recipe == best.recipe
+        assert finished.lineage[0] == finished.best_candidate_id
+        assert set(finished.timings) == {"prepare", "generate", "score", "total"}
+        assert set(finished.versions) == {"eacps", "checkpoint", "noise", "triton"}
+        assert list(finished.noise_shape) == [1, 2, 2]
+        statistics = finished.statistics
+        assert (statistics.candidates, statistics.failed, statistics.missing_scores) == (8, 0, 0)
+        assert statistics.denoiser_evaluations == 8 * 4
+        assert statistics.best_potential == best.evaluation.potential
+        assert statistics.gain_over_first == pytest.approx(best.evaluation.potential - statistics.first_potential)
+        assert statistics.gain_over_prior == pytest.approx(best.evaluation.potential - statistics.prior_potential)
+        assert [one.n for one in statistics.expected_best] == [1, 2, 4]
+
+    async def test_bad_input_is_named_by_field(self, serve: Serve) -> None:
+        async with serve() as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await events_of(channel, pb.RunSearchRequest())
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "scene: is required" in str(caught.value.details())
+
+    async def test_a_message_too_large_is_refused(self, serve: Serve, make_request: MakeRequest) -> None:
+        async with serve() as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await events_of(channel, make_request(scene=pb.Image(data=bytes(20 * 2**20))))
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class TestLeaving:
+    async def test_a_client_that_leaves_ends_the_work(self, serve: Serve, make_request: MakeRequest) -> None:
+        models = Endless()
+        async with serve(models=models) as channel:
+            call = SearchServiceStub(channel).RunSearch(make_request())
+            await call.read()
+            await models.begun.wait()
+            call.cancel()
+            async with asyncio.timeout(5):
+                await models.cancelled.wait()
+
+    async def test_a_deadline_reaches_the_models_and_ends_the_work(
+        self, serve: Serve, make_request: MakeRequest
+    ) -> None:
+        models = Endless()
+        async with serve(models=models) as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                async for _ in SearchServiceStub(channel).RunSearch(make_request(), timeout=1.0):
+                    pass
+            assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            async with asyncio.timeout(5):
+                await models.cancelled.wait()
+        assert models.timeout_s is not None
+        assert 0 < models.timeout_s <= 1.0
+
+    async def test_stopping_the_server_ends_the_work(self, serve: Serve, make_request: MakeRequest) -> None:
+        models = Endless()
+        async with serve(models=models) as channel:
+            call = SearchServiceStub(channel).RunSearch(make_request())
+            await models.begun.wait()
+        async with asyncio.timeout(5):
+            await models.cancelled.wait()
+        del call
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not [task for task in others if task.get_name().startswith(("search", "health"))]
+
+
+class TestHealth:
+    @pytest.mark.parametrize("service", ["", "eacps.v1.SearchService"])
+    @pytest.mark.parametrize("ready", [True, False])
+    async def test_follows_readiness(self, serve: Serve, service: str, ready: bool) -> None:
+        async with serve(ready=ready) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            answer = await health.Check(health_pb2.HealthCheckRequest(service=service))
+        kind = health_pb2.HealthCheckResponse
+        assert answer.status == (kind.SERVING if ready else kind.NOT_SERVING)
+
+    async def test_an_unknown_service_is_not_found(self, serve: Serve) -> None:
+        async with serve() as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await health.Check(health_pb2.HealthCheckRequest(service="eacps.v2.SearchService"))
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_reflection_describes_the_service(serve: Serve) -> None:
+    async with serve() as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        requests = [
+            reflection_pb2.ServerReflectionRequest(list_services=""),
+            reflection_pb2.ServerReflectionRequest(file_containing_symbol="eacps.v1.SearchService"),
+        ]
+        services, files = [answer async for answer in stub.ServerReflectionInfo(iter(requests))]
+    names = {service.name for service in services.list_services_response.service}
+    assert {"eacps.v1.SearchService", "grpc.health.v1.Health"} <= names
+    file = FileDescriptorProto.FromString(files.file_descriptor_response.file_descriptor_proto[0])
+    assert file.package == "eacps.v1"

@@ -1,0 +1,205 @@
+"""Every field at fault is named, and what is absent takes the documented default."""
+
+import io
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eacps.api.validation import DEFAULT_WEIGHTS, Rules, plan_of
+from eacps.errors import InvalidRequest
+from eacps.evaluation import SearchPlan
+from eacps.imaging import encode_png
+from eacps.search.spec import BestOfNSpec, EacpsSpec, SeedOffset, SphericalMove
+from eacps.v1 import search_service_pb2 as pb
+
+MakeRequest = Callable[..., pb.RunSearchRequest]
+RULES = Rules(frozenset({*DEFAULT_WEIGHTS, "openai.realism"}))
+
+
+def plan(request: pb.RunSearchRequest) -> SearchPlan:
+    return plan_of(request, RULES, search_id="test", drawn_seed=99)
+
+
+def faults(request: pb.RunSearchRequest) -> dict[str, str]:
+    with pytest.raises(InvalidRequest) as caught:
+        plan(request)
+    return {violation.field: violation.description for violation in caught.value.violations}
+
+
+def image(data: bytes) -> pb.Image:
+    return pb.Image(data=data)
+
+
+def grey(width: int, height: int, value: int = 255) -> bytes:
+    return encode_png(np.full((height, width), value, np.uint8))
+
+
+def bomb(width: int, height: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("1", (width, height)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def search(**fields: Any) -> dict[str, pb.SearchSettings]:
+    return {"search": pb.SearchSettings(**fields)}
+
+
+def sampler(**fields: Any) -> dict[str, pb.SamplerSettings]:
+    return {"sampler": pb.SamplerSettings(**fields)}
+
+
+def scorers(*pairs: tuple[str, float]) -> dict[str, list[pb.ScorerSettings]]:
+    return {"scorers": [pb.ScorerSettings(name=name, weight=weight) for name, weight in pairs]}
+
+
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"scene": image(b"")}, "scene.data", "empty"),
+    ({"scene": image(b"not a picture")}, "scene.data", "is not a PNG"),
+    ({"scene": image(grey(400, 400)[:60])}, "scene.data", "cannot be decoded"),
+    ({"scene": image(grey(20, 40))}, "scene.data", "20x40"),
+    ({"scene": image(bomb(5000, 5000))}, "scene.data", "5000x5000"),
+    ({"scene": image(bytes(5 * 2**20))}, "scene.data", "bytes"),
+    ({"character": image(b"\x89PNG")}, "character.data", "PNG"),
+    ({"mask": image(b"")}, "mask.data", "empty"),
+    ({"mask": image(grey(41, 32))}, "mask.data", "is 41x32, the scene 40x32"),
+    ({"mask": image(grey(40, 32, value=0))}, "mask.data", "black everywhere"),
+    ({"prompt": ""}, "prompt", "empty"),
+    ({"prompt": " \n\t"}, "prompt", "empty"),
+    ({"prompt": "a" * 2001}, "prompt", "2001 characters"),
+    ({"negative_prompt": ""}, "negative_prompt", "empty"),
+    ({"negative_prompt": "a" * 2001}, "negative_prompt", "2001 characters"),
+    ({"scene_face": 8}, "scene_face", "[0, 7]"),
+    ({"character_face": 8}, "character_face", "[0, 7]"),
+    (sampler(steps=0), "sampler.steps", "[1, 100]"),
+    (sampler(steps=101), "sampler.steps", "[1, 100]"),
+    (sampler(true_cfg_scale=0.5), "sampler.true_cfg_scale", "[1, 20]"),
+    (sampler(true_cfg_scale=math.nan), "sampler.true_cfg_scale", "nan"),
+    (sampler(true_cfg_scale=math.inf), "sampler.true_cfg_scale", "inf"),
+    (search(strategy=9), "search.strategy", "9 is not known"),
+    (search(global_candidates=0), "search.global_candidates", "[1, 512]"),
+    (search(global_candidates=513), "search.global_candidates", "[1, 512]"),
+    (search(parents=0), "search.parents", "[1, 64]"),
+    (search(parents=65), "search.parents", "[1, 64]"),
+    (search(global_candidates=3, parents=4), "search.parents", "above the 3 candidates"),
+    (search(children_per_parent=0), "search.children_per_parent", "[1, 64]"),
+    (search(local_rounds=17), "search.local_rounds", "[0, 16]"),
+    (
+        search(global_candidates=512, parents=64, children_per_parent=64, local_rounds=2),
+        "search.local_rounds",
+        "8704 candidates",
+    ),
+    (search(local_move=7), "search.local_move", "7 is not known"),
+    (search(angle=0.0), "search.angle", "(0, 1.5708]"),
+    (search(angle=1.6), "search.angle", "(0, 1.5708]"),
+    (search(angle=math.nan), "search.angle", "nan"),
+    (search(angle_decay=0.0), "search.angle_decay", "(0, 1]"),
+    (search(angle_decay=1.01), "search.angle_decay", "(0, 1]"),
+    (search(seed_radius=0), "search.seed_radius", "[1, 2147483647]"),
+    (search(micro_batch=0), "search.micro_batch", "[1, 16]"),
+    (search(micro_batch=17), "search.micro_batch", "[1, 16]"),
+    (scorers(("beauty", 1.0)), "scorers[0].name", "'beauty' is not offered"),
+    (scorers(("identity", 1.0), ("identity", 2.0)), "scorers[1].name", "named twice"),
+    (scorers(("identity", -1.0)), "scorers[0].weight", "-1.0"),
+    (scorers(("identity", math.nan)), "scorers[0].weight", "nan"),
+    (scorers(("identity", math.inf)), "scorers[0].weight", "inf"),
+    (scorers(("identity", 0.0), ("realism", 0.0)), "scorers", "no weight above 0"),
+    (scorers(*[("identity", 1.0)] * 17), "scorers", "at most 16"),
+]
+
+
+@pytest.mark.parametrize(("fields", "field", "words"), BAD, ids=[f"{field}: {words}" for _, field, words in BAD])
+def test_names_the_field_at_fault(make_request: MakeRequest, fields: dict[str, Any], field: str, words: str) -> None:
+    found = faults(make_request(**fields))
+    assert list(found) == [field]
+    assert words in found[field]
+
+
+def test_names_all_fields_at_fault_at_once() -> None:
+    request = pb.RunSearchRequest(
+        character=image(b"x"),
+        mask=image(b"y"),
+        negative_prompt=" ",
+        sampler=pb.SamplerSettings(steps=0, true_cfg_scale=0.0),
+        search=pb.SearchSettings(strategy=5, global_candidates=0, angle=-1.0, micro_batch=99),
+        scorers=[pb.ScorerSettings(name="beauty", weight=-1.0)],
+        scene_face=100,
+    )
+    assert set(faults(request)) == {
+        "scene",
+        "character.data",
+        "mask.data",
+        "prompt",
+        "negative_prompt",
+        "sampler.steps",
+        "sampler.true_cfg_scale",
+        "search.strategy",
+        "search.global_candidates",
+        "search.angle",
+        "search.micro_batch",
+        "scorers[0].name",
+        "scorers[0].weight",
+        "scene_face",
+    }
+
+
+def test_an_empty_request_lacks_pictures_and_prompt() -> None:
+    assert set(faults(pb.RunSearchRequest())) == {"scene", "character", "prompt"}
+
+
+def test_defaults_are_those_of_the_api(make_request: MakeRequest) -> None:
+    made = plan(make_request(search=None))
+    assert made.spec == EacpsSpec(99, 16, 4, 4, 1, SphericalMove(0.6, 0.7), None)
+    assert made.weights.raw == DEFAULT_WEIGHTS
+    assert (made.steps, made.true_cfg_scale, made.character_as_reference) == (None, 1.0, False)
+    assert (made.mask, made.negative_prompt, made.micro_batch) == (None, None, 8)
+    assert (made.scene_face, made.character_face) == (-1, -1)
+
+
+def test_zero_is_not_absent(make_request: MakeRequest) -> None:
+    made = plan(make_request(**search(random_seed=0, first_seed=0, local_rounds=0), scene_face=0, character_face=0))
+    assert (made.spec.seed, made.spec.first_seed, made.spec.rounds) == (0, 0, 0)
+    assert (made.scene_face, made.character_face) == (0, 0)
+
+
+def test_everything_said_is_taken(make_request: MakeRequest) -> None:
+    made = plan(
+        make_request(
+            mask=image(grey(40, 32)),
+            negative_prompt="blurry",
+            **sampler(steps=20, true_cfg_scale=4.0, character_as_reference=True),
+            **search(
+                global_candidates=9,
+                parents=3,
+                children_per_parent=2,
+                local_rounds=2,
+                local_move=pb.LOCAL_MOVE_SEED_OFFSET,
+                seed_radius=100,
+                random_seed=1,
+                first_seed=2,
+                micro_batch=16,
+            ),
+            **scorers(("identity", 3.0), ("openai.realism", 0.0)),
+        )
+    )
+    assert made.spec == EacpsSpec(1, 9, 3, 2, 2, SeedOffset(100), 2)
+    assert made.weights.raw == {"identity": 3.0, "openai.realism": 0.0}
+    assert (made.steps, made.true_cfg_scale, made.character_as_reference) == (20, 4.0, True)
+    assert made.mask is not None
+    assert made.mask.shape == (32, 40)
+    assert made.scene.shape == (32, 40, 3)
+    assert (made.negative_prompt, made.micro_batch) == ("blurry", 16)
+
+
+def test_best_of_n_takes_its_n_from_the_global_candidates(make_request: MakeRequest) -> None:
+    made = plan(make_request(**search(strategy=pb.STRATEGY_BEST_OF_N, global_candidates=2)))
+    assert made.spec == BestOfNSpec(99, 2, None)
+
+
+def test_defaults_do_not_contradict_what_was_said(make_request: MakeRequest) -> None:
+    made = plan(make_request(**search(global_candidates=2)))
+    assert isinstance(made.spec, EacpsSpec)
+    assert made.spec.parents == 2
