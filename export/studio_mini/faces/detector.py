@@ -184,7 +184,7 @@ def loss(outputs: tuple[list[Tensor], list[Tensor], list[Tensor]], targets: Targ
     size = (targets.boxes[face][:, 2] - targets.boxes[face][:, 0]).clamp(min=1)[:, None]
     point_loss = F.smooth_l1_loss(points[face] / size, targets.landmarks[face] / size, beta=0.02, reduction="none")
     count = face.sum().clamp(min=1)
-    return (score_loss + 2 * (1 - overlap).sum() + 2 * point_loss.sum()) / count
+    return (score_loss + 2 * (1 - overlap).sum() + 4 * point_loss.sum()) / count
 
 
 def _overlap(predicted: Tensor, truth: Tensor) -> Tensor:

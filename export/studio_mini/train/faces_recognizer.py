@@ -21,7 +21,7 @@ from export.studio_mini.world.tasks import person
 
 BATCH: Final = 64
 PEAK_RATE: Final = 2e-3
-LANDMARK_ERROR: Final = 1.0  # standard deviation of what the detector may be off, pixels of a 128-pixel picture
+LANDMARK_ERROR: Final = 2.0  # standard deviation of what the detector may be off, pixels of a 128-pixel picture
 TRAIT_WEIGHT: Final = 10.0
 MARGIN_RISE: Final = (0.15, 0.4)  # parts of the training between which the margin grows
 
