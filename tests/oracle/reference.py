@@ -52,7 +52,7 @@ def reference_picture(
         generator=torch.Generator("cpu").manual_seed(seed),
         callback_on_step_end=callback,
     )
-    return np.asarray(result.images[0])
+    return np.array(result.images[0])
 
 
 @torch.no_grad()
