@@ -1,0 +1,144 @@
+"""Stage ``denoiser``: flow matching on cached latents, conditioned as the pipeline conditions.
+
+The noisy tokens come first, then the prior's, then (a quarter of the time) the character's; conditioning tokens are
+modulated at time 0, as in Edit-2511. The prompt is dropped one time in ten, for classifier-free guidance. Delivered are
+averaged weights.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import QwenImageTransformer2DModel
+from torch import Tensor, nn
+
+from export.studio_mini.architecture import LATENT_TOKENS, TOKEN_GRID, build_transformer
+from export.studio_mini.train.flat_transformer import velocity
+from export.studio_mini.train.latent_cache import PARAPHRASES, Examples, cached_latents, ensure_latents
+from export.studio_mini.train.optimizer import MuonAdamW
+from export.studio_mini.train.pace import Pace, load_state, rate_scale, save_state
+from export.studio_mini.train.task_cache import ensure_tasks
+
+TASKS = 8000
+STEPS = 16_000
+BATCH = 32
+MUON_RATE, ADAM_RATE = 3e-3, 1.5e-3
+CHARACTER_SHARE = 0.25
+DROP_SHARE = 0.1
+AVERAGE_DECAY = 0.9995
+DELIVER_EVERY_S = 240.0
+
+
+class Trainer:
+    """Weights, their average, optimiser and clock; resumes from one file."""
+
+    def __init__(self, state_path: Path, *, minutes: float | None, seed: int) -> None:
+        self._path, self._seed = state_path, seed
+        self.model = build_transformer(seed).train()
+        self.average = build_transformer(seed).eval().requires_grad_(False)
+        self._optimizer = MuonAdamW(self.model, muon_rate=MUON_RATE, adam_rate=ADAM_RATE, weight_decay=0.02)
+        state = load_state(state_path)
+        self.step_number = 0 if state is None else state["step"]
+        self.pace = Pace(STEPS, minutes, 0.0 if state is None else state["spent_s"])
+        self.loss = 1.0 if state is None else state["loss"]
+        if state is not None:
+            self.model.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+            self._optimizer.load_state_dict(state["optimizer"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether the budget is used up."""
+        return self.pace.progress(self.step_number) >= 1
+
+    def step(self, examples: Examples) -> None:
+        """Take one step on a batch that the step's number determines."""
+        rng = np.random.default_rng([self._seed, self.step_number])
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = batch_loss(self.model, examples, rng)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self._optimizer.step(rate_scale(self.pace.progress(self.step_number), self.step_number, warmup=200))
+        self.step_number += 1
+        self.loss += (float(loss.detach()) - self.loss) / min(self.step_number, 200)
+        decay = min(AVERAGE_DECAY, (1 + self.step_number) / (10 + self.step_number))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+
+    def save(self) -> None:
+        """Write everything a later run needs."""
+        save_state(
+            self._path,
+            {
+                "step": self.step_number,
+                "spent_s": self.pace.elapsed_s,
+                "loss": self.loss,
+                "model": self.model.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+            },
+        )
+
+
+def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: int) -> None:
+    """Train, or go on training, until the budget is used up; ``transformer/`` is refreshed every few minutes."""
+    ensure_tasks(build_dir, TASKS)
+    ensure_latents(build_dir, checkpoint_dir, TASKS, mirrored=False, seed=seed)
+    examples = cached_latents(build_dir, checkpoint_dir)
+    trainer = Trainer(build_dir / "denoiser.pt", minutes=minutes, seed=seed)
+    delivered_s = trainer.pace.elapsed_s
+    while not trainer.finished:
+        trainer.step(examples)
+        if trainer.step_number % 50 == 0:
+            print(f"denoiser {trainer.pace.describe(trainer.step_number)} loss {trainer.loss:.4f}", flush=True)
+        if trainer.pace.elapsed_s - delivered_s > DELIVER_EVERY_S:
+            trainer.save()
+            trainer.average.save_pretrained(checkpoint_dir / "transformer")
+            examples = cached_latents(build_dir, checkpoint_dir)
+            delivered_s = trainer.pace.elapsed_s
+    trainer.save()
+    trainer.average.save_pretrained(checkpoint_dir / "transformer")
+    (build_dir / "denoiser.done").touch()
+
+
+def batch_loss(model: QwenImageTransformer2DModel, examples: Examples, rng: np.random.Generator) -> Tensor:
+    """Flow-matching loss of one batch: squared error of the velocity ``noise - truth``, the face counting double."""
+    chosen = torch.from_numpy(rng.integers(len(examples), size=BATCH))
+    text_number = torch.from_numpy(
+        np.where(rng.random(BATCH) < DROP_SHARE, PARAPHRASES, rng.integers(PARAPHRASES, size=BATCH))
+    )
+    truth, prior = examples.truth[chosen].float(), examples.prior[chosen].float()
+    if rng.random() < CHARACTER_SHARE:
+        conditioning = torch.cat([prior, examples.character[chosen].float()], dim=1)
+        texts, lengths = examples.text_two, examples.length_two
+    else:
+        conditioning, texts, lengths = prior, examples.text_one, examples.length_one
+    length = lengths[chosen, text_number]
+    text = texts[chosen, text_number][:, : int(length.max())].float()
+    text_mask = torch.arange(text.shape[1])[None] < length[:, None]
+    noise = torch.from_numpy(rng.standard_normal(truth.shape, dtype=np.float32))
+    sigma = _noise_levels(rng)
+    noisy = torch.lerp(truth, noise, sigma[:, None, None])
+    predicted = velocity(model, noisy, conditioning, text, text_mask, sigma).float()
+    error = (predicted - (noise - truth)).square().mean(-1)
+    return (error * _FACE_WEIGHT).mean()
+
+
+def _noise_levels(rng: np.random.Generator) -> Tensor:
+    """Logit-normal (Esser et al. 2024), moved up as the sampler's steps are, with a uniform tenth for the ends."""
+    logit = rng.normal(0.4, 1.1, BATCH)
+    sigma = np.where(rng.random(BATCH) < 0.1, rng.uniform(0.0, 1.0, BATCH), 1 / (1 + np.exp(-logit)))
+    return torch.from_numpy(np.maximum(sigma, 1e-3)).float()
+
+
+def _face_weight() -> Tensor:
+    """Weight of each token, (64,), mean 1: twice as much in the middle, where the face is, as at the border."""
+    axis = (torch.arange(TOKEN_GRID) + 0.5) / TOKEN_GRID - 0.5
+    squared = axis[:, None] ** 2 + axis[None] ** 2
+    weight = (1 + torch.exp(-squared / (2 * 0.25**2))).reshape(LATENT_TOKENS)
+    return weight / weight.mean()
+
+
+_FACE_WEIGHT = _face_weight()

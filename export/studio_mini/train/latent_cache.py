@@ -1,0 +1,183 @@
+"""What the denoiser learns from, computed once: latents of the pictures and embeddings of the prompts.
+
+Both come from frozen stages, so each rendered shard of tasks becomes one shard of latents and embeddings (two, with the
+mirrored pictures). The folder's name carries a digest of the frozen weights: after retraining, nothing stale is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLQwenImage
+from numpy.typing import NDArray
+from rich.progress import track
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from export.checkpoint import edit_text
+from export.processor import EditProcessor
+from export.studio_mini.architecture import LATENT_DEPTH, LATENT_TOKENS, PACKED_CHANNELS, TOKEN_GRID
+from export.studio_mini.tokenizer import edit_template
+from export.studio_mini.train.flat_vae import FlatVae
+from export.studio_mini.train.lessons import SUFFIX
+from export.studio_mini.train.pace import load_state, save_state
+from export.studio_mini.train.packed_vlm import Packer, Patcher, hidden_states, picture_tokens, use_float32_attention
+from export.studio_mini.train.task_cache import SHARD, TaskSet, cached_tasks
+from export.studio_mini.world.prompts import phrase
+
+PARAPHRASES = 2
+DROPPED_PROMPT = " "
+WIDTHS = [16] * PARAPHRASES + [6]
+"""Tokens kept for each paraphrase and for the dropped prompt, closing tokens included."""
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Training examples in float16; the first axis counts tasks.
+
+    Attributes:
+        truth, prior, character: Normalised packed latents (tasks, 64, 64).
+        text_one, text_two: Prompt embeddings (tasks, 3, tokens, channels) with one picture (prior) or two (prior,
+            character) shown; the first two texts are paraphrases, the third the dropped prompt.
+        length_one, length_two: Real tokens of each text, (tasks, 3).
+    """
+
+    truth: Tensor
+    prior: Tensor
+    character: Tensor
+    text_one: Tensor
+    text_two: Tensor
+    length_one: Tensor
+    length_two: Tensor
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+
+class Encoders:
+    """The frozen stages of a checkpoint."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        vae = AutoencoderKLQwenImage.from_pretrained(checkpoint, subfolder="vae")
+        self._mean = torch.tensor(vae.config.latents_mean).view(1, LATENT_DEPTH, 1, 1)
+        self._std = torch.tensor(vae.config.latents_std).view(1, LATENT_DEPTH, 1, 1)
+        self._flat = FlatVae(vae).eval().requires_grad_(False)
+        self._processor = EditProcessor.from_pretrained(checkpoint / "processor")
+        self._patcher = Patcher(self._processor)
+        self._text = Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint, subfolder="text_encoder").eval()
+        use_float32_attention(self._text)
+        template = edit_template()
+        self._dropped = len(self._processor.tokenizer(template.split("{}")[0])["input_ids"])
+        self._packers = [
+            Packer(self._text, self._processor, edit_text(template, "", n).removesuffix(SUFFIX)) for n in (1, 2)
+        ]
+
+    @torch.no_grad()
+    def latents(self, pictures: NDArray[np.uint8]) -> Tensor:
+        """Encode uint8 (count, 128, 128, 3) as the pipeline does: mode, normalised, packed (count, 64, 64)."""
+        scaled = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+        mean, _ = self._flat.encode(scaled.contiguous(memory_format=torch.channels_last))
+        return pack((mean - self._mean) / self._std)
+
+    @torch.no_grad()
+    def pictures(self, latents: Tensor) -> NDArray[np.uint8]:
+        """Decode packed latents (count, 64, 64) to uint8 (count, 128, 128, 3)."""
+        decoded = self._flat.decode(unpack(latents) * self._std + self._mean).clamp(-1, 1)
+        return ((decoded + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+    @torch.no_grad()
+    def texts(self, shown: list[NDArray[np.uint8]], prompts: list[list[str]]) -> tuple[Tensor, Tensor]:
+        """Embed ``prompts[slot][item]`` for pictures ``shown[picture][item]``, template tokens dropped.
+
+        Returns:
+            Embeddings (items, slots, tokens, channels), right-padded, and lengths (items, slots).
+        """
+        merged = torch.cat([picture_tokens(self._text, self._patcher(torch.from_numpy(p))) for p in shown], dim=1)
+        texts = self._packers[len(shown) - 1]([[p + SUFFIX for p in slot] for slot in prompts], WIDTHS)
+        hidden = hidden_states(self._text, texts, merged)
+        prefix = texts.starts[0]
+        out = torch.zeros(len(merged), len(prompts), prefix - self._dropped + max(WIDTHS), hidden.shape[-1])
+        for slot, (start, width) in enumerate(zip(texts.starts, WIDTHS, strict=True)):
+            out[:, slot, : prefix - self._dropped] = hidden[:, self._dropped : prefix]
+            out[:, slot, prefix - self._dropped : prefix - self._dropped + width] = hidden[:, start : start + width]
+        lengths = texts.last + 1 - torch.tensor(texts.starts) + prefix - self._dropped
+        return out, lengths
+
+
+def pack(latents: Tensor) -> Tensor:
+    """(batch, 16, 16, 16) to tokens of 2x2 latents (batch, 64, 64), as the pipeline packs them."""
+    x = latents.view(-1, LATENT_DEPTH, TOKEN_GRID, 2, TOKEN_GRID, 2).permute(0, 2, 4, 1, 3, 5)
+    return x.reshape(-1, LATENT_TOKENS, PACKED_CHANNELS)
+
+
+def unpack(tokens: Tensor) -> Tensor:
+    """Inverse of ``pack``."""
+    x = tokens.view(-1, TOKEN_GRID, TOKEN_GRID, LATENT_DEPTH, 2, 2).permute(0, 3, 1, 4, 2, 5)
+    return x.reshape(-1, LATENT_DEPTH, 2 * TOKEN_GRID, 2 * TOKEN_GRID)
+
+
+def ensure_latents(build_dir: Path, checkpoint: Path, tasks: int, *, mirrored: bool, seed: int) -> None:
+    """Encode the first ``tasks`` rendered tasks, mirrored or not, shard by shard."""
+    folder = _folder(build_dir, checkpoint)
+    shards = -(-tasks // SHARD)
+    missing = [k for k in range(shards) if not _path(folder, k, mirrored).exists()]
+    if not missing:
+        return
+    encoders = Encoders(checkpoint)
+    pictures = cached_tasks(build_dir, limit=tasks)
+    for k in track(missing, description="encoding mirrored tasks" if mirrored else "encoding tasks"):
+        rng = np.random.default_rng([seed, k, int(mirrored)])
+        shard = _encode(encoders, pictures, range(k * SHARD, (k + 1) * SHARD), mirrored, rng)
+        save_state(_path(folder, k, mirrored), {f.name: getattr(shard, f.name) for f in fields(Examples)})
+
+
+def cached_latents(build_dir: Path, checkpoint: Path) -> Examples:
+    """Load every shard that was encoded with the weights of ``checkpoint``.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    paths = sorted(_folder(build_dir, checkpoint).glob("*.pt"))
+    if not paths:
+        raise FileNotFoundError(f"no encoded tasks for {checkpoint} under {build_dir}")
+    shards = [load_state(path) or {} for path in paths]
+    return Examples(**{f.name: torch.cat([shard[f.name] for shard in shards]) for f in fields(Examples)})
+
+
+def _encode(encoders: Encoders, tasks: TaskSet, span: range, mirrored: bool, rng: np.random.Generator) -> Examples:
+    parts = []
+    for start in range(span.start, span.stop, 25):
+        items = slice(start, start + 25)
+        prior, character, truth = (
+            np.ascontiguousarray(p[items, :, ::-1] if mirrored else p[items])
+            for p in (tasks.prior, tasks.character, tasks.truth)
+        )
+        prompts = [[phrase(edit, rng) for edit in tasks.edits[items]] for _ in range(PARAPHRASES)]
+        prompts.append([DROPPED_PROMPT] * len(prior))
+        latents = encoders.latents(np.concatenate([truth, prior, character])).half().chunk(3)
+        text_one, length_one = encoders.texts([prior], prompts)
+        text_two, length_two = encoders.texts([prior, character], prompts)
+        parts.append((*latents, text_one.half(), text_two.half(), length_one, length_two))
+    return Examples(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _folder(build_dir: Path, checkpoint: Path) -> Path:
+    """Name the cache after the weights it depends on; the VAE's decoder is not among them and may go on learning."""
+    digest = hashlib.sha256()
+    config = json.loads((checkpoint / "vae" / "config.json").read_text(encoding="utf-8"))
+    digest.update(json.dumps([config["latents_mean"], config["latents_std"]]).encode())
+    weights = load_file(checkpoint / "vae" / "diffusion_pytorch_model.safetensors")
+    for name in sorted(name for name in weights if name.startswith(("encoder.", "quant_conv."))):
+        digest.update(weights[name].numpy().tobytes())
+    digest.update((checkpoint / "text_encoder" / "model.safetensors").read_bytes())
+    return build_dir / "latents" / digest.hexdigest()[:12]
+
+
+def _path(folder: Path, number: int, mirrored: bool) -> Path:
+    return folder / f"shard_{number:04d}{'_mirrored' if mirrored else ''}.pt"

@@ -1,0 +1,120 @@
+"""What the judge is asked while it learns: pictures with questions, and edits with their outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from export.studio_mini.train.task_cache import TaskSet
+from export.studio_mini.world import prompts
+from export.studio_mini.world.prompts import Accessory, Edit, Expression, Look
+
+SUFFIX = "<|im_end|>\n<|im_start|>assistant\n"
+ATTRIBUTE_SLOTS, INSTRUCTION_SLOTS = 3, 2
+SLOTS = 1 + ATTRIBUTE_SLOTS + INSTRUCTION_SLOTS
+_EXPRESSIONS, _ACCESSORIES = list(Expression), list(Accessory)
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Pictures with what is true of them. ``natural`` is false for bad transplants."""
+
+    pictures: NDArray[np.uint8]
+    looks: list[Look]
+    natural: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.looks)
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """Pictures uint8 (batch, 128, 128, 3); ``questions[slot][item]`` with ``answers`` (batch, slots)."""
+
+    pictures: Tensor
+    questions: list[list[str]]
+    answers: Tensor
+    expressions: Tensor
+    accessories: Tensor
+    natural: Tensor
+
+
+def gallery(tasks: TaskSet) -> Gallery:
+    """Show every scene and truth as natural, every prior as not; a prior has its scene's look."""
+    count = len(tasks)
+    return Gallery(
+        pictures=np.concatenate([tasks.scene, tasks.truth, tasks.prior]),
+        looks=[*tasks.scene_looks, *tasks.looks, *tasks.scene_looks],
+        natural=np.repeat([True, True, False], count),
+    )
+
+
+def draw_lesson(pool: Gallery, batch: int, rng: np.random.Generator) -> Lesson:
+    """Draw pictures, spoil them a little, ask each one naturalness, three attributes and two instructions."""
+    chosen = rng.integers(len(pool), size=batch)
+    looks = [pool.looks[k] for k in chosen]
+    asked = [[_attribute(look, rng) for look in looks] for _ in range(ATTRIBUTE_SLOTS)]
+    asked += [[_instruction(look, rng) for look in looks] for _ in range(INSTRUCTION_SLOTS)]
+    asked.append([(prompts.NATURAL_QUESTION, bool(pool.natural[k])) for k in chosen])
+    return Lesson(
+        pictures=vary(torch.from_numpy(pool.pictures[chosen]), rng),
+        questions=[[question + SUFFIX for question, _ in slot] for slot in asked],
+        answers=torch.tensor([[answer for _, answer in slot] for slot in asked]).T,
+        expressions=torch.tensor([_EXPRESSIONS.index(look.expression) for look in looks]),
+        accessories=torch.tensor([_ACCESSORIES.index(look.accessory) for look in looks]),
+        natural=torch.from_numpy(pool.natural[chosen]),
+    )
+
+
+def outcome(edits: list[Edit], looks: list[Look]) -> tuple[Tensor, Tensor]:
+    """Number the expressions and accessories that ``edits`` lead to from ``looks``."""
+    results = [edit.apply(look) for edit, look in zip(edits, looks, strict=True)]
+    return (
+        torch.tensor([_EXPRESSIONS.index(look.expression) for look in results]),
+        torch.tensor([_ACCESSORIES.index(look.accessory) for look in results]),
+    )
+
+
+def vary(pictures: Tensor, rng: np.random.Generator) -> Tensor:
+    """Mirror half of the pictures, change exposure, and soften some, natural or not, as a VAE does.
+
+    Args:
+        pictures: uint8 (batch, 128, 128, 3).
+        rng: Source of the choices.
+
+    Returns:
+        The same shape and type.
+    """
+    batch = len(pictures)
+    x = pictures.permute(0, 3, 1, 2).float()
+    mirrored = torch.from_numpy(rng.random(batch) < 0.5)[:, None, None, None]
+    x = torch.where(mirrored, x.flip(3), x)
+    small = F.interpolate(x, scale_factor=0.5, mode="area")
+    soft = F.interpolate(small, scale_factor=2.0, mode="bilinear", align_corners=False)
+    share = torch.from_numpy(np.where(rng.random(batch) < 0.5, rng.uniform(0, 1, batch), 0)).float()
+    x = torch.lerp(x, soft, share[:, None, None, None])
+    gain = torch.from_numpy(rng.uniform(0.9, 1.1, (batch, 1, 1, 1))).float()
+    return (x * gain).clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def _attribute(look: Look, rng: np.random.Generator) -> tuple[str, bool]:
+    """Ask for an attribute, yes and no equally often."""
+    wanted = bool(rng.random() < 0.5)
+    fitting = [question for question, answer in prompts.attribute_questions(look) if answer is wanted]
+    return fitting[rng.integers(len(fitting))], wanted
+
+
+def _instruction(look: Look, rng: np.random.Generator) -> tuple[str, bool]:
+    """Quote a prompt that the picture follows, or one that it does not, equally often."""
+    edit = prompts.sample_edit(rng)
+    if rng.random() < 0.5:
+        edit = Edit(edit.expression and look.expression, edit.accessory and look.accessory)
+        return prompts.instruction_question(prompts.phrase(edit, rng)), True
+    while edit.holds(look):
+        edit = prompts.sample_edit(rng)
+    return prompts.instruction_question(prompts.phrase(edit, rng)), False

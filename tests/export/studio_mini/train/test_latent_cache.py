@@ -1,0 +1,48 @@
+"""The cache holds what the pipeline would compute."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from export.checkpoint import encode_prompt, load_pipeline
+from export.studio_mini import architecture
+from export.studio_mini.train.latent_cache import DROPPED_PROMPT, Encoders, pack, unpack
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("checkpoint")
+    architecture.save_checkpoint(folder, seed=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pictures() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (2, 128, 128, 3), dtype=np.uint8)
+
+
+def test_packing_is_the_pipelines() -> None:
+    latents = torch.randn(2, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(unpack(pack(latents)), latents)
+    pipeline_packed = architecture.QwenImageEditPlusPipeline._pack_latents(latents[:, None], 2, 16, 16, 16)
+    assert torch.equal(pack(latents), pipeline_packed)
+
+
+@torch.no_grad()
+def test_latents_and_texts_are_the_pipelines(checkpoint: Path, pictures: np.ndarray) -> None:
+    pipeline, encoders = load_pipeline(checkpoint), Encoders(checkpoint)
+    shown = [Image.fromarray(p) for p in pictures]
+    scaled = torch.from_numpy(pictures[:1]).permute(0, 3, 1, 2)[:, :, None].float() / 127.5 - 1
+    theirs = pipeline._encode_vae_image(scaled, torch.Generator())
+    torch.testing.assert_close(encoders.latents(pictures[:1]), pack(theirs[:, :, 0]), atol=1e-4, rtol=1e-3)
+    prompts = ["make the person smile", "Wearing a hat.", DROPPED_PROMPT]
+    for count in (1, 2):
+        texts, lengths = encoders.texts([p[None] for p in pictures[:count]], [[p] for p in prompts])
+        for slot, prompt in enumerate(prompts):
+            expected, _ = encode_prompt(pipeline, shown[:count], prompt)
+            assert int(lengths[0, slot]) == expected.shape[1]
+            torch.testing.assert_close(texts[0, slot, : expected.shape[1]], expected[0], atol=1e-4, rtol=1e-3)
