@@ -158,13 +158,7 @@ class TritonGateway:
         inputs, axes = codec.encode(tensors.QWEN_EDIT, _sampler_arrays(request))
         call = {"model_name": tensors.QWEN_EDIT.name, "inputs": inputs, "timeout": _microseconds(timeout_s)}
         _check_time_left(tensors.QWEN_EDIT, timeout_s)
-        stream = self._client.stream_infer(_only(call), stream_timeout=timeout_s, headers=_STREAM_HEADERS)
-        try:
-            results = [result async for result in _results(stream)]
-        except CLIENT_ERRORS as exc:
-            raise translated(exc, doing=tensors.QWEN_EDIT.name) from exc
-        finally:
-            stream.cancel()  # without effect on a stream that has ended
+        results = await self._ask(tensors.QWEN_EDIT.name, self._stream(call, timeout_s))
         if len(results) != 1:
             raise TritonModelFailed(f"qwen_edit answered {len(results)} times instead of once")
         return Generated(**codec.decode(tensors.QWEN_EDIT, results[0], axes))
@@ -174,6 +168,13 @@ class TritonGateway:
         _check_time_left(model, timeout_s)
         call = self._client.infer(model.name, inputs, timeout=_microseconds(timeout_s), client_timeout=timeout_s)
         return codec.decode(model, await self._ask(model.name, call), axes)
+
+    async def _stream(self, call: dict[str, Any], timeout_s: float | None) -> list[InferResult]:
+        stream = self._client.stream_infer(_only(call), stream_timeout=timeout_s, headers=_STREAM_HEADERS)
+        try:
+            return [result async for result in _results(stream)]
+        finally:
+            stream.cancel()  # without effect on a stream that has ended
 
     async def _config_of(self, model: ModelSpec) -> Any:
         call = self._client.get_model_config(model.name, client_timeout=_POLL_TIMEOUT_S)

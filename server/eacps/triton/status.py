@@ -1,8 +1,7 @@
 """From what goes wrong between us and Triton to the error tree. The only table of its kind."""
 
-import asyncio
-
 import grpc
+import grpc.aio
 from tritonclient.utils import InferenceServerException
 
 from eacps.errors import DeadlineExceeded, EacpsError, TritonModelFailed, TritonUnavailable
@@ -14,7 +13,7 @@ _ERRORS: dict[str, type[EacpsError]] = {
     "DEADLINE_EXCEEDED": DeadlineExceeded,
 }
 # What a call through tritonclient raises; asyncio.CancelledError is none of it and travels on.
-CLIENT_ERRORS = (grpc.RpcError, InferenceServerException, asyncio.InvalidStateError)
+CLIENT_ERRORS = (grpc.RpcError, InferenceServerException, grpc.aio.UsageError)
 
 
 def translated(error: Exception, *, doing: str) -> EacpsError:

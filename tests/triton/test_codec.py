@@ -1,0 +1,96 @@
+"""Both directions are held to the contract."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tritonclient.grpc import InferResult, model_config_pb2, service_pb2
+
+from eacps.errors import TritonModelFailed
+from eacps.tensors import FACE_EMBED, FACE_PRIOR, QWEN_EDIT, VLM_JUDGE
+from eacps.triton import codec, served
+
+
+def prior_inputs(**replaced: Any) -> dict[str, Any]:
+    arrays = {
+        "scene": np.zeros((4, 6, 3), np.uint8),
+        "character": np.zeros((5, 7, 3), np.uint8),
+        "scene_face": np.array([-1], np.int32),
+        "character_face": np.array([-1], np.int32),
+    }
+    return {**arrays, **replaced}
+
+
+def response(**arrays: np.ndarray[Any, Any]) -> InferResult:
+    names = {"float32": "FP32", "int32": "INT32", "uint8": "UINT8", "float64": "FP64"}
+    message = service_pb2.ModelInferResponse()
+    for name, array in arrays.items():
+        message.outputs.add(name=name, datatype=names[array.dtype.name], shape=array.shape)
+        message.raw_output_contents.append(array.tobytes())
+    return InferResult(message)
+
+
+class TestEncode:
+    def test_builds_inputs_in_order_and_binds_axes(self) -> None:
+        inputs, axes = codec.encode(FACE_PRIOR, prior_inputs())
+        assert [item.name() for item in inputs] == ["scene", "character", "scene_face", "character_face"]
+        assert axes == {"height": 4, "width": 6, "character_height": 5, "character_width": 7}
+
+    @pytest.mark.parametrize(
+        ("replaced", "words"),
+        [
+            ({"scene": np.zeros((4, 6, 3), np.float32)}, "dtype"),
+            ({"scene": np.zeros((4, 6), np.uint8)}, "2 axes, not 3"),
+            ({"scene": np.zeros((4, 6, 4), np.uint8)}, "must measure 3"),
+            ({"scene": None}, "needs the input scene"),
+            ({"mask": np.zeros((4, 6), np.uint8)}, "takes no input mask"),
+        ],
+    )
+    def test_refuses_what_breaks_the_contract(self, replaced: dict[str, Any], words: str) -> None:
+        with pytest.raises(ValueError, match=words):
+            codec.encode(FACE_PRIOR, prior_inputs(**replaced))
+
+    def test_axes_of_one_name_are_equal(self) -> None:
+        arrays = {"pictures": np.zeros((1, 4, 6, 3), np.uint8), "edit_mask": np.zeros((4, 5), np.uint8)}
+        with pytest.raises(ValueError, match=r"edit_mask.*must measure 6"):
+            codec.encode(QWEN_EDIT, arrays)
+
+    def test_text_is_utf8(self) -> None:
+        assert codec.text("größer").tobytes().decode() == "größer"
+
+
+class TestDecode:
+    def test_reads_every_output(self) -> None:
+        p_yes = np.array([[0.25, 0.75]], np.float32)
+        assert np.array_equal(codec.decode(VLM_JUDGE, response(p_yes=p_yes), {"items": 1})["p_yes"], p_yes)
+
+    @pytest.mark.parametrize(
+        ("arrays", "words"),
+        [
+            ({}, "without its output p_yes"),
+            ({"p_yes": np.zeros((1, 2), np.float64)}, "dtype"),
+            ({"p_yes": np.zeros((2,), np.float32)}, "1 axes, not 2"),
+            ({"p_yes": np.zeros((2, 1), np.float32)}, "'items' must measure 1"),
+        ],
+    )
+    def test_refuses_what_breaks_the_contract(self, arrays: dict[str, Any], words: str) -> None:
+        with pytest.raises(TritonModelFailed, match=words):
+            codec.decode(VLM_JUDGE, response(**arrays), {"items": 1})
+
+    def test_refuses_too_few_bytes(self) -> None:
+        result = response(p_yes=np.zeros((1, 2), np.float32))
+        result.get_response().raw_output_contents[0] = b"\0" * 4
+        with pytest.raises(TritonModelFailed, match="cannot be read"):
+            codec.decode(VLM_JUDGE, result, {})
+
+
+class TestServed:
+    def test_a_configuration_that_differs_is_refused(self) -> None:
+        config = model_config_pb2.ModelConfig(name="face_embed")
+        config.input.add(name="pictures", data_type=model_config_pb2.TYPE_FP32, dims=[-1, -1, -1, 3])
+        with pytest.raises(TritonModelFailed, match=r"input pictures is .*TYPE_FP32.*output boxes is absent"):
+            served.check(FACE_EMBED, config)
+
+    def test_a_sampler_that_does_not_say_its_checkpoint_is_refused(self) -> None:
+        with pytest.raises(TritonModelFailed, match="which checkpoint"):
+            served.describe(model_config_pb2.ModelConfig(), triton_version="2.51.0")

@@ -1,0 +1,189 @@
+"""The gateway against a real Triton with studio-mini."""
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from eacps.errors import DeadlineExceeded, NoFaceFound, TritonModelFailed, TritonUnavailable
+from eacps.imaging import decode_picture, fit_picture
+from eacps.triton import GenerateRequest, TritonGateway
+from eacps.triton.embedded import EmbeddedTriton
+
+SAMPLE = Path(__file__).parents[2] / "export" / "studio_mini" / "samples" / "smile"
+CANCELLED = re.compile(r"cancelled at step (\d+) of (\d+)")
+MANY_STEPS = 90  # far more than a test would wait for
+
+
+@pytest.fixture
+async def gateway(triton: EmbeddedTriton) -> AsyncIterator[TritonGateway]:
+    gateway = await TritonGateway.connect(triton.grpc_url, ready_timeout_s=30.0)
+    yield gateway
+    await gateway.close()
+
+
+@pytest.fixture(scope="module")
+def noise_picture() -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def request_of_two(noise_picture: npt.NDArray[np.uint8]) -> GenerateRequest:
+    return GenerateRequest(
+        pictures=noise_picture[np.newaxis],
+        prompt="make the person smile",
+        seeds=np.array([[1, 2], [3, 0]], np.uint32),
+        coefficients=np.array([[0.6, 0.8], [1.0, 0.0]], np.float32),
+        steps=2,
+        stop_step=2,
+    )
+
+
+def sample(name: str) -> npt.NDArray[np.uint8]:
+    return decode_picture((SAMPLE / f"{name}.png").read_bytes())
+
+
+async def last_cancelled(triton: EmbeddedTriton, steps: int) -> int:
+    """Waits for the sampler's word that a run of ``steps`` steps was cancelled, and gives the step."""
+    async with asyncio.timeout(20):
+        while True:
+            found = [m for m in CANCELLED.finditer(triton.log_file.read_text()) if int(m[2]) == steps]
+            if found:
+                return int(found[-1][1])
+            await asyncio.sleep(0.05)
+
+
+class TestConnecting:
+    async def test_says_what_is_served(self, gateway: TritonGateway) -> None:
+        checkpoint = await gateway.describe()
+        assert (checkpoint.width, checkpoint.height) == (128, 128)
+        assert checkpoint.default_steps == 8
+        assert checkpoint.latent_shape == (16, 16, 16)
+        assert checkpoint.name
+        assert len(checkpoint.fingerprint) == 64
+        assert checkpoint.triton_version.startswith("2.")
+
+    async def test_gives_up_on_a_port_where_nobody_listens(self) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            url = f"127.0.0.1:{taken.getsockname()[1]}"
+            with pytest.raises(TritonUnavailable, match=r"not ready after 0\.5 s"):
+                await TritonGateway.connect(url, ready_timeout_s=0.5)
+
+    async def test_a_closed_gateway_is_unavailable(
+        self, triton: EmbeddedTriton, noise_picture: npt.NDArray[np.uint8]
+    ) -> None:
+        gateway = await TritonGateway.connect(triton.grpc_url, ready_timeout_s=30.0)
+        await gateway.close()
+        with pytest.raises(TritonUnavailable):
+            await gateway.embed_faces(noise_picture[np.newaxis])
+
+
+class TestGenerating:
+    async def test_gives_pictures_and_latents_of_every_recipe(
+        self, gateway: TritonGateway, request_of_two: GenerateRequest
+    ) -> None:
+        made = await gateway.generate(request_of_two)
+        assert made.pictures.shape == (2, 128, 128, 3)
+        assert made.pictures.dtype == np.uint8
+        assert made.latents.shape == (2, 64, 64)
+        assert not np.array_equal(made.pictures[0], made.pictures[1])
+
+    async def test_optional_inputs_are_taken(
+        self, gateway: TritonGateway, request_of_two: GenerateRequest, noise_picture: npt.NDArray[np.uint8]
+    ) -> None:
+        mask = np.zeros((128, 128), np.uint8)
+        mask[32:96, 32:96] = 255
+        request = replace(
+            request_of_two, scene=noise_picture, edit_mask=mask, negative_prompt="blurry", true_cfg_scale=2.0
+        )
+        made = await gateway.generate(request)
+        assert np.array_equal(made.pictures[:, mask == 0], np.stack([noise_picture[mask == 0]] * 2))
+
+    async def test_goes_on_from_latents(self, gateway: TritonGateway, request_of_two: GenerateRequest) -> None:
+        whole = await gateway.generate(request_of_two)
+        half = await gateway.generate(replace(request_of_two, stop_step=1))
+        rest = await gateway.generate(replace(request_of_two, start_step=1, latents=half.latents))
+        assert np.abs(rest.pictures.astype(int) - whole.pictures).max() <= 3
+
+    async def test_an_error_of_the_model_says_what_is_wrong(
+        self, gateway: TritonGateway, request_of_two: GenerateRequest
+    ) -> None:
+        with pytest.raises(TritonModelFailed, match=r"qwen_edit: .*step") as caught:
+            await gateway.generate(replace(request_of_two, stop_step=5))
+        assert caught.value.__cause__ is not None
+
+    async def test_what_breaks_the_contract_is_never_sent(
+        self, gateway: TritonGateway, request_of_two: GenerateRequest
+    ) -> None:
+        with pytest.raises(ValueError, match="edit_mask"):
+            await gateway.generate(replace(request_of_two, edit_mask=np.zeros((64, 64), np.uint8)))
+
+    async def test_cancelling_reaches_the_denoising_step(
+        self, triton: EmbeddedTriton, gateway: TritonGateway, request_of_two: GenerateRequest
+    ) -> None:
+        steps = MANY_STEPS
+        task = asyncio.create_task(gateway.generate(replace(request_of_two, steps=steps, stop_step=steps)))
+        await asyncio.sleep(0.5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await last_cancelled(triton, steps) < steps
+
+    async def test_a_passed_deadline_reaches_the_denoising_step(
+        self, triton: EmbeddedTriton, gateway: TritonGateway, request_of_two: GenerateRequest
+    ) -> None:
+        steps = MANY_STEPS + 1
+        with pytest.raises(DeadlineExceeded):
+            await gateway.generate(replace(request_of_two, steps=steps, stop_step=steps), timeout_s=0.5)
+        assert await last_cancelled(triton, steps) < steps
+
+    async def test_without_time_left_nothing_is_asked(
+        self, gateway: TritonGateway, request_of_two: GenerateRequest
+    ) -> None:
+        with pytest.raises(DeadlineExceeded, match="no time left"):
+            await gateway.generate(request_of_two, timeout_s=0.0)
+
+
+class TestJudging:
+    async def test_answers_every_question_about_every_item(
+        self, gateway: TritonGateway, noise_picture: npt.NDArray[np.uint8]
+    ) -> None:
+        items = np.stack([noise_picture, noise_picture[::-1]])[:, np.newaxis]
+        questions = ["Does this face look natural?", "Is the person smiling?", "Is the\nmouth open?"]
+        p_yes = await gateway.judge(items, questions)
+        assert p_yes.shape == (2, 3)
+        assert ((p_yes >= 0) & (p_yes <= 1)).all()
+
+
+class TestFaces:
+    async def test_a_wall_shows_no_face(self, gateway: TritonGateway) -> None:
+        faces = await gateway.embed_faces(np.full((2, 128, 128, 3), 128, np.uint8))
+        assert faces.counts.tolist() == [0, 0]
+        assert faces.embeddings.shape == (2, 8, 512)
+
+    async def test_a_wall_is_no_scene(self, gateway: TritonGateway) -> None:
+        wall = np.full((128, 128, 3), 128, np.uint8)
+        with pytest.raises(NoFaceFound, match="scene"):
+            await gateway.prepare_prior(wall, sample("character"))
+
+    async def test_a_scene_has_a_face_and_a_prior(self, gateway: TritonGateway) -> None:
+        scene = fit_picture(sample("scene"), width=128, height=128)
+        prior = await gateway.prepare_prior(scene, sample("character"))
+        assert prior.picture.shape == (128, 128, 3)
+        assert not np.array_equal(prior.picture, scene)
+        assert np.linalg.norm(prior.embedding) == pytest.approx(1.0, abs=1e-4)
+        left, top, right, bottom = prior.scene_box
+        assert 0 <= left < right <= 128
+        assert 0 <= top < bottom <= 128
+
+    async def test_a_face_that_is_not_there_is_named(self, gateway: TritonGateway) -> None:
+        scene = fit_picture(sample("scene"), width=128, height=128)
+        with pytest.raises(NoFaceFound, match=r"only 1 face.*character"):
+            await gateway.prepare_prior(scene, sample("character"), character_face=1)
