@@ -90,6 +90,11 @@ class EmbeddedTriton:
         """Address of the Prometheus metrics; raises as ``grpc_url`` does."""
         return f"http://127.0.0.1:{self._open_ports().metrics}/metrics"
 
+    @property
+    def running(self) -> bool:
+        """Whether the server was started and has not ended since, by itself or by ``stop``."""
+        return self._supervisor is not None and self._supervisor.poll() is None
+
     def __enter__(self) -> Self:
         self.start()
         return self

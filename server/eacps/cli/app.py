@@ -1,0 +1,181 @@
+"""The commands of ``eacps``. Each gathers its options and hands over; heavy imports happen inside."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+
+from eacps.cli import options
+from eacps.cli.exit_codes import HELP
+from eacps.cli.outcome import reported
+
+if TYPE_CHECKING:
+    from eacps.cli.composition import Composition
+
+app = typer.Typer(
+    name="eacps",
+    help="Search the noise of an image-editing diffusion model for the picture with the highest potential.",
+    epilog=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.command()
+def up(
+    listen: options.Listen = None,
+    model_repository: options.ModelRepository = None,
+    log_file: options.LogFile = Path("out/triton.log"),
+    verbose: options.Verbose = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Run an embedded Triton and the search server in the foreground."""
+    with _command(as_json, address=listen, model_repository=model_repository) as (console, composition):
+        from eacps.cli.serving import Serving, log_to
+
+        log_to(console, verbose=verbose)
+        Serving(composition, console, as_json).up(log_file)
+
+
+@app.command()
+def serve(
+    triton: options.Triton = None,
+    listen: options.Listen = None,
+    verbose: options.Verbose = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Run the search server alone, over a Triton that runs elsewhere."""
+    with _command(as_json, address=listen, triton=triton) as (console, composition):
+        from eacps.cli.serving import Serving, log_to
+
+        log_to(console, verbose=verbose)
+        Serving(composition, console, as_json).over_triton()
+
+
+@app.command()
+def search(
+    scene: options.Scene,
+    character: options.Character,
+    prompt: options.Prompt,
+    out: options.Out = Path("out/search"),
+    server: options.Server = None,
+    model_repository: options.ModelRepository = None,
+    mask: options.Mask = None,
+    negative_prompt: options.NegativePrompt = None,
+    scene_face: options.SceneFace = None,
+    character_face: options.CharacterFace = None,
+    timeout: options.Timeout = None,
+    as_json: options.AsJson = False,
+    steps: options.Steps = None,
+    true_cfg_scale: options.TrueCfgScale = None,
+    character_as_reference: options.CharacterAsReference = False,
+    strategy: options.Strategy = None,
+    global_candidates: options.GlobalCandidates = None,
+    parents: options.Parents = None,
+    children: options.Children = None,
+    rounds: options.Rounds = None,
+    local_move: options.LocalMove = None,
+    angle: options.Angle = None,
+    angle_decay: options.AngleDecay = None,
+    seed_radius: options.SeedRadius = None,
+    seed: options.Seed = None,
+    first_seed: options.FirstSeed = None,
+    micro_batch: options.MicroBatch = None,
+    weight: options.Weights = [],  # noqa: B006 - typer makes a new list for every call
+) -> None:
+    """Put CHARACTER into SCENE, edited as --prompt says: search the noise for the best picture.
+
+    Writes best.png, contact_sheet.png and result.json into --out.
+    """
+    with _command(as_json, server=server, model_repository=model_repository) as (console, composition):
+        from eacps.cli.request import SearchOptions, build_request, parse_weights
+        from eacps.cli.searching import Searching
+
+        asked = SearchOptions(
+            scene,
+            character,
+            prompt,
+            mask=mask,
+            negative_prompt=negative_prompt,
+            scene_face=scene_face,
+            character_face=character_face,
+            sampler={
+                "steps": steps,
+                "true_cfg_scale": true_cfg_scale,
+                "character_as_reference": character_as_reference or None,
+            },
+            search={
+                "strategy": strategy,
+                "global_candidates": global_candidates,
+                "parents": parents,
+                "children_per_parent": children,
+                "local_rounds": rounds,
+                "local_move": local_move,
+                "angle": angle,
+                "angle_decay": angle_decay,
+                "seed_radius": seed_radius,
+                "random_seed": seed,
+                "first_seed": first_seed,
+                "micro_batch": micro_batch,
+            },
+            weights=parse_weights(weight),
+        )
+        Searching(composition, out, console, as_json, timeout).run(build_request(asked))
+
+
+@app.command()
+def demo(
+    out: options.Out = Path("out/demo"),
+    sample: options.Sample = "smile",
+    samples: options.Samples = Path("export/studio_mini/samples"),
+    server: options.Server = None,
+    model_repository: options.ModelRepository = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Search on bundled pictures of people that were never trained on."""
+    with _command(as_json, server=server, model_repository=model_repository) as (console, composition):
+        from eacps.cli.demo import demo_request
+        from eacps.cli.searching import Searching
+
+        Searching(composition, out, console, as_json).run(demo_request(samples, sample))
+
+
+@app.command()
+def doctor(
+    model_repository: options.ModelRepository = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Say what the embedded Triton needs on this machine, and the command that mends what is missing."""
+    with _command(as_json, model_repository=model_repository) as (_, composition):
+        from eacps.cli.doctor import examine, report
+        from eacps.cli.searching import result_console
+
+        raise typer.Exit(report(examine(composition.model_repository), result_console(), as_json=as_json))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from eacps import __version__
+
+    print(__version__)
+
+
+@contextmanager
+def _command(as_json: bool, **given: Any) -> Iterator[tuple[Console, "Composition"]]:
+    """What every command runs in: its failures reported, its settings read, the options ``given`` winning over them."""
+    console = Console(stderr=True)
+    with reported(console, as_json=as_json):
+        from eacps.cli.composition import Composition
+
+        yield console, Composition.from_environment().with_options(**given)
+
+
+def main() -> None:
+    """Run the command that was asked for."""
+    app()

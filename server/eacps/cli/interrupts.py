@@ -1,0 +1,67 @@
+"""Ctrl-C and SIGTERM end a command in order, whichever part of it is running: no model server is left behind."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, TypeVar
+
+from eacps.cli.outcome import Terminated
+
+T = TypeVar("T")
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Within it SIGTERM raises `Terminated` in the main thread, as Ctrl-C raises KeyboardInterrupt."""
+
+    def terminate(_signal: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run_cancellable(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run asynchronous work; Ctrl-C and SIGTERM cancel it and wait for it to clean up.
+
+    An exception thrown by a signal into a running event loop could get lost in a callback; a cancellation cannot.
+
+    Raises:
+        KeyboardInterrupt, Terminated: After the work has ended.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        return asyncio.run(_until_terminated(work))
+    finally:
+        signal.signal(signal.SIGTERM, before)  # the loop has put the system's own handler in its place
+
+
+async def _until_terminated(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    loop, task, terminated = asyncio.get_running_loop(), asyncio.ensure_future(work()), asyncio.Event()
+
+    def terminate() -> None:
+        terminated.set()
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if terminated.is_set():
+            raise Terminated from None
+        raise
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+async def wait_for_signal() -> None:
+    """Wait until Ctrl-C or SIGTERM, both being the ordinary end of a server."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()

@@ -1,0 +1,109 @@
+"""Options that commands share, with their help texts. Ranges that need knowledge of a request are the server's."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from eacps.cli.request import LocalMoveName, StrategyName, parse_weights
+
+SEARCH = "Search"
+_UINT32 = 2**32 - 1
+
+
+def _uint32(value: int | None) -> int | None:
+    if value is not None and not 0 <= value <= _UINT32:
+        raise typer.BadParameter(f"{value} is not in [0, {_UINT32}]")
+    return value
+
+
+def _weights(texts: list[str]) -> list[str]:
+    try:
+        parse_weights(texts)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc)) from None
+    return texts
+
+
+def _count(text: str, panel: str | None = None) -> Any:
+    return typer.Option(metavar="N", callback=_uint32, help=text, rich_help_panel=panel)
+
+
+def _number(text: str, panel: str | None = None) -> Any:
+    return typer.Option(metavar="X", help=text, rich_help_panel=panel)
+
+
+Scene = Annotated[Path, typer.Argument(metavar="SCENE", exists=True, dir_okay=False, help="The picture to edit.")]
+Character = Annotated[
+    Path, typer.Argument(metavar="CHARACTER", exists=True, dir_okay=False, help="A picture of who shall appear in it.")
+]
+
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output; all else on standard error.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what the search server does.")]
+ModelRepository = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="For the embedded Triton. \\[$EACPS_MODEL_REPOSITORY, else .build/model_repository]"
+    ),
+]
+Listen = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="Where to serve. \\[$EACPS_ADDRESS, else 127.0.0.1:50051]")
+]
+LogFile = Annotated[Path, typer.Option(metavar="FILE", help="Where Triton's output goes.")]
+Triton = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Its gRPC endpoint. \\[$EACPS_TRITON, else 127.0.0.1:8001]"),
+]
+Server = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="A running search server. \\[$EACPS_SERVER, else all is embedded]"),
+]
+Out = Annotated[Path, typer.Option(metavar="FOLDER", file_okay=False, help="Where the result goes; made if need be.")]
+Timeout = Annotated[
+    float | None, typer.Option(min=0.001, metavar="SECONDS", help="Give the search up after this long.")
+]
+Sample = Annotated[str, typer.Option(metavar="NAME", help="Which bundled task.")]
+Samples = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the bundled tasks are.")]
+
+Mask = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", exists=True, dir_okay=False, help="White may change; of the scene's size."),
+]
+Prompt = Annotated[str, typer.Option(metavar="TEXT", help="What the edit shall do.")]
+NegativePrompt = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="What it shall not do; needs --true-cfg-scale above 1.")
+]
+SceneFace = Annotated[int | None, _count("Face to replace, counted from 0 by size. \\[0]")]
+CharacterFace = Annotated[int | None, _count("Face to take, counted from 0 by size. \\[0]")]
+
+Steps = Annotated[int | None, _count("Denoising steps. \\[the checkpoint's]", "Sampler")]
+TrueCfgScale = Annotated[float | None, _number("Scale of true classifier-free guidance. \\[1: none]", "Sampler")]
+CharacterAsReference = Annotated[
+    bool,
+    typer.Option("--character-as-reference", help="Show the character to the model too.", rich_help_panel="Sampler"),
+]
+
+Strategy = Annotated[StrategyName | None, typer.Option(help="How noise is chosen. \\[eacps]", rich_help_panel=SEARCH)]
+GlobalCandidates = Annotated[int | None, _count("Random candidates; N of best-of-n. \\[16]", SEARCH)]
+Parents = Annotated[int | None, _count("Parents of a local round. \\[4]", SEARCH)]
+Children = Annotated[int | None, _count("Children of each parent. \\[4]", SEARCH)]
+Rounds = Annotated[int | None, _count("Local rounds. \\[1]", SEARCH)]
+LocalMove = Annotated[
+    LocalMoveName | None, typer.Option(help="How a child comes from its parent. \\[spherical]", rich_help_panel=SEARCH)
+]
+Angle = Annotated[float | None, _number("Of spherical moves, in radians. \\[0.6]", SEARCH)]
+AngleDecay = Annotated[float | None, _number("Factor on the angle after each local round. \\[0.7]", SEARCH)]
+SeedRadius = Annotated[int | None, _count("Of seed-offset moves. \\[1024]", SEARCH)]
+Seed = Annotated[int | None, _count("Of the search; the same again asks for the same noise. \\[drawn]", SEARCH)]
+FirstSeed = Annotated[int | None, _count("Noise seed of the first candidate. \\[the search's]", SEARCH)]
+MicroBatch = Annotated[int | None, _count("Candidates sent to Triton together. \\[8]", SEARCH)]
+Weights = Annotated[
+    list[str],
+    typer.Option(
+        "--weight",
+        metavar="SCORER=N",
+        callback=_weights,
+        help="What counts, and how much; repeatable. \\[identity=0.5, realism=0.3, prompt=0.2]",
+        rich_help_panel=SEARCH,
+    ),
+]

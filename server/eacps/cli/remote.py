@@ -1,0 +1,85 @@
+"""One search against a server: send the request, follow the stream, translate failures for a person."""
+
+from collections.abc import AsyncIterator, Callable
+
+import grpc
+import grpc.aio
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from eacps.cli.exit_codes import ExitCode
+from eacps.cli.outcome import CommandFailed
+from eacps.cli.record import CompleteSearch, SearchRecord
+from eacps.v1 import search_service_pb2 as pb
+from eacps.v1 import search_service_pb2_grpc as pb_grpc
+
+_REQUEST_CODES = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.OUT_OF_RANGE,
+}
+_LOOPBACK = ("127.", "localhost", "[::1]")
+
+Watcher = Callable[[pb.RunSearchResponse, SearchRecord], None]
+
+
+async def run_remote_search(
+    server: str, request: pb.RunSearchRequest, watch: Watcher, *, timeout_s: float | None = None
+) -> CompleteSearch:
+    """Run a search to its end.
+
+    Args:
+        server: ``host:port`` of the search server.
+        request: What to search for.
+        watch: Shown every event, after the record has taken it in.
+        timeout_s: Deadline of the whole search; None for none.
+
+    Raises:
+        CommandFailed: The server cannot be reached, or ended the call with an error.
+    """
+    record = SearchRecord()
+    async with grpc.aio.insecure_channel(server, options=_options(server)) as channel:
+        try:
+            async for response in _events(channel, request, timeout_s):
+                record.add(response)
+                watch(response, record)
+        except grpc.aio.AioRpcError as exc:
+            raise _failure(exc, server) from exc
+    return record.complete()
+
+
+def _options(server: str) -> list[tuple[str, int]]:
+    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    # No proxy from the environment may stand between us and this very machine.
+    return [*options, ("grpc.enable_http_proxy", 0)] if server.startswith(_LOOPBACK) else options
+
+
+def _events(
+    channel: grpc.aio.Channel, request: pb.RunSearchRequest, timeout_s: float | None
+) -> AsyncIterator[pb.RunSearchResponse]:
+    stub = pb_grpc.SearchServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
+    responses: AsyncIterator[pb.RunSearchResponse] = stub.RunSearch(request, timeout=timeout_s)
+    return responses
+
+
+def _failure(error: grpc.aio.AioRpcError, server: str) -> CommandFailed:
+    code, message = error.code(), error.details() or "no details"
+    if code in _REQUEST_CODES:
+        exit_code = ExitCode.REQUEST
+    elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        exit_code, message = ExitCode.TIMEOUT, "the search did not end within --timeout"
+    else:
+        exit_code, message = ExitCode.SERVER, f"search server {server}: {code.name}: {message}"
+    return CommandFailed(message, exit_code, code=code.name, violations=_violations(error))
+
+
+def _violations(error: grpc.aio.AioRpcError) -> tuple[tuple[str, str], ...]:
+    # Typed for calls, but an error has all that is read: code, details, trailing metadata.
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    found: list[tuple[str, str]] = []
+    for detail in status.details if status is not None else ():
+        bad_request = error_details_pb2.BadRequest()
+        if detail.Unpack(bad_request):
+            found += [(violation.field, violation.description) for violation in bad_request.field_violations]
+    return tuple(found)

@@ -1,0 +1,109 @@
+"""Write what a search found into a folder: best.png, contact_sheet.png, result.json."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+
+from eacps.cli.contact_sheet import Inputs, draw_contact_sheet
+from eacps.cli.exit_codes import ExitCode
+from eacps.cli.outcome import CommandFailed
+from eacps.cli.record import CompleteSearch, ScoredPicture
+from eacps.cli.request import describe_pictures
+from eacps.v1 import search_service_pb2 as pb
+
+FILES = ("best.png", "contact_sheet.png", "result.json")
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder, and see that files can be written there, before any work is done for them.
+
+    Raises:
+        CommandFailed: They cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".eacps-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as exc:
+        message = f"cannot write to {folder}: {exc.strerror}"
+        raise CommandFailed(message, ExitCode.REQUEST, code="UNWRITABLE_FOLDER") from exc
+
+
+def write_report(search: CompleteSearch, request: pb.RunSearchRequest, folder: Path) -> dict[str, Any]:
+    """Write the three files; those of an earlier search are replaced.
+
+    Args:
+        search: A finished search.
+        request: What it was asked for.
+        folder: Is there.
+
+    Returns:
+        What ``result.json`` holds.
+    """
+    result = result_json(search, request)
+    mask = request.mask.data if request.HasField("mask") else None
+    sheet = draw_contact_sheet(search, Inputs(request.character.data, request.prompt, mask))
+    (folder / "best.png").write_bytes(search.finished.best.data)
+    sheet.save(folder / "contact_sheet.png", optimize=True)
+    (folder / "result.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return result
+
+
+def result_json(search: CompleteSearch, request: pb.RunSearchRequest) -> dict[str, Any]:
+    """The whole search as JSON-able values; pictures by content hash only, since they are the customer's."""
+    finished = search.finished
+    return {
+        "search_id": search.started.search_id,
+        "request": _request_json(request, search.started),
+        "prior": ScoredPicture.from_message(search.prior.evaluation).to_json(),
+        "best": {
+            "id": finished.best_candidate_id,
+            "recipe": [{"seed": term.seed, "coefficient": term.coefficient} for term in finished.recipe.terms],
+            "evaluation": ScoredPicture.from_message(finished.evaluation).to_json(),
+            "lineage": list(finished.lineage),
+        },
+        "gain": gains(finished.statistics),
+        "candidates": [candidate.to_json() for candidate in search.ranking],
+        "statistics": _plain(finished.statistics),
+        "timings_s": timings_s(finished),
+        "versions": dict(finished.versions),
+        "noise_shape": list(finished.noise_shape),
+    }
+
+
+def gains(statistics: pb.Statistics) -> dict[str, float | None]:
+    """Potential that the winner has over the first seed and over the prior; None where that one has none."""
+    over_first, over_prior = statistics.gain_over_first, statistics.gain_over_prior
+    return {
+        "over_first_seed": over_first if statistics.HasField("gain_over_first") else None,
+        "over_prior": over_prior if statistics.HasField("gain_over_prior") else None,
+    }
+
+
+def timings_s(finished: pb.SearchFinished) -> dict[str, float]:
+    """Wall-clock seconds by stage."""
+    return {stage: span.ToTimedelta().total_seconds() for stage, span in sorted(finished.timings.items())}
+
+
+def _request_json(request: pb.RunSearchRequest, started: pb.SearchStarted) -> dict[str, Any]:
+    """The request as sent, pictures by hash, with what the server put in for what it left open."""
+    settings = pb.RunSearchRequest()
+    settings.CopyFrom(request)
+    for picture in ("scene", "character", "mask", "scorers"):
+        settings.ClearField(picture)
+    return {
+        **_plain(settings),
+        "pictures": describe_pictures(request),
+        "random_seed": started.random_seed,
+        "steps": started.steps,
+        "weights": {scorer.name: scorer.weight for scorer in started.scorers},
+    }
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    plain: dict[str, Any] = MessageToDict(message, preserving_proto_field_name=True)
+    return plain

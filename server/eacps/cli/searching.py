@@ -1,0 +1,106 @@
+"""``eacps search``: one search, against a running server or an embedded one, followed live and written to files."""
+
+import json
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from eacps.cli.composition import Composition
+from eacps.cli.interrupts import run_cancellable
+from eacps.cli.live import LiveView
+from eacps.cli.record import CompleteSearch
+from eacps.cli.remote import Watcher, run_remote_search
+from eacps.cli.report import FILES, make_folder, write_report
+from eacps.cli.summary import print_summary
+from eacps.settings import Settings
+from eacps.v1 import search_service_pb2 as pb
+
+TRITON_LOG = "triton.log"
+_REDIRECTED_WIDTH = 120
+
+
+@dataclass(frozen=True)
+class Searching:
+    """How to run a search and where its result goes.
+
+    Args:
+        composition: With the command's options applied; ``server`` decides whether a server is embedded.
+        out: Folder of the result.
+        console: For people; standard error.
+        as_json: Print the result as JSON on standard output, and no summary.
+        timeout_s: Deadline of the search; None for none.
+    """
+
+    composition: Composition
+    out: Path
+    console: Console
+    as_json: bool = False
+    timeout_s: float | None = None
+
+    def run(self, request: pb.RunSearchRequest) -> dict[str, Any]:
+        """Search, write the files, print what was found.
+
+        Returns:
+            What ``result.json`` holds.
+
+        Raises:
+            CommandFailed, EacpsError: See `eacps.cli.outcome`.
+        """
+        make_folder(self.out)
+        server = self.composition.server
+        search = self._embedded(request) if server is None else self._remote(server, request)
+        result = write_report(search, request, self.out)
+        if self.as_json:
+            print(json.dumps(result, ensure_ascii=False))
+        else:
+            print_summary(search, result_console())
+        self.console.print(f"wrote {', '.join(FILES)} to {self.out}", highlight=False)
+        return result
+
+    def _remote(self, server: str, request: pb.RunSearchRequest) -> CompleteSearch:
+        with LiveView(self.console) as view:
+            return run_cancellable(lambda: run_remote_search(server, request, view.show, timeout_s=self.timeout_s))
+
+    def _embedded(self, request: pb.RunSearchRequest) -> CompleteSearch:
+        from eacps.cli.embedding import embedded_triton
+
+        _check_early(request)
+        log_file = self.out / TRITON_LOG
+        with (
+            embedded_triton(self.composition.model_repository, log_file, self.console) as triton,
+            LiveView(self.console) as view,
+        ):
+            here = self.composition.with_options(triton=triton.grpc_url, address="127.0.0.1:0")
+            return run_cancellable(lambda: self._over(here.settings, request, view.show))
+
+    async def _over(self, settings: Settings, request: pb.RunSearchRequest, watch: Watcher) -> CompleteSearch:
+        # Only an embedded server needs this, and it takes a second to import.
+        from eacps.cli.serving import start_serving
+
+        async with AsyncExitStack() as stack:
+            server = await start_serving(stack, settings)
+            return await run_remote_search(f"127.0.0.1:{server.port}", request, watch, timeout_s=self.timeout_s)
+
+
+def _check_early(request: pb.RunSearchRequest) -> None:
+    """See faults of a request now: it is not worth the start of a model server.
+
+    Which scorers there are is left to the server.
+
+    Raises:
+        InvalidRequest: Names every field at fault.
+    """
+    from eacps.api import DEFAULT_WEIGHTS, Rules
+    from eacps.api.validation import plan_of
+
+    rules = Rules(frozenset(DEFAULT_WEIGHTS) | {scorer.name for scorer in request.scorers})
+    plan_of(request, rules, search_id="early check", drawn_seed=0)
+
+
+def result_console() -> Console:
+    """Standard output; wide enough for the tables where it is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_REDIRECTED_WIDTH)

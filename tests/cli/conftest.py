@@ -1,0 +1,85 @@
+"""A real search server over the toy landscape, in a thread, for commands that are called as a person would."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from eacps.api import Rules, SearchServer
+from eacps.api.servicer import SearchServicer
+from eacps.cli.app import app
+from eacps.evaluation import Laboratory, Pace
+from eacps.evaluation.toy import ToyModels, ToyScorer
+from tests.cli.searches import picture
+
+RULES = Rules(frozenset({"brightness", "other"}), {"brightness": 0.75, "other": 0.25})
+SETTINGS = ("EACPS_", "OPENAI_")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is set on this machine shall not decide a test."""
+    for name in [name for name in os.environ if name.startswith(SETTINGS)]:
+        monkeypatch.delenv(name)
+
+
+@contextmanager
+def toy_server(**parts: Any) -> Iterator[str]:
+    """Serve over toy models, or what keywords put in their place, and give the address."""
+    started, loop = threading.Event(), asyncio.new_event_loop()
+    address, stop = [], asyncio.Event()
+
+    async def ready() -> bool:
+        return True
+
+    async def serve() -> None:
+        defaults: dict[str, Any] = {
+            "models": ToyModels(),
+            "scorers": {name: ToyScorer(name) for name in RULES.scorers},
+            "pace": Pace(retry_delay_s=0.0),
+        }
+        servicer = SearchServicer(RULES, lambda: Laboratory(**{**defaults, **parts}))
+        server = SearchServer(servicer, address="127.0.0.1:0", is_ready=ready)
+        await server.start()
+        address.append(f"127.0.0.1:{server.port}")
+        started.set()
+        await stop.wait()
+        await server.stop(grace_s=0.0)
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        assert started.wait(timeout=30)
+        yield address[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture(scope="session")
+def toy() -> Iterator[str]:
+    """Address of a search server over toy models."""
+    with toy_server() as address:
+        yield address
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> tuple[str, str]:
+    """Files of a scene and a character."""
+    scene, character = tmp_path / "scene.png", tmp_path / "character.png"
+    scene.write_bytes(picture(10))
+    character.write_bytes(picture(100))
+    return str(scene), str(character)
+
+
+@pytest.fixture
+def eacps() -> Callable[..., Any]:
+    """Runs a command in this process and gives its result."""
+    return lambda *words: CliRunner().invoke(app, [str(word) for word in words])

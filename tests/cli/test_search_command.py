@@ -1,0 +1,191 @@
+"""``eacps search`` against a real server over the toy landscape: options, files, output, exit codes."""
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from eacps.errors import NoFaceFound
+from eacps.evaluation.toy import ToyModels
+from eacps.triton.types import Prior
+from tests.cli.conftest import toy_server
+
+Eacps = Callable[..., Any]
+PROMPT = ("--prompt", "make the person smile")
+SMALL = ("--global-candidates", 4, "--parents", 2, "--children", 2, "--micro-batch", 3)
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        image.load()
+        return image.size
+
+
+def test_a_search_writes_its_files_and_says_what_it_gained(
+    eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "deep" / "out"
+    result = eacps("search", *pictures, *PROMPT, *SMALL, "--seed", 3, "--server", toy, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert sorted(file.name for file in out.iterdir()) == ["best.png", "contact_sheet.png", "result.json"]
+    assert size_of(out / "best.png") == (32, 32)
+    assert size_of(out / "contact_sheet.png")[0] > 1000
+    written = json.loads((out / "result.json").read_text())
+    assert len(written["candidates"]) == 8
+    assert "over the first seed" in result.stdout
+    assert f"{written['gain']['over_first_seed']:+.3f}" in result.stdout
+    assert "exploration: mean" in result.stderr
+    assert "wrote best.png" in result.stderr
+
+
+def test_json_leaves_standard_output_to_the_machine(
+    eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path
+) -> None:
+    result = eacps("search", *pictures, *PROMPT, *SMALL, "--server", toy, "--out", tmp_path / "o", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == json.loads((tmp_path / "o" / "result.json").read_text())
+
+
+def test_the_same_seed_asks_for_the_same_noise(
+    eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path
+) -> None:
+    command = ("search", *pictures, *PROMPT, *SMALL, "--seed", 11, "--server", toy, "--out", tmp_path / "o", "--json")
+    first, second = (json.loads(eacps(*command).stdout) for _ in range(2))
+    assert first["candidates"] == second["candidates"]
+    assert first["search_id"] != second["search_id"]
+
+
+def test_options_reach_the_server(eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path) -> None:
+    result = eacps(
+        *("search", *pictures, *PROMPT, "--server", toy, "--out", tmp_path / "o", "--json"),
+        *("--strategy", "best-of-n", "--global-candidates", 5, "--first-seed", 77, "--steps", 6),
+        *("--weight", "other=2", "--weight", "brightness=6", "--negative-prompt", "blur", "--true-cfg-scale", 3),
+        "--character-as-reference",
+    )
+    written = json.loads(result.stdout)
+    assert len(written["candidates"]) == 5
+    assert {candidate["move"] for candidate in written["candidates"]} == {"explore"}
+    first = next(one for one in written["candidates"] if one["id"] == "g0-000")
+    assert first["recipe"] == [{"seed": 77, "coefficient": 1.0}]
+    asked = written["request"]
+    assert asked["weights"] == {"brightness": 0.75, "other": 0.25}
+    assert asked["steps"] == 6
+    assert asked["negative_prompt"] == "blur"
+    assert asked["sampler"] == {"steps": 6, "true_cfg_scale": 3.0, "character_as_reference": True}
+    assert set(asked["pictures"]) == {"scene", "character"}
+    assert written["statistics"]["denoiser_evaluations"] == str(5 * 6 * 2)
+
+
+def test_faults_of_the_request_are_all_named(eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path) -> None:
+    asked = ("search", *pictures, "--prompt", " ", "--angle", 9, "--weight", "beauty=1")
+    result = eacps(*asked, "--server", toy, "--out", tmp_path / "o", "--json")
+    assert result.exit_code == 2
+    error = json.loads(result.stdout)["error"]
+    assert error["code"] == "INVALID_ARGUMENT"
+    assert [violation["field"] for violation in error["violations"]] == ["search.angle", "scorers[0].name", "prompt"]
+    for violation in error["violations"]:
+        assert violation["description"] in " ".join(result.stderr.split())
+
+
+def test_a_file_that_is_no_picture_is_the_callers_fault(
+    eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path
+) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("not a picture")
+    result = eacps("search", text, pictures[1], *PROMPT, "--server", toy, "--out", tmp_path / "o")
+    assert result.exit_code == 2
+    assert "scene.data" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("--steps", "-1"), "--steps"),
+        (("--seed", str(2**32)), "--seed"),
+        (("--weight", "identity"), "--weight"),
+        (("--weight", "identity=much"), "--weight"),
+        (("--weight", "a=1", "--weight", "a=2"), "--weight"),
+        (("--strategy", "guessing"), "--strategy"),
+        (("--mask", "absent.png"), "--mask"),
+        (("--timeout", "0"), "--timeout"),
+    ],
+)
+def test_malformed_options_end_before_anything_starts(
+    eacps: Eacps, pictures: tuple[str, str], words: tuple[str, ...], named: str
+) -> None:
+    result = eacps("search", *pictures, *PROMPT, *words)
+    assert result.exit_code == 2
+    assert named in result.stderr
+    assert result.stdout == ""
+
+
+def test_nobody_at_the_address_is_the_servers_turn(eacps: Eacps, pictures: tuple[str, str], tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        server = f"127.0.0.1:{free.getsockname()[1]}"
+        result = eacps("search", *pictures, *PROMPT, "--server", server, "--out", tmp_path / "o", "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["error"]["code"] == "UNAVAILABLE"
+    assert server in result.stderr
+
+
+def test_a_proxy_of_the_environment_does_not_stand_before_this_machine(
+    eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    result = eacps("search", *pictures, *PROMPT, *SMALL, "--server", toy, "--out", tmp_path / "o")
+    assert result.exit_code == 0, result.output
+
+
+class Faceless(ToyModels):
+    """Sees no face in the character picture."""
+
+    async def prepare_prior(self, *args: Any, **kwargs: Any) -> Prior:
+        raise NoFaceFound("character")
+
+
+def test_no_face_is_the_callers_fault(eacps: Eacps, pictures: tuple[str, str], tmp_path: Path) -> None:
+    with toy_server(models=Faceless()) as server:
+        result = eacps("search", *pictures, *PROMPT, "--server", server, "--out", tmp_path / "o")
+    assert result.exit_code == 2
+    assert "no face found in character" in result.stderr
+
+
+def test_a_passed_deadline_has_a_code_of_its_own(eacps: Eacps, pictures: tuple[str, str], tmp_path: Path) -> None:
+    with toy_server(models=ToyModels(duration_s=30.0)) as server:
+        asked = ("search", *pictures, *PROMPT, "--server", server, "--out", tmp_path / "o", "--timeout", 0.5)
+        result = eacps(*asked)
+    assert result.exit_code == 5
+    assert "--timeout" in result.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_seen_first(
+    eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = eacps("search", *pictures, *PROMPT, "--server", toy, "--out", tmp_path / "file" / "out")
+    assert result.exit_code == 2
+    assert "cannot write" in result.stderr
+
+
+def test_a_missing_model_repository_says_what_builds_it(
+    eacps: Eacps, pictures: tuple[str, str], tmp_path: Path
+) -> None:
+    asked = ("search", *pictures, *PROMPT, "--out", tmp_path / "o", "--json")
+    result = eacps(*asked, "--model-repository", tmp_path / "absent")
+    assert result.exit_code == 4
+    assert "make model-repository" in json.loads(result.stdout)["error"]["message"]
+
+
+def test_a_faulty_request_does_not_start_an_embedded_server(
+    eacps: Eacps, pictures: tuple[str, str], tmp_path: Path
+) -> None:
+    asked = ("search", *pictures, "--prompt", "", "--out", tmp_path / "o", "--model-repository", tmp_path / "absent")
+    result = eacps(*asked)
+    assert result.exit_code == 2
+    assert "prompt" in result.stderr
