@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eacps.tensors import DENOISER, MODELS, DType, Kind, ModelSpec, TensorSpec
-from export.targets import EMBEDDED
 
 HEADER = "# Written by `python -m export.config`; the contract is server/eacps/tensors.py.\n"
 
 # How long a request may wait for others to share its batch. A denoising step takes tens of milliseconds at least.
 QUEUE_DELAY_US = {DENOISER.name: 2000}
 DEFAULT_QUEUE_DELAY_US = 500
+
+# Backend of the networks in the checked-in configurations.
+EMBEDDED_BACKEND = "python"
 
 # Parameters of the Python backend's networks; see eacps.models.onnx_adapter.
 PYTHON_NETWORK_PARAMETERS = {"intra_op_num_threads": "2"}
@@ -59,7 +61,7 @@ def write_configs(folder: Path) -> None:
     for spec in MODELS.values():
         path = folder / spec.name / "config.pbtxt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(render_config(spec, EMBEDDED.network_backend), encoding="utf-8")
+        path.write_text(render_config(spec, EMBEDDED_BACKEND), encoding="utf-8")
 
 
 def _tensor_block(role: str, tensor: TensorSpec) -> str:

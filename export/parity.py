@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
+from export.manifest import ParityFigure
 from export.networks.network import Network, ParityCase, Tensors
 
 TOLERANCE = 1e-4
@@ -15,14 +15,6 @@ TOLERANCE = 1e-4
 
 class ParityFailed(Exception):
     """An exported network departs from its original."""
-
-
-@dataclass(frozen=True)
-class ParityFigure:
-    """How far the graph is from its original in one case: max|difference| / max|reference|, the worst output."""
-
-    case: str
-    error: float
 
 
 def check_parity(network: Network, onnx_path: Path, tolerance: float = TOLERANCE) -> list[ParityFigure]:

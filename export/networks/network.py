@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,12 +58,17 @@ class Network(Protocol):
         ...
 
 
+def sources_of(network: Network) -> list[Path]:
+    """Return the files of the code that exports ``network``."""
+    return [Path(__file__), Path(inspect.getfile(type(network)))]
+
+
 def write_torch_module(module: nn.Module, spec: ModelSpec, examples: Tensors, path: Path) -> None:
     """Export ``module``, whose arguments are the inputs of ``spec`` in their order.
 
     ``DYNAMIC_AXES`` stay dynamic. ``examples`` must be 2 or more along each: an axis of 1 would be taken for a
-    constant. The graph is not optimised: constant folding fails on the split of
-    the doubled batch of ``zero_cond_t``, and ONNX Runtime optimises when it loads.
+    constant. The graph is not optimised: constant folding fails on the split of the doubled batch of
+    ``zero_cond_t``, and ONNX Runtime optimises when it loads.
     """
     batch: tuple[str, ...] = ("batch",) if spec.max_batch_size else ()
     dynamic = tuple(

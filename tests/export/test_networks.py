@@ -1,0 +1,83 @@
+"""The graphs to be exported answer as diffusers' and transformers' own classes do, before any ONNX."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from export.networks.denoiser import DenoiserGraph, DenoiserNetwork
+from export.networks.network import Network, ParityCase
+from export.networks.text_encoder import TextEncoderGraph, TextEncoderNetwork, VisionGrid
+from export.networks.vae import VaeDecoderGraph, VaeDecoderNetwork, VaeEncoderGraph, VaeEncoderNetwork
+from export.parity import TOLERANCE, relative_error
+from export.studio_mini.architecture import build_text_encoder, build_transformer, build_vae
+from export.studio_mini.tokenizer import train_tokenizer
+
+
+@torch.no_grad()
+def assert_same(module: nn.Module, network: Network, case: ParityCase) -> None:
+    inputs = [torch.from_numpy(case.inputs[tensor.name]) for tensor in network.spec.inputs]
+    answer = module(*inputs).numpy()
+    (expected,) = case.expected.values()
+    assert relative_error(answer, expected) < TOLERANCE / 10, case.description
+
+
+@pytest.mark.parametrize("zero_cond_t", [True, False])
+def test_denoiser(zero_cond_t: bool) -> None:
+    network = DenoiserNetwork(build_transformer(zero_cond_t=zero_cond_t, layers=2))
+    graph = DenoiserGraph(network.transformer)
+    for case in network.cases():
+        assert_same(graph, network, case)
+
+
+def test_denoiser_obeys_the_modulation_index_exactly_where_the_checkpoint_has_zero_cond_t() -> None:
+    for zero_cond_t in (True, False):
+        network = DenoiserNetwork(build_transformer(zero_cond_t=zero_cond_t, layers=1))
+        case = next(network.cases())
+        inputs = [torch.from_numpy(case.inputs[tensor.name]) for tensor in network.spec.inputs]
+        inputs[-1] = torch.zeros_like(inputs[-1])
+        with torch.no_grad():
+            answer = DenoiserGraph(network.transformer)(*inputs).numpy()
+        assert (relative_error(answer, case.expected["velocity"]) > TOLERANCE) == zero_cond_t
+
+
+def test_denoiser_of_unknown_inputs_is_refused() -> None:
+    transformer = build_transformer(layers=1)
+    transformer.register_to_config(use_additional_t_cond=True)
+    with pytest.raises(ValueError, match="not part of the contract"):
+        DenoiserGraph(transformer)
+
+
+# 4x8 and 8x8 are whole windows; 6x10 leaves windows at the rim that hold fewer patches.
+@pytest.mark.parametrize("grid", [VisionGrid(8, 8), VisionGrid(4, 8), VisionGrid(6, 10)], ids=str)
+def test_text_encoder(grid: VisionGrid) -> None:
+    network = TextEncoderNetwork(build_text_encoder(train_tokenizer()), grid)
+    graph = TextEncoderGraph(network.model, grid)
+    for case in network.cases():
+        assert np.isfinite(case.expected["hidden_states"]).all()
+        assert_same(graph, network, case)
+
+
+def test_text_encoder_depends_on_three_dimensional_positions() -> None:
+    """Or else the parity cases would not notice positions that are placed as in text."""
+    network = TextEncoderNetwork(build_text_encoder(train_tokenizer()), VisionGrid(8, 8))
+    case = next(network.cases())
+    inputs = [torch.from_numpy(case.inputs[tensor.name]) for tensor in network.spec.inputs]
+    inputs[3] = torch.arange(inputs[1].shape[1]).expand_as(inputs[3])
+    with torch.no_grad():
+        answer = TextEncoderGraph(network.model, network.grid)(*inputs).numpy()
+    assert relative_error(answer, case.expected["hidden_states"]) > TOLERANCE
+
+
+def test_vae() -> None:
+    vae = build_vae()
+    rng = np.random.default_rng(0)
+    vae.register_to_config(latents_mean=rng.normal(size=16).tolist(), latents_std=rng.uniform(1, 3, 16).tolist())
+    for network, graph in (
+        (VaeEncoderNetwork(vae), VaeEncoderGraph(vae)),
+        (VaeDecoderNetwork(vae), VaeDecoderGraph(vae)),
+    ):
+        for case in network.cases():
+            assert_same(graph, network, case)

@@ -1,0 +1,61 @@
+"""The parity gate lets through what answers alike, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from eacps.tensors import DType, Kind, ModelSpec, TensorSpec
+from export.networks.network import ParityCase
+from export.parity import ParityFailed, check_parity, relative_error
+
+SPEC = ModelSpec(
+    "identity",
+    Kind.NETWORK,
+    (TensorSpec("x", DType.FP32, ("n",)),),
+    (TensorSpec("y", DType.FP32, ("n",)),),
+)
+
+
+class Identity:
+    """A network whose original adds ``error`` to what the graph answers."""
+
+    spec = SPEC
+
+    def __init__(self, error: float) -> None:
+        self.error = error
+
+    def write_onnx(self, path: Path) -> None:
+        ports = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"])] for name in ("x", "y")]
+        graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "identity", *ports)
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), path)
+
+    def cases(self) -> Iterator[ParityCase]:
+        x = np.array([-2.0, 1.0], np.float32)
+        yield ParityCase("exact", {"x": x}, {"y": x})
+        yield ParityCase("off", {"x": x}, {"y": x + np.array([0, self.error], np.float32)})
+
+
+def check(error: float, folder: Path) -> list[float]:
+    network = Identity(error)
+    network.write_onnx(folder / "network.onnx")
+    return [figure.error for figure in check_parity(network, folder / "network.onnx")]
+
+
+def test_figures_are_relative_to_the_largest_reference(tmp_path: Path) -> None:
+    assert check(1e-4, tmp_path) == pytest.approx([0, 0.5e-4], rel=1e-2)
+
+
+@pytest.mark.parametrize("error", [3e-4, float("nan"), float("inf")])
+def test_departures_fail_and_name_the_case(error: float, tmp_path: Path) -> None:
+    with pytest.raises(ParityFailed, match=r"identity: .* \(off\)"):
+        check(error, tmp_path)
+
+
+def test_another_shape_is_no_parity() -> None:
+    assert relative_error(np.zeros(2), np.zeros(3)) == float("inf")
