@@ -3,6 +3,7 @@
 Imported inside Triton only, where ``triton_python_backend_utils`` exists.
 """
 
+import ctypes
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,11 +11,15 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
+from numpy.typing import NDArray
 
 from eacps.models.onnx_leaf import NETWORK_FILE, Arrays, OnnxLeaf
 from eacps.tensors import MODELS
 
 THREADS_PARAMETER = "intra_op_num_threads"
+
+_set_destructor = ctypes.pythonapi.PyCapsule_SetDestructor
+_set_destructor.argtypes = [ctypes.py_object, ctypes.c_void_p]
 
 
 class TritonPythonModel:
@@ -41,5 +46,13 @@ def _inputs(request: Any) -> Arrays:
 def _response(answer: Arrays | Exception) -> Any:
     if isinstance(answer, Exception):
         return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"{type(answer).__name__}: {answer}"))
-    tensors = [pb_utils.Tensor.from_dlpack(name, np.ascontiguousarray(array)) for name, array in answer.items()]
-    return pb_utils.InferenceResponse(tensors)
+    return pb_utils.InferenceResponse([_tensor(name, array) for name, array in answer.items()])
+
+
+def _tensor(name: str, array: NDArray[Any]) -> Any:
+    capsule = np.ascontiguousarray(array).__dlpack__()
+    tensor = pb_utils.Tensor.from_dlpack(name, capsule)
+    # The memory is the tensor's now. Triton marks the capsule as used by a name that numpy does not know: numpy would
+    # print a traceback into the log for every tensor sent.
+    _set_destructor(capsule, None)
+    return tensor
