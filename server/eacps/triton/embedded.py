@@ -26,7 +26,7 @@ from eacps.triton import installation, launch
 from eacps.triton.launch import Ports
 
 DEFAULT_READY_TIMEOUT_S = 120.0
-DEFAULT_GRACE_S = 10.0
+DEFAULT_GRACE_S = 3.0  # unloading every model takes longer, and nothing is lost when it is cut short
 ORPHAN_GRACE_S = 3.0
 PORT_ATTEMPTS = 5
 

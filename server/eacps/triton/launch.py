@@ -16,9 +16,9 @@ import eacps
 from eacps.errors import TritonNotInstalled
 from eacps.triton import installation
 
-# Triton reserves this much for each model instance at once and grows it by as much; its own default of 1 MiB would
-# grow, and remap, on the first batch of pictures. With a dozen instances this still fits a container's usual 64 MiB.
-SHM_REGION_BYTES = 4 * 2**20
+# Triton reserves this much for each model instance at once, and grows a region by as much when a batch needs more. A
+# dozen instances must leave room to grow within the 64 MiB that a container usually has.
+SHM_REGION_BYTES = 2 * 2**20
 
 
 @dataclass(frozen=True)
