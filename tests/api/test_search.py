@@ -277,14 +277,48 @@ class TestDependencies:
             async with serving(settings_for(triton, default_weights={"beauty": 1.0})):
                 pass
 
+    async def test_a_triton_that_dies_makes_the_search_unavailable_and_health_says_so(
+        self, model_repository_dir: Path, tmp_path: Path, sample_request: MakeRequest
+    ) -> None:
+        mortal = EmbeddedTriton(model_repository_dir, log_file=tmp_path / "triton.log")
+        await asyncio.to_thread(mortal.start)
+        try:
+            async with (
+                serving(settings_for(mortal)) as server,
+                grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+            ):
+                call = SearchServiceStub(channel).RunSearch(sample_request(steps=96), timeout=60)
+                while not (await call.read()).HasField("prior_ready"):
+                    pass
+                await asyncio.to_thread(mortal.stop, grace_s=0.0)
+                with pytest.raises(grpc.aio.AioRpcError, match=r"not one of 4 candidates") as caught:
+                    await read_to_the_end(call)
+                assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+                assert await health_of(channel, health_pb2.HealthCheckResponse.NOT_SERVING)
+        finally:
+            await asyncio.to_thread(mortal.stop, grace_s=0.0)
+
     async def test_health_says_serving(self, triton: EmbeddedTriton) -> None:
         async with (
             serving(settings_for(triton)) as server,
             grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
         ):
-            request = health_pb2.HealthCheckRequest(service="eacps.v1.SearchService")
-            answer = await health_pb2_grpc.HealthStub(channel).Check(request)
-        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            assert await health_of(channel, health_pb2.HealthCheckResponse.SERVING)
+
+
+async def read_to_the_end(call: Any) -> None:
+    while await call.read() is not grpc.aio.EOF:
+        pass
+
+
+async def health_of(channel: grpc.aio.Channel, awaited: int) -> bool:
+    """Waits until health says what is awaited."""
+    request = health_pb2.HealthCheckRequest(service="eacps.v1.SearchService")
+    async with asyncio.timeout(15):
+        async for answer in health_pb2_grpc.HealthStub(channel).Watch(request):
+            if answer.status == awaited:
+                return True
+    return False
 
 
 def unused_port() -> int:
