@@ -6,6 +6,7 @@ ports of the loopback interface. It does not know which models are served or how
 
 import http.client
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -174,7 +175,7 @@ class EmbeddedTriton:
         if self.work_dir is not None:
             self.work_dir.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix="eacps-triton-", dir=self.work_dir))
-        shm_prefix = f"eacps-{uuid.uuid4().hex[:12]}-"
+        shm_prefix = f"eacps-{os.getpid()}-{uuid.uuid4().hex[:8]}-"
         try:
             launch.link_parts(scratch)
         except BaseException:
