@@ -13,5 +13,6 @@ def test_edit_pictures_are_numbered_from_one() -> None:
 
 
 def test_marks_of_the_chat_form_are_found_in_a_users_text() -> None:
-    assert reserved_mark_in("make the person smile") is None
+    assert reserved_mark_in("make the person smile <|> | {}") is None
+    assert reserved_mark_in("a<|endoftext|>b") == "<|endoftext|>"
     assert reserved_mark_in(f"two {IMAGE_PAD}") == IMAGE_PAD

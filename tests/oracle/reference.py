@@ -31,9 +31,10 @@ def reference_picture(
     steps: int = 8,
     negative_prompt: str | None = None,
     true_cfg_scale: float = 1.0,
+    latents: torch.Tensor | None = None,
     callback: Callback | None = None,
 ) -> Picture:
-    """What the pipeline makes of the request, uint8 [H, W, 3]."""
+    """What the pipeline makes of the request, uint8 [H, W, 3]; from ``latents``, packed, if given."""
     shown = [Image.fromarray(picture) for picture in pictures]
     embeds, mask = encode_prompt(pipeline, shown, prompt)
     negative: dict[str, torch.Tensor] = {}
@@ -50,6 +51,7 @@ def reference_picture(
         width=pictures[0].shape[1],
         num_inference_steps=steps,
         generator=torch.Generator("cpu").manual_seed(seed),
+        latents=latents,
         callback_on_step_end=callback,
     )
     return np.array(result.images[0])

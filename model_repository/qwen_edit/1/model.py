@@ -1,5 +1,6 @@
 """Triton's adapter of the sampler; the code is in `eacps.models`."""
 
+import asyncio
 import json
 import traceback
 from typing import Any
@@ -44,9 +45,11 @@ class TritonPythonModel:
 
     async def execute(self, requests: list[Any]) -> None:
         """Answer each request with one response."""
-        for request in requests:
-            sender = request.get_response_sender()
-            sender.send(await self._answer(request, sender), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        await asyncio.gather(*(self._respond(request) for request in requests))
+
+    async def _respond(self, request: Any) -> None:
+        sender = request.get_response_sender()
+        sender.send(await self._answer(request, sender), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
     async def _answer(self, request: Any, sender: Any) -> Any:
         try:

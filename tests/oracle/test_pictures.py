@@ -1,0 +1,95 @@
+"""Pictures of the sampler in a real Triton against diffusers' pipeline on the same checkpoint."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from diffusers import QwenImageEditPlusPipeline
+from numpy.typing import NDArray
+
+from eacps.errors import TritonModelFailed
+from eacps.models.noise import eps
+from eacps.triton.gateway import TritonGateway
+from eacps.triton.types import GenerateRequest
+from tests.models.studio import picture
+from tests.oracle.reference import assert_same_picture, departs, masked_reference, reference_picture
+
+PROMPT = "make the person smile"
+PRIOR, REFERENCE, SCENE = picture(1), picture(2), picture(7)
+STEPS = 4
+
+
+def request(*seeds: int, pictures: int = 2, **changed: Any) -> GenerateRequest:
+    settings: dict[str, Any] = {
+        "pictures": np.stack([PRIOR, REFERENCE][:pictures]),
+        "prompt": PROMPT,
+        "seeds": np.array(seeds, np.uint32)[:, None],
+        "coefficients": np.ones((len(seeds), 1), np.float32),
+        "steps": STEPS,
+        "stop_step": STEPS,
+    }
+    return GenerateRequest(**(settings | changed))
+
+
+def mask() -> NDArray[np.uint8]:
+    white = np.zeros((128, 128), np.uint8)
+    white[30:100, 41:97] = 255
+    return white
+
+
+@pytest.mark.parametrize("pictures", [1, 2])
+@pytest.mark.parametrize(("negative", "scale"), [(None, 1.0), (" ", 4.0)])
+async def test_a_one_seed_recipe_makes_the_pipelines_picture(
+    gateway: TritonGateway, pipeline: QwenImageEditPlusPipeline, pictures: int, negative: str | None, scale: float
+) -> None:
+    guidance = {"negative_prompt": negative, "true_cfg_scale": scale}
+    made = await gateway.generate(request(5, pictures=pictures, **guidance))
+    shown = [PRIOR, REFERENCE][:pictures]
+    assert_same_picture(made.pictures[0], reference_picture(pipeline, shown, PROMPT, 5, steps=STEPS, **guidance))
+
+
+async def test_a_masked_picture_is_the_pipelines_with_the_blend_in_its_callback(
+    gateway: TritonGateway, pipeline: QwenImageEditPlusPipeline
+) -> None:
+    made = await gateway.generate(request(5, scene=SCENE, edit_mask=mask()))
+    expected = masked_reference(pipeline, SCENE, mask(), 5, pictures=[PRIOR, REFERENCE], prompt=PROMPT, steps=STEPS)
+    assert_same_picture(made.pictures[0], expected)
+    np.testing.assert_array_equal(made.pictures[0][mask() == 0], SCENE[mask() == 0])
+
+
+async def test_batch_mates_change_no_picture(gateway: TritonGateway) -> None:
+    seeds = tuple(range(40, 60))  # more than one batch of the denoiser
+    together = await gateway.generate(request(*seeds, stop_step=2))
+    assert departs(together.pictures[0], together.pictures[17])
+    for row in (0, 17):
+        alone = await gateway.generate(request(seeds[row], stop_step=2))
+        assert_same_picture(together.pictures[row], alone.pictures[0])
+        np.testing.assert_allclose(together.latents[row], alone.latents[0], atol=1e-3)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+async def test_a_trajectory_in_two_ranges_is_one_run_whole(gateway: TritonGateway, masked: bool) -> None:
+    kept = {"scene": SCENE, "edit_mask": mask()} if masked else {}
+    whole = await gateway.generate(request(5, 6, **kept))
+    first = await gateway.generate(request(5, 6, stop_step=2, **kept))
+    second = await gateway.generate(request(5, 6, start_step=2, latents=first.latents, **kept))
+    for ours, theirs in zip(second.pictures, whole.pictures, strict=True):
+        assert_same_picture(ours, theirs)
+    np.testing.assert_allclose(second.latents, whole.latents, atol=1e-3)
+
+
+async def test_a_recipe_of_many_seeds_is_their_weighted_sum(
+    gateway: TritonGateway, pipeline: QwenImageEditPlusPipeline
+) -> None:
+    weights = {"seeds": np.array([[3, 9]], np.uint32), "coefficients": np.array([[0.6, 0.8]], np.float32)}
+    made = await gateway.generate(request(5, **weights))
+    noise = 0.6 * eps(3, 16, 16, 16) + 0.8 * eps(9, 16, 16, 16)
+    expected = reference_picture(pipeline, [PRIOR, REFERENCE], PROMPT, 5, steps=STEPS, latents=noise[None])
+    assert_same_picture(made.pictures[0], expected)
+
+
+async def test_a_fault_of_the_request_is_named(gateway: TritonGateway) -> None:
+    with pytest.raises(TritonModelFailed, match="stop_step 0 are no range"):
+        await gateway.generate(request(5, stop_step=0))
+    with pytest.raises(TritonModelFailed, match="reserved mark"):
+        await gateway.generate(request(5, prompt="two <|image_pad|>"))
