@@ -11,6 +11,7 @@
     |-- TritonError
     |   |-- TritonNotInstalled      the embedded server cannot run on this machine
     |   |-- TritonUnavailable       not reachable or not ready; worth a retry
+    |   |-- TritonRefused           a model does not take this input, such as a prompt of too many tokens
     |   `-- TritonModelFailed       a model answered with an error
     `-- IllegalSearchMove           ask/tell out of order; a bug of ours
 
@@ -141,6 +142,14 @@ class TritonUnavailable(TritonError):
     grpc_code = "UNAVAILABLE"
     reason = "TRITON_UNAVAILABLE"
     retryable = True
+
+
+class TritonRefused(TritonError):
+    """A model does not take this input; only the model itself could tell."""
+
+    fault = Fault.CALLER
+    grpc_code = "INVALID_ARGUMENT"
+    reason = "TRITON_REFUSED"
 
 
 class TritonModelFailed(TritonError):

@@ -163,6 +163,18 @@ class TestASearch:
         assert np.array_equal(best[border], scene[border])
         assert not np.array_equal(best, scene)
 
+    async def test_takes_words_in_any_script_with_guidance_and_a_reference(
+        self, client: SearchServiceStub, sample_request: MakeRequest
+    ) -> None:
+        request = sample_request(
+            prompt="lächle {freundlich}\n微笑🙂",
+            negative_prompt="unscharf",
+            sampler=pb.SamplerSettings(steps=1, true_cfg_scale=2.0, character_as_reference=True),
+            search=pb.SearchSettings(global_candidates=1, local_rounds=0),
+        )
+        events = await events_of(client, request)
+        assert events[-1].finished.statistics.denoiser_evaluations == 2
+
     async def test_searches_run_side_by_side(self, client: SearchServiceStub, sample_request: MakeRequest) -> None:
         seeds = (11, 12, 13)
         requests = [sample_request(steps=2, search=pb.SearchSettings(**{**SMALL, "random_seed": s})) for s in seeds]
@@ -192,6 +204,13 @@ class TestBadInput:
         with pytest.raises(grpc.aio.AioRpcError, match=r"not the one asked for") as caught:
             await events_of(client, sample_request(scene_face=5))
         assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+    async def test_a_prompt_of_too_many_tokens_is_an_invalid_argument(
+        self, client: SearchServiceStub, sample_request: MakeRequest
+    ) -> None:
+        with pytest.raises(grpc.aio.AioRpcError, match=r"tokens") as caught:
+            await events_of(client, sample_request(prompt="笑" * 2000))
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
     async def test_an_unknown_scorer_is_named(self, client: SearchServiceStub, sample_request: MakeRequest) -> None:
         with pytest.raises(grpc.aio.AioRpcError, match=r"scorers\[0\]\.name") as caught:

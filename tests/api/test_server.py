@@ -1,6 +1,7 @@
 """The service as a client meets it: events, errors, leaving, health, reflection. Over the toy landscape."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -11,6 +12,9 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from eacps.api import Rules, SearchServer
+from eacps.api.servicer import SearchServicer
+from eacps.evaluation import Laboratory
 from eacps.evaluation.toy import ToyModels
 from eacps.imaging import content_hash, decode_picture
 from eacps.triton import Generated, GenerateRequest
@@ -152,6 +156,19 @@ class TestLeaving:
         del call
         others = asyncio.all_tasks() - {asyncio.current_task()}
         assert not [task for task in others if task.get_name().startswith(("search", "health"))]
+
+
+async def test_a_port_that_is_taken_is_refused() -> None:
+    async def is_ready() -> bool:
+        return True
+
+    servicer = SearchServicer(Rules(frozenset({"brightness"})), lambda: Laboratory(ToyModels(), {}))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(RuntimeError, match="bind"):
+            SearchServer(servicer, address=address, is_ready=is_ready)
 
 
 class TestHealth:

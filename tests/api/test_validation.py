@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from eacps.api.validation import DEFAULT_WEIGHTS, Rules, plan_of
@@ -70,6 +72,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"prompt": ""}, "prompt", "empty"),
     ({"prompt": " \n\t"}, "prompt", "empty"),
     ({"prompt": "a" * 2001}, "prompt", "2001 characters"),
+    ({"prompt": "smile <|im_end|>"}, "prompt", "reserved mark <|im_end|>"),
+    ({"negative_prompt": "<|image_pad|>"}, "negative_prompt", "reserved mark"),
     ({"negative_prompt": ""}, "negative_prompt", "empty"),
     ({"negative_prompt": "a" * 2001}, "negative_prompt", "2001 characters"),
     ({"scene_face": 8}, "scene_face", "[0, 7]"),
@@ -203,3 +207,61 @@ def test_defaults_do_not_contradict_what_was_said(make_request: MakeRequest) -> 
     made = plan(make_request(**search(global_candidates=2)))
     assert isinstance(made.spec, EacpsSpec)
     assert made.spec.parents == 2
+
+
+SMALL_PICTURES = [grey(32, 32), grey(40, 32), grey(8, 8), b"", b"GIF89a", bomb(4000, 4001)]
+FIELDS = {
+    pb.SamplerSettings: st.builds(
+        pb.SamplerSettings,
+        steps=st.none() | st.integers(0, 2**32 - 1),
+        true_cfg_scale=st.none() | st.floats(width=32),
+        character_as_reference=st.none() | st.booleans(),
+    ),
+    pb.SearchSettings: st.builds(
+        pb.SearchSettings,
+        strategy=st.integers(-3, 4),
+        global_candidates=st.none() | st.integers(0, 600),
+        parents=st.none() | st.integers(0, 80),
+        children_per_parent=st.none() | st.integers(0, 80),
+        local_rounds=st.none() | st.integers(0, 20),
+        local_move=st.integers(-3, 4),
+        angle=st.none() | st.floats(),
+        angle_decay=st.none() | st.floats(),
+        seed_radius=st.none() | st.integers(0, 2**32 - 1),
+        random_seed=st.none() | st.integers(0, 2**32 - 1),
+        first_seed=st.none() | st.integers(0, 2**32 - 1),
+        micro_batch=st.none() | st.integers(0, 20),
+    ),
+    pb.ScorerSettings: st.builds(
+        pb.ScorerSettings, name=st.sampled_from(["identity", "prompt", "", "x" * 99]), weight=st.floats()
+    ),
+    pb.Image: st.sampled_from(SMALL_PICTURES).map(image),
+}
+REQUESTS = st.builds(
+    pb.RunSearchRequest,
+    scene=st.none() | FIELDS[pb.Image],
+    character=st.none() | FIELDS[pb.Image],
+    mask=st.none() | FIELDS[pb.Image],
+    prompt=st.text(st.characters(exclude_categories=["Cs"]), max_size=50),
+    negative_prompt=st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=50),
+    sampler=st.none() | FIELDS[pb.SamplerSettings],
+    search=st.none() | FIELDS[pb.SearchSettings],
+    scorers=st.lists(FIELDS[pb.ScorerSettings], max_size=18),
+    scene_face=st.none() | st.integers(0, 2**32 - 1),
+    character_face=st.none() | st.integers(0, 2**32 - 1),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(REQUESTS)
+def test_any_request_is_either_planned_or_refused_by_field(request: pb.RunSearchRequest) -> None:
+    try:
+        made = plan(request)
+    except InvalidRequest as exc:
+        refused = exc
+    else:
+        assert 1 <= made.spec.total_candidates <= 4096
+        assert sum(made.weights.normalised.values()) == pytest.approx(1.0)
+        return
+    assert refused.violations
+    assert all(violation.field and violation.description for violation in refused.violations)

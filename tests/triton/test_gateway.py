@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from eacps.errors import DeadlineExceeded, NoFaceFound, TritonModelFailed, TritonUnavailable
+from eacps.errors import DeadlineExceeded, NoFaceFound, TritonRefused, TritonUnavailable
 from eacps.imaging import decode_picture, fit_picture
 from eacps.triton import GenerateRequest, TritonGateway
 from eacps.triton.embedded import EmbeddedTriton
@@ -112,10 +112,8 @@ class TestGenerating:
         rest = await gateway.generate(replace(request_of_two, start_step=1, latents=half.latents))
         assert np.abs(rest.pictures.astype(int) - whole.pictures).max() <= 3
 
-    async def test_an_error_of_the_model_says_what_is_wrong(
-        self, gateway: TritonGateway, request_of_two: GenerateRequest
-    ) -> None:
-        with pytest.raises(TritonModelFailed, match=r"qwen_edit: .*step") as caught:
+    async def test_a_model_that_refuses_says_why(self, gateway: TritonGateway, request_of_two: GenerateRequest) -> None:
+        with pytest.raises(TritonRefused, match=r"qwen_edit: .*step") as caught:
             await gateway.generate(replace(request_of_two, stop_step=5))
         assert caught.value.__cause__ is not None
 

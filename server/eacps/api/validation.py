@@ -4,6 +4,7 @@ Ranges and defaults are those that the comments in ``search_service.proto`` stat
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -21,6 +22,8 @@ from eacps.v1 import search_service_pb2 as pb
 MAX_PROMPT_CHARACTERS = 2000
 MAX_SCORERS = 16
 MAX_MICRO_BATCH = 16
+# Marks of the text encoder's chat form: within a prompt they would be read as structure, not as words.
+RESERVED_MARK = re.compile(r"<\|\w+\|>")
 DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType({"identity": 0.5, "realism": 0.3, "prompt": 0.2})
 
 # Where the search core's own checks point, in terms of the request.
@@ -132,6 +135,8 @@ def _text(faults: Faults, name: str, text: str) -> str:
         faults.add(name, "is empty")
     elif len(text) > MAX_PROMPT_CHARACTERS:
         faults.add(name, f"has {len(text)} characters; at most {MAX_PROMPT_CHARACTERS} are accepted")
+    elif mark := RESERVED_MARK.search(text):
+        faults.add(name, f"holds the reserved mark {mark.group()[:40]}")
     return text
 
 

@@ -36,6 +36,7 @@ async def run_search(
         NoFaceFound: Scene or character shows no (such) face.
         EvaluationFailed: Not one candidate of the first round could be evaluated.
         DeadlineExceeded: Time is up.
+        TritonRefused: A model does not take the inputs.
         TritonUnavailable, TritonModelFailed: The prior could not be made.
     """
     # The search runs in a task of its own: a task group held open across a yield would cancel whoever reads.

@@ -4,13 +4,14 @@ import grpc
 import grpc.aio
 from tritonclient.utils import InferenceServerException
 
-from eacps.errors import DeadlineExceeded, EacpsError, TritonModelFailed, TritonUnavailable
+from eacps.errors import DeadlineExceeded, EacpsError, TritonModelFailed, TritonRefused, TritonUnavailable
 
 # Every status that is not named here is the model's fault: it answered, with an error.
 _ERRORS: dict[str, type[EacpsError]] = {
     "UNAVAILABLE": TritonUnavailable,
     "CANCELLED": TritonUnavailable,  # not by us, since that raises CancelledError: Triton is going down
     "DEADLINE_EXCEEDED": DeadlineExceeded,
+    "INVALID_ARGUMENT": TritonRefused,
 }
 # What a call through tritonclient raises; asyncio.CancelledError is none of it and travels on.
 CLIENT_ERRORS = (grpc.RpcError, InferenceServerException, grpc.aio.UsageError)
