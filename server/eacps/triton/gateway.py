@@ -40,7 +40,8 @@ class TritonGateway:
 
     Every method takes ``timeout_s``, the time left for the call or None; once it has passed, the call ends with
     `DeadlineExceeded` on both sides. All raise `TritonUnavailable` where Triton cannot be reached, `TritonRefused`
-    where a model does not take the input, and `TritonModelFailed` where it answers with an error or breaks the contract.
+    where a model does not take the input, and `TritonModelFailed` where it answers with an error or breaks the
+    contract.
     """
 
     def __init__(self, client: tritonclient.InferenceServerClient, url: str) -> None:
