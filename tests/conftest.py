@@ -51,7 +51,9 @@ def checkpoint_dir() -> Path:
 @pytest.fixture(scope="session")
 def model_repository_dir(checkpoint_dir: Path) -> Path:
     """The embedded target's repository of ``checkpoint_dir``."""
-    output = BUILD / "test_model_repository"
+    # The same folder as `make model-repository`, so that neither exports again what the other has.
+    trained = checkpoint_dir == TRAINED_CHECKPOINT
+    output = BUILD / ("model_repository" if trained else "test_model_repository")
     with _alone("export"):
         _run(["-m", "export", "--checkpoint", str(checkpoint_dir), "--output", str(output)])
     return output
