@@ -71,18 +71,22 @@ def _vision_attention(attention: torch.nn.Module, x: Tensor, cos: Tensor, sin: T
     return attention.proj(out.reshape(batch, length, channels))
 
 
-def float32_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, gqa: bool = False) -> Tensor:
+def float32_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, causal: bool = False, gqa: bool = False
+) -> Tensor:
     """Scaled dot-product attention outside autocast: on a CPU its bfloat16 form is several times slower."""
     with torch.autocast("cpu", enabled=False):
-        return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask, enable_gqa=gqa)
+        return F.scaled_dot_product_attention(
+            q.float(), k.float(), v.float(), attn_mask=mask, is_causal=causal, enable_gqa=gqa
+        )
 
 
 def _text_attention(
     _module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **_: object
 ) -> tuple[Tensor, None]:
-    """``float32_attention`` in the form that transformers calls."""
-    gqa = query.shape[1] != key.shape[1]
-    return float32_attention(query, key, value, attention_mask, gqa=gqa).transpose(1, 2), None
+    """``float32_attention`` in the form that transformers calls; no mask means causal."""
+    gqa, causal = query.shape[1] != key.shape[1], attention_mask is None
+    return float32_attention(query, key, value, attention_mask, causal=causal, gqa=gqa).transpose(1, 2), None
 
 
 AttentionInterface.register("float32_attention", _text_attention)

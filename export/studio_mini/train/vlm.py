@@ -8,6 +8,7 @@ prompt tokens predict one another, so that the states the denoiser is conditione
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -133,12 +134,12 @@ def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: i
     torch.manual_seed(seed)
     student = Student(build_processor(train_tokenizer()), seed).train()
     optimizer = MuonAdamW(student, muon_rate=MUON_RATE, adam_rate=ADAM_RATE, weight_decay=0.05)
-    state = load_state(build_dir / "vlm.pt") or {"step": 0, "spent_s": 0.0}
+    state = load_state(build_dir / "vlm.pt") or {"step": 0, "spent_s": 0.0, "loss": 0.0}
     if state["step"]:
         student.load_state_dict(state["student"])
         optimizer.load_state_dict(state["optimizer"])
     pace = Pace(STEPS, minutes, state["spent_s"])
-    _train(student, optimizer, tasks, pace, state["step"], build_dir, seed)
+    _train(student, optimizer, tasks, pace, state, build_dir, seed)
     student.eval().model.save_pretrained(checkpoint_dir / "text_encoder")
     (build_dir / "vlm.done").touch()
 
@@ -148,11 +149,11 @@ def _train(
     optimizer: MuonAdamW,
     tasks: TaskSet,
     pace: Pace,
-    step: int,
+    state: dict[str, Any],
     build_dir: Path,
     seed: int,
 ) -> None:
-    pool, mean = gallery(tasks), 0.0
+    pool, step, mean = gallery(tasks), state["step"], state["loss"]
     while (progress := pace.progress(step)) < 1:
         rng = np.random.default_rng([seed, step])
         with torch.autocast("cpu", torch.bfloat16):
@@ -167,5 +168,5 @@ def _train(
         if step % 50 == 0:
             print(f"vlm {pace.describe(step)} loss {mean:.3f}", flush=True)
         if step % SAVE_EVERY == 0 or pace.progress(step) >= 1:
-            progress_state = {"student": student.state_dict(), "optimizer": optimizer.state_dict()}
-            save_state(build_dir / "vlm.pt", {"step": step, "spent_s": pace.elapsed_s, **progress_state})
+            weights = {"student": student.state_dict(), "optimizer": optimizer.state_dict()}
+            save_state(build_dir / "vlm.pt", {"step": step, "spent_s": pace.elapsed_s, "loss": mean, **weights})
