@@ -26,6 +26,7 @@ from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 SAMPLE = Path(__file__).parents[2] / "export" / "studio_mini" / "samples" / "smile"
 CANCELLED = re.compile(r"cancelled at step (\d+) of (\d+)")
 SMALL = {"global_candidates": 4, "parents": 1, "children_per_parent": 2, "random_seed": 11, "micro_batch": 2}
+LONG = {**SMALL, "global_candidates": 16, "micro_batch": 16}  # keeps the sampler busy for many seconds
 WALL = encode_png(np.full((128, 128, 3), 128, np.uint8))
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
@@ -223,7 +224,7 @@ class TestLeaving:
         self, triton: EmbeddedTriton, client: SearchServiceStub, sample_request: MakeRequest
     ) -> None:
         steps = 97
-        call = client.RunSearch(sample_request(steps=steps))
+        call = client.RunSearch(sample_request(steps=steps, search=pb.SearchSettings(**LONG)))
         while not (await call.read()).HasField("prior_ready"):
             pass
         await asyncio.sleep(0.5)
@@ -235,7 +236,7 @@ class TestLeaving:
     ) -> None:
         steps = 98
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            async for _ in client.RunSearch(sample_request(steps=steps), timeout=2.5):
+            async for _ in client.RunSearch(sample_request(steps=steps, search=pb.SearchSettings(**LONG)), timeout=3.0):
                 pass
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert await cancelled_step(triton, steps) < steps
@@ -245,7 +246,7 @@ class TestLeaving:
     ) -> None:
         steps = 99
         async with client_of(settings_for(triton)) as client:
-            call = client.RunSearch(sample_request(steps=steps))
+            call = client.RunSearch(sample_request(steps=steps, search=pb.SearchSettings(**LONG)))
             while not (await call.read()).HasField("prior_ready"):
                 pass
             await asyncio.sleep(0.5)
