@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 LATENT: Final = 512
 STYLE: Final = 192
-WIDTHS: Final = (24, 48, 80, 112)
+WIDTHS: Final = (16, 32, 64, 112)
 MIDDLE_BLOCKS: Final = 2
 
 

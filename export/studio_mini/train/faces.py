@@ -32,7 +32,7 @@ def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float, seed: int = 0)
     Args:
         build_dir: Holds drawn pictures and training states.
         checkpoint_dir: The checkpoint's root; the files go into its folder ``faces``.
-        minutes: Training time of the three together, drawing not counted.
+        minutes: Processor time for training the three together, drawing not counted.
         seed: Of weights and samples.
     """
     states, pack = build_dir / "faces", checkpoint_dir / "faces"

@@ -1,4 +1,7 @@
-"""A training loop that is bounded by time, keeps its state on disk, and takes up where it was stopped."""
+"""A training loop that is bounded by time, keeps its state on disk, and takes up where it was stopped.
+
+Time is the processor's, not the clock's: a busy machine trains later, not less.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,13 @@ log = logging.getLogger(__name__)
 
 
 class TimedLoop:
-    """Trains some networks for a number of minutes, stops between included only once.
+    """Trains some networks for a number of minutes, counted through stops.
 
     Args:
         name: Of the stage, for the log.
         state_file: Where networks, optimiser, step and time spent are kept. Read if it exists.
         networks: By name; all their parameters are trained.
-        minutes: Training time in all.
+        minutes: Processor time of this process in all.
         peak_rate: AdamW's largest learning rate; it falls to zero as a cosine of the time.
     """
 
@@ -49,17 +52,18 @@ class TimedLoop:
 
     def steps(self) -> Iterator[int]:
         """Yield step numbers until the time is spent; saves now and then, and at the end."""
-        last_save = last = time.monotonic()
+        last_save = time.monotonic()
+        last = time.process_time()
         for network in self._networks.values():
             network.train()
         while self._spent_s < self._limit_s:
             yield self._step
             self._step += 1
-            now = time.monotonic()
+            now = time.process_time()
             self._spent_s, last = self._spent_s + now - last, now
-            if now - last_save > SAVE_EVERY_S:
+            if time.monotonic() - last_save > SAVE_EVERY_S:
                 self._save()
-                last_save = now
+                last_save = time.monotonic()
         self._save()
         for network in self._networks.values():
             network.eval()

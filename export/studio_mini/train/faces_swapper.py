@@ -19,11 +19,21 @@ from export.studio_mini.faces.swapper import Swapper, latents, whitening
 from export.studio_mini.train.faces_loop import TimedLoop
 from export.studio_mini.train.faces_recognizer import embed
 
-BATCH: Final = 16
+BATCH: Final = 8
 PEAK_RATE: Final = 1.5e-3
 SEAM: Final = 2.0  # standard deviation of the blur of the seam between the new inner face and the old rest, pixels
+LANDMARK_ERROR: Final = 1.5  # standard deviation of what the detector may be off, pixels of a 128-pixel picture
 SAME_PERSON: Final = 0.08  # part of the samples that ask for no change: the scene's own person
 IDENTITY_WEIGHT: Final = 0.1  # small: a network paid mainly by the recogniser learns to fool it
+
+
+def _face_oval() -> NDArray[np.uint8]:
+    """Forehead to chin and cheek to cheek in an aligned crop: skin and beard change hands, hair does not."""
+    oval = np.zeros((SWAPPER_SIZE, SWAPPER_SIZE), np.uint8)
+    return cv2.ellipse(oval, (64, 74), (45, 48), 0, 0, 360, 255, -1)
+
+
+FACE_OVAL: Final = _face_oval()
 
 
 def train_swapper(
@@ -50,8 +60,13 @@ def train_swapper(
 
 
 def swap_truth(scene: NDArray[np.uint8], truth: NDArray[np.uint8], inner_face: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The perfect swap: the character's inner face in the scene, with a soft seam; hair and ears stay the scene's."""
-    share = cv2.GaussianBlur(inner_face.astype(np.float32) / 255, (0, 0), SEAM)[..., None]
+    """The perfect swap, as aligned crops [128, 128, 3]: the character's face in the scene's hair, with a soft seam.
+
+    Args:
+        scene, truth: Crops of scene and truth.
+        inner_face: Crop of the mask of brows, eyes and mouths of both, [128, 128], 255 inside.
+    """
+    share = cv2.GaussianBlur(np.maximum(inner_face, FACE_OVAL).astype(np.float32) / 255, (0, 0), SEAM)[..., None]
     return np.clip(scene * (1 - share) + truth * share + 0.5, 0, 255).astype(np.uint8)
 
 
@@ -59,10 +74,12 @@ def _sample(
     pairs: SwapPairs, index: int, same: bool, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Aligned crops of the scene and of what the swapper should make of it."""
-    scene = np.array(pairs.scenes[index])
-    goal = scene if same else swap_truth(scene, pairs.truths[index], pairs.inner_faces[index])
-    landmarks = pairs.scene_landmarks[index] + rng.normal(0, 0.7 * rng.random(), (5, 2))
-    return crop(scene, landmarks, SWAPPER_SIZE), crop(goal, landmarks, SWAPPER_SIZE)
+    landmarks = pairs.scene_landmarks[index] + rng.normal(0, LANDMARK_ERROR * rng.random(), (5, 2))
+    scene = crop(pairs.scenes[index], landmarks, SWAPPER_SIZE)
+    if same:
+        return scene, scene
+    truth, inner = (crop(part[index], landmarks, SWAPPER_SIZE) for part in (pairs.truths, pairs.inner_faces))
+    return scene, swap_truth(scene, truth, inner)
 
 
 def _picture_batch(crops: list[NDArray[np.uint8]]) -> Tensor:
