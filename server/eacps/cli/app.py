@@ -1,5 +1,6 @@
 """The commands of ``eacps``. Each gathers its options and hands over; heavy imports happen inside."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,9 +37,10 @@ def up(
 ) -> None:
     """Run an embedded Triton and the search server in the foreground."""
     with _command(as_json, address=listen, model_repository=model_repository) as (console, composition):
-        from eacps.cli.serving import Serving, log_to
+        from eacps.cli.logs import log_to
+        from eacps.cli.serving import Serving
 
-        log_to(console, verbose=verbose)
+        log_to(console, level=logging.INFO if verbose else logging.WARNING)
         Serving(composition, console, as_json).up(log_file)
 
 
@@ -51,9 +53,10 @@ def serve(
 ) -> None:
     """Run the search server alone, over a Triton that runs elsewhere."""
     with _command(as_json, address=listen, triton=triton) as (console, composition):
-        from eacps.cli.serving import Serving, log_to
+        from eacps.cli.logs import log_to
+        from eacps.cli.serving import Serving
 
-        log_to(console, verbose=verbose)
+        log_to(console, level=logging.INFO if verbose else logging.WARNING)
         Serving(composition, console, as_json).over_triton()
 
 

@@ -81,9 +81,9 @@ def _exit(failure: CommandFailed, console: Console, *, as_json: bool) -> NoRetur
     if failure.violations:
         console.print("[bold red]error:[/] not acceptable:")
         for field, description in failure.violations:
-            console.print(f"  [bold]{escape(field)}[/] {escape(description)}", highlight=False)
+            console.print(f"  [bold]{escape(field)}[/] {escape(description)}", highlight=False, soft_wrap=True)
     else:
-        console.print(f"[bold red]error:[/] {escape(failure.message)}", highlight=False)
+        console.print(f"[bold red]error:[/] {escape(failure.message)}", highlight=False, soft_wrap=True)
     if as_json:
         print(json.dumps(failure.to_json()))
     sys.exit(failure.exit_code)

@@ -1,6 +1,7 @@
 """``eacps search``: one search, against a running server or an embedded one, followed live and written to files."""
 
 import json
+import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,9 @@ class Searching:
 
     def _embedded(self, request: pb.RunSearchRequest) -> CompleteSearch:
         from eacps.cli.embedding import embedded_triton
+        from eacps.cli.logs import log_to
 
+        log_to(self.console, level=logging.ERROR)  # what else goes wrong comes back with the call
         _check_early(request)
         log_file = self.out / TRITON_LOG
         with (

@@ -2,14 +2,12 @@
 
 import asyncio
 import json
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.logging import RichHandler
 
 from eacps.api import SearchServer
 from eacps.assembly import serving
@@ -72,13 +70,6 @@ async def start_serving(stack: AsyncExitStack, settings: Settings) -> SearchServ
     except RuntimeError as exc:
         message = f"cannot listen on {settings.address}: {exc}"
         raise CommandFailed(message, ExitCode.REQUEST, code="ADDRESS_UNAVAILABLE") from exc
-
-
-def log_to(console: Console, *, verbose: bool) -> None:
-    """Send the log of this process to ``console``: warnings, or with ``verbose`` everything of ours."""
-    handler = RichHandler(console=console, show_path=False)
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(message)s")
-    logging.getLogger("eacps").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
 async def _death_of(triton: EmbeddedTriton) -> None:

@@ -1,0 +1,173 @@
+"""What commands share: help, settings, doctor, exit codes, signals."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from eacps.cli.composition import DEFAULT_MODEL_REPOSITORY, Composition
+from eacps.cli.demo import demo_request
+from eacps.cli.doctor import MODEL_PACKAGES, report
+from eacps.cli.exit_codes import ExitCode
+from eacps.cli.interrupts import run_cancellable, terminable
+from eacps.cli.outcome import CommandFailed, Terminated, failure_of, reported
+from eacps.errors import (
+    DeadlineExceeded,
+    EacpsError,
+    FieldViolation,
+    InvalidRequest,
+    NoFaceFound,
+    TritonNotInstalled,
+    TritonUnavailable,
+)
+from eacps.triton.installation import Check
+
+Eacps = Callable[..., Any]
+SAMPLES = Path(__file__).parents[2] / "export" / "studio_mini" / "samples"
+
+
+def test_help_lists_the_commands_and_what_exit_codes_mean(eacps: Eacps) -> None:
+    text = eacps("--help").stdout
+    assert all(command in text for command in ("up", "serve", "search", "demo", "doctor"))
+    assert all(str(code.value) in text for code in ExitCode)
+
+
+def test_help_needs_neither_grpc_nor_numpy() -> None:
+    code = "import sys, eacps.cli.app; print({'grpc', 'numpy', 'PIL', 'openai', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "set()"
+
+
+def test_settings_come_from_the_environment_and_options_win() -> None:
+    environment = {
+        "EACPS_MODEL_REPOSITORY": "/models",
+        "EACPS_SERVER": "there:1",
+        "EACPS_TRITON": "triton:8001",
+        "EACPS_ADDRESS": "",
+    }
+    found = Composition.from_environment(environment)
+    assert found.model_repository == Path("/models")
+    assert (found.server, found.settings.triton) == ("there:1", "triton:8001")
+    assert found.settings.address == "127.0.0.1:50051"
+    given = found.with_options(server="here:2", address="0.0.0.0:9")
+    assert (given.server, given.settings.address, given.settings.triton) == ("here:2", "0.0.0.0:9", "triton:8001")
+    assert Composition.from_environment({}).model_repository == DEFAULT_MODEL_REPOSITORY
+
+
+def test_the_usual_name_of_the_key_is_read_too() -> None:
+    environment = {"EACPS_OPENAI_BASE_URL": "http://judge/v1", "EACPS_OPENAI_MODEL": "vlm", "OPENAI_API_KEY": "k1"}
+    openai = Composition.from_environment(environment).settings.openai
+    assert openai is not None
+    assert openai.api_key == "k1"
+    openai = Composition.from_environment({**environment, "EACPS_OPENAI_API_KEY": "k2"}).settings.openai
+    assert openai is not None
+    assert openai.api_key == "k2"
+    assert Composition.from_environment({"OPENAI_API_KEY": "k1"}).settings.openai is None
+
+
+def test_a_malformed_setting_is_named(eacps: Eacps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EACPS_GRACE_S", "soon")
+    result = eacps("doctor", "--json")
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["error"]["violations"][0]["field"] == "EACPS_GRACE_S"
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [
+        (InvalidRequest([FieldViolation("prompt", "is empty")]), ExitCode.REQUEST),
+        (NoFaceFound("scene"), ExitCode.REQUEST),
+        (TritonUnavailable("gone"), ExitCode.SERVER),
+        (TritonNotInstalled("wheel: missing"), ExitCode.INSTALLATION),
+        (DeadlineExceeded("late"), ExitCode.TIMEOUT),
+    ],
+)
+def test_errors_of_the_tree_have_their_exit_codes(error: EacpsError, exit_code: ExitCode) -> None:
+    assert failure_of(error).exit_code is exit_code
+
+
+@pytest.mark.parametrize(("stop", "exit_code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_being_stopped_has_the_shells_codes(stop: type[BaseException], exit_code: int) -> None:
+    with pytest.raises(SystemExit) as ended, reported(Console(stderr=True)):
+        raise stop
+    assert ended.value.code == exit_code
+
+
+def test_a_bug_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError), reported(Console(stderr=True)):
+        _ = 1 / 0
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+def test_signals_cancel_the_work_and_wait_for_it_to_clean_up(
+    number: signal.Signals, raised: type[BaseException]
+) -> None:
+    cleaned = []
+
+    async def work() -> None:
+        asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), number)
+        try:
+            await asyncio.sleep(30)
+        finally:
+            await asyncio.sleep(0.05)
+            cleaned.append(True)
+
+    with terminable(), pytest.raises(raised):
+        run_cancellable(work)
+    assert cleaned == [True]
+
+
+def test_outside_the_loop_a_signal_raises_at_once() -> None:
+    with pytest.raises(Terminated), terminable():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_doctor_names_what_is_missing_and_what_mends_it(eacps: Eacps, tmp_path: Path) -> None:
+    result = eacps("doctor", "--model-repository", tmp_path, "--json")
+    assert result.exit_code == ExitCode.INSTALLATION
+    told = json.loads(result.stdout)
+    checks = {check["name"]: check for check in told["checks"]}
+    assert {"interpreter", "libpython", "wheel", "ports", "disk", "model packages"} <= set(checks)
+    assert not told["ok"]
+    assert checks["model repository"] == {
+        "name": "model repository",
+        "ok": False,
+        "detail": f"no models in {tmp_path}",
+        "remedy": "make model-repository",
+    }
+    text = eacps("doctor", "--model-repository", tmp_path).stdout
+    assert "mend it with: make model-repository" in " ".join(text.split())
+
+
+def test_doctor_is_content_where_nothing_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report([Check("wheel", True, "there")], Console(), as_json=False) is ExitCode.OK
+    assert "all is well" in capsys.readouterr().out
+
+
+def test_doctor_looks_for_packages_without_importing_them() -> None:
+    code = "import sys; from eacps.cli.doctor import check_model_packages as c; print(c().ok, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["True", "False"], MODEL_PACKAGES
+
+
+def test_the_demo_searches_with_ordinary_seeds() -> None:
+    request = demo_request(SAMPLES, "smile")
+    assert (request.search.random_seed, request.search.first_seed) == (0, 0)
+    assert request.scene.data
+    assert request.prompt
+
+
+def test_a_sample_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(CommandFailed, match="smile"):
+        demo_request(SAMPLES, "frown")
+    with pytest.raises(CommandFailed, match="clone of the repository"):
+        demo_request(tmp_path, "smile")

@@ -1,0 +1,67 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from eacps.cli.outcome import CommandFailed
+from eacps.cli.report import make_folder, result_json, write_report
+from tests.cli import searches
+
+
+def test_the_result_tells_the_whole_search() -> None:
+    result = result_json(searches.complete(), searches.request())
+    assert json.loads(json.dumps(result)) == result
+    assert result["best"]["id"] == "g1-000"
+    assert result["best"]["lineage"] == ["g1-000", "g0-002"]
+    assert result["best"]["evaluation"]["scores"] == {"identity": 0.80, "prompt": 0.75, "realism": 0.70}
+    assert result["gain"]["over_first_seed"] == pytest.approx(0.76 - 0.37)
+    assert result["gain"]["over_prior"] == pytest.approx(0.76 - 0.375)
+    assert result["timings_s"] == {"generate": 3.5, "prepare": 0.25, "score": 1.25, "total": 4.0}
+    assert set(result["versions"]) == {"eacps", "checkpoint", "noise", "triton"}
+    assert result["noise_shape"] == [16, 16, 16]
+
+
+def test_every_candidate_carries_what_replays_and_explains_it() -> None:
+    candidates = {one["id"]: one for one in result_json(searches.complete(), searches.request())["candidates"]}
+    assert len(candidates) == len(searches.CANDIDATES)
+    child = candidates["g1-000"]
+    assert child["parents"] == ["g0-002"]
+    assert child["move"] == "spherical"
+    assert sum(term["coefficient"] ** 2 for term in child["recipe"]) == pytest.approx(1.0)
+    assert child["picture_sha256"] == f"{120:064x}"
+    assert candidates["g0-001"]["failure"] == "the sampler ran out of memory"
+    assert candidates["g0-001"]["evaluation"] is None
+    assert candidates["g0-003"]["evaluation"]["missing"] == {"prompt": "timed out"}
+
+
+def test_the_request_is_told_with_the_servers_defaults_and_without_pictures() -> None:
+    request = searches.request(mask=True)
+    told = result_json(searches.complete(), request)["request"]
+    assert told["prompt"] == "make the person smile"
+    assert told["search"] == {"global_candidates": 4, "random_seed": 7}
+    assert told["steps"] == 8
+    assert told["weights"] == searches.WEIGHTS
+    assert told["pictures"]["mask"]["bytes"] == len(request.mask.data)
+    assert told["pictures"]["scene"]["sha256"] == hashlib.sha256(request.scene.data).hexdigest()
+
+
+def test_gains_over_what_could_not_be_scored_are_not_known() -> None:
+    failed_first = [searches.candidate("g0-000", None), searches.candidate("g0-001", (0.5, 0.5, 0.5))]
+    result = result_json(searches.complete(failed_first), searches.request())
+    assert result["gain"]["over_first_seed"] is None
+    assert result["gain"]["over_prior"] is not None
+
+
+def test_files_of_an_earlier_search_are_replaced(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text("old")
+    search, request = searches.complete(), searches.request()
+    written = write_report(search, request, tmp_path)
+    assert json.loads((tmp_path / "result.json").read_text()) == written
+    assert (tmp_path / "best.png").read_bytes() == search.finished.best.data
+
+
+def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CommandFailed, match="file/out"):
+        make_folder(tmp_path / "file" / "out")
