@@ -11,6 +11,7 @@ from eacps.models.failures import InvalidInput, SamplingCancelled
 from eacps.models.latents import unpack
 from eacps.models.networks import Network
 from eacps.models.request import EditRequest
+from eacps.tensors import DENOISER
 from tests.models.studio import Studio, picture
 from tests.oracle.reference import assert_same_picture, departs, masked_reference, reference_picture
 
@@ -127,6 +128,21 @@ async def test_batch_mates_change_nothing_and_large_batches_are_cut(studio: Stud
         assert_same_picture(together.pictures[row].numpy(), alone.pictures[0].numpy())
         torch.testing.assert_close(together.latents[row], alone.latents[0], rtol=0, atol=1e-3)
     assert departs(together.pictures[0].numpy(), together.pictures[1].numpy())
+
+
+async def test_both_branches_of_guidance_have_one_shape(studio: Studio) -> None:
+    shapes = []
+
+    async def denoise(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        shapes.append([tuple(inputs[spec.name].shape) for spec in DENOISER.inputs])
+        return inputs["hidden_states"]
+
+    long = "make the person smile, " * 6
+    await studio.editor(denoise=denoise).edit(
+        request(prompt=long, negative_prompt=" ", true_cfg_scale=2.0, steps=1, stop=1)
+    )
+    assert len(shapes) == 2
+    assert shapes[0] == shapes[1]
 
 
 @pytest.mark.parametrize("masked", [False, True])

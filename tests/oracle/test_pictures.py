@@ -1,5 +1,8 @@
 """Pictures of the sampler in a real Triton against diffusers' pipeline on the same checkpoint."""
 
+import asyncio
+import re
+import urllib.request
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,7 @@ from numpy.typing import NDArray
 
 from eacps.errors import TritonModelFailed
 from eacps.models.noise import eps
+from eacps.triton.embedded import EmbeddedTriton
 from eacps.triton.gateway import TritonGateway
 from eacps.triton.types import GenerateRequest
 from tests.models.studio import picture
@@ -93,3 +97,29 @@ async def test_a_fault_of_the_request_is_named(gateway: TritonGateway) -> None:
         await gateway.generate(request(5, stop_step=0))
     with pytest.raises(TritonModelFailed, match="reserved mark"):
         await gateway.generate(request(5, prompt="two <|image_pad|>"))
+
+
+async def test_searches_beside_one_another_share_the_denoisers_batches(
+    gateway: TritonGateway, triton: EmbeddedTriton
+) -> None:
+    prompts = [PROMPT, "make the person look sad", "make the person smile.", PROMPT]
+    alone = [await gateway.generate(request(seed, prompt=prompt)) for seed, prompt in enumerate(prompts)]
+    before = denoiser_counts(triton)
+    together = await asyncio.gather(
+        *(gateway.generate(request(seed, prompt=prompt)) for seed, prompt in enumerate(prompts))
+    )
+    evaluations, executions = (now - then for now, then in zip(denoiser_counts(triton), before, strict=True))
+    assert evaluations == STEPS * len(prompts)
+    assert executions < evaluations
+    for ours, theirs in zip(together, alone, strict=True):
+        assert_same_picture(ours.pictures[0], theirs.pictures[0])
+
+
+def denoiser_counts(triton: EmbeddedTriton) -> tuple[int, int]:
+    """Rows the denoiser has evaluated, and the executions that took."""
+    with urllib.request.urlopen(triton.metrics_url) as answer:
+        metrics = answer.read().decode()
+    names = ("nv_inference_count", "nv_inference_exec_count")
+    found = [re.search(rf'^{name}{{model="denoiser",version="1"}} (\d+)', metrics, re.MULTILINE) for name in names]
+    rows, executions = (int(match.group(1)) for match in found if match)
+    return rows, executions

@@ -22,7 +22,7 @@ from eacps.models.rope import Grid
 from eacps.models.sampler import KeptLatents, Sample, Trajectory, Velocity, sample
 from eacps.models.schedule import make_schedule
 from eacps.models.tokens import TextReader, collate
-from eacps.models.velocity import GuidedDenoiser, PromptedDenoiser, Scene
+from eacps.models.velocity import GuidedDenoiser, PromptedDenoiser, Scene, padded_length
 from eacps.tensors import MAX_VAE_BATCH
 
 MAX_PROMPT_TOKENS = 1024  # the pipeline's tokenizer_max_length
@@ -80,8 +80,11 @@ class Editor:
 
     async def _velocity(self, request: EditRequest) -> Velocity:
         scene, embeddings = await asyncio.gather(self._scene(request), self._all_embeddings(request))
-        denoise, count = self._networks.denoise, len(request.recipes)
-        branches = [PromptedDenoiser(denoise, self._facts, scene, embedding, count) for embedding in embeddings]
+        # Both prompts at one length: Triton can then evaluate the two branches of guidance as one batch.
+        sizes = {"count": len(request.recipes), "text_tokens": padded_length(embeddings)}
+        branches = [
+            PromptedDenoiser(self._networks.denoise, self._facts, scene, embedding, **sizes) for embedding in embeddings
+        ]
         return GuidedDenoiser(branches[0], branches[1], request.true_cfg_scale) if request.guided else branches[0]
 
     async def _all_embeddings(self, request: EditRequest) -> list[torch.Tensor]:

@@ -41,16 +41,24 @@ class PromptedDenoiser:
         scene: Conditioning pictures.
         embeddings: FP32 [L, text channels] of the prompt.
         count: Candidates.
+        text_tokens: Length to pad the text to, at least L; see `padded_length`.
     """
 
     def __init__(
-        self, denoise: Network, facts: CheckpointFacts, scene: Scene, embeddings: torch.Tensor, count: int
+        self,
+        denoise: Network,
+        facts: CheckpointFacts,
+        scene: Scene,
+        embeddings: torch.Tensor,
+        *,
+        count: int,
+        text_tokens: int,
     ) -> None:
         self._denoise, self._count = denoise, count
         self._pictures = scene.picture_latents
         rows, columns = scene.grids[0]
         self._tokens = rows * columns
-        fixed = _fixed_inputs(facts, scene, embeddings)
+        fixed = _fixed_inputs(facts, scene, embeddings, text_tokens)
         size = min(count, MAX_DENOISER_BATCH)
         self._fixed = {name: row.expand(size, *row.shape).contiguous() for name, row in fixed.items()}
 
@@ -89,17 +97,22 @@ class GuidedDenoiser:
         return rescaled
 
 
-def _fixed_inputs(facts: CheckpointFacts, scene: Scene, embeddings: torch.Tensor) -> dict[str, torch.Tensor]:
+def padded_length(texts: Sequence[torch.Tensor]) -> int:
+    """Length to pad all of ``texts``, [L, text channels] each, to: that of the longest, in whole buckets."""
+    return -(-max(len(text) for text in texts) // TEXT_BUCKET) * TEXT_BUCKET
+
+
+def _fixed_inputs(
+    facts: CheckpointFacts, scene: Scene, embeddings: torch.Tensor, text_tokens: int
+) -> dict[str, torch.Tensor]:
     """One row of the inputs that depend on neither latents nor timestep."""
-    length = len(embeddings)
-    padding = -length % TEXT_BUCKET
     device = embeddings.device
     rows, columns = scene.grids[0]
     conditioning = torch.ones(len(scene.picture_latents), dtype=torch.int64)
     return {
-        "encoder_hidden_states": pad(embeddings, (0, 0, 0, padding)),
-        "encoder_hidden_states_mask": (torch.arange(length + padding) < length).to(device),
+        "encoder_hidden_states": pad(embeddings, (0, 0, 0, text_tokens - len(embeddings))),
+        "encoder_hidden_states_mask": (torch.arange(text_tokens) < len(embeddings)).to(device),
         "img_rope": image_rope(scene.grids, facts.rope_axes, facts.rope_theta).to(device),
-        "txt_rope": text_rope(length + padding, scene.grids, facts.rope_axes, facts.rope_theta).to(device),
+        "txt_rope": text_rope(text_tokens, scene.grids, facts.rope_axes, facts.rope_theta).to(device),
         "modulate_index": torch.cat([torch.zeros(rows * columns, dtype=torch.int64), conditioning]).to(device),
     }
