@@ -251,6 +251,15 @@ def test_everything_ends_with_an_owner_that_dies_while_starting(tmp_path: Path) 
     assert wait_until_gone(processes) == []
 
 
+def test_death_of_a_running_server_is_seen_and_takes_its_models_along(tmp_path: Path) -> None:
+    with EmbeddedTriton(write_model(tmp_path / "models", "echo", ECHO), log_file=tmp_path / "log") as triton:
+        _, server, *_ = processes = descendants()
+        assert triton.running
+        server.kill()
+        assert wait_until_gone(processes) == []
+        assert not triton.running
+
+
 def test_everything_ends_with_the_supervisor(tmp_path: Path) -> None:
     with EmbeddedTriton(write_model(tmp_path / "models", "echo", ECHO), log_file=tmp_path / "log"):
         processes = descendants()
