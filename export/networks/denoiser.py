@@ -7,7 +7,6 @@ graph serves every batch, text length, resolution and number of pictures.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
@@ -19,21 +18,21 @@ from diffusers.models.attention_processor import Attention
 from torch import nn
 
 from eacps.tensors import DENOISER, ModelSpec
-from export.networks.network import ParityCase, case_of, write_torch_module
+from export.networks.network import ParityCase, case_of, copy_sharing_weights, write_torch_module
 
 # Packed height and width of the noisy latents, then of each conditioning picture.
 PictureSizes = Sequence[tuple[int, int]]
 
 
 class DenoiserGraph(nn.Module):
-    """One velocity evaluation; arguments in the contract's order. Owns a copy of the transformer."""
+    """One velocity evaluation; arguments in the contract's order. The transformer itself is not changed."""
 
     def __init__(self, transformer: QwenImageTransformer2DModel) -> None:
         super().__init__()
         config = transformer.config
         if config.use_additional_t_cond or config.guidance_embeds:
             raise ValueError("guidance embeddings and additional time conditions are not part of the contract")
-        self.transformer = copy.deepcopy(transformer)
+        self.transformer = copy_sharing_weights(transformer)
         self.zero_cond_t = bool(config.zero_cond_t)
         for block in self.transformer.transformer_blocks:
             block.attn.set_processor(RealRotaryAttention())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import onnx_ir as ir
@@ -24,6 +25,8 @@ DYNAMIC_AXES = frozenset(
 )
 
 Tensors = dict[str, np.ndarray]
+
+_Module = TypeVar("_Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,12 @@ class Network(Protocol):
 def sources_of(network: Network) -> list[Path]:
     """Return the files of the code that exports ``network``."""
     return [Path(__file__), Path(inspect.getfile(type(network)))]
+
+
+def copy_sharing_weights(module: _Module) -> _Module:
+    """Copy the structure of ``module``, to be rebuilt for export; weights stay in memory once."""
+    weights = (*module.parameters(), *module.buffers())
+    return copy.deepcopy(module, memo={id(weight): weight for weight in weights})
 
 
 def write_torch_module(module: nn.Module, spec: ModelSpec, examples: Tensors, path: Path) -> None:

@@ -6,7 +6,6 @@ The graphs use that slice as a 2-D convolution, which gives the same numbers in 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from diffusers.models.autoencoders.autoencoder_kl_qwenimage import QwenImageCaus
 from torch import nn
 
 from eacps.tensors import VAE_DECODER, VAE_ENCODER, ModelSpec
-from export.networks.network import ParityCase, case_of, write_torch_module
+from export.networks.network import ParityCase, case_of, copy_sharing_weights, write_torch_module
 
 
 class SingleFrameConv(nn.Module):
@@ -38,7 +37,7 @@ class SingleFrameConv(nn.Module):
 
 def single_frame(module: nn.Module) -> nn.Module:
     """Return a copy of ``module`` whose causal convolutions are two-dimensional."""
-    module = copy.deepcopy(module)
+    module = copy_sharing_weights(module)
     if isinstance(module, QwenImageCausalConv3d):
         return SingleFrameConv(module)
     for parent in list(module.modules()):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import onnx
 import pytest
 import torch
+from diffusers.models.transformers.transformer_qwenimage import QwenDoubleStreamAttnProcessor2_0
 from torch import nn
 
 from export.networks.denoiser import DenoiserGraph, DenoiserNetwork
 from export.networks.network import Network, ParityCase
 from export.networks.text_encoder import TextEncoderGraph, TextEncoderNetwork, VisionGrid
 from export.networks.vae import VaeDecoderGraph, VaeDecoderNetwork, VaeEncoderGraph, VaeEncoderNetwork
-from export.parity import TOLERANCE, relative_error
+from export.parity import TOLERANCE, check_parity, relative_error
 from export.studio_mini.architecture import build_text_encoder, build_transformer, build_vae
 from export.studio_mini.tokenizer import train_tokenizer
 
@@ -41,6 +45,24 @@ def test_denoiser_obeys_the_modulation_index_exactly_where_the_checkpoint_has_ze
         with torch.no_grad():
             answer = DenoiserGraph(network.transformer)(*inputs).numpy()
         assert (relative_error(answer, case.expected["velocity"]) > TOLERANCE) == zero_cond_t
+
+
+# torch's exporter uses what torch has deprecated.
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_denoiser_without_zero_cond_t_is_exported_with_the_same_inputs(tmp_path: Path) -> None:
+    network = DenoiserNetwork(build_transformer(zero_cond_t=False, layers=1))
+    network.write_onnx(tmp_path / "network.onnx")
+    graph = onnx.load(tmp_path / "network.onnx").graph
+    assert [port.name for port in graph.input] == [tensor.name for tensor in network.spec.inputs]
+    assert len(check_parity(network, tmp_path / "network.onnx")) == 3
+
+
+def test_the_original_is_left_as_it_was() -> None:
+    transformer = build_transformer(layers=1)
+    graph = DenoiserGraph(transformer)
+    assert graph.transformer.proj_out.weight is transformer.proj_out.weight
+    processors = {type(block.attn.processor) for block in transformer.transformer_blocks}
+    assert processors == {QwenDoubleStreamAttnProcessor2_0}
 
 
 def test_denoiser_of_unknown_inputs_is_refused() -> None:
