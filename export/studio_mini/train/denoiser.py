@@ -16,12 +16,15 @@ from torch import Tensor, nn
 
 from export.studio_mini.architecture import LATENT_TOKENS, TOKEN_GRID, build_transformer
 from export.studio_mini.train.flat_transformer import velocity
-from export.studio_mini.train.latent_cache import PARAPHRASES, Examples, cached_latents, ensure_latents
+from export.studio_mini.train.latent_cache import PARAPHRASES, Examples, LatentStore
 from export.studio_mini.train.optimizer import MuonAdamW
 from export.studio_mini.train.pace import Pace, load_state, rate_scale, save_state
-from export.studio_mini.train.task_cache import ensure_tasks
+from export.studio_mini.train.task_cache import SHARD, ensure_tasks
 
 TASKS = 8000
+FIRST_TASKS = 1500
+"""Tasks encoded before the first step; the others join one shard at a time, every ``GROW_EVERY`` steps."""
+GROW_EVERY = 100
 STEPS = 16_000
 BATCH = 32
 MUON_RATE, ADAM_RATE = 3e-3, 1.5e-3
@@ -81,25 +84,31 @@ class Trainer:
             },
         )
 
+    def deliver(self, checkpoint_dir: Path) -> None:
+        """Save, and write the averaged weights as the checkpoint's ``transformer/``."""
+        self.save()
+        self.average.save_pretrained(checkpoint_dir / "transformer")
+
 
 def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: int) -> None:
     """Train, or go on training, until the budget is used up; ``transformer/`` is refreshed every few minutes."""
     ensure_tasks(build_dir, TASKS)
-    ensure_latents(build_dir, checkpoint_dir, TASKS, mirrored=False, seed=seed)
-    examples = cached_latents(build_dir, checkpoint_dir)
+    store = LatentStore(build_dir, checkpoint_dir, seed=seed)
+    store.grow(ready := FIRST_TASKS)
+    examples = store.load()
     trainer = Trainer(build_dir / "denoiser.pt", minutes=minutes, seed=seed)
     delivered_s = trainer.pace.elapsed_s
     while not trainer.finished:
         trainer.step(examples)
         if trainer.step_number % 50 == 0:
             print(f"denoiser {trainer.pace.describe(trainer.step_number)} loss {trainer.loss:.4f}", flush=True)
+        if trainer.step_number % GROW_EVERY == 0 and ready < TASKS:
+            store.grow(ready := ready + SHARD)
+            examples = store.load()
         if trainer.pace.elapsed_s - delivered_s > DELIVER_EVERY_S:
-            trainer.save()
-            trainer.average.save_pretrained(checkpoint_dir / "transformer")
-            examples = cached_latents(build_dir, checkpoint_dir)
+            trainer.deliver(checkpoint_dir)
             delivered_s = trainer.pace.elapsed_s
-    trainer.save()
-    trainer.average.save_pretrained(checkpoint_dir / "transformer")
+    trainer.deliver(checkpoint_dir)
     (build_dir / "denoiser.done").touch()
 
 

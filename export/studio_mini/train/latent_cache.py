@@ -28,7 +28,7 @@ from export.studio_mini.train.flat_vae import FlatVae
 from export.studio_mini.train.lessons import SUFFIX
 from export.studio_mini.train.pace import load_state, save_state
 from export.studio_mini.train.packed_vlm import Packer, Patcher, hidden_states, picture_tokens, use_float32_attention
-from export.studio_mini.train.task_cache import SHARD, TaskSet, cached_tasks
+from export.studio_mini.train.task_cache import SHARD, TaskSet, cached_shard
 from export.studio_mini.world.prompts import phrase
 
 PARAPHRASES = 2
@@ -122,37 +122,41 @@ def unpack(tokens: Tensor) -> Tensor:
     return x.reshape(-1, LATENT_DEPTH, 2 * TOKEN_GRID, 2 * TOKEN_GRID)
 
 
-def ensure_latents(build_dir: Path, checkpoint: Path, tasks: int, *, mirrored: bool, seed: int) -> None:
-    """Encode the first ``tasks`` rendered tasks, mirrored or not, shard by shard."""
-    folder = _folder(build_dir, checkpoint)
-    shards = -(-tasks // SHARD)
-    missing = [k for k in range(shards) if not _path(folder, k, mirrored).exists()]
-    if not missing:
-        return
-    encoders = Encoders(checkpoint)
-    pictures = cached_tasks(build_dir, limit=tasks)
-    for k in track(missing, description="encoding mirrored tasks" if mirrored else "encoding tasks"):
-        rng = np.random.default_rng([seed, k, int(mirrored)])
-        shard = _encode(encoders, pictures, range(k * SHARD, (k + 1) * SHARD), mirrored, rng)
-        save_state(_path(folder, k, mirrored), {f.name: getattr(shard, f.name) for f in fields(Examples)})
+class LatentStore:
+    """The encoded shards of one checkpoint's frozen stages; grows while the denoiser is already learning."""
+
+    def __init__(self, build_dir: Path, checkpoint: Path, *, seed: int) -> None:
+        self._build_dir, self._checkpoint, self._seed = build_dir, checkpoint, seed
+        self._folder = _folder(build_dir, checkpoint)
+        self._encoders: Encoders | None = None
+
+    def grow(self, tasks: int, *, mirrored: bool = False) -> None:
+        """Encode the first ``tasks`` rendered tasks, mirrored or not, as far as they are not on disk yet."""
+        missing = [k for k in range(-(-tasks // SHARD)) if not _path(self._folder, k, mirrored).exists()]
+        if not missing:
+            return
+        self._encoders = self._encoders or Encoders(self._checkpoint)
+        for k in track(missing, description="encoding mirrored tasks" if mirrored else "encoding tasks"):
+            rng = np.random.default_rng([self._seed, k, int(mirrored)])
+            shard = _encode(self._encoders, cached_shard(self._build_dir, k), mirrored, rng)
+            save_state(_path(self._folder, k, mirrored), {f.name: getattr(shard, f.name) for f in fields(Examples)})
+
+    def load(self) -> Examples:
+        """Read every encoded shard.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        paths = sorted(self._folder.glob("*.pt"))
+        if not paths:
+            raise FileNotFoundError(f"no encoded tasks under {self._folder}")
+        shards = [load_state(path) or {} for path in paths]
+        return Examples(**{f.name: torch.cat([shard[f.name] for shard in shards]) for f in fields(Examples)})
 
 
-def cached_latents(build_dir: Path, checkpoint: Path) -> Examples:
-    """Load every shard that was encoded with the weights of ``checkpoint``.
-
-    Raises:
-        FileNotFoundError: There is none.
-    """
-    paths = sorted(_folder(build_dir, checkpoint).glob("*.pt"))
-    if not paths:
-        raise FileNotFoundError(f"no encoded tasks for {checkpoint} under {build_dir}")
-    shards = [load_state(path) or {} for path in paths]
-    return Examples(**{f.name: torch.cat([shard[f.name] for shard in shards]) for f in fields(Examples)})
-
-
-def _encode(encoders: Encoders, tasks: TaskSet, span: range, mirrored: bool, rng: np.random.Generator) -> Examples:
+def _encode(encoders: Encoders, tasks: TaskSet, mirrored: bool, rng: np.random.Generator) -> Examples:
     parts = []
-    for start in range(span.start, span.stop, 25):
+    for start in range(0, len(tasks), 25):
         items = slice(start, start + 25)
         prior, character, truth = (
             np.ascontiguousarray(p[items, :, ::-1] if mirrored else p[items])

@@ -66,6 +66,11 @@ def cached_tasks(build_dir: Path, split: Split = Split.TRAIN, limit: int | None 
     return _joined([_read_shard(path) for path in paths])
 
 
+def cached_shard(build_dir: Path, number: int, split: Split = Split.TRAIN) -> TaskSet:
+    """Load one shard, tasks ``number * SHARD`` and following."""
+    return _read_shard(_shard_path(_folder(build_dir, split), number))
+
+
 def _folder(build_dir: Path, split: Split) -> Path:
     return build_dir / "tasks" / split.name.lower()
 

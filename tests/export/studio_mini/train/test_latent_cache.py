@@ -9,6 +9,7 @@ from PIL import Image
 
 from export.checkpoint import encode_prompt, load_pipeline
 from export.studio_mini import architecture
+from export.studio_mini.train import latent_cache, task_cache
 from export.studio_mini.train.latent_cache import DROPPED_PROMPT, Encoders, pack, unpack
 
 
@@ -46,3 +47,21 @@ def test_latents_and_texts_are_the_pipelines(checkpoint: Path, pictures: np.ndar
             expected, _ = encode_prompt(pipeline, shown[:count], prompt)
             assert int(lengths[0, slot]) == expected.shape[1]
             torch.testing.assert_close(texts[0, slot, : expected.shape[1]], expected[0], atol=1e-4, rtol=1e-3)
+
+
+def test_store_grows_and_knows_its_encoders(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_cache, "SHARD", 2)
+    monkeypatch.setattr(latent_cache, "SHARD", 2)
+    task_cache.ensure_tasks(tmp_path, 4)
+    store = latent_cache.LatentStore(tmp_path, checkpoint, seed=0)
+    store.grow(2)
+    assert len(store.load()) == 2
+    store.grow(4)
+    examples = store.load()
+    assert len(examples) == 4
+    fresh = Encoders(checkpoint).latents(task_cache.cached_shard(tmp_path, 1).truth)
+    torch.testing.assert_close(examples.truth[2:].float(), fresh, atol=5e-3, rtol=1e-2)
+    other = tmp_path / "other"
+    architecture.save_checkpoint(other, seed=6)
+    with pytest.raises(FileNotFoundError):
+        latent_cache.LatentStore(tmp_path, other, seed=0).load()
