@@ -165,10 +165,15 @@ def _draw_section(pen: ImageDraw.ImageDraw, search: CompleteSearch, top: int) ->
 
 
 def _draw_footing(pen: ImageDraw.ImageDraw, search: CompleteSearch, top: int) -> None:
-    versions = " · ".join(f"{part} {version}" for part, version in sorted(search.finished.versions.items()))
+    versions = " · ".join(f"{part} {_brief(version)}" for part, version in sorted(search.finished.versions.items()))
     outlined = "outlined: the best candidate and its ancestors"
     write(pen, (MARGIN, top), f"{outlined} · {versions}", 14, FAINT, width=WIDTH - 2 * MARGIN)
 
 
 def _opened(data: bytes) -> Image.Image | None:
     return Image.open(io.BytesIO(data)) if data else None
+
+
+def _brief(version: str) -> str:
+    name, at, fingerprint = version.partition("@")
+    return name + at + fingerprint[:12]
