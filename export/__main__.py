@@ -45,7 +45,7 @@ def main(
     with Progress(*columns, console=console) as bar:
         failure = _export(checkpoint, target, output, _Steps(bar))
     if failure:
-        console.print(f"[red]export failed:[/] {failure}")
+        console.print(f"export failed: {failure}", style="red", markup=False, highlight=False)
         raise typer.Exit(1)
     console.print(f"wrote {output} in {time.monotonic() - started:.0f} s")
 

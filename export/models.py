@@ -48,11 +48,14 @@ def check_complete(checkpoint: Path) -> CheckpointSettings:
     """Return the checkpoint's settings.
 
     Raises:
-        IncompleteCheckpoint: Parts are missing.
+        IncompleteCheckpoint: Parts are missing, or the settings are not readable.
     """
     if not checkpoint.is_dir():
         raise IncompleteCheckpoint(f"there is no checkpoint at {checkpoint}")
-    settings = CheckpointSettings.read(checkpoint)
+    try:
+        settings = CheckpointSettings.read(checkpoint)
+    except (TypeError, ValueError) as error:
+        raise IncompleteCheckpoint(f"{checkpoint / SETTINGS_FILE} cannot be read: {error}") from error
     missing = [part for part in PIPELINE_PARTS if not (checkpoint / part).exists()]
     if settings.face_pack is None:
         missing.append(f'a face pack ({SETTINGS_FILE} must name its folder as "face_pack")')
