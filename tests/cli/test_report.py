@@ -20,6 +20,13 @@ def test_the_result_tells_the_whole_search() -> None:
     assert result["timings_s"] == {"generate": 3.5, "prepare": 0.25, "score": 1.25, "total": 4.0}
     assert set(result["versions"]) == {"eacps", "checkpoint", "noise", "triton"}
     assert result["noise_shape"] == [16, 16, 16]
+    assert (result["statistics"]["failed"], result["statistics"]["incomplete"]) == (1, 1)
+
+
+def test_counts_of_nothing_are_told_as_zero() -> None:
+    search = searches.complete([searches.candidate("g0-000", (0.5, 0.5, 0.5))])
+    statistics = result_json(search, searches.request())["statistics"]
+    assert (statistics["failed"], statistics["denoiser_evaluations"]) == (0, 0)
 
 
 def test_every_candidate_carries_what_replays_and_explains_it() -> None:

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from eacps.cli.cards import ACCENT, FAINT, INK, PAPER, Card, CardStyle, colour_of, draw_card
 from eacps.cli.lettering import font, write
 from eacps.cli.record import CandidateRecord, CompleteSearch, ScoredPicture
+from eacps.imaging import decode_mask, decode_picture
 
 WIDTH, MARGIN = 1642, 44
 HEADING, SECTION, FOOTING = 112, 46, 44
@@ -64,8 +65,9 @@ def _story(search: CompleteSearch, inputs: Inputs) -> list[Card]:
     finished, first = search.finished, search.first_candidate
     cards = [Card(_opened(search.prior.scene.data), "Scene", "the picture to edit")]
     if inputs.mask is not None:
-        cards.append(Card(_opened(inputs.mask), "Mask", "white may change"))
-    cards.append(Card(_opened(inputs.character), "Character", "who shall appear"))
+        cards.append(Card(Image.fromarray(decode_mask(inputs.mask)), "Mask", "white may change"))
+    # Read as the server reads it: turned upright, in sRGB.
+    cards.append(Card(Image.fromarray(decode_picture(inputs.character)), "Character", "who shall appear"))
     prior = ScoredPicture.from_message(search.prior.evaluation)
     cards.append(Card(_opened(search.prior.prior.data), "Prior", "the face swapped in", prior))
     plain = f"{first.id}, one plain run"

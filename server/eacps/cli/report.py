@@ -68,7 +68,7 @@ def result_json(search: CompleteSearch, request: pb.RunSearchRequest) -> dict[st
         },
         "gain": gains(finished.statistics),
         "candidates": [candidate.to_json() for candidate in search.ranking],
-        "statistics": _plain(finished.statistics),
+        "statistics": _statistics_json(finished.statistics),
         "timings_s": timings_s(finished),
         "versions": dict(finished.versions),
         "noise_shape": list(finished.noise_shape),
@@ -102,6 +102,14 @@ def _request_json(request: pb.RunSearchRequest, started: pb.SearchStarted) -> di
         "steps": started.steps,
         "weights": {scorer.name: scorer.weight for scorer in started.scorers},
     }
+
+
+def _statistics_json(statistics: pb.Statistics) -> dict[str, Any]:
+    plain: dict[str, Any] = MessageToDict(
+        statistics, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    # Protobuf's JSON writes 64-bit numbers as text; this one stays far below what a double holds.
+    return {**plain, "denoiser_evaluations": statistics.denoiser_evaluations}
 
 
 def _plain(message: Message) -> dict[str, Any]:

@@ -49,9 +49,10 @@ class Serving:
 
     async def _serve(self, settings: Settings, death: Callable[[], Awaitable[object]]) -> None:
         async with AsyncExitStack() as stack:
+            self.console.print(f"waiting for Triton on {settings.triton}")
             server = await start_serving(stack, settings)
             address = f"{settings.address.rpartition(':')[0]}:{server.port}"
-            self.console.print(f"[bold green]serving[/] on {address}, Triton on {settings.triton}; Ctrl-C ends it")
+            self.console.print(f"[bold green]serving[/] on {address}; Ctrl-C ends it")
             if self.as_json:
                 print(json.dumps({"address": address, "triton": settings.triton}), flush=True)
             await _first_of(wait_for_signal(), death())
