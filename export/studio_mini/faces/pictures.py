@@ -29,14 +29,12 @@ class SwapPairs:
 
     Attributes:
         scenes, characters, truths: uint8 [S, 128, 128, 3], RGB.
-        inner_faces: uint8 [S, 128, 128], 255 where A's or B's inner face is, feathered: what a swap replaces.
         scene_landmarks, character_landmarks: float32 [S, 5, 2], pixels; the truth is cropped by the scene's.
     """
 
     scenes: NDArray[np.uint8]
     characters: NDArray[np.uint8]
     truths: NDArray[np.uint8]
-    inner_faces: NDArray[np.uint8]
     scene_landmarks: NDArray[np.float32]
     character_landmarks: NDArray[np.float32]
 
@@ -53,7 +51,6 @@ def draw_swap(number: int, split: Split = Split.TRAIN) -> dict[str, NDArray[np.u
         "scenes": scene.picture,
         "characters": character.picture,
         "truths": truth.picture,
-        "inner_faces": np.maximum(scene.inner_face, truth.inner_face),
         "scene_landmarks": scene.landmarks,
         "character_landmarks": character.landmarks,
     }

@@ -6,12 +6,19 @@ does that product on the host, with the matrix it finds as the last initializer 
 
 from typing import Final
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from export.studio_mini.faces.alignment import SWAPPER_SIZE
+
 LATENT: Final = 512
+LATENT_GAIN: Final = 8.0  # the latent's length is 1, spread over some sixty traits: this makes each about 1
 STYLE: Final = 192
+OVAL: Final = ((64, 74), (45, 48))  # middle and half axes of what is drawn anew, pixels of the aligned crop
+SEAM: Final = 2.0  # standard deviation of its edge's blur, pixels
 WIDTHS: Final = (16, 32, 64, 112)
 MIDDLE_BLOCKS: Final = 2
 
@@ -53,13 +60,26 @@ class _Up(nn.Module):
         return grown + self.modulated(grown + self.skip(skipped), style)
 
 
+def _face_oval() -> Tensor:
+    """[128, 128], 1 from forehead to chin and cheek to cheek in an aligned crop, 0 elsewhere, with a soft seam."""
+    oval = np.zeros((SWAPPER_SIZE, SWAPPER_SIZE), np.float32)
+    cv2.ellipse(oval, *OVAL, 0, 0, 360, 1.0, -1)
+    return torch.from_numpy(cv2.GaussianBlur(oval, (0, 0), SEAM))
+
+
 class Swapper(nn.Module):
-    """A U-Net on half-size pixel blocks; it predicts the change to the crop, not the crop."""
+    """A U-Net on half-size pixel blocks that draws the face anew inside a fixed oval of the aligned crop.
+
+    Skin and beard change hands with the face, hair does not; outside the oval the crop stays as it is.
+    """
+
+    oval: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         at64, at32, at16, at8 = WIDTHS
         self.style = nn.Sequential(nn.Linear(LATENT, STYLE), nn.SiLU(), nn.Linear(STYLE, STYLE), nn.SiLU())
+        self.colour = nn.Linear(STYLE, 3)  # the skin's: known from the first steps on, while shapes take long to learn
         self.enter = nn.Conv2d(12, at64, 3, 1, 1)
         self.down32 = nn.Conv2d(at64, at32, 3, 2, 1)
         self.down16 = nn.Conv2d(at32, at16, 3, 2, 1)
@@ -67,8 +87,7 @@ class Swapper(nn.Module):
         self.middle = nn.ModuleList(_MiddleBlock(at8) for _ in range(MIDDLE_BLOCKS))
         self.up16, self.up32, self.up64 = _Up(at8, at16), _Up(at16, at32), _Up(at32, at64)
         self.leave = nn.Conv2d(at64, 12, 3, 1, 1)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        self.register_buffer("oval", _face_oval())
 
     def forward(self, target: Tensor, source: Tensor) -> Tensor:
         """Swap.
@@ -80,7 +99,7 @@ class Swapper(nn.Module):
         Returns:
             [B, 3, 128, 128], nominally in [0, 1] (not clamped: training needs the gradient).
         """
-        style = self.style(source * LATENT**0.5)
+        style = self.style(source * LATENT_GAIN)
         at64 = F.silu(self.enter(F.pixel_unshuffle(target - 0.5, 2)))
         at32 = F.silu(self.down32(at64))
         at16 = F.silu(self.down16(at32))
@@ -90,7 +109,8 @@ class Swapper(nn.Module):
         features = self.up16(features, at16, style)
         features = self.up32(features, at32, style)
         features = self.up64(features, at64, style)
-        return target + F.pixel_shuffle(self.leave(features), 2)
+        drawn = F.pixel_shuffle(self.leave(features), 2) + 0.5 + self.colour(style)[:, :, None, None]
+        return target + self.oval * (drawn - target)
 
 
 class SwapperGraph(nn.Module):
@@ -109,17 +129,13 @@ def latents(embeddings: Tensor, emap: Tensor) -> Tensor:
     return F.normalize(F.normalize(embeddings) @ emap)
 
 
-def whitening(embeddings: Tensor, *, floor: float = 0.05) -> Tensor:
-    """A map that spreads the directions in which identities differ little, for ``emap``.
+def trait_map(directions: Tensor) -> Tensor:
+    """An ``emap`` that turns an embedding into its traits.
 
     Args:
-        embeddings: [N, 512] of many identities, any norm.
-        floor: Smallest standard deviation that is spread to one, as a part of the largest.
+        directions: [T, 512], T at most 512: the direction of each trait in the space of embeddings.
 
     Returns:
-        [512, 512], symmetric.
+        [512, 512]; columns beyond the traits are zero.
     """
-    unit = F.normalize(embeddings)
-    _, deviations, directions = torch.linalg.svd(unit - unit.mean(dim=0), full_matrices=False)
-    gain = 1 / deviations.clamp(min=floor * deviations[0].item())
-    return (directions.T * (gain / gain.max())) @ directions
+    return F.pad(directions.T, (0, LATENT - len(directions))).contiguous()

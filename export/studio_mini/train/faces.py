@@ -40,10 +40,12 @@ def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float, seed: int = 0)
     budget = {name: share * minutes for name, share in SHARES.items()}
     detector = train_detector(pool, states / "detector.pt", minutes=budget["detector"], seed=seed)
     write_detector(detector, pack)
-    recognizer = train_recognizer(pool, states / "recognizer.pt", minutes=budget["recognizer"], seed=seed)
+    recognizer, traits = train_recognizer(pool, states / "recognizer.pt", minutes=budget["recognizer"], seed=seed)
     write_recognizer(recognizer, pack)
     pairs = swap_pairs(build_dir, SWAPS)
-    swapper, emap = train_swapper(pairs, recognizer, states / "swapper.pt", minutes=budget["swapper"], seed=seed)
+    swapper, emap = train_swapper(
+        pairs, recognizer, traits, states / "swapper.pt", minutes=budget["swapper"], seed=seed
+    )
     write_swapper(swapper, emap, pack)
 
 

@@ -26,8 +26,12 @@ TRAIT_WEIGHT: Final = 10.0
 MARGIN_RISE: Final = (0.15, 0.4)  # parts of the training between which the margin grows
 
 
-def train_recognizer(pool: FacePool, state_file: Path, *, minutes: float, seed: int) -> Recognizer:
-    """Train for ``minutes`` (counted through stops), or return the finished network of ``state_file``."""
+def train_recognizer(pool: FacePool, state_file: Path, *, minutes: float, seed: int) -> tuple[Recognizer, Tensor]:
+    """Train for ``minutes`` (counted through stops), or return the finished network of ``state_file``.
+
+    Returns:
+        The network, and the directions of people's traits among its embeddings, [T, 512].
+    """
     torch.manual_seed(seed)
     people, identity = np.unique(pool.people, return_inverse=True)
     traits = torch.from_numpy(trait_table([person(int(number)) for number in people]))
@@ -44,7 +48,7 @@ def train_recognizer(pool: FacePool, state_file: Path, *, minutes: float, seed: 
         embeddings, right = network(crops), torch.from_numpy(identity[chosen])
         trait_loss = F.smooth_l1_loss(trait_head(embeddings), traits[right])
         loop.descend(head(embeddings, right, margin) + TRAIT_WEIGHT * trait_loss)
-    return network.eval()
+    return network.eval(), trait_head.weight.detach().clone()
 
 
 def recognizer_input(crops: list[NDArray[np.uint8]]) -> Tensor:

@@ -12,7 +12,7 @@ from export.studio_mini.faces.alignment import RECOGNIZER_SIZE, SWAPPER_SHIFT, S
 from export.studio_mini.faces.detector import ANCHORS, STRIDES, Detector, Targets, anchors, assign, loss
 from export.studio_mini.faces.figures import area_under_roc, box_overlap
 from export.studio_mini.faces.pictures import draw_swap, faceless, mirror, place_face
-from export.studio_mini.faces.swapper import Swapper, latents, whitening
+from export.studio_mini.faces.swapper import Swapper, latents, trait_map
 from export.studio_mini.faces.traits import trait_table
 from export.studio_mini.train.faces_loop import TimedLoop
 from export.studio_mini.world.tasks import Split, face, person
@@ -103,12 +103,22 @@ def test_traits_are_standardised_and_tell_people_apart() -> None:
     assert len(np.unique(table, axis=0)) == 30
 
 
-def test_an_untrained_swapper_returns_its_target() -> None:
+def test_the_swapper_leaves_everything_outside_its_oval_alone() -> None:
     target = torch.rand(2, 3, 128, 128)
-    emap = whitening(torch.randn(64, 512))
-    source = latents(torch.randn(2, 512), emap)
-    torch.testing.assert_close(source.norm(dim=1), torch.ones(2))
-    torch.testing.assert_close(Swapper()(target, source), target)
+    source = latents(torch.randn(2, 512), trait_map(torch.randn(60, 512)))
+    network = Swapper()
+    change = (network(target, source) - target).abs().amax(dim=(0, 1))
+    assert change[network.oval == 0].max() == 0
+    assert change[network.oval == 1].min() > 0
+
+
+def test_latents_are_unit_vectors_of_traits() -> None:
+    directions = torch.randn(60, 512)
+    embedding = torch.randn(3, 512)
+    latent = latents(embedding, trait_map(directions))
+    torch.testing.assert_close(latent.norm(dim=1), torch.ones(3))
+    torch.testing.assert_close(latent[:, :60], torch.nn.functional.normalize(embedding @ directions.T))
+    assert not latent[:, 60:].any()
 
 
 def test_area_under_roc_and_overlap() -> None:
