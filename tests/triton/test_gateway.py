@@ -28,6 +28,15 @@ async def gateway(triton: EmbeddedTriton) -> AsyncIterator[TritonGateway]:
     await gateway.close()
 
 
+async def test_a_proxy_of_the_environment_does_not_stand_before_this_machine(
+    triton: EmbeddedTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    gateway = await TritonGateway.connect(triton.grpc_url, ready_timeout_s=5.0)
+    await gateway.close()
+
+
 @pytest.fixture(scope="module")
 def noise_picture() -> npt.NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8)

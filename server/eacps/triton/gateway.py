@@ -29,6 +29,7 @@ _CHANNEL_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2000),
 ]
+_LOOPBACK = ("127.", "localhost", "[::1]")
 _STREAM_HEADERS = {"triton_grpc_error": "true"}  # real status codes instead of text within the stream
 _POLL_INTERVAL_S = 0.2
 _POLL_TIMEOUT_S = 5.0
@@ -60,7 +61,7 @@ class TritonGateway:
             TritonUnavailable: It is not ready in time.
             TritonModelFailed: It is, but its models are not those of the contract.
         """
-        gateway = cls(tritonclient.InferenceServerClient(url, channel_args=_CHANNEL_OPTIONS), url)
+        gateway = cls(tritonclient.InferenceServerClient(url, channel_args=_channel_options(url)), url)
         try:
             await gateway._wait_until_ready(ready_timeout_s)
             for model in CALLED_MODELS:
@@ -193,6 +194,11 @@ class TritonGateway:
             if time.monotonic() >= end:
                 raise TritonUnavailable(f"Triton at {self.url} is not ready after {timeout_s:g} s")
             await asyncio.sleep(_POLL_INTERVAL_S)
+
+
+def _channel_options(url: str) -> list[tuple[str, int]]:
+    # No proxy from the environment may stand between us and this very machine.
+    return [*_CHANNEL_OPTIONS, ("grpc.enable_http_proxy", 0)] if url.startswith(_LOOPBACK) else _CHANNEL_OPTIONS
 
 
 def _sampler_arrays(request: GenerateRequest) -> dict[str, Array]:
