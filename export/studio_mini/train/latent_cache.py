@@ -1,21 +1,21 @@
 """What the denoiser learns from, computed once: latents of the pictures and embeddings of the prompts.
 
-Both come from frozen stages, so each rendered shard of tasks becomes one shard of latents and embeddings (two, with the
-mirrored pictures). The folder's name carries a digest of the frozen weights: after retraining, nothing stale is read.
+Both come from frozen stages, so each rendered shard of tasks becomes one shard of latents and one of embeddings (two
+more, with the mirrored pictures). Folder names carry a digest of the frozen weights: after retraining, nothing stale is
+read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKLQwenImage
 from numpy.typing import NDArray
-from rich.progress import track
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration
@@ -28,7 +28,7 @@ from export.studio_mini.train.flat_vae import FlatVae
 from export.studio_mini.train.lessons import SUFFIX
 from export.studio_mini.train.pace import load_state, save_state
 from export.studio_mini.train.packed_vlm import Packer, Patcher, hidden_states, picture_tokens, use_float32_attention
-from export.studio_mini.train.task_cache import SHARD, TaskSet, cached_shard
+from export.studio_mini.train.task_cache import PICTURES, SHARD, TaskSet, cached_shard
 from export.studio_mini.world.prompts import phrase
 
 PARAPHRASES = 2
@@ -127,60 +127,75 @@ class LatentStore:
 
     def __init__(self, build_dir: Path, checkpoint: Path, *, seed: int) -> None:
         self._build_dir, self._checkpoint, self._seed = build_dir, checkpoint, seed
-        self._folder = _folder(build_dir, checkpoint)
+        self._folders = {
+            _encode_latents: build_dir / "latents" / _vae_digest(checkpoint),
+            _encode_texts: build_dir
+            / "texts"
+            / _digest((checkpoint / "text_encoder" / "model.safetensors").read_bytes()),
+        }
         self._encoders: Encoders | None = None
 
     def grow(self, tasks: int, *, mirrored: bool = False) -> None:
         """Encode the first ``tasks`` rendered tasks, mirrored or not, as far as they are not on disk yet."""
-        missing = [k for k in range(-(-tasks // SHARD)) if not _path(self._folder, k, mirrored).exists()]
-        if not missing:
-            return
-        self._encoders = self._encoders or Encoders(self._checkpoint)
-        for k in track(missing, description="encoding mirrored tasks" if mirrored else "encoding tasks"):
-            rng = np.random.default_rng([self._seed, k, int(mirrored)])
-            shard = _encode(self._encoders, cached_shard(self._build_dir, k), mirrored, rng)
-            save_state(_path(self._folder, k, mirrored), {f.name: getattr(shard, f.name) for f in fields(Examples)})
+        for number in range(-(-tasks // SHARD)):
+            for encode, folder in self._folders.items():
+                path = _path(folder, number, mirrored)
+                if not path.exists():
+                    self._encoders = self._encoders or Encoders(self._checkpoint)
+                    rng = np.random.default_rng([self._seed, number, int(mirrored)])
+                    tasks_shard = cached_shard(self._build_dir, number)
+                    save_state(path, encode(self._encoders, _mirrored(tasks_shard) if mirrored else tasks_shard, rng))
 
     def load(self) -> Examples:
-        """Read every encoded shard.
+        """Read every shard that has both latents and embeddings.
 
         Raises:
             FileNotFoundError: There is none.
         """
-        paths = sorted(self._folder.glob("*.pt"))
-        if not paths:
-            raise FileNotFoundError(f"no encoded tasks under {self._folder}")
-        shards = [load_state(path) or {} for path in paths]
+        latents, texts = self._folders.values()
+        both = sorted({p.name for p in latents.glob("*.pt")} & {p.name for p in texts.glob("*.pt")})
+        if not both:
+            raise FileNotFoundError(f"no encoded tasks under {latents} and {texts}")
+        shards = [{**(load_state(latents / name) or {}), **(load_state(texts / name) or {})} for name in both]
         return Examples(**{f.name: torch.cat([shard[f.name] for shard in shards]) for f in fields(Examples)})
 
 
-def _encode(encoders: Encoders, tasks: TaskSet, mirrored: bool, rng: np.random.Generator) -> Examples:
-    parts = []
+def _mirrored(tasks: TaskSet) -> TaskSet:
+    flipped = {name: np.ascontiguousarray(getattr(tasks, name)[:, :, ::-1]) for name in PICTURES}
+    return replace(tasks, **flipped)
+
+
+def _encode_latents(encoders: Encoders, tasks: TaskSet, _: np.random.Generator) -> dict[str, Tensor]:
+    return {
+        name: torch.cat([encoders.latents(getattr(tasks, name)[k : k + 25]) for k in range(0, len(tasks), 25)]).half()
+        for name in ("truth", "prior", "character")
+    }
+
+
+def _encode_texts(encoders: Encoders, tasks: TaskSet, rng: np.random.Generator) -> dict[str, Tensor]:
+    prompts = [[phrase(edit, rng) for edit in tasks.edits] for _ in range(PARAPHRASES)]
+    prompts.append([DROPPED_PROMPT] * len(tasks))
+    columns: dict[str, list[Tensor]] = {"text_one": [], "length_one": [], "text_two": [], "length_two": []}
     for start in range(0, len(tasks), 25):
         items = slice(start, start + 25)
-        prior, character, truth = (
-            np.ascontiguousarray(p[items, :, ::-1] if mirrored else p[items])
-            for p in (tasks.prior, tasks.character, tasks.truth)
-        )
-        prompts = [[phrase(edit, rng) for edit in tasks.edits[items]] for _ in range(PARAPHRASES)]
-        prompts.append([DROPPED_PROMPT] * len(prior))
-        latents = encoders.latents(np.concatenate([truth, prior, character])).half().chunk(3)
-        text_one, length_one = encoders.texts([prior], prompts)
-        text_two, length_two = encoders.texts([prior, character], prompts)
-        parts.append((*latents, text_one.half(), text_two.half(), length_one, length_two))
-    return Examples(*(torch.cat(column) for column in zip(*parts, strict=True)))
+        for kind, shown in (("one", [tasks.prior[items]]), ("two", [tasks.prior[items], tasks.character[items]])):
+            text, length = encoders.texts(shown, [slot[items] for slot in prompts])
+            columns[f"text_{kind}"].append(text.half())
+            columns[f"length_{kind}"].append(length)
+    return {name: torch.cat(column) for name, column in columns.items()}
 
 
-def _folder(build_dir: Path, checkpoint: Path) -> Path:
-    """Name the cache after the weights it depends on; the VAE's decoder is not among them and may go on learning."""
-    digest = hashlib.sha256()
+def _vae_digest(checkpoint: Path) -> str:
+    """Digest of all that latents depend on; the decoder is not among it and may go on learning."""
     config = json.loads((checkpoint / "vae" / "config.json").read_text(encoding="utf-8"))
-    digest.update(json.dumps([config["latents_mean"], config["latents_std"]]).encode())
     weights = load_file(checkpoint / "vae" / "diffusion_pytorch_model.safetensors")
-    for name in sorted(name for name in weights if name.startswith(("encoder.", "quant_conv."))):
-        digest.update(weights[name].numpy().tobytes())
-    digest.update((checkpoint / "text_encoder" / "model.safetensors").read_bytes())
-    return build_dir / "latents" / digest.hexdigest()[:12]
+    encoder = sorted(name for name in weights if name.startswith(("encoder.", "quant_conv.")))
+    statistics = json.dumps([config["latents_mean"], config["latents_std"]]).encode()
+    return _digest(statistics, *(weights[name].numpy().tobytes() for name in encoder))
+
+
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:12]
 
 
 def _path(folder: Path, number: int, mirrored: bool) -> Path:
