@@ -1,5 +1,6 @@
 """Text on pictures: Pillow's own typeface, and a system one for the characters it lacks."""
 
+import bisect
 from functools import cache
 
 from PIL import ImageDraw, ImageFont
@@ -66,9 +67,9 @@ def shortened(text: str, face: Font, width: float) -> str:
     """``text``, or as much of its beginning as fits ``width`` pixels with an ellipsis."""
     if face.getlength(text) <= width:
         return text
-    while text and face.getlength(text + "…") > width:
-        text = text[:-1].rstrip()
-    return text + "…"
+    # Texts grow with their length: the shortest beginning that is too long ends one past the longest that fits.
+    most = bisect.bisect_left(range(1, len(text)), True, key=lambda end: face.getlength(text[:end] + "…") > width)
+    return text[:most].rstrip() + "…"
 
 
 @cache
