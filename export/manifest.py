@@ -112,9 +112,18 @@ def is_intact(model: Path, record: ModelRecord) -> bool:
     return digest_of([model]) == record.sha256
 
 
-def origin_of(spec: ModelSpec, target: str, parts: Iterable[Path], code: Iterable[Path]) -> str:
-    """Return the digest of all that a network depends on: contract, target, files of the checkpoint, code, packages."""
-    state = [repr(spec), target, digest_of(parts), digest_of(code), json.dumps(versions(), sort_keys=True)]
+def origin_of(spec: ModelSpec, target: str, files: Iterable[Path], settings: str, code: Iterable[Path]) -> str:
+    """Return the digest of all that a network depends on.
+
+    Args:
+        spec: Its contract.
+        target: Name of the target.
+        files: Parts of the checkpoint.
+        settings: What else decides its graph.
+        code: Files of the code that exports it.
+    """
+    packages = json.dumps(versions(), sort_keys=True)
+    state = [repr(spec), target, digest_of(files), settings, digest_of(code), packages]
     return hashlib.sha256("\n".join(state).encode()).hexdigest()
 
 

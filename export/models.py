@@ -96,22 +96,19 @@ class LoadedCheckpoint:
         yield TextEncoderNetwork(self.pipeline.text_encoder, self.grid)
         yield DenoiserNetwork(self.pipeline.transformer)
 
-    def origins(self, spec: ModelSpec) -> list[Path]:
-        """Return the parts of the checkpoint that a network depends on."""
+    def origin(self, spec: ModelSpec) -> tuple[list[Path], str]:
+        """Return the parts of the checkpoint that a network depends on, and what else decides its graph."""
         root = self.checkpoint
-        return {
-            FACE_DETECTOR.name: [self.pack / DETECTOR_FILE],
-            FACE_RECOGNIZER.name: [self.pack / RECOGNIZER_FILE],
-            FACE_SWAPPER.name: [self.pack / SWAPPER_FILE],
-            VAE_DECODER.name: [root / "vae"],
-            VAE_ENCODER.name: [root / "vae"],
-            TEXT_ENCODER.name: [
-                root / "text_encoder",
-                root / "processor",
-                *(path for path in [root / SETTINGS_FILE] if path.exists()),
-            ],
-            DENOISER.name: [root / "transformer"],
-        }[spec.name]
+        parts = {
+            FACE_DETECTOR.name: self.pack / DETECTOR_FILE,
+            FACE_RECOGNIZER.name: self.pack / RECOGNIZER_FILE,
+            FACE_SWAPPER.name: self.pack / SWAPPER_FILE,
+            VAE_DECODER.name: root / "vae",
+            VAE_ENCODER.name: root / "vae",
+            TEXT_ENCODER.name: root / "text_encoder",
+            DENOISER.name: root / "transformer",
+        }
+        return [parts[spec.name]], str(self.grid) if spec is TEXT_ENCODER else ""
 
     def write_assets(self, spec: ModelSpec, version: Path) -> None:
         """Write what a program needs besides its code into its version folder."""

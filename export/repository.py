@@ -87,8 +87,7 @@ class _Exporter:
         """Write networks, programs and manifest."""
         records = {}
         for network in self.loaded.networks():
-            progress(f"export {network.spec.name}")
-            records[network.spec.name] = self._write_network(network)
+            records[network.spec.name] = self._write_network(network, progress)
         progress("write programs")
         for spec in MODELS.values():
             if spec.kind is Kind.PROGRAM:
@@ -102,17 +101,20 @@ class _Exporter:
             models={name: records[name] for name in MODELS},
         ).write(self.stage)
 
-    def _write_network(self, network: Network) -> ModelRecord:
+    def _write_network(self, network: Network, progress: Progress) -> ModelRecord:
         """Write a leaf model: taken over from the earlier repository, or exported and held against its original."""
         name = network.spec.name
-        origin = origin_of(network.spec, self.target.name, self.loaded.origins(network.spec), sources_of(network))
+        files, settings = self.loaded.origin(network.spec)
+        origin = origin_of(network.spec, self.target.name, files, settings, sources_of(network))
         version = self._model_folder(network.spec)
         before = self.earlier_models.get(name)
         if before and before.origin == origin and is_intact(self.earlier / name, before):
+            progress(f"keep {name}")
             ignore = shutil.ignore_patterns(ADAPTER_FILE)
             shutil.copytree(self.earlier / name / VERSION, version, dirs_exist_ok=True, ignore=ignore)
             parity = before.parity
         else:
+            progress(f"export {name}")
             parity = tuple(check_parity(network, self.target.install(network, version)))
         if self.target.network_backend == "python":
             _copy_adapter(name, version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -73,6 +74,20 @@ def test_a_current_repository_is_left_alone(model_repository_dir: Path, checkpoi
     assert done.returncode == 0
     assert "is up to date" in done.stderr
     assert (model_repository_dir / "manifest.json").stat() == before
+
+
+def test_a_changed_setting_costs_no_network(model_repository_dir: Path, checkpoint_dir: Path, tmp_path: Path) -> None:
+    changed, output = tmp_path / checkpoint_dir.name, tmp_path / "output"
+    shutil.copytree(checkpoint_dir, changed)
+    shutil.copytree(model_repository_dir, output)
+    dataclasses.replace(check_complete(changed), default_steps=5).write(changed)
+    steps: list[str] = []
+    export_repository(changed, EMBEDDED, output, steps.append)
+    assert {step for step in steps if step.startswith(("keep", "export"))} == {
+        f"keep {name}" for name, spec in MODELS.items() if spec.kind is Kind.NETWORK
+    }
+    assert CheckpointFacts.read(output / "qwen_edit" / "1" / ASSETS_FOLDER).default_steps == 5
+    assert is_current(output, changed, EMBEDDED.name)
 
 
 def test_a_failed_gate_exits_with_1_and_leaves_what_stood_there(
