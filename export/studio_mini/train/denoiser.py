@@ -26,7 +26,7 @@ FIRST_TASKS = 1500
 """Tasks encoded before the first step; the others join one shard at a time, every ``GROW_EVERY`` steps."""
 GROW_EVERY = 100
 STEPS = 16_000
-BATCH = 32
+BATCH = 24
 MUON_RATE, ADAM_RATE = 3e-3, 1.5e-3
 CHARACTER_SHARE = 0.25
 DROP_SHARE = 0.1

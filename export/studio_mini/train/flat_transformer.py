@@ -47,9 +47,10 @@ def velocity(
     time_zero = model.time_text_embed(torch.zeros(1), image)
     seen = torch.cat([text_mask, torch.ones(image.shape[:2], dtype=torch.bool)], dim=1)
     mask = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.float32).min)[:, None, None]
-    for block in model.transformer_blocks:
+    *blocks, last = model.transformer_blocks
+    for block in blocks:
         image, words = _block(block, image, words, time, time_zero, rope, mask)
-    return model.proj_out(model.norm_out(image[:, :LATENT_TOKENS], time))
+    return model.proj_out(model.norm_out(_last_block(last, image, words, time, time_zero, rope, mask), time))
 
 
 def _block(
@@ -74,6 +75,42 @@ def _block(
     image = image + _two_gates(hidden, noisy[5], clean[5])
     words = words + text[5] * block.txt_mlp(_scaled(block.txt_norm2(words), text[3], text[4]))
     return image, words
+
+
+def _last_block(
+    block: QwenImageTransformerBlock,
+    image: Tensor,
+    words: Tensor,
+    time: Tensor,
+    time_zero: Tensor,
+    rope: Rope,
+    mask: Tensor,
+) -> Tensor:
+    """Only the noisy tokens leave the last block, so only they are carried through it."""
+    noisy = block.img_mod(time)[:, None].chunk(6, dim=-1)
+    clean = block.img_mod(time_zero)[:, None].chunk(6, dim=-1)
+    text = block.txt_mod(time)[:, None].chunk(6, dim=-1)
+    image_in = _two_slices(block.img_norm1(image), noisy[0], noisy[1], clean[0], clean[1])
+    words_in = _scaled(block.txt_norm1(words), text[0], text[1])
+    out = _attention_of_noisy(block.attn, image_in, words_in, rope, mask)
+    x = image[:, :LATENT_TOKENS] + noisy[2] * out
+    return x + noisy[5] * block.img_mlp(_scaled(block.img_norm2(x), noisy[3], noisy[4]))
+
+
+def _attention_of_noisy(attn: torch.nn.Module, image: Tensor, words: Tensor, rope: Rope, mask: Tensor) -> Tensor:
+    """What the noisy tokens gather from all tokens."""
+    heads, angles = attn.heads, torch.cat([rope[1], rope[0]])
+
+    def split(x: Tensor) -> Tensor:
+        return x.unflatten(-1, (heads, -1))
+
+    q = attn.norm_q(split(attn.to_q(image[:, :LATENT_TOKENS])))
+    q = apply_rotary_emb_qwen(q, rope[0][:LATENT_TOKENS], use_real=False)
+    k = torch.cat([attn.norm_added_k(split(attn.add_k_proj(words))), attn.norm_k(split(attn.to_k(image)))], dim=1)
+    k = apply_rotary_emb_qwen(k, angles, use_real=False)
+    v = torch.cat([split(attn.add_v_proj(words)), split(attn.to_v(image))], dim=1)
+    q, k, v = (t.transpose(1, 2) for t in (q, k, v))
+    return attn.to_out[0](_attend(q, k, v, mask).transpose(1, 2).flatten(2))
 
 
 def _attention(attn: torch.nn.Module, image: Tensor, words: Tensor, rope: Rope, mask: Tensor) -> tuple[Tensor, Tensor]:
