@@ -17,6 +17,7 @@ from typing import Final
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -31,6 +32,14 @@ TRAIN_TASKS: Final = 1500
 _VALID_TASKS: Final = 6
 _WHOLE_SHARE: Final = 0.25  # of the time, at the end, on whole pictures
 _KL_WEIGHT: Final = 2e-4
+# A first run settled on two of the three colour axes: encoder and decoder each waited for the other to begin with
+# green against magenta, through thousands of steps. So the last latent channel is drawn to that axis, hard at first,
+# and coarse colours count by themselves.
+_ANCHOR_WEIGHT: Final = 0.2
+_ANCHOR_GAIN: Final = 5.0
+_COLOUR_STEPS: Final = 500  # over which colours count up to 16 times as much as later
+# Unit vectors in RGB: green against magenta, red against blue.
+_OPPONENTS: Final = torch.tensor([[1.0, -2.0, 1.0], [1.0, 0.0, -1.0]]) / torch.tensor([[6.0], [2.0]]).sqrt()
 _PEAK_RATE: Final = 2.5e-3
 _SAVE_EVERY_S: Final = 60.0
 
@@ -49,26 +58,44 @@ def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float, seed: int) -> 
     Afterwards ``build_dir/vae.done`` exists; the denoiser's stage starts from there. Figures go to the log.
     """
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
     flat = FlatVae(build_vae(seed)).to(memory_format=torch.channels_last)
     trainer = Trainer(flat, build_dir / "vae.pt", minutes * 60)
+    pictures = _train(trainer, build_dir, seed, whole_share=_WHOLE_SHARE)
+    deliver(trainer.averaged, pictures, checkpoint_dir / "vae")
+    (build_dir / "vae.done").write_text(f"{trainer.progress.step} steps\n", encoding="utf-8")
+
+
+def refine(build_dir: Path, checkpoint_dir: Path, *, minutes: float, seed: int) -> None:
+    """Go on with the decoder alone, the encoder fixed: pictures get sharper and every latent made so far stays valid.
+
+    Raises:
+        FileNotFoundError: ``run`` has not been here.
+    """
+    torch.manual_seed(seed)
+    flat = FlatVae(build_vae(seed)).to(memory_format=torch.channels_last)
+    flat.load_state_dict(torch.load(build_dir / "vae.pt")["averaged"])
+    flat.encoder.requires_grad_(False)
+    flat.quant_conv.requires_grad_(False)
+    trainer = Trainer(flat, build_dir / "vae_refined.pt", minutes * 60)
+    pictures = _train(trainer, build_dir, seed, whole_share=1.0)
+    deliver(trainer.averaged, pictures, checkpoint_dir / "vae")
+
+
+def _train(trainer: Trainer, build_dir: Path, seed: int, *, whole_share: float) -> NDArray[np.uint8]:
+    """Step until the time is spent, the last ``whole_share`` of it on whole pictures; return the training pictures."""
     pictures = _pictures(task_pool(build_dir, TRAIN_TASKS))
     valid = _as_tensor(_pictures(task_pool(build_dir, _VALID_TASKS, split=Split.HELD_OUT)))
+    rng = np.random.default_rng([seed, trainer.progress.step])
     last_save = time.monotonic()
     while trainer.share < 1:
-        whole = trainer.share > 1 - _WHOLE_SHARE
-        trainer.step(_batch(pictures, rng, side=PICTURE_SIZE if whole else PICTURE_SIZE // 2, count=3 if whole else 8))
+        whole = trainer.share >= 1 - whole_share
+        trainer.step(_batch(pictures, rng, *((PICTURE_SIZE, 3) if whole else (PICTURE_SIZE // 2, 8))))
         if time.monotonic() - last_save > _SAVE_EVERY_S or trainer.share >= 1:
             trainer.save()
-            log.info(
-                "step %d, loss %.4f, held-out PSNR %.2f dB",
-                trainer.progress.step,
-                trainer.loss,
-                psnr(trainer.averaged, valid),
-            )
+            quality = psnr(trainer.averaged, valid)
+            log.info("step %d, loss %.4f, held-out PSNR %.2f dB", trainer.progress.step, trainer.loss, quality)
             last_save = time.monotonic()
-    _deliver(trainer.averaged, _as_tensor(pictures[:: max(1, len(pictures) // 400)]), checkpoint_dir / "vae")
-    (build_dir / "vae.done").write_text(f"{trainer.progress.step} steps\n", encoding="utf-8")
+    return pictures
 
 
 class Trainer:
@@ -76,7 +103,8 @@ class Trainer:
 
     def __init__(self, flat: FlatVae, state_path: Path, total_s: float) -> None:
         self._flat, self._path, self._total_s = flat, state_path, total_s
-        self._optimizer = torch.optim.AdamW(flat.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.0)
+        trained = [weight for weight in flat.parameters() if weight.requires_grad]
+        self._optimizer = torch.optim.AdamW(trained, lr=_PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.0)
         self.averaged = FlatVae(build_vae()).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         self.averaged.load_state_dict(flat.state_dict())
         self.progress = Progress()
@@ -95,7 +123,7 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(self.progress.step, self.share)
         noise = torch.randn(len(pictures), LATENT_DEPTH, *(s // VAE_SCALE for s in pictures.shape[2:]))
-        loss = reconstruction_loss(self._flat, pictures, noise)
+        loss = reconstruction_loss(self._flat, pictures, noise, colour_weight(self.progress.step))
         self._optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._flat.parameters(), 1.0)
@@ -135,14 +163,30 @@ def learning_rate(step: int, share: float) -> float:
     return _PEAK_RATE * min(1.0, (step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * min(1.0, share))))
 
 
-def reconstruction_loss(flat: FlatVae, pictures: Tensor, noise: Tensor) -> Tensor:
-    """Return the scalar loss of ``pictures`` [B, 3, H, W] under latent ``noise`` [B, 16, H/8, W/8]."""
+def colour_weight(step: int) -> float:
+    """16 at first, falling to 1."""
+    return 1.0 + 15.0 * max(0.0, 1 - step / _COLOUR_STEPS)
+
+
+def reconstruction_loss(flat: FlatVae, pictures: Tensor, noise: Tensor, colour: float = 1.0) -> Tensor:
+    """Return the scalar loss of ``pictures`` [B, 3, H, W] under latent ``noise`` [B, 16, H/8, W/8].
+
+    ``colour`` weighs the coarse colours and the anchored latent channel.
+    """
     restored, mean, log_variance = flat(pictures, noise)
     error = restored - pictures
     # Differences of neighbours carry eyes, mouth and outlines, which plain L1 lets blur.
     edges = (error[..., 1:] - error[..., :-1]).abs().mean() + (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
+    colours = F.avg_pool2d(error, VAE_SCALE).movedim(1, -1) @ _OPPONENTS.T
+    anchor = mean[:, -1] - _ANCHOR_GAIN * (F.avg_pool2d(pictures, VAE_SCALE).movedim(1, -1) @ _OPPONENTS[0])
     kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-    return error.abs().mean() + 0.5 * edges + error.square().mean() + _KL_WEIGHT * kl
+    return (
+        error.abs().mean()
+        + 0.5 * edges
+        + error.square().mean()
+        + colour * (colours.abs().mean() + _ANCHOR_WEIGHT * anchor.abs().mean())
+        + _KL_WEIGHT * kl
+    )
 
 
 @torch.no_grad()
@@ -166,7 +210,7 @@ def _as_tensor(pictures: NDArray[np.uint8]) -> Tensor:
     return scaled.contiguous(memory_format=torch.channels_last)
 
 
-def _batch(pictures: NDArray[np.uint8], rng: np.random.Generator, *, side: int, count: int) -> Tensor:
+def _batch(pictures: NDArray[np.uint8], rng: np.random.Generator, side: int, count: int) -> Tensor:
     """Random crops, half of them mirrored; [count, 3, side, side] in [-1, 1]."""
     crops = []
     for k in rng.integers(len(pictures), size=count):
@@ -177,14 +221,18 @@ def _batch(pictures: NDArray[np.uint8], rng: np.random.Generator, *, side: int, 
 
 
 @torch.no_grad()
-def _deliver(flat: FlatVae, pictures: Tensor, folder: Path) -> None:
-    """Measure the latents' statistics, write the 3-D class, and check that it is the network that was trained."""
-    latents = torch.cat([flat.encode(part)[0] for part in pictures.split(16)])
+def deliver(flat: FlatVae, pictures: NDArray[np.uint8], folder: Path) -> None:
+    """Measure the latents' statistics, write the 3-D class, and check that it is the network that was trained.
+
+    Raises:
+        RuntimeError: It is not.
+    """
+    some = _as_tensor(pictures[:: max(1, len(pictures) // 400)])
+    latents = torch.cat([flat.encode(part)[0] for part in some.split(16)])
     vae = build_vae()
     write_back(flat, vae)
-    sample = pictures[:4]
-    restored = vae.decode(vae.encode(sample[:, :, None]).latent_dist.mode()).sample[:, :, 0]
-    difference = float((restored - flat.decode(flat.encode(sample)[0]).clamp(-1, 1)).abs().max())
+    restored = vae.decode(vae.encode(some[:4, :, None]).latent_dist.mode()).sample[:, :, 0]
+    difference = float((restored - flat.decode(flat.encode(some[:4])[0]).clamp(-1, 1)).abs().max())
     log.info("3-D class against the trained twin: maximum difference %.1e", difference)
     if difference > 1e-4:
         raise RuntimeError(f"the 3-D autoencoder differs from the trained twin by {difference:.1e}")
@@ -202,10 +250,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=26.0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--refine", action="store_true", help="train on with the decoder only")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(arguments.threads)
-    run(arguments.build_dir, arguments.checkpoint_dir, minutes=arguments.minutes, seed=arguments.seed)
+    stage = refine if arguments.refine else run
+    stage(arguments.build_dir, arguments.checkpoint_dir, minutes=arguments.minutes, seed=arguments.seed)
 
 
 if __name__ == "__main__":
