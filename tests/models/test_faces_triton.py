@@ -1,0 +1,101 @@
+"""`face_embed` and `face_prior` in a real Triton, against the same code on ONNX Runtime without Triton."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.utils import InferenceServerException
+
+from eacps.models.faces.program import EMAP_FILE, FaceSettings, build_embedder, build_swap
+from eacps.models.faces.session import SessionFactory
+from eacps.models.onnx_leaf import NETWORK_FILE
+from eacps.tensors import MODELS
+from eacps.triton.embedded import EmbeddedTriton
+from export.parity import open_session
+from export.studio_mini.faces.pack import DETECTION_SIZE
+from export.studio_mini.world.tasks import Split, task
+
+
+@pytest.fixture(scope="module")
+def client(triton: EmbeddedTriton) -> Iterator[InferenceServerClient]:
+    with InferenceServerClient(triton.grpc_url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def sessions(model_repository_dir: Path) -> SessionFactory:
+    """The same networks without Triton."""
+    return lambda name: open_session(model_repository_dir / name / "1" / NETWORK_FILE)
+
+
+def infer(client: InferenceServerClient, model: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
+    inputs = []
+    for name, array in arrays.items():
+        tensor = InferInput(name, list(array.shape), MODELS[model].input(name).dtype.value)
+        tensor.set_data_from_numpy(array)
+        inputs.append(tensor)
+    result = client.infer(model, inputs, client_timeout=60)
+    return {output.name: result.as_numpy(output.name) for output in MODELS[model].outputs}
+
+
+def chosen(number: int) -> np.ndarray:
+    return np.array([number], np.int32)
+
+
+SETTINGS = FaceSettings(detection_size=DETECTION_SIZE)
+TASKS = [task(number, Split.HELD_OUT) for number in range(3)]
+EMPTY = np.full((128, 128, 3), 90, np.uint8)
+
+
+def test_face_embed_agrees_with_the_same_code_outside_triton(
+    client: InferenceServerClient, sessions: SessionFactory
+) -> None:
+    pictures = np.stack([*(one.scene.picture for one in TASKS), EMPTY])
+    served = infer(client, "face_embed", pictures=pictures)
+    local = build_embedder(sessions, SETTINGS).faces(pictures).outputs()
+    np.testing.assert_array_equal(served["counts"], [1, 1, 1, 0])
+    for name, expected in local.items():
+        np.testing.assert_allclose(served[name], expected, atol=1e-3, err_msg=name)
+    np.testing.assert_allclose(np.linalg.norm(served["embeddings"][:3, 0], axis=1), 1, atol=1e-5)
+    assert not served["embeddings"][3].any()
+
+
+def test_face_prior_agrees_with_the_same_code_outside_triton(
+    client: InferenceServerClient, sessions: SessionFactory, model_repository_dir: Path
+) -> None:
+    swap = build_swap(sessions, SETTINGS, model_repository_dir / "face_prior" / "1" / EMAP_FILE)
+    scene, character = TASKS[0].scene.picture, TASKS[0].character.picture
+    served = infer(
+        client, "face_prior", scene=scene, character=character, scene_face=chosen(-1), character_face=chosen(0)
+    )
+    expected = swap.prior(scene, character).outputs()
+    np.testing.assert_array_equal(served["counts"], [1, 1])
+    assert np.abs(served["prior"].astype(int) - expected["prior"]).max() <= 1
+    np.testing.assert_allclose(served["embedding"], expected["embedding"], atol=1e-4)
+    assert np.abs(served["prior"].astype(int) - scene).mean() > 1, "the prior must differ from the scene"
+
+
+def test_no_such_face_leaves_the_scene_and_says_what_was_found(client: InferenceServerClient) -> None:
+    scene = TASKS[0].scene.picture
+    for character, number, counts in ((EMPTY, -1, [1, 0]), (TASKS[0].character.picture, 3, [1, 1])):
+        served = infer(
+            client, "face_prior", scene=scene, character=character, scene_face=chosen(-1), character_face=chosen(number)
+        )
+        np.testing.assert_array_equal(served["counts"], counts)
+        np.testing.assert_array_equal(served["prior"], scene)
+        assert not served["embedding"].any()
+
+
+def test_many_faces_need_several_recogniser_batches(client: InferenceServerClient, sessions: SessionFactory) -> None:
+    pictures = np.stack([TASKS[number % 3].scene.picture for number in range(18)])
+    served = infer(client, "face_embed", pictures=pictures)
+    assert served["counts"].sum() == 18
+    np.testing.assert_allclose(served["embeddings"][15:, 0], served["embeddings"][:3, 0], atol=1e-5)
+
+
+def test_a_picture_without_pixels_is_an_error_not_a_crash(client: InferenceServerClient) -> None:
+    with pytest.raises(InferenceServerException):
+        infer(client, "face_embed", pictures=np.zeros((1, 0, 5, 3), np.uint8))
+    assert client.is_server_live()
