@@ -156,23 +156,18 @@ class DenoiserNetwork:
     @torch.no_grad()
     def _case(self, *, batch: int, text_tokens: int, pictures: PictureSizes, padding: int) -> ParityCase:
         """Compute one case with diffusers' own forward; item k has ``k * padding`` padded text tokens."""
-        config = self.transformer.config
-        generator = torch.Generator().manual_seed(batch * 1000 + text_tokens)
-        image_tokens = sum(prod(size) for size in pictures)
+        shapes = [(1, *size) for size in pictures]
         mask = torch.ones(batch, text_tokens, dtype=torch.bool)
         for item in range(batch):
             mask[item, text_tokens - item * padding :] = False
-        shapes = [(1, *size) for size in pictures]
         tables = self.transformer.pos_embed([shapes], max_txt_seq_len=text_tokens)
         img_rope, txt_rope = (torch.view_as_real(table).expand(batch, -1, -1, -1) for table in tables)
-        inputs = {
-            "hidden_states": torch.randn(batch, image_tokens, config.in_channels, generator=generator),
-            "encoder_hidden_states": torch.randn(batch, text_tokens, config.joint_attention_dim, generator=generator),
+        image_tokens, noisy_tokens = sum(map(prod, pictures)), prod(pictures[0])
+        inputs = self._random_inputs(batch, image_tokens, text_tokens) | {
             "encoder_hidden_states_mask": mask,
-            "timestep": torch.rand(batch, 1, generator=generator),
             "img_rope": img_rope,
             "txt_rope": txt_rope,
-            "modulate_index": (torch.arange(image_tokens) >= prod(pictures[0])).long().expand(batch, -1),
+            "modulate_index": (torch.arange(image_tokens) >= noisy_tokens).long().expand(batch, -1),
         }
         velocity = self.transformer(
             hidden_states=inputs["hidden_states"],
@@ -185,3 +180,12 @@ class DenoiserNetwork:
         )[0]
         words = f"batch {batch}, {text_tokens} text tokens, {len(pictures) - 1} references, padding {padding}"
         return case_of(words, inputs, {"velocity": velocity})
+
+    def _random_inputs(self, batch: int, image_tokens: int, text_tokens: int) -> dict[str, torch.Tensor]:
+        config = self.transformer.config
+        generator = torch.Generator().manual_seed(batch * 1000 + text_tokens)
+        return {
+            "hidden_states": torch.randn(batch, image_tokens, config.in_channels, generator=generator),
+            "encoder_hidden_states": torch.randn(batch, text_tokens, config.joint_attention_dim, generator=generator),
+            "timestep": torch.rand(batch, 1, generator=generator),
+        }

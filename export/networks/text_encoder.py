@@ -162,14 +162,11 @@ class TextEncoderNetwork:
     @torch.no_grad()
     def _case(self, *, batch: int, pictures: int, words: int) -> ParityCase:
         """Compute one case with transformers' own forward; item k is padded by 2k tokens, on the right."""
-        config = self.model.config
         generator = torch.Generator().manual_seed(batch * 1000 + words)
         ids, mask = self._tokens(batch, pictures, words, generator)
-        kinds = (ids == config.image_token_id).to(torch.int32)
+        pixels = self._pixels(batch, pictures, generator)
+        kinds = (ids == self.model.config.image_token_id).to(torch.int32)
         grids = self.grid.thw(batch * pictures)
-        vision = config.vision_config
-        values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-        pixels = torch.randn(batch, pictures, self.grid.height * self.grid.width, values, generator=generator)
         positions, _ = self.model.model.get_rope_index(
             ids, mm_token_type_ids=kinds, image_grid_thw=grids, attention_mask=mask
         )
@@ -189,6 +186,12 @@ class TextEncoderNetwork:
         }
         description = f"batch {batch}, {ids.shape[1]} tokens, {pictures} pictures"
         return case_of(description, inputs, {"hidden_states": original})
+
+    def _pixels(self, batch: int, pictures: int, generator: torch.Generator) -> torch.Tensor:
+        """Draw patched pictures (batch, pictures, patches, values)."""
+        vision = self.model.config.vision_config
+        values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+        return torch.randn(batch, pictures, self.grid.height * self.grid.width, values, generator=generator)
 
     def _tokens(
         self, batch: int, pictures: int, words: int, generator: torch.Generator
