@@ -1,0 +1,83 @@
+"""How often the judge is right: attributes by balanced accuracy, naturalness by AUC."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from eacps.models.prompt import NO, YES, judge_prompt
+from export.processor import EditProcessor
+from export.studio_mini.faces.figures import area_under_roc
+from export.studio_mini.world.prompts import (
+    ACCESSORY_QUESTIONS,
+    EXPRESSION_QUESTIONS,
+    NATURAL_QUESTION,
+    Look,
+    attribute_questions,
+)
+
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class JudgeFigures:
+    """Balanced accuracy over all attribute questions, and by question; AUC of natural against badly transplanted.
+
+    Natural are clean pictures and their reconstructions by the autoencoder.
+    """
+
+    balanced_accuracy: float
+    by_question: dict[str, float]
+    natural_auc: float
+
+
+class Judge:
+    """P(yes) of a question about a picture, by the text encoder and its language head."""
+
+    def __init__(self, model: Qwen2_5_VLForConditionalGeneration, processor: EditProcessor) -> None:
+        self._model, self._processor = model.eval(), processor
+        tokens = processor.tokenizer.convert_tokens_to_ids
+        self._yes, self._no = tokens(YES), tokens(NO)
+
+    @torch.no_grad()
+    def p_yes(self, pictures: Sequence[NDArray[np.uint8]], question: str) -> NDArray[np.float64]:
+        """Return P(yes) [N] in [0, 1] for pictures uint8 [H, W, 3] of one size."""
+        answers = []
+        for start in range(0, len(pictures), _BATCH):
+            shown = [Image.fromarray(picture) for picture in pictures[start : start + _BATCH]]
+            # One question, pictures of one size: every row has the same length, so nothing is padded.
+            inputs = self._processor(text=[judge_prompt(question)] * len(shown), images=shown)
+            hidden = self._model.model(**inputs).last_hidden_state[:, -1]
+            rows = self._model.lm_head.weight
+            answers.append(torch.sigmoid(hidden @ (rows[self._yes] - rows[self._no])).double().numpy())
+        return np.concatenate(answers)
+
+
+def judge_figures(
+    judge: Judge,
+    pictures: NDArray[np.uint8],
+    looks: Sequence[Look],
+    reconstructed: NDArray[np.uint8],
+    spoilt: NDArray[np.uint8],
+) -> JudgeFigures:
+    """Ask every attribute of ``pictures`` with ``looks``, and naturalness of all three sets, uint8 [N, 128, 128, 3]."""
+    by_question = {}
+    truths = [dict(attribute_questions(look)) for look in looks]
+    for group in (*EXPRESSION_QUESTIONS.values(), *ACCESSORY_QUESTIONS.values()):
+        for question in group:
+            right = np.array([truth[question] for truth in truths])
+            by_question[question] = balanced_accuracy(judge.p_yes(pictures, question) > 0.5, right)
+    natural = judge.p_yes([*pictures, *reconstructed], NATURAL_QUESTION)
+    auc = area_under_roc(natural, judge.p_yes(spoilt, NATURAL_QUESTION))
+    return JudgeFigures(float(np.mean(list(by_question.values()))), by_question, auc)
+
+
+def balanced_accuracy(said: NDArray[np.bool_], right: NDArray[np.bool_]) -> float:
+    """Return the mean of the share of yes cases said yes and of no cases said no; both must occur."""
+    return float((said[right].mean() + (~said[~right]).mean()) / 2)
