@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from eacps.cli.exit_codes import ExitCode
 from eacps.cli.interrupts import terminable
@@ -29,7 +30,7 @@ def embedded_triton(model_repository: Path, log_file: Path, console: Console) ->
     triton = EmbeddedTriton(model_repository, log_file=log_file)
     with terminable():
         try:
-            with console.status(f"starting Triton, log in {log_file}"):
+            with console.status(f"starting Triton, log in {escape(str(log_file))}"):
                 triton.start()
             yield triton
         finally:

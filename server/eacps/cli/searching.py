@@ -58,7 +58,7 @@ class Searching:
             print(json.dumps(result, ensure_ascii=False))
         else:
             print_summary(search, result_console())
-        self.console.print(f"wrote {', '.join(FILES)} to {self.out}", highlight=False)
+        self.console.print(f"wrote {', '.join(FILES)} to {self.out}", highlight=False, markup=False, soft_wrap=True)
         return result
 
     def _remote(self, server: str, request: pb.RunSearchRequest) -> CompleteSearch:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from eacps.api import SearchServer
 from eacps.assembly import serving
@@ -49,10 +50,10 @@ class Serving:
 
     async def _serve(self, settings: Settings, death: Callable[[], Awaitable[object]]) -> None:
         async with AsyncExitStack() as stack:
-            self.console.print(f"waiting for Triton on {settings.triton}")
+            self.console.print(f"waiting for Triton on {settings.triton}", markup=False)
             server = await start_serving(stack, settings)
             address = f"{settings.address.rpartition(':')[0]}:{server.port}"
-            self.console.print(f"[bold green]serving[/] on {address}; Ctrl-C ends it")
+            self.console.print(f"[bold green]serving[/] on {escape(address)}; Ctrl-C ends it")
             if self.as_json:
                 print(json.dumps({"address": address, "triton": settings.triton}), flush=True)
             await _first_of(wait_for_signal(), death())
