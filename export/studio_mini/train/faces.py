@@ -23,7 +23,7 @@ from export.studio_mini.world.pool import face_pool
 PEOPLE: Final = 1800
 SHOTS: Final = 8
 SWAPS: Final = 3000
-SHARES: Final = {"detector": 0.25, "recognizer": 0.4, "swapper": 0.35}
+SHARES: Final = {"detector": 0.2, "recognizer": 0.3, "swapper": 0.5}
 
 
 def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float, seed: int = 0) -> None:
