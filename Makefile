@@ -3,6 +3,7 @@
 #   PYTHON=python3.12      interpreter of the virtual environment (default: the first fitting one of 3.11 to 3.13)
 #   TORCH_INDEX=URL        package index to take torch from, for a build without CUDA for instance
 #   PYTEST_ARGS='-k name'  further arguments of pytest
+#   BENCH_ARGS=--cores=1    further arguments of the benchmark
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -56,7 +57,7 @@ check: $(PACKAGES_STAMP) ## Lint, check types, and check that the generated gRPC
 
 .PHONY: bench
 bench: $(MODELS_STAMP) ## Measure throughput and write out/bench
-	$(RUN) -m benchmarks.throughput
+	$(RUN) -m benchmarks.throughput $(BENCH_ARGS)
 
 .PHONY: proto
 proto: $(PACKAGES_STAMP) ## Generate the gRPC stubs in server/eacps/v1 from protos/

@@ -1,0 +1,46 @@
+"""What is edited, and from which noise: drawn tasks of held-out people, each with the seeds of one search."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eacps.search import factory
+from eacps.search.spec import BestOfNSpec
+from export.studio_mini.world.tasks import Split, task
+
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """One edit request.
+
+    Args:
+        number: Of the drawn task; also the seed of the search.
+        scene: ``uint8 [H, W, 3]``, of the size in which the checkpoint works.
+        character: ``uint8 [h, w, 3]``.
+        prompt: What the edit shall do.
+        candidates: How many pictures are made of it.
+    """
+
+    number: int
+    scene: Picture
+    character: Picture
+    prompt: str
+    candidates: int
+
+    @property
+    def seeds(self) -> list[int]:
+        """Noise seeds of the candidates: those that best-of-N asks for."""
+        strategy = factory.create(BestOfNSpec(seed=self.number, candidates=self.candidates), steps=1)
+        return [trial.candidate.recipe.seeds[0] for trial in strategy.ask().trials]
+
+
+def drawn_edits(candidates: int) -> Iterator[Edit]:
+    """Give edits without end, no two alike, so that nothing computed for one can be reused for another."""
+    for number in count():
+        drawn = task(number, Split.HELD_OUT)
+        yield Edit(number, drawn.scene.picture, drawn.character.picture, drawn.prompt, candidates)
