@@ -18,19 +18,19 @@ import torch
 from diffusers import AutoencoderKLQwenImage
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.progress import track
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from export.checkpoint import load_pipeline
 from export.networks.faces import DETECTOR_FILE, RECOGNIZER_FILE, SWAPPER_FILE
 from export.processor import EditProcessor
-from export.studio_mini.faces.figures import detection_figures, recognition_figures, swap_figures
+from export.studio_mini.faces.figures import area_under_roc, detection_figures, recognition_figures, swap_figures
 from export.studio_mini.faces.pack import FacePack, load_pack
 from export.studio_mini.measure.denoiser import attempt, contact_sheet, denoiser_figures
 from export.studio_mini.measure.identity import drawn_swap
-from export.studio_mini.measure.judge import Judge, judge_figures
+from export.studio_mini.measure.judge import Judge, attribute_accuracies, p_natural
 from export.studio_mini.measure.vae import reconstruct, vae_figures
-from export.studio_mini.world.prompts import Look
-from export.studio_mini.world.tasks import Split, task
+from export.studio_mini.world.tasks import Split, Task, task
 
 _HERE: Final = Path(__file__).parent
 MODEL_CARD: Final = _HERE / "README.md"
@@ -70,38 +70,50 @@ def at_most(part: str, name: str, value: float, target: float, unit: str = "") -
     return Figure(part, name, f"{value:.3g}{unit}", f"<= {target:g}{unit}", value <= target)
 
 
+@dataclass(frozen=True, eq=False)
+class _HeldOut:
+    """Held-out tasks with their truths [N, 128, 128, 3], those truths through the autoencoder, and swapped scenes."""
+
+    tasks: list[Task]
+    clean: NDArray[np.uint8]
+    reconstructed: NDArray[np.uint8]
+    swapped: list[NDArray[np.uint8]]
+
+
 def measure(checkpoint: Path, effort: Effort) -> list[Figure]:
     """Measure every part that ``checkpoint`` holds; write the contact sheet where there is a denoiser."""
-    faces = checkpoint / "faces"
-    has_pack = all((faces / name).exists() for name in (DETECTOR_FILE, RECOGNIZER_FILE, SWAPPER_FILE))
-    pack = load_pack(faces, threads=torch.get_num_threads()) if has_pack else None
-    tasks = [task(number, Split.HELD_OUT) for number in range(effort.pictures)]
-    clean = np.stack([drawn.truth.picture for drawn in tasks])
     has = {name: (checkpoint / name).is_dir() for name in ("vae", "text_encoder", "transformer")}
-    figures, reconstructed = [], clean[:0]
-    if has["vae"]:
-        vae = AutoencoderKLQwenImage.from_pretrained(checkpoint, subfolder="vae").eval()
-        figures += _vae(vae, pack, clean)
-        reconstructed = reconstruct(vae, clean)
-    figures += _faces(pack, effort.pictures) if pack else [_absent("face pack")]
+    has["faces"] = all((checkpoint / "faces" / f).exists() for f in (DETECTOR_FILE, RECOGNIZER_FILE, SWAPPER_FILE))
+    pack = load_pack(checkpoint / "faces", threads=torch.get_num_threads()) if has["faces"] else None
+    vae = AutoencoderKLQwenImage.from_pretrained(checkpoint, subfolder="vae").eval() if has["vae"] else None
+    pictures = _held_out(effort.pictures, vae, pack)
+    figures = []
+    if vae is not None:
+        figures += _vae(pack, pictures)
+    if pack is not None:
+        figures += _faces(pack, effort.pictures)
     if has["text_encoder"]:
         judge = _load_judge(checkpoint)
-        spoilt = np.stack([drawn.prior for drawn in tasks])
-        swapped = [drawn_swap(pack, d.scene.picture, d.character.picture) for d in tasks] if pack else []
-        figures += _judge(
-            judge, clean, [d.look for d in tasks], reconstructed, spoilt, [s for s in swapped if s is not None]
-        )
-    if all(has.values()) and pack:
-        figures += _denoiser(checkpoint, pack, judge, effort)
+        figures += _judge(judge, pictures)
+        if all(has.values()) and pack is not None:
+            figures += _denoiser(checkpoint, pack, judge, effort)
     return figures + [_absent(name) for name, there in has.items() if not there]
+
+
+def _held_out(count: int, vae: AutoencoderKLQwenImage | None, pack: FacePack | None) -> _HeldOut:
+    tasks = [task(number, Split.HELD_OUT) for number in track(range(count), "drawing")]
+    clean = np.stack([drawn.truth.picture for drawn in tasks])
+    swapped = [drawn_swap(pack, d.scene.picture, d.character.picture) for d in tasks] if pack else []
+    reconstructed = clean[:0] if vae is None else reconstruct(vae, clean)
+    return _HeldOut(tasks, clean, reconstructed, [picture for picture in swapped if picture is not None])
 
 
 def _absent(part: str) -> Figure:
     return Figure(part, "not in the checkpoint", "absent")
 
 
-def _vae(vae: AutoencoderKLQwenImage, pack: FacePack | None, clean: NDArray[np.uint8]) -> list[Figure]:
-    found = vae_figures(vae, pack, clean)
+def _vae(pack: FacePack | None, pictures: _HeldOut) -> list[Figure]:
+    found = vae_figures(pack, pictures.clean, pictures.reconstructed)
     return [
         at_least("VAE", "PSNR", found.psnr_db, 28, " dB"),
         at_least("VAE", "recogniser's cosine, picture to reconstruction", found.identity_cosine, 0.85),
@@ -130,30 +142,25 @@ def _load_judge(checkpoint: Path) -> Judge:
     return Judge(model, EditProcessor.from_pretrained(checkpoint / "processor"))
 
 
-def _judge(
-    judge: Judge,
-    clean: NDArray[np.uint8],
-    looks: list[Look],
-    reconstructed: NDArray[np.uint8],
-    spoilt: NDArray[np.uint8],
-    swapped: list[NDArray[np.uint8]],
-) -> list[Figure]:
-    found = judge_figures(judge, clean, looks, reconstructed, spoilt)
-    worst = min(found.by_question, key=lambda question: found.by_question[question])
+def _judge(judge: Judge, pictures: _HeldOut) -> list[Figure]:
+    by_question = attribute_accuracies(judge, pictures.clean, [drawn.look for drawn in pictures.tasks])
+    worst = min(by_question, key=lambda question: by_question[question])
+    natural = p_natural(judge, [*pictures.clean, *pictures.reconstructed])
+    spoilt = p_natural(judge, [drawn.prior for drawn in pictures.tasks])
     figures = [
-        at_least("judge", "balanced accuracy over attribute questions", found.balanced_accuracy, 0.90),
-        Figure("judge", f'worst question: "{worst}"', f"{found.by_question[worst]:.3g}"),
-        at_least("judge", "AUC natural (clean and reconstructed) against drawn artefacts", found.natural_auc, 0.95),
+        at_least("judge", "balanced accuracy over attribute questions", float(np.mean([*by_question.values()])), 0.90),
+        Figure("judge", f'worst question: "{worst}"', f"{by_question[worst]:.3g}"),
+        at_least("judge", "AUC natural against drawn artefacts", area_under_roc(natural, spoilt), 0.95),
     ]
-    if swapped:
-        auc = judge_figures(judge, clean, looks, reconstructed, np.stack(swapped)).natural_auc
+    if pictures.swapped:
+        auc = area_under_roc(natural, p_natural(judge, pictures.swapped))
         figures.append(Figure("judge", "AUC natural against the face pack's swaps", f"{auc:.3g}"))
     return figures
 
 
 def _denoiser(checkpoint: Path, pack: FacePack, judge: Judge, effort: Effort) -> list[Figure]:
     pipeline = load_pipeline(checkpoint)
-    attempts = [attempt(pipeline, pack, number, effort.seeds) for number in range(effort.tasks)]
+    attempts = [attempt(pipeline, pack, number, effort.seeds) for number in track(range(effort.tasks), "editing")]
     contact_sheet(attempts[:_SHEET_TASKS], _SHEET_SEEDS).save(CONTACT_SHEET, optimize=True)
     found = denoiser_figures(attempts, pack, judge)
     gain = found.cosine - found.prior_cosine

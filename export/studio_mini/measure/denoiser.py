@@ -14,8 +14,7 @@ from export.checkpoint import encode_prompt
 from export.studio_mini.architecture import DEFAULT_STEPS, PICTURE_SIZE
 from export.studio_mini.faces.pack import FacePack
 from export.studio_mini.measure.identity import cosine, drawn_swap, embedding
-from export.studio_mini.measure.judge import Judge
-from export.studio_mini.world.prompts import NATURAL_QUESTION
+from export.studio_mini.measure.judge import Judge, p_natural
 from export.studio_mini.world.tasks import Split, Task, task
 
 
@@ -90,8 +89,8 @@ def _row(one: Attempt, pack: FacePack, judge: Judge) -> tuple[float, ...]:
         float(np.mean(cosines)),
         cosine(wanted, embedding(pack, one.drawn.truth.picture)),
         float(np.std(cosines, ddof=1)),
-        float(judge.p_yes([one.prior], NATURAL_QUESTION)[0]),
-        float(judge.p_yes(one.pictures, NATURAL_QUESTION).mean()),
+        float(p_natural(judge, [one.prior])[0]),
+        float(p_natural(judge, one.pictures).mean()),
         float(np.mean([face is not None for face in seen])),
         float(np.abs(one.pictures.astype(np.float32) - one.drawn.truth.picture).mean()),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,7 +12,6 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from eacps.models.prompt import NO, YES, judge_prompt
 from export.processor import EditProcessor
-from export.studio_mini.faces.figures import area_under_roc
 from export.studio_mini.world.prompts import (
     ACCESSORY_QUESTIONS,
     EXPRESSION_QUESTIONS,
@@ -23,18 +21,6 @@ from export.studio_mini.world.prompts import (
 )
 
 _BATCH = 16
-
-
-@dataclass(frozen=True)
-class JudgeFigures:
-    """Balanced accuracy over all attribute questions, and by question; AUC of natural against badly transplanted.
-
-    Natural are clean pictures and their reconstructions by the autoencoder.
-    """
-
-    balanced_accuracy: float
-    by_question: dict[str, float]
-    natural_auc: float
 
 
 class Judge:
@@ -59,23 +45,20 @@ class Judge:
         return np.concatenate(answers)
 
 
-def judge_figures(
-    judge: Judge,
-    pictures: NDArray[np.uint8],
-    looks: Sequence[Look],
-    reconstructed: NDArray[np.uint8],
-    spoilt: NDArray[np.uint8],
-) -> JudgeFigures:
-    """Ask every attribute of ``pictures`` with ``looks``, and naturalness of all three sets, uint8 [N, 128, 128, 3]."""
-    by_question = {}
+def attribute_accuracies(judge: Judge, pictures: NDArray[np.uint8], looks: Sequence[Look]) -> dict[str, float]:
+    """Ask every attribute question of ``pictures`` uint8 [N, 128, 128, 3]; balanced accuracy by question."""
     truths = [dict(attribute_questions(look)) for look in looks]
+    accuracies = {}
     for group in (*EXPRESSION_QUESTIONS.values(), *ACCESSORY_QUESTIONS.values()):
         for question in group:
             right = np.array([truth[question] for truth in truths])
-            by_question[question] = balanced_accuracy(judge.p_yes(pictures, question) > 0.5, right)
-    natural = judge.p_yes([*pictures, *reconstructed], NATURAL_QUESTION)
-    auc = area_under_roc(natural, judge.p_yes(spoilt, NATURAL_QUESTION))
-    return JudgeFigures(float(np.mean(list(by_question.values()))), by_question, auc)
+            accuracies[question] = balanced_accuracy(judge.p_yes(pictures, question) > 0.5, right)
+    return accuracies
+
+
+def p_natural(judge: Judge, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+    """P(yes) [N] of the question that the realism scorer asks."""
+    return judge.p_yes(pictures, NATURAL_QUESTION)
 
 
 def balanced_accuracy(said: NDArray[np.bool_], right: NDArray[np.bool_]) -> float:

@@ -41,9 +41,8 @@ def psnr_db(pictures: NDArray[np.uint8], restored: NDArray[np.uint8]) -> float:
     return float(np.mean(10 * np.log10(255**2 / np.maximum(error, 1e-9))))
 
 
-def vae_figures(vae: AutoencoderKLQwenImage, pack: FacePack | None, pictures: NDArray[np.uint8]) -> VaeFigures:
-    """Measure on clean pictures uint8 [N, 128, 128, 3]; without a face pack the cosine is NaN."""
-    restored = reconstruct(vae, pictures)
+def vae_figures(pack: FacePack | None, pictures: NDArray[np.uint8], restored: NDArray[np.uint8]) -> VaeFigures:
+    """Measure clean pictures against their reconstructions, uint8 [N, 128, 128, 3]; cosine NaN without a pack."""
     if pack is None:
         return VaeFigures(psnr_db(pictures, restored), float("nan"))
     cosines = [
