@@ -7,6 +7,7 @@ averaged weights.
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -85,9 +86,9 @@ class Trainer:
         )
 
     def deliver(self, checkpoint_dir: Path) -> None:
-        """Save, and write the averaged weights as the checkpoint's ``transformer/``."""
+        """Save, and write the averaged weights as the checkpoint's ``transformer/``, in float16 to keep it small."""
         self.save()
-        self.average.save_pretrained(checkpoint_dir / "transformer")
+        copy.deepcopy(self.average).half().save_pretrained(checkpoint_dir / "transformer")
 
 
 def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: int) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import QwenImageTransformer2DModel
 
 from export.studio_mini import architecture
 from export.studio_mini.train import denoiser
@@ -73,3 +74,13 @@ def test_padding_of_prompts_does_not_matter(examples: Examples) -> None:
     one = denoiser.batch_loss(model, examples, np.random.default_rng(2))
     other = denoiser.batch_loss(model, padded, np.random.default_rng(2))
     assert torch.equal(one, other)
+
+
+def test_delivered_weights_are_the_average(tmp_path: Path, examples: Examples) -> None:
+    trainer = denoiser.Trainer(tmp_path / "state.pt", minutes=None, seed=0)
+    trainer.step(examples)
+    trainer.deliver(tmp_path)
+    loaded = QwenImageTransformer2DModel.from_pretrained(tmp_path / "transformer", torch_dtype=torch.float32)
+    for name, weight in trainer.average.named_parameters():
+        assert weight.dtype == torch.float32
+        torch.testing.assert_close(loaded.get_parameter(name), weight, atol=1e-3, rtol=1e-3)
