@@ -25,6 +25,7 @@ REPOSITORY_SOURCES = (
     "export/*.py",
     "export/networks/*.py",
     "server/eacps/models/facts.py",
+    "server/eacps/models/noise.py",
     "server/eacps/models/prompt.py",
     "model_repository/*/1/*.py",
 )

@@ -10,6 +10,7 @@ from diffusers import QwenImageEditPlusPipeline
 
 from eacps.models.faces.program import EMAP_FILE
 from eacps.models.facts import ASSETS_FOLDER
+from eacps.models.noise import NOISE_VERSION
 from eacps.tensors import (
     DENOISER,
     FACE_DETECTOR,
@@ -138,6 +139,7 @@ class LoadedCheckpoint:
             "height": str(side),
             "default_steps": str(self.facts.default_steps),
             "latent_shape": f"{self.facts.latent_depth},{cells},{cells}",
+            "noise_version": NOISE_VERSION,
         }
 
     def _picture_side(self) -> int:

@@ -10,6 +10,16 @@ from eacps.errors import TritonModelFailed
 from eacps.tensors import FACE_EMBED, FACE_PRIOR, QWEN_EDIT, VLM_JUDGE
 from eacps.triton import codec, served
 
+SERVED = {
+    "checkpoint": "mini",
+    "fingerprint": "f" * 64,
+    "width": "48",
+    "height": "32",
+    "default_steps": "8",
+    "latent_shape": "16,4,6",
+    "noise_version": "noise-1",
+}
+
 
 def prior_inputs(**replaced: Any) -> dict[str, Any]:
     arrays = {
@@ -90,6 +100,22 @@ class TestServed:
         config.input.add(name="pictures", data_type=model_config_pb2.TYPE_FP32, dims=[-1, -1, -1, 3])
         with pytest.raises(TritonModelFailed, match=r"input pictures is .*TYPE_FP32.*output boxes is absent"):
             served.check(FACE_EMBED, config)
+
+    def test_a_sampler_says_its_checkpoint_and_how_it_draws_noise(self) -> None:
+        config = model_config_pb2.ModelConfig()
+        for name, value in SERVED.items():
+            config.parameters[name].string_value = value
+        checkpoint = served.describe(config, triton_version="2.51.0")
+        assert (checkpoint.name, checkpoint.latent_shape) == ("mini", (16, 4, 6))
+        assert checkpoint.noise_version == "noise-1"
+
+    @pytest.mark.parametrize("name", ["fingerprint", "noise_version"])
+    def test_a_repository_of_an_earlier_exporter_is_refused(self, name: str) -> None:
+        config = model_config_pb2.ModelConfig()
+        for key in SERVED.keys() - {name}:
+            config.parameters[key].string_value = SERVED[key]
+        with pytest.raises(TritonModelFailed, match=name):
+            served.describe(config, triton_version="2.51.0")
 
     def test_a_sampler_that_does_not_say_its_checkpoint_is_refused(self) -> None:
         with pytest.raises(TritonModelFailed, match="which checkpoint"):

@@ -13,6 +13,7 @@ import pytest
 
 from eacps.errors import DeadlineExceeded, NoFaceFound, TritonRefused, TritonUnavailable
 from eacps.imaging import decode_picture, fit_picture
+from eacps.models.noise import NOISE_VERSION
 from eacps.triton import GenerateRequest, TritonGateway
 from eacps.triton.embedded import EmbeddedTriton
 
@@ -74,6 +75,7 @@ class TestConnecting:
         assert (checkpoint.width, checkpoint.height) == (128, 128)
         assert checkpoint.default_steps == 8
         assert checkpoint.latent_shape == (16, 16, 16)
+        assert checkpoint.noise_version == NOISE_VERSION
         assert checkpoint.name
         assert len(checkpoint.fingerprint) == 64
         assert checkpoint.triton_version.startswith("2.")

@@ -21,6 +21,7 @@ TOY_CHECKPOINT = ServedCheckpoint(
     height=32,
     default_steps=4,
     latent_shape=(1, 2, 2),
+    noise_version="toy-1",
     triton_version="none",
 )
 

@@ -48,6 +48,7 @@ def describe(config: Any, *, triton_version: str) -> ServedCheckpoint:
             height=int(values["height"]),
             default_steps=int(values["default_steps"]),
             latent_shape=(channels, height, width),
+            noise_version=values["noise_version"],
             triton_version=triton_version,
         )
     except (KeyError, ValueError) as exc:

@@ -20,6 +20,7 @@ class ServedCheckpoint:
         height: Pixels of the pictures it makes.
         default_steps: Denoising steps of the full schedule where the caller names none.
         latent_shape: Channels, height and width of one candidate's noise.
+        noise_version: How the sampler draws a seed's noise: another version, other noise for the same recipe.
         triton_version: Of the server.
     """
 
@@ -29,6 +30,7 @@ class ServedCheckpoint:
     height: int
     default_steps: int
     latent_shape: tuple[int, int, int]
+    noise_version: str
     triton_version: str
 
 
