@@ -25,6 +25,12 @@ def test_total_candidates(spec: SearchSpec, total: int) -> None:
     assert spec.total_candidates == total
 
 
+def test_defaults_are_those_of_the_api() -> None:
+    spec = EacpsSpec(seed=1)
+    assert (spec.global_candidates, spec.parents, spec.children_per_parent, spec.rounds) == (16, 4, 4, 1)
+    assert (BestOfNSpec(seed=1).candidates, SeedOffset().radius, SphericalMove()) == (16, 1024, SphericalMove(0.6, 0.7))
+
+
 def fields_at_fault(caught: pytest.ExceptionInfo[InvalidSearchSpec]) -> set[str]:
     return {violation.field for violation in caught.value.violations}
 

@@ -69,11 +69,34 @@ def test_summary_of_a_search() -> None:
     ]
     summary = summarise(history, steps=STEPS)
     assert (summary.evaluated, summary.failed, summary.incomplete) == (3, 1, 1)
-    assert (summary.first, summary.best) == (0.4, 0.9)
+    assert (summary.first, summary.best, summary.best_complete) == (0.4, 0.9, True)
     assert summary.gain_over_first == pytest.approx(0.5)
-    assert summary.explored_mean == pytest.approx(0.5)
-    assert summary.explored_sd == pytest.approx(0.1 * math.sqrt(2))
-    assert summary.explored_best_of == ((1, pytest.approx(0.5)), (2, pytest.approx(0.6)))
+    assert summary.explored_mean == pytest.approx(0.4)  # the lower bound 0.6 is no measurement
+    assert summary.explored_sd is None
+    assert summary.explored_best_of == ((1, pytest.approx(0.4)),)
+
+
+BOUND = Potential(0.3, False, ("realism",))
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "first", "best"), [((BOUND, Potential(0.9)), None, 0.9), ((Potential(0.1), BOUND), 0.1, 0.3)]
+)
+def test_a_lower_bound_on_either_side_is_no_gain(
+    outcomes: tuple[Potential, Potential], first: float | None, best: float
+) -> None:
+    summary = summarise([evaluated(index, outcome) for index, outcome in enumerate(outcomes)], steps=STEPS)
+    assert (summary.first, summary.best, summary.gain_over_first) == (first, best, None)
+    assert summary.gain_over(0.1) == (None if best == BOUND.value else pytest.approx(best - 0.1))
+    assert summary.gain_over(None) is None
+
+
+def test_spread_and_best_of_n_over_what_was_measured() -> None:
+    values = [Potential(0.2), Potential(0.4), BOUND, Potential(0.6)]
+    summary = summarise([evaluated(index, outcome) for index, outcome in enumerate(values)], steps=STEPS)
+    assert summary.explored_mean == pytest.approx(0.4)
+    assert summary.explored_sd == pytest.approx(0.2)
+    assert [n for n, _ in summary.explored_best_of] == [1, 2]
 
 
 def test_summary_where_the_first_candidate_failed() -> None:

@@ -16,7 +16,8 @@ class Eacps(AskTell):
     """The algorithm as written, with either reading of "near the best seed".
 
     Where failures leave fewer than M parents, the children they would have had become fresh seeds instead: the number
-    of candidates is always the one in the spec, and a search whose whole first round failed explores anew.
+    of candidates is always the one in the spec. Whether a search goes on after a round without any potential is for
+    whoever evaluates it to say.
 
     Args:
         spec: Settings.

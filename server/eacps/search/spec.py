@@ -16,7 +16,11 @@ SEARCH_SEED_BOUND = 2**64
 MIN_ANGLE_RAD = 1e-3  # below this a child is its parent, at the price of a whole trajectory
 DEFAULT_ANGLE_RAD = 0.6  # wide moves won the trials: a child's score then correlates at about 0.7 with its parent's
 DEFAULT_DECAY = 0.7
-DEFAULT_OFFSET_RADIUS = 16
+DEFAULT_OFFSET_RADIUS = 1024
+DEFAULT_CANDIDATES = 16  # of the first round; with best-of-N, of the search
+DEFAULT_PARENTS = 4
+DEFAULT_CHILDREN = 4
+DEFAULT_ROUNDS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class BestOfNSpec:
     """
 
     seed: int
-    candidates: int = 32
+    candidates: int = DEFAULT_CANDIDATES
     first_seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -122,10 +126,10 @@ class EacpsSpec:
     """
 
     seed: int
-    global_candidates: int = 16
-    parents: int = 4
-    children_per_parent: int = 4
-    rounds: int = 1
+    global_candidates: int = DEFAULT_CANDIDATES
+    parents: int = DEFAULT_PARENTS
+    children_per_parent: int = DEFAULT_CHILDREN
+    rounds: int = DEFAULT_ROUNDS
     local: LocalMove = SphericalMove()
     first_seed: int | None = None
 

@@ -1,12 +1,12 @@
 """Statistics of a pool of candidates: what search gained, and what plain best-of-N would have given."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from eacps.errors import FieldViolation, InvalidSearchSpec
-from eacps.search.cohort import Evaluated, Failed, Move
+from eacps.search.cohort import Evaluated, Move, Outcome
 from eacps.search.potential import Potential
 
 
@@ -40,16 +40,19 @@ def expected_best(values: Sequence[float], n: int) -> float:
 class PoolStatistics:
     """Figures of one search; potentials in ``[0, 1]``, None where there is nothing to compute them from.
 
+    Lower bounds are no measurements: but for ``best``, only complete potentials count.
+
     Args:
         evaluated: Full trajectories with a potential.
         failed: Full trajectories without one.
         incomplete: Those of ``evaluated`` whose potential is a lower bound.
-        first: Potential of the first candidate.
-        best: Highest potential.
-        gain_over_first: ``best - first``.
+        first: Potential of the first candidate; None where it failed or is a lower bound.
+        best: Highest potential, as candidates are ranked.
+        best_complete: Whether ``best`` is a measurement; False where there is none.
+        gain_over_first: ``best - first``; None where either is not measured.
         explored_mean: Mean over the fresh seeds alone: what one plain try gives on average.
         explored_sd: Their standard deviation (unbiased variance); needs two.
-        explored_best_of: ``(n, Q(n))`` for n = 1, 2, 4 ... up to the number of fresh seeds.
+        explored_best_of: ``(n, Q(n))`` for n = 1, 2, 4 ... up to the number of fresh seeds measured.
     """
 
     evaluated: int
@@ -57,10 +60,17 @@ class PoolStatistics:
     incomplete: int
     first: float | None
     best: float | None
+    best_complete: bool
     gain_over_first: float | None
     explored_mean: float | None
     explored_sd: float | None
     explored_best_of: tuple[tuple[int, float], ...]
+
+    def gain_over(self, other: float | None) -> float | None:
+        """Give ``best - other``; None where the best is a lower bound, or ``other``, measured elsewhere, is None."""
+        if self.best is None or not self.best_complete or other is None:
+            return None
+        return self.best - other
 
 
 def summarise(history: Sequence[Evaluated], *, steps: int) -> PoolStatistics:
@@ -72,20 +82,26 @@ def summarise(history: Sequence[Evaluated], *, steps: int) -> PoolStatistics:
     """
     finals = [one for one in history if one.trial.stop_step == steps]
     scored = [(one.trial.candidate, one.outcome) for one in finals if isinstance(one.outcome, Potential)]
-    explored = [outcome.value for candidate, outcome in scored if candidate.move is Move.EXPLORE]
-    best = max((outcome.value for _, outcome in scored), default=None)
-    first = None if not finals or isinstance(finals[0].outcome, Failed) else finals[0].outcome.value
-    return PoolStatistics(
+    explored = [known.value for candidate, known in scored if candidate.move is Move.EXPLORE and known.complete]
+    best = max((known for _, known in scored), key=lambda known: known.value, default=None)  # ties as in the ranking
+    first = _measured(finals[0].outcome) if finals else None
+    summary = PoolStatistics(
         evaluated=len(scored),
         failed=len(finals) - len(scored),
-        incomplete=sum(not outcome.complete for _, outcome in scored),
+        incomplete=sum(not known.complete for _, known in scored),
         first=first,
-        best=best,
-        gain_over_first=None if best is None or first is None else best - first,
+        best=None if best is None else best.value,
+        best_complete=best is not None and best.complete,
+        gain_over_first=None,
         explored_mean=float(np.mean(explored)) if explored else None,
         explored_sd=float(np.std(explored, ddof=1)) if len(explored) > 1 else None,
         explored_best_of=tuple((n, expected_best(explored, n)) for n in _doublings(len(explored))),
     )
+    return replace(summary, gain_over_first=summary.gain_over(first))
+
+
+def _measured(outcome: Outcome) -> float | None:
+    return outcome.value if isinstance(outcome, Potential) and outcome.complete else None
 
 
 def _doublings(most: int) -> list[int]:
