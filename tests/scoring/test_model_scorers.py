@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import openai
 import pytest
 
 from eacps.errors import TritonUnavailable
-from eacps.scoring import EditContext, IdentityScorer, Missing, TritonJudge, load_question
+from eacps.scoring import EditContext, IdentityScorer, OpenAIJudge, TritonJudge, load_question
 
 PICTURES = {"a": np.zeros((32, 32, 3), np.uint8), "b": np.ones((32, 32, 3), np.uint8)}
 
@@ -18,7 +19,7 @@ def unit(index: int) -> np.ndarray:
     return vector
 
 
-CONTEXT = EditContext(scene=PICTURES["a"], prompt="smile", reference_embedding=unit(0))
+CONTEXT = EditContext(scene=PICTURES["a"], prompt="smile", reference_embedding=unit(0), timeout_s=7.0)
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Embedder:
 
     async def embed_faces(self, pictures: np.ndarray, *, timeout_s: float | None = None) -> Found:
         assert pictures.shape == (2, 32, 32, 3)
+        assert timeout_s == 7.0
         return self._found
 
 
@@ -43,6 +45,7 @@ class Judge:
         self, pictures: np.ndarray, questions: Sequence[str], *, timeout_s: float | None = None
     ) -> np.ndarray:
         assert pictures.shape == (2, 1, 32, 32, 3)
+        assert timeout_s == 7.0
         assert questions == ['Does the picture follow the instruction "smile"?']
         return np.array([[0.25], [0.75]], np.float32)
 
@@ -74,8 +77,16 @@ async def test_the_judge_asks_once_for_all_pictures() -> None:
 
 
 @pytest.mark.parametrize("scorer", [IdentityScorer(Down()), TritonJudge(Down(), load_question("realism"))])
-async def test_a_lost_triton_is_missing_not_low(scorer: IdentityScorer | TritonJudge) -> None:
-    assert await scorer.score(PICTURES, CONTEXT) == dict.fromkeys(PICTURES, Missing("gone"))
+async def test_a_lost_triton_is_told_not_scored(scorer: IdentityScorer | TritonJudge) -> None:
+    with pytest.raises(TritonUnavailable):
+        await scorer.score(PICTURES, CONTEXT)
+
+
+def test_identities_name_judge_question_and_version() -> None:
+    client, question = openai.AsyncOpenAI(api_key="k", base_url="http://127.0.0.1:1"), load_question("realism")
+    assert IdentityScorer(Down()).identity == "identity@1"
+    assert TritonJudge(Down(), question).identity == "vlm_judge:realism@v1"
+    assert OpenAIJudge(client, model="m", question=question).identity == "openai:m:realism@v1"
 
 
 @pytest.mark.parametrize("scorer", [IdentityScorer(Down()), TritonJudge(Down(), load_question("realism"))])

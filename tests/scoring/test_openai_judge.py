@@ -185,6 +185,64 @@ async def test_an_unreadable_answer_is_asked_for_again(endpoint: Endpoint, base_
     assert len(endpoint.bodies) == 2
 
 
+@pytest.mark.parametrize(("text", "score"), [("**Yes**", 1.0), ("Yes, it does", 1.0), ('"No" - it does not', 0.0)])
+async def test_the_first_word_is_the_answer(endpoint: Endpoint, base_url: str, text: str, score: float) -> None:
+    endpoint.reply = lambda handler, _: send(handler, 200, completion(text))
+    assert await ask(base_url) == {"c0": score}
+
+
+async def test_an_endpoint_that_rejects_log_probabilities_is_asked_without(endpoint: Endpoint, base_url: str) -> None:
+    def plain_only(handler: BaseHTTPRequestHandler, number: int) -> None:
+        extra = {"logprobs", "top_logprobs", "max_completion_tokens"} & endpoint.bodies[number - 1].keys()
+        send(handler, 400 if extra else 200, b"{}" if extra else completion("Yes"))
+
+    endpoint.reply = plain_only
+    assert await ask(base_url, pictures=3, in_flight=1) == {"c0": 1.0, "c1": 1.0, "c2": 1.0}
+    assert len(endpoint.bodies) == 4  # the first picture alone was shown twice
+
+
+async def test_a_picture_that_is_rejected_either_way_changes_nothing(endpoint: Endpoint, base_url: str) -> None:
+    endpoint.reply = lambda handler, n: send(handler, 400 if n <= 2 else 200, completion("Yes"))
+    outcomes = await ask(base_url, pictures=2, in_flight=1)
+    assert isinstance(outcomes["c0"], Missing)
+    assert outcomes["c1"] == 1.0
+    assert ["logprobs" in body for body in endpoint.bodies] == [True, False, True]
+
+
+def body_of(choice: Any) -> bytes:
+    return json.dumps({"choices": [choice]}).encode()
+
+
+def ungraded(logprobs: Any) -> bytes:
+    return body_of({"message": {"content": "No"}, "logprobs": logprobs})
+
+
+ODD_LOGPROBS = [
+    "many",
+    {},
+    {"content": "many"},
+    {"content": [None]},
+    {"content": [{"token": "No"}]},
+    {"content": [{"token": "No", "top_logprobs": None}]},
+    {"content": [{"token": "No", "top_logprobs": [None, {"token": None, "logprob": -0.1}]}]},
+    {"content": [{"token": "No", "top_logprobs": [{"token": "Yes", "logprob": "-1"}]}]},
+    {"content": [{"token": "No", "top_logprobs": [{"token": "Yes", "logprob": 1e9}]}]},
+    {"content": [{"token": "No", "top_logprobs": [{"token": "Yes", "logprob": math.nan}]}]},
+]
+
+
+@pytest.mark.parametrize("logprobs", ODD_LOGPROBS)
+async def test_log_probabilities_that_cannot_be_read_do_not_grade(
+    endpoint: Endpoint, base_url: str, logprobs: Any
+) -> None:
+    endpoint.reply = lambda handler, _: send(handler, 200, ungraded(logprobs))
+    assert await ask(base_url) == {"c0": 0.0}
+
+
+def answering(body: bytes) -> Reply:
+    return lambda handler, _: send(handler, 200, body)
+
+
 FAULTS: dict[str, tuple[Reply, str]] = {
     "server error": (lambda handler, _: send(handler, 500, b"{}"), "HTTP 500"),
     "bad key": (lambda handler, _: send(handler, 401, b'{"error": {"message": "sk-secret"}}'), "HTTP 401"),
@@ -192,6 +250,16 @@ FAULTS: dict[str, tuple[Reply, str]] = {
     "nonsense": (lambda handler, _: send(handler, 200, completion("It is a lovely picture.")), "neither"),
     "empty": (lambda handler, _: send(handler, 200, completion("")), "neither"),
     "no choices": (lambda handler, _: send(handler, 200, b'{"choices": []}'), "no choice"),
+    "choices are none": (answering(b'{"choices": null}'), "no choice"),
+    "choices are an object": (answering(b'{"choices": {"message": "Yes"}}'), "no choice"),
+    "no object": (answering(b'["Yes"]'), "no choice"),
+    "null": (answering(b"null"), "no choice"),
+    "choice is null": (answering(body_of(None)), "no text"),
+    "no message": (answering(body_of({"index": 0})), "no text"),
+    "message is null": (answering(body_of({"message": None})), "no text"),
+    "message is text": (answering(body_of({"message": "Yes"})), "no text"),
+    "no content": (answering(body_of({"message": {}})), "no text"),
+    "content is a list": (answering(body_of({"message": {"content": [{"text": "Yes"}]}})), "no text"),
     "truncated": (lambda handler, _: send(handler, 200, completion("Yes")[:40]), "JSONDecodeError"),
     "a web page": (lambda handler, _: send(handler, 200, b"<html>", content_type="text/html"), "no choice"),
     "slow": (lambda handler, _: (time.sleep(1.0), send(handler, 200, completion("Yes")))[1], "APITimeoutError"),
@@ -208,7 +276,7 @@ async def test_a_failed_call_is_missing_with_its_reason(endpoint: Endpoint, base
 
 
 async def test_one_failed_call_leaves_the_others_alone(endpoint: Endpoint, base_url: str) -> None:
-    endpoint.reply = lambda handler, n: send(handler, 400 if n == 3 else 200, completion("Yes"))
+    endpoint.reply = lambda handler, n: send(handler, 403 if n == 3 else 200, completion("Yes"))
     outcomes = await ask(base_url, pictures=8, in_flight=1)
     assert [isinstance(outcome, Missing) for outcome in outcomes.values()] == [i == 2 for i in range(8)]
 
@@ -222,7 +290,9 @@ async def test_an_endpoint_that_is_not_there_is_missing(unused_tcp_port: int) ->
 async def test_cancelling_the_score_cancels_its_calls(endpoint: Endpoint, base_url: str) -> None:
     endpoint.reply = lambda handler, _: (time.sleep(0.5), send(handler, 200, completion("Yes")))[1]
     task = asyncio.create_task(ask(base_url, pictures=8, in_flight=2))
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(10):
+        while len(endpoint.bodies) < 2:
+            await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

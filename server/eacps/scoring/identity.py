@@ -6,9 +6,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from eacps.errors import TritonError
 from eacps.imaging import Picture
-from eacps.scoring.scorer import EditContext, Missing, Outcome
+from eacps.scoring.scorer import EditContext, Outcome
 
 
 class FoundFaces(Protocol):
@@ -41,16 +40,14 @@ class IdentityScorer:
 
     def __init__(self, faces: FaceEmbedder, *, name: str = "identity") -> None:
         self.name = name
+        self.identity = "identity@1"
         self._faces = faces
 
     async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
         """See `Scorer.score`."""
         if not pictures:
             return {}
-        try:
-            found = await self._faces.embed_faces(np.stack(list(pictures.values())))
-        except TritonError as exc:
-            return dict.fromkeys(pictures, Missing(str(exc)))
+        found = await self._faces.embed_faces(np.stack(list(pictures.values())), timeout_s=context.timeout_s)
         cosines = found.embeddings @ context.reference_embedding
         return {
             picture_id: float(np.clip(cosines[row, :count].max(initial=0.0), 0.0, 1.0))

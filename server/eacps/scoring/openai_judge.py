@@ -2,18 +2,19 @@
 
 Every picture is one call, many calls are in flight. Where the endpoint offers log-probabilities, the score is
 P(yes) / (P(yes) + P(no)) over the first token's alternatives, a graded answer; else a plain Yes is 1 and a plain No
-is 0. Time-outs, retries with back-off and Retry-After are the client library's.
+is 0. Time-outs, retries with back-off and Retry-After are the client library's. It does not check what answers hold:
+whatever is read here may be absent or of another type.
 """
 
 import asyncio
 import base64
 import json
 import math
+import re
 from collections.abc import Mapping
 
 import openai
 from openai.types.chat import ChatCompletion
-from openai.types.chat.chat_completion import Choice
 
 from eacps.errors import ScorerFailed
 from eacps.imaging import Picture, encode_png
@@ -23,6 +24,7 @@ from eacps.scoring.scorer import EditContext, Missing, Outcome
 _INSTRUCTION = "You inspect pictures. Answer with one word, Yes or No."
 _TOP_LOGPROBS = 20
 _MAX_ANSWER_TOKENS = 3
+_WORD = re.compile(r"[^\W\d_]+")
 _MIN_ANSWER_MASS = 0.1
 """Below this share of probability on yes and no together, the first token was no answer and its ratio is noise."""
 
@@ -37,7 +39,8 @@ class OpenAIJudge:
         name: Name of the scorer; default ``openai.<question>``.
         in_flight: Most calls at once, shared by all searches that use this scorer.
         attempts: How often an answer that cannot be read is asked for, the first time included; at least 1.
-        logprobs: Ask for log-probabilities; False for endpoints that reject the field.
+        logprobs: Ask for log-probabilities and a short answer. An endpoint that rejects these fields with HTTP 400 is
+            asked without them from then on.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class OpenAIJudge:
         if attempts < 1 or in_flight < 1:
             raise ValueError("attempts and in_flight must be at least 1")
         self.name = name or f"openai.{question.name}"
+        self.identity = f"openai:{model}:{question.identity}"
         self.question = question
         self._client = client
         self._model = model
@@ -64,15 +68,17 @@ class OpenAIJudge:
     async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
         """See `Scorer.score`."""
         question = self.question.text(context.prompt)
-        outcomes = await asyncio.gather(*(self._outcome(picture, question) for picture in pictures.values()))
-        return dict(zip(pictures, outcomes, strict=True))
+        async with asyncio.TaskGroup() as group:
+            asked = {name: group.create_task(self._outcome(one, question)) for name, one in pictures.items()}
+        return {name: task.result() for name, task in asked.items()}
 
     async def _outcome(self, picture: Picture, question: str) -> Outcome:
+        url = await asyncio.to_thread(_data_url, picture)
         failure = Missing("not asked")
         for attempt in range(1, self._attempts + 1):
             try:
                 async with self._slots:
-                    return p_yes(await self._ask(picture, question))
+                    return p_yes(await self._ask(url, question))
             except ScorerFailed as exc:
                 failure = Missing(f"{exc} ({attempt} of {self._attempts} attempts)")
             except (openai.OpenAIError, json.JSONDecodeError) as exc:
@@ -80,14 +86,23 @@ class OpenAIJudge:
                 return Missing(f"{type(exc).__name__} after {self._client.max_retries} retries, {_status_of(exc)}")
         return failure
 
-    async def _ask(self, picture: Picture, question: str) -> ChatCompletion:
-        url = "data:image/png;base64," + base64.b64encode(encode_png(picture)).decode()
+    async def _ask(self, url: str, question: str) -> ChatCompletion:
+        if not self._logprobs:
+            return await self._call(url, question, logprobs=False)
+        try:
+            return await self._call(url, question, logprobs=True)
+        except openai.BadRequestError:
+            answer = await self._call(url, question, logprobs=False)
+        self._logprobs = False  # remembered only now: the picture may have been at fault
+        return answer
+
+    async def _call(self, url: str, question: str, *, logprobs: bool) -> ChatCompletion:
         return await self._client.chat.completions.create(
             model=self._model,
             temperature=0.0,
-            max_completion_tokens=_MAX_ANSWER_TOKENS,
-            logprobs=True if self._logprobs else openai.omit,
-            top_logprobs=_TOP_LOGPROBS if self._logprobs else openai.omit,
+            max_completion_tokens=_MAX_ANSWER_TOKENS if logprobs else openai.omit,
+            logprobs=True if logprobs else openai.omit,
+            top_logprobs=_TOP_LOGPROBS if logprobs else openai.omit,
             messages=[
                 {"role": "system", "content": _INSTRUCTION},
                 {
@@ -101,42 +116,56 @@ class OpenAIJudge:
         )
 
 
-def p_yes(answer: ChatCompletion) -> float:
+def p_yes(answer: object) -> float:
     """Read P(yes) from an answer.
 
+    Args:
+        answer: A ``ChatCompletion``, any part of which may be absent or of another type.
+
     Raises:
-        ScorerFailed: The model refused, or said neither Yes nor No.
+        ScorerFailed: The model refused, or said neither Yes nor No, or nothing can be read.
     """
-    if not isinstance(answer, ChatCompletion) or not answer.choices:
+    choices = getattr(answer, "choices", None)
+    if not isinstance(choices, list) or not choices:
         # The library hands a body of another content type through as a string.
         raise ScorerFailed("the answer carries no choice")
-    choice = answer.choices[0]
-    if choice.message.refusal:
+    message = getattr(choices[0], "message", None)
+    if getattr(message, "refusal", None):
         raise ScorerFailed("the model refused to answer")
-    graded = _graded(choice)
+    graded = _graded(choices[0])
     if graded is not None:
         return graded
-    word = _word(choice.message.content or "")
+    content = getattr(message, "content", None)
+    if not isinstance(content, str):
+        raise ScorerFailed("the answer carries no text")
+    word = _word(content)
     if word not in ("yes", "no"):
         raise ScorerFailed("the answer is neither Yes nor No")
     return 1.0 if word == "yes" else 0.0
 
 
-def _graded(choice: Choice) -> float | None:
+def _graded(choice: object) -> float | None:
     """P(yes) from the first token's alternatives; None where the endpoint sent none that say yes or no."""
-    if choice.logprobs is None or not choice.logprobs.content:
-        return None
+    tokens = getattr(getattr(choice, "logprobs", None), "content", None)
+    first = tokens[0] if isinstance(tokens, list) and tokens else None
+    alternatives = getattr(first, "top_logprobs", None)
     mass = {"yes": 0.0, "no": 0.0}
-    for token in choice.logprobs.content[0].top_logprobs:
-        word = _word(token.token)
-        if word in mass:
-            mass[word] += math.exp(token.logprob)
+    for token in alternatives if isinstance(alternatives, list) else ():
+        text, logprob = getattr(token, "token", None), getattr(token, "logprob", None)
+        if isinstance(text, str) and isinstance(logprob, int | float) and logprob <= 0.0 and _word(text) in mass:
+            mass[_word(text)] += math.exp(logprob)
     total = mass["yes"] + mass["no"]
     return mass["yes"] / total if total >= _MIN_ANSWER_MASS else None
 
 
 def _word(text: str) -> str:
-    return text.strip().strip(".!\"'").lower()
+    """The first word, in small letters: ``**Yes**, it`` says yes."""
+    found = _WORD.search(text)
+    return found.group().lower() if found else ""
+
+
+def _data_url(picture: Picture) -> str:
+    return "data:image/png;base64," + base64.b64encode(encode_png(picture)).decode()
 
 
 def _status_of(error: Exception) -> str:

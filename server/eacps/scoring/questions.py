@@ -18,6 +18,11 @@ class Question:
     version: int
     template: str
 
+    @property
+    def identity(self) -> str:
+        """Name and version, such as ``realism@v1``."""
+        return f"{self.name}@v{self.version}"
+
     def text(self, prompt: str) -> str:
         """The question as asked about an edit with this prompt."""
         # Not str.format: a prompt may well contain braces.

@@ -18,11 +18,13 @@ class EditContext:
         scene: The picture that was edited, ``uint8 [H, W, 3]``.
         prompt: What the edit was to do.
         reference_embedding: Unit-norm ``float32 [512]`` of the character's face.
+        timeout_s: Time for one call that a scorer makes; None is no bound.
     """
 
     scene: Picture
     prompt: str
     reference_embedding: npt.NDArray[np.float32]
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Scorer(Protocol):
         """Name in requests and results, unique within a server."""
         ...
 
+    @property
+    def identity(self) -> str:
+        """What judges, with its version: scores of different identities do not compare."""
+        ...
+
     async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
         """Score every picture.
 
@@ -52,6 +59,10 @@ class Scorer(Protocol):
 
         Returns:
             For exactly the ids given, a number in [0, 1] or `Missing`. A failed call is `Missing` for the pictures
-            it concerned, never an exception and never a number.
+            it concerned, never a number.
+
+        Raises:
+            EacpsError: The one call for all pictures failed. Whoever asks decides on a second try and on what is
+                missing.
         """
         ...

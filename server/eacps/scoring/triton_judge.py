@@ -6,10 +6,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from eacps.errors import TritonError
 from eacps.imaging import Picture
 from eacps.scoring.questions import Question
-from eacps.scoring.scorer import EditContext, Missing, Outcome
+from eacps.scoring.scorer import EditContext, Outcome
 
 
 class YesNoJudge(Protocol):
@@ -27,6 +26,7 @@ class TritonJudge:
 
     def __init__(self, judge: YesNoJudge, question: Question, *, name: str | None = None) -> None:
         self.name = name or question.name
+        self.identity = f"vlm_judge:{question.identity}"
         self.question = question
         self._judge = judge
 
@@ -35,8 +35,6 @@ class TritonJudge:
         if not pictures:
             return {}
         items = np.stack(list(pictures.values()))[:, np.newaxis]
-        try:
-            p_yes = await self._judge.judge(items, [self.question.text(context.prompt)])
-        except TritonError as exc:
-            return dict.fromkeys(pictures, Missing(str(exc)))
+        question = self.question.text(context.prompt)
+        p_yes = await self._judge.judge(items, [question], timeout_s=context.timeout_s)
         return dict(zip(pictures, p_yes[:, 0].astype(float).tolist(), strict=True))
