@@ -24,6 +24,8 @@ from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus as edit_p
 from PIL import Image
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
 
+# Training and oracle condition on the text that is served: one function makes it.
+from eacps.models.prompt import edit_prompt as edit_text
 from export.processor import EditProcessor
 
 SETTINGS_FILE = "eacps.json"
@@ -113,12 +115,6 @@ def load_pipeline(checkpoint: Path, dtype: torch.dtype = torch.float32) -> QwenI
         processor=EditProcessor.from_pretrained(checkpoint / "processor"),
         settings=CheckpointSettings.read(checkpoint),
     )
-
-
-def edit_text(template: str, prompt: str, pictures: int) -> str:
-    """Return the text encoder's input for ``prompt`` with ``pictures`` conditioning pictures."""
-    mentions = (f"Picture {k}: <|vision_start|><|image_pad|><|vision_end|>" for k in range(1, pictures + 1))
-    return template.format("".join(mentions) + prompt)
 
 
 @torch.no_grad()

@@ -12,6 +12,8 @@ from tokenizers import AddedToken, Tokenizer, trainers
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import Qwen2Tokenizer
 
+# Training asks in the form that is served: one function makes both texts.
+from eacps.models.prompt import judge_prompt as judge_text
 from export.studio_mini.world import prompts
 
 VOCABULARY = 550
@@ -25,16 +27,6 @@ SPECIAL_TOKENS = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
-# Qwen2.5-VL's chat form of a question about pictures; the judge answers with the next token.
-JUDGE_TEMPLATE = (
-    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
-    "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
-)
-
-
-def judge_text(question: str, pictures: int = 1) -> str:
-    """Return the judge's input for ``question`` about ``pictures`` pictures."""
-    return JUDGE_TEMPLATE.format("<|vision_start|><|image_pad|><|vision_end|>" * pictures + question)
 
 
 def edit_template() -> str:

@@ -4,7 +4,7 @@ from eacps.models.prompt import IMAGE_PAD, PICTURE, edit_prompt, judge_prompt, r
 def test_a_question_is_asked_after_its_pictures_and_awaits_the_answer() -> None:
     text = judge_prompt("Is the person smiling?", 2)
     assert text.count(IMAGE_PAD) == 2
-    assert text.index(PICTURE) < text.index("Is the person smiling? Answer Yes or No.<|im_end|>")
+    assert text.index(PICTURE) < text.index("Is the person smiling?<|im_end|>")
     assert text.endswith("<|im_start|>assistant\n")
 
 
