@@ -53,6 +53,6 @@ def test_recogniser_tells_held_out_people_apart(pack: FacePack) -> None:
 
 def test_swapper_moves_the_scene_towards_the_character(pack: FacePack) -> None:
     figures = swap_figures(pack, 24)
-    assert figures.swapped >= figures.scene + 0.05
+    assert figures.swapped >= figures.scene + 0.12
     assert figures.kept_outside <= 4
     assert figures.landmark_shift <= 0.08
