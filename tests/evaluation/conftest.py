@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eacps.evaluation import Laboratory, Pace, SearchPlan
+from eacps.evaluation import JournalRunner, Laboratory, MemoryArtifacts, Pace, SearchPlan
 from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.search.potential import Weights
 from eacps.search.spec import EacpsSpec
@@ -36,12 +36,14 @@ def make_plan() -> Callable[..., SearchPlan]:
 
 @pytest.fixture
 def make_laboratory() -> Callable[..., Laboratory]:
-    """Makes a laboratory over toy models and one toy scorer, without pauses; keywords replace fields."""
+    """Makes a laboratory over toy models and one toy scorer; it never pauses and keeps all. Keywords replace fields."""
 
     def make(**fields: Any) -> Laboratory:
         defaults: dict[str, Any] = {
             "models": ToyModels(),
             "scorers": {"brightness": ToyScorer()},
+            "artifacts": MemoryArtifacts(keep=True),
+            "steps": JournalRunner(),
             "pace": NO_PAUSE,
         }
         return Laboratory(**{**defaults, **fields})

@@ -10,6 +10,7 @@ from eacps.evaluation import (
     CandidateScored,
     JournalRunner,
     Laboratory,
+    MemoryArtifacts,
     PriorReady,
     SearchFinished,
     SearchPlan,
@@ -39,7 +40,8 @@ PLAN = SearchPlan(
 class Absent:
     """Models and scorers that must not be needed."""
 
-    name = "absent"
+    def __init__(self, name: str = "models", identity: str = "") -> None:
+        self.name, self.identity = name, identity
 
     async def describe(self) -> ServedCheckpoint:
         raise AssertionError("describe was called")
@@ -76,11 +78,10 @@ def essence(updates: list[SearchUpdate]) -> list[object]:
 
 async def test_a_recorded_search_is_the_same_without_triton(triton: EmbeddedTriton) -> None:
     async with gateway_to(triton) as gateway:
-        laboratory = Laboratory(gateway, build_scorers(gateway))
+        laboratory = Laboratory(gateway, build_scorers(gateway), MemoryArtifacts(keep=True), JournalRunner())
         first = [update async for update in run_search(PLAN, laboratory)]
-    absent = Absent()
-    scorers = dict.fromkeys(laboratory.scorers, absent)
-    silent = Laboratory(absent, scorers, laboratory.artifacts, JournalRunner(laboratory.steps.journal))
+    scorers = {name: Absent(name, scorer.identity) for name, scorer in laboratory.scorers.items()}
+    silent = Laboratory(Absent(), scorers, laboratory.artifacts, JournalRunner(laboratory.steps.journal))
     again = [update async for update in run_search(PLAN, silent)]
     assert len(essence(first)) == 3 + 2 + 1 + 1
     assert essence(again) == essence(first)

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from itertools import pairwise
@@ -14,8 +15,10 @@ from eacps.errors import DeadlineExceeded, EvaluationFailed, NoFaceFound, Triton
 from eacps.evaluation import (
     CandidateScored,
     Deadline,
+    DirectRunner,
     JournalRunner,
     Laboratory,
+    MemoryArtifacts,
     Pace,
     PriorReady,
     RoundFinished,
@@ -39,6 +42,12 @@ MakeLaboratory = Callable[..., Laboratory]
 
 async def updates_of(plan: SearchPlan, laboratory: Laboratory, deadline: Deadline = NO_DEADLINE) -> list[SearchUpdate]:
     return [update async for update in run_search(plan, laboratory, deadline=deadline)]
+
+
+async def collect(updates: list[SearchUpdate], search: AsyncIterator[SearchUpdate]) -> None:
+    """Gathers what came before an error, too."""
+    async for update in search:
+        updates.append(update)  # noqa: PERF401  # a comprehension would lose them
 
 
 def scored_in(updates: list[SearchUpdate]) -> list[CandidateScored]:
@@ -148,16 +157,14 @@ class TestACompleteSearch:
         assert len(scored_in(updates)) == 5
         assert len([update for update in updates if isinstance(update, RoundFinished)]) == 1
 
-    async def test_the_record_says_how_to_make_every_picture_again(
-        self, make_plan: MakePlan, make_laboratory: MakeLaboratory
-    ) -> None:
-        laboratory = make_laboratory()
-        updates = await updates_of(make_plan(), laboratory)
-        record = json.loads(await laboratory.artifacts.get(finish_of(updates).record))
-        assert [trial["id"] for trial in record["trials"]][:2] == ["g0-000", "g0-001"]
-        for trial in record["trials"]:
-            assert await laboratory.artifacts.get(trial["picture"])
-        assert record["noise"] == {"shape": [1, 2, 2], "dtype": "float32"}
+    async def test_names_all_that_made_the_result(self, make_plan: MakePlan, make_laboratory: MakeLaboratory) -> None:
+        finished = finish_of(await updates_of(make_plan(), make_laboratory()))
+        versions = dict(finished.versions)
+        assert versions.pop("checkpoint").startswith("toy@")
+        assert set(versions) == {"eacps", "noise", "noise_dtype", "triton", "scorer.brightness"}
+        assert (versions["noise"], versions["noise_dtype"]) == ("toy-1", "float32")
+        assert versions["scorer.brightness"] == "toy_brightness@1"
+        assert finished.noise_shape == (1, 2, 2)
 
     async def test_measures_every_stage(self, make_plan: MakePlan, make_laboratory: MakeLaboratory) -> None:
         timings = finish_of(await updates_of(make_plan(), make_laboratory())).timings_s
@@ -195,6 +202,47 @@ class TestReplay:
         assert essence(resumed) == essence(whole)
         assert 0 < models.calls <= 2  # the global round was not made again
 
+    async def test_another_judge_scores_anew(self, make_plan: MakePlan, make_laboratory: MakeLaboratory) -> None:
+        laboratory = make_laboratory()
+        await updates_of(make_plan(), laboratory)
+        other = Counting()
+        other.identity = "toy_brightness@2"
+        again = await updates_of(make_plan(), replace(laboratory, models=Unhappy(), scorers={"brightness": other}))
+        assert other.most > 0
+        assert finish_of(again).versions["scorer.brightness"] == "toy_brightness@2"
+
+
+class TestMemory:
+    async def test_only_the_best_picture_is_kept(self, make_plan: MakePlan, make_laboratory: MakeLaboratory) -> None:
+        store = Listening()
+        updates = await updates_of(make_plan(), make_laboratory(artifacts=store, steps=DirectRunner()))
+        assert len(scored_in(updates)) == 14
+        held = store.digests
+        assert len(held) == 5  # scene, character, prior, embedding, best
+        assert finish_of(updates).picture in [await store.get(digest) for digest in held]
+
+    async def test_of_equals_the_first_proposed_is_delivered(
+        self, make_plan: MakePlan, make_laboratory: MakeLaboratory
+    ) -> None:
+        scorers = {"brightness": Constant("brightness", 0.5)}
+        laboratory = make_laboratory(scorers=scorers, artifacts=MemoryArtifacts(), steps=DirectRunner())
+        finished = finish_of(await updates_of(make_plan(micro_batch=1), laboratory))
+        assert finished.best.id == "g0-000"
+        assert finished.picture
+
+    async def test_pictures_as_they_came_go_once_they_are_fitted(
+        self, make_plan: MakePlan, make_laboratory: MakeLaboratory
+    ) -> None:
+        plan = make_plan()
+        came = weakref.ref(plan.scene)
+        updates = run_search(plan, make_laboratory())
+        del plan
+        async with aclosing(updates):
+            async for update in updates:
+                if isinstance(update, CandidateScored):
+                    assert came() is None
+                    break
+
 
 class TestFailures:
     async def test_a_batch_is_tried_again_when_triton_was_away(
@@ -217,25 +265,53 @@ class TestFailures:
         assert finished.statistics.first is None
         assert finished.denoiser_evaluations == 10 * 4
 
-    async def test_a_search_without_any_candidate_fails(
+    @pytest.mark.parametrize(("error", "calls"), [(TritonModelFailed("broken"), 2), (TritonUnavailable("away"), 4)])
+    async def test_two_failed_batches_in_a_row_end_the_search(
+        self, make_plan: MakePlan, make_laboratory: MakeLaboratory, error: Exception, calls: int
+    ) -> None:
+        models = Unhappy(*[error] * 100)
+        with pytest.raises(type(error), match=str(error)):
+            await updates_of(make_plan(micro_batch=1), make_laboratory(models=models))
+        assert models.calls <= calls + 1  # the next batch may just have been begun, to be cancelled at once
+
+    async def test_failed_batches_with_a_success_between_do_not(
         self, make_plan: MakePlan, make_laboratory: MakeLaboratory
     ) -> None:
-        models = Unhappy(*[TritonModelFailed("broken")] * 2)
-        with pytest.raises(EvaluationFailed, match="broken"):
-            await updates_of(make_plan(), make_laboratory(models=models))
+        class Flaky(Unhappy):
+            async def generate(self, request: GenerateRequest, *, timeout_s: float | None = None) -> Generated:
+                if self.calls % 2 == 0:
+                    self.errors.append(TritonModelFailed("broken"))
+                return await super().generate(request, timeout_s=timeout_s)
 
-    async def test_a_later_round_may_fail_whole(self, make_plan: MakePlan, make_laboratory: MakeLaboratory) -> None:
+        finished = finish_of(await updates_of(make_plan(micro_batch=1), make_laboratory(models=Flaky())))
+        assert finished.statistics.failed == 7
+
+    async def test_a_round_of_one_batch_that_fails_ends_the_search(
+        self, make_plan: MakePlan, make_laboratory: MakeLaboratory
+    ) -> None:
+        with pytest.raises(TritonModelFailed, match="broken"):
+            await updates_of(make_plan(micro_batch=8), make_laboratory(models=Unhappy(TritonModelFailed("broken"))))
+
+    async def test_a_later_round_that_fails_whole_ends_the_search(
+        self, make_plan: MakePlan, make_laboratory: MakeLaboratory
+    ) -> None:
         class LateTrouble(Unhappy):
             async def generate(self, request: GenerateRequest, *, timeout_s: float | None = None) -> Generated:
                 if self.calls >= 2:
                     raise TritonModelFailed("broken")
                 return await super().generate(request, timeout_s=timeout_s)
 
-        updates = await updates_of(make_plan(), make_laboratory(models=LateTrouble()))
-        rounds = [update for update in updates if isinstance(update, RoundFinished)]
-        assert rounds[1].mean_potential is None
-        assert rounds[1].best_potential == rounds[0].best_potential
-        assert finish_of(updates).statistics.failed == 6
+        updates: list[SearchUpdate] = []
+        with pytest.raises(TritonModelFailed, match="broken"):
+            await collect(updates, run_search(make_plan(), make_laboratory(models=LateTrouble())))
+        assert len([update for update in updates if isinstance(update, RoundFinished)]) == 1
+
+    async def test_a_hung_sampler_is_given_up(self, make_plan: MakePlan, make_laboratory: MakeLaboratory) -> None:
+        models = Unhappy(*[DeadlineExceeded("qwen_edit")] * 2)  # as the gateway says once a call's own time is up
+        pace = Pace(retry_delay_s=0.0, generate_timeout_s=0.5)
+        with pytest.raises(TritonUnavailable, match=r"no answer within 0\.5 s"):
+            await updates_of(make_plan(), make_laboratory(models=models, pace=pace), Deadline.after(60))
+        assert models.calls == 2
 
     async def test_no_face_ends_the_search(self, make_plan: MakePlan, make_laboratory: MakeLaboratory) -> None:
         class Faceless(ToyModels):
@@ -259,7 +335,13 @@ class TestFailures:
         assert evaluation.card.missing == {"broken": "no answer"}
         assert not evaluation.potential.complete
         assert evaluation.potential.value == pytest.approx(0.75 * evaluation.card.values["brightness"])
-        assert finish_of(updates).missing_scores == 14
+        finished = finish_of(updates)
+        assert finished.missing_scores == 14
+        # Lower bounds are ranked, but they are no measurements.
+        assert finished.statistics.best == evaluation.potential.value
+        assert finished.statistics.first is finished.statistics.gain_over_first is None
+        assert finished.prior_potential is finished.gain_over_prior is None
+        assert all(one.mean_potential is None for one in updates if isinstance(one, RoundFinished))
 
     async def test_a_candidate_without_any_score_is_failed(
         self, make_plan: MakePlan, make_laboratory: MakeLaboratory
@@ -367,6 +449,7 @@ class Constant:
 
     def __init__(self, name: str, outcome: Outcome) -> None:
         self.name, self.outcome = name, outcome
+        self.identity = f"{name}@1"
 
     async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
         assert context.prompt
@@ -378,6 +461,23 @@ class Forbidden(ToyScorer):
 
     async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
         raise AssertionError(f"asked about {list(pictures)} with {context}")
+
+
+class Listening(MemoryArtifacts):
+    """Tells what it holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.digests: set[str] = set()
+
+    async def put(self, data: bytes) -> str:
+        digest = await super().put(data)
+        self.digests.add(digest)
+        return digest
+
+    async def drop(self, digest: str) -> None:
+        self.digests.discard(digest)
+        await super().drop(digest)
 
 
 class Counting(ToyScorer):

@@ -7,6 +7,8 @@
     stages      the work itself, each piece of it one step
     steps       running steps, recording and replaying them
     artifacts   bytes by content hash
+    shelf       pictures in them, arrays at hand
+    calls       calls within their time, tried twice
     deadline, stopwatch   time left, time spent
 
 It knows nothing of gRPC or of how requests look on the wire.
@@ -17,7 +19,7 @@ from eacps.evaluation.deadline import Deadline
 from eacps.evaluation.plan import SearchPlan
 from eacps.evaluation.ports import Laboratory, Models, Pace
 from eacps.evaluation.run import run_search
-from eacps.evaluation.steps import JournalRunner, StepRecord, StepRunner
+from eacps.evaluation.steps import DirectRunner, JournalRunner, StepRecord, StepRunner
 from eacps.evaluation.updates import (
     CandidateScored,
     Evaluation,
@@ -32,6 +34,7 @@ __all__ = [
     "ArtifactStore",
     "CandidateScored",
     "Deadline",
+    "DirectRunner",
     "Evaluation",
     "JournalRunner",
     "Laboratory",

@@ -27,12 +27,21 @@ class ArtifactStore(Protocol):
         """
         ...
 
+    async def drop(self, digest: str) -> None:
+        """Hear that the search needs these bytes no more; a store from which searches are replayed keeps them."""
+        ...
+
 
 class MemoryArtifacts:
-    """An `ArtifactStore` that lives as long as its search."""
+    """An `ArtifactStore` that lives as long as its search.
 
-    def __init__(self) -> None:
+    Args:
+        keep: Keep what is dropped too, for replays.
+    """
+
+    def __init__(self, *, keep: bool = False) -> None:
         self._data: dict[str, bytes] = {}
+        self._keep = keep
 
     async def put(self, data: bytes) -> str:
         """See `ArtifactStore.put`."""
@@ -43,6 +52,11 @@ class MemoryArtifacts:
     async def get(self, digest: str) -> bytes:
         """See `ArtifactStore.get`."""
         return self._data[digest]
+
+    async def drop(self, digest: str) -> None:
+        """See `ArtifactStore.drop`."""
+        if not self._keep:
+            self._data.pop(digest, None)
 
 
 async def put_picture(store: ArtifactStore, picture: Picture) -> str:

@@ -53,13 +53,20 @@ async def evaluate_cohort(
         plan: Of the search.
         edit: What all candidates share.
         stages: Do the work.
-        unscored_batches: So many micro-batches at most are generated, but not yet scored and reported.
+        unscored_batches: So many micro-batches at most are under way, not yet scored and reported.
         report: Called once for every trial, one at a time, in order of completion.
+
+    Raises:
+        ExceptionGroup: Holds what ended the cohort, such as two failed micro-batches in a row.
     """
     slots = asyncio.Semaphore(unscored_batches)
     one_at_a_time = asyncio.Lock()
 
-    async def score(batch: Sequence[Trial], pictures: Mapping[str, str] | str) -> None:
+    batches = micro_batches(cohort.trials, plan.micro_batch)
+
+    async def evaluate(batch: Sequence[Trial]) -> None:
+        # The sampler takes one batch at a time; encoding and scoring one overlap the generation of the next.
+        pictures = await stages.generate(edit, batch, expendable=len(batches) > 1)
         reports = await _reports(batch, pictures, plan=plan, edit=edit, stages=stages)
         async with one_at_a_time:
             for one in reports:
@@ -67,10 +74,9 @@ async def evaluate_cohort(
         slots.release()  # not in a finally: whatever fails here ends the whole cohort
 
     async with asyncio.TaskGroup() as group:
-        for batch in micro_batches(cohort.trials, plan.micro_batch):
+        for batch in batches:
             await slots.acquire()
-            pictures = await stages.generate(edit, batch)
-            group.create_task(score(batch, pictures))
+            group.create_task(evaluate(batch))
 
 
 def micro_batches(trials: Sequence[Trial], size: int) -> list[tuple[Trial, ...]]:

@@ -1,10 +1,14 @@
 """What to search for: a request, checked and decoded, free of the wire's form."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from eacps.imaging import Mask, Picture
 from eacps.search.potential import Weights
 from eacps.search.spec import SearchSpec
+
+_NO_PICTURE: Picture = np.zeros((0, 0, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -47,3 +51,7 @@ class SearchPlan:
     def guided(self) -> bool:
         """Whether classifier-free guidance runs, which evaluates the denoiser twice a step."""
         return self.negative_prompt is not None and self.true_cfg_scale > 1.0
+
+    def without_pictures(self) -> "SearchPlan":
+        """The settings alone: pictures as they came may be large, and are fitted once."""
+        return replace(self, scene=_NO_PICTURE, character=_NO_PICTURE, mask=None)

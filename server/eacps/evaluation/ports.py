@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from eacps.evaluation.artifacts import ArtifactStore, MemoryArtifacts
-from eacps.evaluation.steps import JournalRunner, StepRunner
+from eacps.evaluation.steps import DirectRunner, StepRunner
 from eacps.scoring.scorer import Scorer
 from eacps.triton.types import Generated, GenerateRequest, Prior, ServedCheckpoint, UInt8
 
@@ -42,11 +42,15 @@ class Pace:
         unscored_batches: Micro-batches under way, being generated or scored; 1 would be no overlap at all.
         updates_ahead: Updates that may wait for a slow reader before the search waits for it.
         retry_delay_s: Pause before the one retry of a call that found Triton unavailable.
+        generate_timeout_s: Most time for the sampler's work on one micro-batch, whatever the search's deadline.
+        call_timeout_s: Most time for any other call of a model.
     """
 
     unscored_batches: int = 3
     updates_ahead: int = 64
     retry_delay_s: float = 1.0
+    generate_timeout_s: float = 600.0
+    call_timeout_s: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -64,5 +68,5 @@ class Laboratory:
     models: Models
     scorers: Mapping[str, Scorer]
     artifacts: ArtifactStore = field(default_factory=MemoryArtifacts)
-    steps: StepRunner = field(default_factory=JournalRunner)
+    steps: StepRunner = field(default_factory=DirectRunner)
     pace: Pace = Pace()

@@ -34,14 +34,16 @@ async def run_search(
 
     Raises:
         NoFaceFound: Scene or character shows no (such) face.
-        EvaluationFailed: Not one candidate of the first round could be evaluated.
+        EvaluationFailed: Pictures of the first round were made, but not one could be scored.
         DeadlineExceeded: Time is up.
-        TritonRefused: A model does not take the inputs.
-        TritonUnavailable, TritonModelFailed: The prior could not be made.
+        InvalidRequest: A model does not take what the caller asked for, such as a prompt of too many tokens.
+        TritonUnavailable, TritonModelFailed: The prior could not be made, or two micro-batches in a row, or the only
+            one of a round.
     """
     # The search runs in a task of its own: a task group held open across a yield would cancel whoever reads.
     updates: asyncio.Queue[SearchUpdate] = asyncio.Queue(maxsize=laboratory.pace.updates_ahead)
     search = asyncio.create_task(_drive(plan, laboratory, deadline, updates.put), name=f"search {plan.search_id}")
+    del plan  # and with it the pictures as they came
     try:
         while (update := await _next(updates, search)) is not None:
             yield update
@@ -68,9 +70,11 @@ async def _next(updates: asyncio.Queue[SearchUpdate], search: asyncio.Task[None]
 async def _drive(
     plan: SearchPlan, laboratory: Laboratory, deadline: Deadline, emit: Callable[[SearchUpdate], Awaitable[None]]
 ) -> None:
+    session, search_id = Session(plan, laboratory, deadline, emit), plan.search_id
+    del plan  # the session lets go of its pictures once they are fitted
     try:
         async with asyncio.timeout(deadline.left_s()) as limit:
-            await Session(plan, laboratory, deadline, emit).run()
+            await session.run()
     except TimeoutError as exc:
         if not limit.expired():
             raise
@@ -79,7 +83,7 @@ async def _drive(
         # Task groups wrap; callers look for errors of the tree. The first failure cancelled all others.
         raise _first_of(group) from group
     except asyncio.CancelledError:
-        _log.info("search %s: cancelled", plan.search_id)
+        _log.info("search %s: cancelled", search_id)
         raise
 
 

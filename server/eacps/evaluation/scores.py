@@ -4,9 +4,12 @@ import asyncio
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import replace
+from numbers import Real
 from typing import Any
 
-from eacps.errors import EacpsError
+from eacps.errors import DeadlineExceeded, EacpsError
+from eacps.evaluation.calls import Calls
 from eacps.evaluation.steps import Json
 from eacps.imaging import Picture
 from eacps.scoring.scorer import EditContext, Missing, Outcome, Scorer
@@ -16,7 +19,12 @@ _log = logging.getLogger(__name__)
 
 
 async def ask_scorers(
-    scorers: Mapping[str, Scorer], pictures: Mapping[str, Picture], context: EditContext
+    scorers: Mapping[str, Scorer],
+    pictures: Mapping[str, Picture],
+    context: EditContext,
+    *,
+    calls: Calls,
+    timeout_s: float,
 ) -> dict[str, ScoreCard]:
     """Ask every scorer about every picture, all scorers at once.
 
@@ -25,13 +33,21 @@ async def ask_scorers(
     Args:
         scorers: By name.
         pictures: ``uint8 [H, W, 3]`` by candidate id.
-        context: The edit they result from.
+        context: The edit they result from; its time-out is set here.
+        calls: Makes the calls.
+        timeout_s: Most time for one call that a scorer makes.
 
     Returns:
         One card for each picture, with a value or a reason for each scorer.
+
+    Raises:
+        ExceptionGroup: Holds `DeadlineExceeded`, the search's time is up.
     """
     async with asyncio.TaskGroup() as group:
-        asked = {name: group.create_task(_ask(name, scorer, pictures, context)) for name, scorer in scorers.items()}
+        asked = {
+            name: group.create_task(_ask(scorer, pictures, context, calls=calls, timeout_s=timeout_s))
+            for name, scorer in scorers.items()
+        }
     answers = {name: task.result() for name, task in asked.items()}
     return {picture: _card({name: answers[name].get(picture) for name in scorers}) for picture in pictures}
 
@@ -47,24 +63,34 @@ def cards_from_json(data: Mapping[str, Any]) -> dict[str, ScoreCard]:
 
 
 async def _ask(
-    name: str, scorer: Scorer, pictures: Mapping[str, Picture], context: EditContext
+    scorer: Scorer, pictures: Mapping[str, Picture], context: EditContext, *, calls: Calls, timeout_s: float
 ) -> Mapping[str, Outcome]:
+    async def call(left_s: float) -> Mapping[str, Outcome]:
+        return dict(await scorer.score(pictures, replace(context, timeout_s=left_s)))
+
     try:
-        return await scorer.score(pictures, context)
+        return await calls.patiently(call, cap_s=timeout_s)
+    except DeadlineExceeded:
+        raise
     except EacpsError as exc:
-        _log.warning("scorer %s failed: %s", name, exc)
+        _log.warning("scorer %s failed: %s", scorer.name, exc)
         return dict.fromkeys(pictures, Missing(f"{exc.reason}: {exc}"))
+    except Exception as exc:
+        # A bug of one scorer, or of a library below it, is no reason to lose the search.
+        _log.exception("scorer %s broke", scorer.name)
+        return dict.fromkeys(pictures, Missing(f"the scorer broke: {type(exc).__name__}"))
 
 
 def _card(outcomes: Mapping[str, Outcome | None]) -> ScoreCard:
-    values, missing = {}, {}
+    values: dict[str, float] = {}
+    missing: dict[str, str] = {}
     for name, outcome in outcomes.items():
         match outcome:
             case None:
                 missing[name] = "the scorer gave no answer for this picture"
             case Missing(reason):
                 missing[name] = reason
-            case value if math.isfinite(value) and 0.0 <= value <= 1.0:
+            case value if isinstance(value, Real) and math.isfinite(value) and 0.0 <= value <= 1.0:
                 values[name] = float(value)
             case value:
                 missing[name] = f"the scorer answered {value}, which is not in [0, 1]"

@@ -5,14 +5,13 @@ import math
 from collections.abc import Awaitable, Callable
 
 from eacps.errors import EvaluationFailed
-from eacps.evaluation.artifacts import get_picture
 from eacps.evaluation.deadline import Deadline
 from eacps.evaluation.edit import Edit
 from eacps.evaluation.pictures import hash_of, png_of, thumbnail_of
 from eacps.evaluation.pipeline import TrialReport, evaluate_cohort, evaluation_of
 from eacps.evaluation.plan import SearchPlan
 from eacps.evaluation.ports import Laboratory
-from eacps.evaluation.record import record_of
+from eacps.evaluation.shelf import Shelf
 from eacps.evaluation.stages import Stages
 from eacps.evaluation.stopwatch import Stopwatch
 from eacps.evaluation.updates import (
@@ -28,7 +27,7 @@ from eacps.evaluation.versions import versions
 from eacps.search import factory
 from eacps.search.cohort import Cohort, Ranked, TrialKey
 from eacps.search.potential import Potential
-from eacps.search.statistics import summarise
+from eacps.search.statistics import measured, summarise
 from eacps.search.strategy import Strategy
 from eacps.triton.types import ServedCheckpoint
 
@@ -41,7 +40,7 @@ class Session:
     Args:
         plan: What is searched for.
         laboratory: Where.
-        deadline: Passed on to every call.
+        deadline: Bounds every call.
         emit: Told every update; may block while the reader is slow.
     """
 
@@ -54,9 +53,11 @@ class Session:
     ) -> None:
         self._plan, self._laboratory, self._emit = plan, laboratory, emit
         self._stopwatch = Stopwatch()
-        self._stages = Stages(plan, laboratory, deadline, self._stopwatch)
+        self._shelf = Shelf(laboratory.artifacts)
+        self._stages = Stages(plan, laboratory, self._shelf, deadline, self._stopwatch)
         self._reports: dict[TrialKey, TrialReport] = {}
-        self._best: float | None = None
+        self._proposed: dict[TrialKey, int] = {}  # order of proposal
+        self._best: TrialReport | None = None
 
     async def run(self) -> None:
         """Run the search to its end. Raises what `eacps.evaluation.run_search` raises."""
@@ -65,14 +66,14 @@ class Session:
             strategy = factory.create(self._plan.spec, steps=self._plan.steps or checkpoint.default_steps)
             await self._start(checkpoint, strategy)
             edit = await self._stages.prepare(checkpoint)
+            self._plan = self._plan.without_pictures()
             prior = await self._report_prior(edit)
             while not strategy.done:
                 await self._round(strategy, edit)
             best = strategy.best()
             if best is None:  # the first round would have raised
                 raise EvaluationFailed("no candidate could be evaluated")
-            record = await self._stages.finish(record_of(self._plan, edit, strategy, self._reports))
-        await self._finish(edit, strategy, best, prior, record)
+        await self._finish(edit, strategy, best, prior)
 
     async def _start(self, checkpoint: ServedCheckpoint, strategy: Strategy) -> None:
         plan = self._plan
@@ -97,6 +98,7 @@ class Session:
 
     async def _report_prior(self, edit: Edit) -> Evaluation:
         cards = await self._stages.score(edit, {"prior": edit.digests["prior"]})
+        self._shelf.put_away(edit.digests["prior"])
         evaluation = evaluation_of(cards["prior"], self._plan.weights)
         await self._emit(
             PriorReady(
@@ -111,6 +113,7 @@ class Session:
 
     async def _round(self, strategy: Strategy, edit: Edit) -> None:
         cohort = strategy.ask()
+        self._proposed |= {trial.key: len(self._proposed) + index for index, trial in enumerate(cohort.trials)}
         await evaluate_cohort(
             cohort,
             plan=self._plan,
@@ -122,17 +125,17 @@ class Session:
         strategy.tell({key: self._reports[key].outcome for key in cohort.keys})
         best = strategy.best()
         if best is None:
-            reasons = sorted({self._reports[key].failure or "" for key in cohort.keys})
-            raise EvaluationFailed(f"not one of {len(cohort.trials)} candidates: {reasons[0]}")
+            # Pictures were made, or the sampler's own error would have ended the search.
+            reasons = sorted(one.failure or "" for one in self._reports.values() if one.picture is not None)
+            raise EvaluationFailed(f"not one of {len(reasons)} pictures could be scored: {reasons[0]}")
         await self._emit(self._round_finished(cohort, best))
 
     async def _report(self, report: TrialReport) -> None:
         self._reports[report.trial.key] = report
-        if isinstance(report.outcome, Potential):
-            self._best = max(report.outcome.value, self._best if self._best is not None else 0.0)
+        before, self._best = self._best, self._better(self._best, report)
         thumbnail, digest = b"", ""
         if report.picture is not None:
-            picture = await get_picture(self._laboratory.artifacts, report.picture)
+            picture = await self._shelf.get(report.picture)
             thumbnail, digest = await thumbnail_of(picture), await hash_of(picture)
         await self._emit(
             CandidateScored(
@@ -142,13 +145,30 @@ class Session:
                 thumbnail=thumbnail,
                 picture_sha256=digest,
                 done=len(self._reports),
-                best_potential=self._best,
+                best_potential=None if self._best is None else _value(self._best),
             )
         )
+        for one in (before, report):
+            await self._let_go(one)
+
+    def _better(self, best: TrialReport | None, report: TrialReport) -> TrialReport | None:
+        """Of two reports the one that the strategy will rank first, though results arrive shuffled."""
+        if not isinstance(report.outcome, Potential):
+            return best
+        candidates = [report] if best is None else [best, report]
+        return max(candidates, key=lambda one: (_value(one), -self._proposed[one.trial.key]))
+
+    async def _let_go(self, report: TrialReport | None) -> None:
+        """Keep of reported pictures the best one's bytes, and nothing else."""
+        if report is None or report.picture is None:
+            return
+        self._shelf.put_away(report.picture)
+        if report is not self._best:
+            await self._shelf.drop(report.picture)
 
     def _round_finished(self, cohort: Cohort, best: Ranked) -> RoundFinished:
         outcomes = [self._reports[trial.key].outcome for trial in cohort.trials]
-        values = [outcome.value for outcome in outcomes if isinstance(outcome, Potential)]
+        values = [outcome.value for outcome in outcomes if isinstance(outcome, Potential) and outcome.complete]
         return RoundFinished(
             generation=cohort.generation,
             best_candidate_id=best.candidate.id,
@@ -156,7 +176,7 @@ class Session:
             mean_potential=math.fsum(values) / len(values) if values else None,
         )
 
-    async def _finish(self, edit: Edit, strategy: Strategy, best: Ranked, prior: Evaluation, record: str) -> None:
+    async def _finish(self, edit: Edit, strategy: Strategy, best: Ranked, prior: Evaluation) -> None:
         report = self._reports[TrialKey(best.candidate.id, strategy.steps)]
         if report.picture is None or report.evaluation is None:
             raise EvaluationFailed(f"the best candidate {best.candidate.id} has no picture")
@@ -170,12 +190,11 @@ class Session:
                 lineage=self._lineage(best, strategy.steps),
                 statistics=summarise(strategy.history(), steps=strategy.steps),
                 missing_scores=self._missing_scores(),
-                prior_potential=None if prior.potential is None else prior.potential.value,
+                prior_potential=measured(prior.potential),
                 denoiser_evaluations=self._denoiser_evaluations(),
                 timings_s=timings,
-                versions=versions(edit.checkpoint),
+                versions=versions(edit.checkpoint, self._stages.judges),
                 noise_shape=edit.checkpoint.latent_shape,
-                record=record,
             )
         )
 
@@ -192,3 +211,7 @@ class Session:
     def _denoiser_evaluations(self) -> int:
         steps = sum(key.stop_step for key, report in self._reports.items() if report.picture is not None)
         return steps * (2 if self._plan.guided else 1)
+
+
+def _value(report: TrialReport) -> float:
+    return report.outcome.value if isinstance(report.outcome, Potential) else 0.0

@@ -1,31 +1,31 @@
-"""The work of a search, each piece of it one replayable step: describe, prior, generate, score, finish."""
+"""The work of a search, each piece of it one replayable step: describe, prior, generate, score."""
 
 import asyncio
-import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TypeVar
 
 import numpy as np
 
 from eacps.errors import TritonModelFailed, TritonUnavailable
-from eacps.evaluation.artifacts import get_picture, get_vector, put_picture, put_vector
+from eacps.evaluation.artifacts import get_vector, put_picture, put_vector
+from eacps.evaluation.calls import Calls
 from eacps.evaluation.deadline import Deadline
 from eacps.evaluation.edit import Edit, Inputs, fit_inputs
 from eacps.evaluation.plan import SearchPlan
 from eacps.evaluation.ports import Laboratory
 from eacps.evaluation.scores import ask_scorers, cards_from_json, cards_to_json
+from eacps.evaluation.shelf import Shelf
 from eacps.evaluation.steps import Json
 from eacps.evaluation.stopwatch import Stopwatch
 from eacps.scoring.scorer import EditContext
 from eacps.search.cohort import Trial
 from eacps.search.potential import ScoreCard
 from eacps.search.recipe import stack
-from eacps.triton.types import GenerateRequest, Prior, ServedCheckpoint
+from eacps.triton.types import Generated, GenerateRequest, Prior, ServedCheckpoint
 
 _log = logging.getLogger(__name__)
-T = TypeVar("T")
+_DESCRIBE_TIMEOUT_S = 5.0  # the gateway's own
 
 
 class Stages:
@@ -34,19 +34,31 @@ class Stages:
     Args:
         plan: What is searched for.
         laboratory: Where.
-        deadline: Passed on to every call.
+        shelf: Holds the pictures.
+        deadline: Bounds every call.
         stopwatch: Told how long each stage took.
     """
 
-    def __init__(self, plan: SearchPlan, laboratory: Laboratory, deadline: Deadline, stopwatch: Stopwatch) -> None:
-        self._plan, self._laboratory, self._deadline, self._stopwatch = plan, laboratory, deadline, stopwatch
-        self._artifacts, self._steps = laboratory.artifacts, laboratory.steps
+    def __init__(
+        self, plan: SearchPlan, laboratory: Laboratory, shelf: Shelf, deadline: Deadline, stopwatch: Stopwatch
+    ) -> None:
+        self._plan, self._laboratory, self._shelf, self._stopwatch = plan, laboratory, shelf, stopwatch
+        self._artifacts, self._steps, self._pace = laboratory.artifacts, laboratory.steps, laboratory.pace
+        self._calls = Calls(plan.search_id, deadline, retry_delay_s=laboratory.pace.retry_delay_s)
+        self._scorers = {name: laboratory.scorers[name] for name in sorted(plan.weights.raw)}
+        self._sampler, self._last_batch_failed = asyncio.Lock(), False
+
+    @property
+    def judges(self) -> dict[str, str]:
+        """Identities of the scorers by name."""
+        return {name: scorer.identity for name, scorer in self._scorers.items()}
 
     async def describe(self) -> ServedCheckpoint:
         """Ask which checkpoint this search runs on."""
 
         async def work() -> Json:
-            return asdict(await self._patiently(self._laboratory.models.describe))
+            models = self._laboratory.models
+            return asdict(await self._calls.patiently(lambda _: models.describe(), cap_s=_DESCRIBE_TIMEOUT_S))
 
         fields = await self._steps.run("describe", {}, work)
         return ServedCheckpoint(**{**fields, "latent_shape": tuple(fields["latent_shape"])})
@@ -59,6 +71,7 @@ class Stages:
         """
         with self._stopwatch.measure("prepare"):
             inputs = await asyncio.to_thread(fit_inputs, self._plan, checkpoint)
+            self._plan = self._plan.without_pictures()
             digests = await self._store(inputs)
             prior = await self._steps.run(
                 "prior",
@@ -75,23 +88,33 @@ class Stages:
                 checkpoint=checkpoint,
                 inputs=inputs,
                 digests={**digests, "prior": prior["prior"], "embedding": prior["embedding"]},
-                prior=await get_picture(self._artifacts, prior["prior"]),
+                prior=await self._shelf.get(prior["prior"]),
                 embedding=await get_vector(self._artifacts, prior["embedding"]),
                 scene_box=tuple(prior["scene_box"]),
                 character_box=inputs.to_original(tuple(prior["character_box"])),
             )
 
-    async def generate(self, edit: Edit, trials: Sequence[Trial]) -> dict[str, str] | str:
-        """Make the pictures of one micro-batch, all stopping at the same step.
+    async def generate(self, edit: Edit, trials: Sequence[Trial], *, expendable: bool) -> dict[str, str] | str:
+        """Make the pictures of one micro-batch, all stopping at the same step. One batch at a time is in the sampler.
+
+        Args:
+            edit: The edit.
+            trials: The micro-batch.
+            expendable: Whether the search may go on without these pictures.
 
         Returns:
             Artifacts of the pictures by candidate id, or the reason why there are none.
+
+        Raises:
+            TritonUnavailable, TritonModelFailed: It failed, and the batch before it as well or it is not expendable:
+                what fails for good shall not be tried batch by batch to the end.
         """
         plan, stop = self._plan, trials[0].stop_step
         inputs = {
             "checkpoint": edit.checkpoint.fingerprint,
+            "noise": edit.checkpoint.noise_version,
             "pictures": edit.conditioning_digests,
-            "scene": edit.digests["scene"] if plan.mask is not None else None,
+            "scene": edit.digests["scene"] if edit.inputs.mask is not None else None,
             "mask": edit.digests.get("mask"),
             "prompt": plan.prompt,
             "negative_prompt": plan.negative_prompt,
@@ -100,7 +123,9 @@ class Stages:
             "stop_step": stop,
             "recipes": [trial.candidate.recipe.to_dict() for trial in trials],
         }
-        outputs = await self._steps.run("generate", inputs, lambda: self._make_pictures(edit, trials))
+        outputs = await self._steps.run(
+            "generate", inputs, lambda: self._make_pictures(edit, trials, expendable=expendable)
+        )
         if "failed" in outputs:
             return str(outputs["failed"])
         return {trial.candidate.id: digest for trial, digest in zip(trials, outputs["pictures"], strict=True)}
@@ -116,22 +141,14 @@ class Stages:
             One card for each id.
         """
         inputs = {
+            "checkpoint": edit.checkpoint.fingerprint,
             "pictures": dict(pictures),
             "scene": edit.digests["scene"],
             "embedding": edit.digests["embedding"],
             "prompt": self._plan.prompt,
-            "scorers": sorted(self._plan.weights.raw),
+            "scorers": self.judges,
         }
         return cards_from_json(await self._steps.run("score", inputs, lambda: self._ask_scorers(edit, pictures)))
-
-    async def finish(self, record: Json) -> str:
-        """Store the search's record and give its content hash."""
-
-        async def work() -> Json:
-            text = json.dumps(record, sort_keys=True, indent=1)
-            return {"record": await self._artifacts.put(text.encode())}
-
-        return str((await self._steps.run("finish", record, work))["record"])
 
     async def _store(self, inputs: Inputs) -> dict[str, str]:
         pictures = {
@@ -141,40 +158,49 @@ class Stages:
             "mask": inputs.mask,
         }
         return {
-            name: await put_picture(self._artifacts, picture)
+            name: await put_picture(self._artifacts, picture)  # not on the shelf: their arrays are in the inputs
             for name, picture in pictures.items()
             if picture is not None
         }
 
     async def _make_prior(self, inputs: Inputs) -> Json:
-        async def call() -> Prior:
+        async def call(timeout_s: float) -> Prior:
             return await self._laboratory.models.prepare_prior(
                 inputs.scene,
                 inputs.character,
                 scene_face=self._plan.scene_face,
                 character_face=self._plan.character_face,
-                timeout_s=self._deadline.left_s(),
+                timeout_s=timeout_s,
             )
 
-        prior = await self._patiently(call)
+        prior = await self._calls.patiently(call, cap_s=self._pace.call_timeout_s)
         return {
-            "prior": await put_picture(self._artifacts, prior.picture),
+            "prior": await self._shelf.put(prior.picture),
             "embedding": await put_vector(self._artifacts, prior.embedding),
             "scene_box": list(prior.scene_box),
             "character_box": list(prior.character_box),
         }
 
-    async def _make_pictures(self, edit: Edit, trials: Sequence[Trial]) -> Json:
-        request = self._request(edit, trials)
-        models = self._laboratory.models
-        try:
-            with self._stopwatch.measure("generate"):
-                made = await self._patiently(lambda: models.generate(request, timeout_s=self._deadline.left_s()))
-        except (TritonUnavailable, TritonModelFailed) as exc:
-            # Recorded like any outcome: the search goes on without these candidates.
-            _log.warning("search %s: %d candidates failed: %s", self._plan.search_id, len(trials), exc)
-            return {"failed": f"{exc.reason}: {exc}"}
-        return {"pictures": [await put_picture(self._artifacts, picture) for picture in made.pictures]}
+    async def _make_pictures(self, edit: Edit, trials: Sequence[Trial], *, expendable: bool) -> Json:
+        async with self._sampler:
+            try:
+                made = await self._sample(self._request(edit, trials))
+            except (TritonUnavailable, TritonModelFailed) as exc:
+                if self._last_batch_failed or not expendable:
+                    raise
+                # Recorded like any outcome: the search goes on without these candidates.
+                self._last_batch_failed = True
+                _log.warning("search %s: %d candidates failed: %s", self._plan.search_id, len(trials), exc)
+                return {"failed": f"{exc.reason}: {exc}"}
+            self._last_batch_failed = False
+        return {"pictures": [await self._shelf.put(picture) for picture in made.pictures]}
+
+    async def _sample(self, request: GenerateRequest) -> Generated:
+        async def call(timeout_s: float) -> Generated:
+            return await self._laboratory.models.generate(request, timeout_s=timeout_s)
+
+        with self._stopwatch.measure("generate"):
+            return await self._calls.patiently(call, cap_s=self._pace.generate_timeout_s)
 
     def _request(self, edit: Edit, trials: Sequence[Trial]) -> GenerateRequest:
         seeds, coefficients = stack([trial.candidate.recipe for trial in trials])
@@ -193,17 +219,9 @@ class Stages:
         )
 
     async def _ask_scorers(self, edit: Edit, digests: Mapping[str, str]) -> Json:
-        pictures = {name: await get_picture(self._artifacts, digest) for name, digest in digests.items()}
+        pictures = {name: await self._shelf.get(digest) for name, digest in digests.items()}
         context = EditContext(edit.inputs.scene, self._plan.prompt, edit.embedding)
-        scorers = {name: self._laboratory.scorers[name] for name in sorted(self._plan.weights.raw)}
+        timeout_s = self._pace.call_timeout_s
         with self._stopwatch.measure("score"):
-            return cards_to_json(await ask_scorers(scorers, pictures, context))
-
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Call, and once more after a pause if Triton was not available."""
-        try:
-            return await call()
-        except TritonUnavailable as exc:
-            _log.warning("search %s: trying again: %s", self._plan.search_id, exc)
-        await asyncio.sleep(self._laboratory.pace.retry_delay_s)
-        return await call()
+            cards = await ask_scorers(self._scorers, pictures, context, calls=self._calls, timeout_s=timeout_s)
+        return cards_to_json(cards)

@@ -46,8 +46,17 @@ class StepRunner(Protocol):
         ...
 
 
+class DirectRunner:
+    """A `StepRunner` that runs every step and keeps nothing."""
+
+    async def run(self, name: str, inputs: Json, work: Callable[[], Awaitable[Json]]) -> Json:
+        """See `StepRunner.run`."""
+        step_key(name, inputs)  # raises where a journal could not name the step
+        return through_json(await work())
+
+
 class JournalRunner:
-    """A `StepRunner` within this process.
+    """A `StepRunner` that keeps its journal within this process, for tests and replays.
 
     Args:
         records: Steps already run, to be replayed.
@@ -65,10 +74,14 @@ class JournalRunner:
         """See `StepRunner.run`."""
         key = step_key(name, inputs)
         if (record := self._records.get(key)) is None:
-            # Through JSON at once: a first run must see exactly what a replay would.
-            outputs = json.loads(json.dumps(await work()))
-            record = self._records[key] = StepRecord(key, name, inputs, outputs)
+            record = self._records[key] = StepRecord(key, name, inputs, through_json(await work()))
         return record.outputs
+
+
+def through_json(outputs: Json) -> Json:
+    """Give what comes back from JSON: a first run must see exactly what a replay would."""
+    back: Json = json.loads(json.dumps(outputs))
+    return back
 
 
 def step_key(name: str, inputs: Json) -> str:

@@ -87,7 +87,7 @@ class RoundFinished:
         generation: Of this round.
         best_candidate_id: Of the search so far.
         best_potential: Its potential.
-        mean_potential: Over this round's candidates; None where all failed.
+        mean_potential: Over this round's complete potentials; None where there is none.
     """
 
     generation: int
@@ -107,12 +107,11 @@ class SearchFinished:
         lineage: Ids from the winner back to its first ancestor.
         statistics: Of all candidates.
         missing_scores: Scoring calls that failed for good.
-        prior_potential: None where the prior could not be scored.
+        prior_potential: None where the prior could not be scored, or not completely.
         denoiser_evaluations: Spent on candidates that were made.
         timings_s: Wall-clock seconds by stage.
         versions: Of everything that made the result.
         noise_shape: Channels, height and width of one candidate's noise.
-        record: Content hash of the search's record, a JSON artifact.
     """
 
     best: Candidate
@@ -126,12 +125,16 @@ class SearchFinished:
     timings_s: Mapping[str, float]
     versions: Mapping[str, str]
     noise_shape: tuple[int, int, int]
-    record: str
 
     @property
     def recipe(self) -> Recipe:
         """The winner's noise."""
         return self.best.recipe
+
+    @property
+    def gain_over_prior(self) -> float | None:
+        """Best potential less the prior's; None where either is not measured completely."""
+        return self.statistics.gain_over(self.prior_potential)
 
 
 SearchUpdate = SearchStarted | PriorReady | CandidateScored | RoundFinished | SearchFinished

@@ -1,16 +1,25 @@
 """Versions of everything that makes a result: the same versions and the same plan give the same pictures."""
 
+from collections.abc import Mapping
+
 import eacps
 from eacps.triton.types import ServedCheckpoint
 
-NOISE_VERSION = "torch-cpu-1"  # eps(seed) = torch.randn under torch.Generator("cpu").manual_seed(seed), FP32
+NOISE_DTYPE = "float32"  # recipes are summed, and latents handed about, in it
 
 
-def versions(checkpoint: ServedCheckpoint) -> dict[str, str]:
-    """Name the versions by part: eacps, checkpoint, noise, triton."""
+def versions(checkpoint: ServedCheckpoint, judges: Mapping[str, str]) -> dict[str, str]:
+    """Name the versions by part: eacps, checkpoint, noise, noise_dtype, triton, and ``scorer.<name>`` for each.
+
+    Args:
+        checkpoint: What was searched on.
+        judges: Identities of the scorers by name.
+    """
     return {
         "eacps": eacps.__version__,
         "checkpoint": f"{checkpoint.name}@{checkpoint.fingerprint}",
-        "noise": NOISE_VERSION,
+        "noise": checkpoint.noise_version,
+        "noise_dtype": NOISE_DTYPE,
         "triton": checkpoint.triton_version,
+        **{f"scorer.{name}": identity for name, identity in sorted(judges.items())},
     }

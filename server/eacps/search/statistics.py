@@ -84,7 +84,7 @@ def summarise(history: Sequence[Evaluated], *, steps: int) -> PoolStatistics:
     scored = [(one.trial.candidate, one.outcome) for one in finals if isinstance(one.outcome, Potential)]
     explored = [known.value for candidate, known in scored if candidate.move is Move.EXPLORE and known.complete]
     best = max((known for _, known in scored), key=lambda known: known.value, default=None)  # ties as in the ranking
-    first = _measured(finals[0].outcome) if finals else None
+    first = measured(finals[0].outcome) if finals else None
     summary = PoolStatistics(
         evaluated=len(scored),
         failed=len(finals) - len(scored),
@@ -100,7 +100,8 @@ def summarise(history: Sequence[Evaluated], *, steps: int) -> PoolStatistics:
     return replace(summary, gain_over_first=summary.gain_over(first))
 
 
-def _measured(outcome: Outcome) -> float | None:
+def measured(outcome: Outcome | None) -> float | None:
+    """Give a potential's value; None where there is none, or a lower bound only."""
     return outcome.value if isinstance(outcome, Potential) and outcome.complete else None
 
 
