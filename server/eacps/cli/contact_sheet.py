@@ -167,7 +167,9 @@ def _draw_section(pen: ImageDraw.ImageDraw, search: CompleteSearch, top: int) ->
 
 
 def _draw_footing(pen: ImageDraw.ImageDraw, search: CompleteSearch, top: int) -> None:
-    versions = " · ".join(f"{part} {_brief(version)}" for part, version in sorted(search.finished.versions.items()))
+    # Those of the scorers would not fit; result.json has them all.
+    told = sorted((part, text) for part, text in search.finished.versions.items() if not part.startswith("scorer."))
+    versions = " · ".join(f"{part.replace('_', ' ')} {_brief(text)}" for part, text in told)
     outlined = "outlined: the best candidate and its ancestors"
     write(pen, (MARGIN, top), f"{outlined} · {versions}", 14, FAINT, width=WIDTH - 2 * MARGIN)
 
