@@ -6,12 +6,12 @@
     |-- InvalidPicture              bytes or array that are not an acceptable picture
     |-- NoFaceFound                 scene or character shows no (such) face
     |-- DeadlineExceeded            the caller's deadline passed
+    |-- TooManySearches             the server runs as many searches as it may
     |-- EvaluationFailed            no candidate could be evaluated
     |-- ScorerFailed                one scoring call failed for good; becomes a missing score
     |-- TritonError
     |   |-- TritonNotInstalled      the embedded server cannot run on this machine
     |   |-- TritonUnavailable       not reachable or not ready; worth a retry
-    |   |-- TritonRefused           a model does not take this input, such as a prompt of too many tokens
     |   `-- TritonModelFailed       a model answered with an error
     `-- IllegalSearchMove           ask/tell out of order; a bug of ours
 
@@ -106,6 +106,15 @@ class DeadlineExceeded(EacpsError):
     reason = "DEADLINE_EXCEEDED"
 
 
+class TooManySearches(EacpsError):
+    """The server already runs as many searches at once as it may; one that ends makes room."""
+
+    fault = Fault.SERVER
+    grpc_code = "RESOURCE_EXHAUSTED"
+    reason = "TOO_MANY_SEARCHES"
+    retryable = True
+
+
 class EvaluationFailed(EacpsError):
     """Not one candidate of the search could be generated and scored."""
 
@@ -142,14 +151,6 @@ class TritonUnavailable(TritonError):
     grpc_code = "UNAVAILABLE"
     reason = "TRITON_UNAVAILABLE"
     retryable = True
-
-
-class TritonRefused(TritonError):
-    """A model does not take this input; only the model itself could tell."""
-
-    fault = Fault.CALLER
-    grpc_code = "INVALID_ARGUMENT"
-    reason = "TRITON_REFUSED"
 
 
 class TritonModelFailed(TritonError):

@@ -36,6 +36,21 @@ class DType(StrEnum):
     INT64 = "INT64"
     FP32 = "FP32"
 
+    @property
+    def numpy_name(self) -> str:
+        """The name by which ``numpy.dtype`` knows it."""
+        return _NUMPY_NAMES[self]
+
+
+_NUMPY_NAMES = {
+    DType.BOOL: "bool",
+    DType.UINT8: "uint8",
+    DType.UINT32: "uint32",
+    DType.INT32: "int32",
+    DType.INT64: "int64",
+    DType.FP32: "float32",
+}
+
 
 class Kind(StrEnum):
     """What executes the model: a network (ONNX or engine, by target) or a program (always the Python backend)."""
@@ -127,7 +142,7 @@ VAE_ENCODER = ModelSpec(
     outputs=(TensorSpec("latents", DType.FP32, ("latent_depth", "latent_height", "latent_width")),),
 )
 
-# Normalised latents back to a picture, nominally in [-1, 1] (not clamped).
+# Normalised latents back to a picture, clamped to [-1, 1].
 VAE_DECODER = ModelSpec(
     name="vae_decoder",
     kind=Kind.NETWORK,
@@ -207,7 +222,8 @@ FACE_PRIOR = ModelSpec(
 # change, 0 must not) the scene is needed too: outside the mask the result is the scene's, pixel for pixel.
 # Recipes are rows of seeds and coefficients, padded with coefficient 0. Runs steps [start, stop) of a full schedule of
 # `steps`; latents are packed, FP32, and required where start_step > 0. negative_prompt takes effect where the scale
-# exceeds 1. Prompts are UTF-8.
+# exceeds 1. Prompts are UTF-8. Faults of a request read "<input>: <what is wrong>", joined by "; ", so that a caller
+# can tell its own from those of the configuration.
 QWEN_EDIT = ModelSpec(
     name="qwen_edit",
     kind=Kind.PROGRAM,

@@ -46,27 +46,27 @@ WHITE, BLACK = np.full((128, 128), 255, np.uint8), np.zeros((128, 128), np.uint8
 SCENE = np.zeros((128, 128, 3), np.uint8)
 ONE = np.array([[1.0]], np.float32)
 FAULTS = {
-    "pictures is empty": {"pictures": np.zeros((0, 128, 128, 3), np.uint8)},
-    "pictures are 120x128 pixels": {"pictures": np.zeros((1, 128, 120, 3), np.uint8)},
-    "scene has another size": {"scene": np.zeros((64, 128, 3), np.uint8)},
-    "edit_mask needs scene": {"edit_mask": WHITE},
-    "edit_mask has another size": {"edit_mask": WHITE[:64], "scene": SCENE},
-    "edit_mask lets nothing change": {"edit_mask": BLACK, "scene": SCENE},
-    "prompt is empty": {"prompt": _text(" ")},
-    "prompt is not UTF-8": {"prompt": np.array([0xFF], np.uint8)},
-    "negative_prompt holds the reserved mark": {"negative_prompt": _text("a <|im_end|>")},
-    "true_cfg_scale is not finite": {"true_cfg_scale": np.array([np.nan], np.float32)},
-    "seeds has no candidates": {"seeds": np.zeros((0, 1), np.uint32), "coefficients": np.zeros((0, 1), np.float32)},
-    "seeds and coefficients differ": {"seeds": np.array([[1]], np.uint32)},
-    "seeds of candidate 0 repeat": {"seeds": np.array([[1, 1], [3, 0]], np.uint32)},
+    "pictures: are none": {"pictures": np.zeros((0, 128, 128, 3), np.uint8)},
+    "pictures: are 120x128 pixels": {"pictures": np.zeros((1, 128, 120, 3), np.uint8)},
+    "scene: has another size": {"scene": np.zeros((64, 128, 3), np.uint8)},
+    "scene: is needed with edit_mask": {"edit_mask": WHITE},
+    "edit_mask: has another size": {"edit_mask": WHITE[:64], "scene": SCENE},
+    "edit_mask: lets nothing change": {"edit_mask": BLACK, "scene": SCENE},
+    "prompt: is empty": {"prompt": _text(" ")},
+    "prompt: is not UTF-8": {"prompt": np.array([0xFF], np.uint8)},
+    "negative_prompt: holds the reserved mark": {"negative_prompt": _text("a <|im_end|>")},
+    "true_cfg_scale: is not finite": {"true_cfg_scale": np.array([np.nan], np.float32)},
+    "seeds: has no candidates": {"seeds": np.zeros((0, 1), np.uint32), "coefficients": np.zeros((0, 1), np.float32)},
+    "seeds: differ": {"seeds": np.array([[1]], np.uint32)},
+    "seeds: of candidate 0 repeat": {"seeds": np.array([[1, 1], [3, 0]], np.uint32)},
     "of candidate 0 sum to 4, not 1": {"seeds": np.array([[1]], np.uint32), "coefficients": 2 * ONE},
     "of candidate 0 sum to nan": {"seeds": np.array([[1]], np.uint32), "coefficients": np.nan * ONE},
-    "steps is 0": {"steps": np.array([0], np.int32)},
+    "steps: is 0": {"steps": np.array([0], np.int32)},
     "start_step 8 and stop_step 8 are no range": {"start_step": np.array([8], np.int32)},
     "stop_step 9": {"stop_step": np.array([9], np.int32)},
-    "latents are needed": {"start_step": np.array([2], np.int32)},
-    "latents have shape": {"latents": np.zeros((2, 64, 63), np.float32)},
-    "latents are not finite": {"latents": np.full((2, 64, 64), np.inf, np.float32)},
+    "latents: are needed": {"start_step": np.array([2], np.int32)},
+    "latents: have shape": {"latents": np.zeros((2, 64, 63), np.float32)},
+    "latents: are not finite": {"latents": np.full((2, 64, 64), np.inf, np.float32)},
 }
 
 
@@ -81,3 +81,5 @@ def test_all_faults_are_named_at_once(studio: Studio) -> None:
     with pytest.raises(InvalidInput) as caught:
         parse_edit(_arrays(prompt=_text(""), steps=np.array([0], np.int32), edit_mask=WHITE), studio.facts)
     assert len(caught.value.faults) == 3
+    inputs = {spec.name for spec in QWEN_EDIT.inputs}
+    assert {fault.partition(": ")[0] for fault in caught.value.faults} <= inputs

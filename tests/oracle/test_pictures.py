@@ -10,7 +10,7 @@ import pytest
 from diffusers import QwenImageEditPlusPipeline
 from numpy.typing import NDArray
 
-from eacps.errors import TritonRefused
+from eacps.errors import InvalidRequest, TritonModelFailed
 from eacps.models.noise import eps
 from eacps.triton.embedded import EmbeddedTriton
 from eacps.triton.gateway import TritonGateway
@@ -93,9 +93,9 @@ async def test_a_recipe_of_many_seeds_is_their_weighted_sum(
 
 
 async def test_a_fault_of_the_request_is_named(gateway: TritonGateway) -> None:
-    with pytest.raises(TritonRefused, match="stop_step 0 are no range"):
+    with pytest.raises(TritonModelFailed, match="stop_step 0 are no range"):
         await gateway.generate(request(5, stop_step=0))
-    with pytest.raises(TritonRefused, match="reserved mark"):
+    with pytest.raises(InvalidRequest, match="reserved mark"):
         await gateway.generate(request(5, prompt="two <|image_pad|>"))
 
 

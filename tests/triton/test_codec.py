@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 from tritonclient.grpc import InferResult, model_config_pb2, service_pb2
+from tritonclient.utils import np_to_triton_dtype
 
 from eacps.errors import TritonModelFailed
-from eacps.tensors import FACE_EMBED, FACE_PRIOR, QWEN_EDIT, VLM_JUDGE
+from eacps.tensors import FACE_EMBED, FACE_PRIOR, QWEN_EDIT, VLM_JUDGE, DType
 from eacps.triton import codec, served
 
 SERVED = {
@@ -67,6 +68,11 @@ class TestEncode:
 
     def test_text_is_utf8(self) -> None:
         assert codec.text("größer").tobytes().decode() == "größer"
+
+
+@pytest.mark.parametrize("dtype", DType)
+def test_every_type_has_its_numpy_name(dtype: DType) -> None:
+    assert np_to_triton_dtype(np.dtype(dtype.numpy_name)) == dtype.value
 
 
 class TestDecode:

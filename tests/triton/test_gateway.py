@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from eacps.errors import DeadlineExceeded, NoFaceFound, TritonRefused, TritonUnavailable
+from eacps.errors import DeadlineExceeded, InvalidRequest, NoFaceFound, TritonModelFailed, TritonUnavailable
 from eacps.imaging import decode_picture, fit_picture
 from eacps.models.noise import NOISE_VERSION
 from eacps.triton import GenerateRequest, TritonGateway
@@ -123,10 +123,21 @@ class TestGenerating:
         rest = await gateway.generate(replace(request_of_two, start_step=1, latents=half.latents))
         assert np.abs(rest.pictures.astype(int) - whole.pictures).max() <= 3
 
-    async def test_a_model_that_refuses_says_why(self, gateway: TritonGateway, request_of_two: GenerateRequest) -> None:
-        with pytest.raises(TritonRefused, match=r"qwen_edit: .*step") as caught:
-            await gateway.generate(replace(request_of_two, stop_step=5))
+    async def test_what_the_caller_asked_wrongly_is_named_by_field(
+        self, gateway: TritonGateway, request_of_two: GenerateRequest
+    ) -> None:
+        with pytest.raises(InvalidRequest) as caught:
+            await gateway.generate(replace(request_of_two, prompt="smile " * 1500))
+        (violation,) = caught.value.violations
+        assert violation.field == "prompt"
+        assert "tokens" in violation.description
         assert caught.value.__cause__ is not None
+
+    async def test_what_we_asked_wrongly_is_not_the_callers_fault(
+        self, gateway: TritonGateway, request_of_two: GenerateRequest
+    ) -> None:
+        with pytest.raises(TritonModelFailed, match=r"qwen_edit: stop_step: "):
+            await gateway.generate(replace(request_of_two, stop_step=5))
 
     async def test_what_breaks_the_contract_is_never_sent(
         self, gateway: TritonGateway, request_of_two: GenerateRequest

@@ -1,8 +1,9 @@
 """Triton's adapter of `face_embed`: pictures to their faces and embeddings."""
 
+from eacps.models.arguments import parameters
 from eacps.models.bls import failure, input_arrays, response
 from eacps.models.faces import bls
-from eacps.models.faces.program import build_embedder
+from eacps.models.faces.program import FaceSettings, build_embedder
 
 
 class TritonPythonModel:
@@ -10,7 +11,7 @@ class TritonPythonModel:
 
     def initialize(self, args):
         """Build InsightFace's classes over them."""
-        self._embedder = build_embedder(bls.triton_sessions(), bls.settings(args))
+        self._embedder = build_embedder(bls.triton_sessions(), FaceSettings.from_parameters(parameters(args)))
 
     def execute(self, requests):
         """Answer each request by itself: a bad one spoils no other."""
@@ -21,4 +22,4 @@ class TritonPythonModel:
             faces = self._embedder.faces(input_arrays(request)["pictures"])
             return response(bls.tensors(faces.outputs()))
         except Exception as error:  # becomes this request's error response
-            return failure(error)
+            return failure("face_embed", error)

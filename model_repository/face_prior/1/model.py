@@ -1,8 +1,9 @@
 """Triton's adapter of `face_prior`: scene and character to the scene with the character's face."""
 
+from eacps.models.arguments import parameters, version_folder
 from eacps.models.bls import failure, input_arrays, response
 from eacps.models.faces import bls
-from eacps.models.faces.program import EMAP_FILE, build_swap
+from eacps.models.faces.program import EMAP_FILE, FaceSettings, build_swap
 
 
 class TritonPythonModel:
@@ -10,8 +11,8 @@ class TritonPythonModel:
 
     def initialize(self, args):
         """Build InsightFace's classes over them."""
-        emap = bls.version_folder(args) / EMAP_FILE
-        self._swap = build_swap(bls.triton_sessions(), bls.settings(args), emap)
+        settings = FaceSettings.from_parameters(parameters(args))
+        self._swap = build_swap(bls.triton_sessions(), settings, version_folder(args) / EMAP_FILE)
 
     def execute(self, requests):
         """Answer each request by itself: a bad one spoils no other."""
@@ -28,4 +29,4 @@ class TritonPythonModel:
             )
             return response(bls.tensors(prior.outputs()))
         except Exception as error:  # becomes this request's error response
-            return failure(error)
+            return failure("face_prior", error)

@@ -1,8 +1,6 @@
 """Triton's adapter of the sampler; the code is in `eacps.models`."""
 
 import asyncio
-import json
-import traceback
 from typing import Any
 
 import torch
@@ -10,10 +8,10 @@ import triton_python_backend_utils as pb_utils
 
 from eacps import tensors
 from eacps.models import bls
+from eacps.models.arguments import parameters
 from eacps.models.conditioning import ContentCache
 from eacps.models.editing import Editor
 from eacps.models.facts import TOKENIZER_FILE, CheckpointFacts
-from eacps.models.failures import InvalidInput, SamplingCancelled
 from eacps.models.networks import Networks
 from eacps.models.request import parse_edit
 from eacps.models.tokens import TextReader
@@ -28,8 +26,7 @@ class TritonPythonModel:
         """Read the exporter's assets."""
         torch.set_num_threads(1)  # the networks need the cores
         assets = bls.assets_folder(args)
-        parameters = json.loads(args["model_config"]).get("parameters", {})
-        cache_mb = int(parameters.get("conditioning_cache_mb", {}).get("string_value", DEFAULT_CACHE_MB))
+        cache_mb = int(parameters(args).get("conditioning_cache_mb", DEFAULT_CACHE_MB))
         self._facts = CheckpointFacts.read(assets)
         self._editor = Editor(
             self._facts,
@@ -55,12 +52,6 @@ class TritonPythonModel:
         try:
             parsed = parse_edit(bls.input_arrays(request), self._facts)
             edited = await self._editor.edit(parsed, sender.is_cancelled)
-        except SamplingCancelled as cancelled:
-            pb_utils.Logger.log_info(f"qwen_edit: {cancelled}")
-            return bls.failure(cancelled)
-        except InvalidInput as invalid:
-            return bls.failure(invalid)
-        except Exception as error:
-            pb_utils.Logger.log_error(f"qwen_edit: {traceback.format_exc()}")
-            return bls.failure(error)
+        except Exception as error:  # becomes this request's error response
+            return bls.failure("qwen_edit", error)
         return bls.response({"pictures": edited.pictures, "latents": edited.latents})

@@ -1,16 +1,13 @@
 """Triton's adapter of the judge; the code is in `eacps.models`."""
 
 import asyncio
-import traceback
 from typing import Any
 
 import torch
-import triton_python_backend_utils as pb_utils
 
 from eacps import tensors
 from eacps.models import bls
 from eacps.models.facts import TOKENIZER_FILE, CheckpointFacts
-from eacps.models.failures import InvalidInput
 from eacps.models.judge import Judge, parse_questions, read_answer_direction
 from eacps.models.tokens import TextReader
 
@@ -37,9 +34,6 @@ class TritonPythonModel:
         try:
             arrays = bls.input_arrays(request)
             p_yes = await self._judge.p_yes(arrays["pictures"], parse_questions(arrays["questions"]))
-        except InvalidInput as invalid:
-            return bls.failure(invalid)
-        except Exception as error:
-            pb_utils.Logger.log_error(f"vlm_judge: {traceback.format_exc()}")
-            return bls.failure(error)
+        except Exception as error:  # becomes this request's error response
+            return bls.failure("vlm_judge", error)
         return bls.response({"p_yes": p_yes})

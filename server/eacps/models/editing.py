@@ -89,10 +89,10 @@ class Editor:
 
     async def _all_embeddings(self, request: EditRequest) -> list[torch.Tensor]:
         """Of the prompt and, where guidance runs, of the negative prompt."""
-        prompts = [request.prompt]
+        prompts = {"prompt": request.prompt}
         if request.negative_prompt is not None and request.guided:
-            prompts.append(request.negative_prompt)
-        return await asyncio.gather(*(self._embeddings(request.pictures, prompt) for prompt in prompts))
+            prompts["negative_prompt"] = request.negative_prompt
+        return await asyncio.gather(*(self._embeddings(request.pictures, *named) for named in prompts.items()))
 
     async def _scene(self, request: EditRequest) -> Scene:
         size = fitted_size(self._facts.vae_image_area, *request.size)
@@ -100,18 +100,19 @@ class Editor:
         grids = [self._grid(request.size), *[self._grid(size)] * len(latents)]
         return Scene(picture_latents=torch.cat(latents), grids=grids)
 
-    async def _embeddings(self, pictures: NDArray[np.uint8], prompt: str) -> torch.Tensor:
-        """[L, text channels]: the text encoder's hidden states after the template's opening."""
+    async def _embeddings(self, pictures: NDArray[np.uint8], name: str, prompt: str) -> torch.Tensor:
+        """[L, text channels]: the text encoder's hidden states after the template's opening; ``name`` is for faults."""
 
         async def compute() -> torch.Tensor:
             area, vision = self._facts.condition_image_area, self._facts.vision
             patches = [condition_patches(picture, area, vision) for picture in pictures]
             if (grid := (patches[0].rows, patches[0].columns)) not in vision.grids:
                 known = ", ".join(f"{rows}x{columns}" for rows, columns in vision.grids)
-                raise InvalidInput([f"pictures make {grid[0]}x{grid[1]} patches, the text encoder takes {known}"])
+                raise InvalidInput([f"pictures: make {grid[0]}x{grid[1]} patches, the text encoder takes {known}"])
             item = self._reader.read(edit_prompt(self._facts.edit_template, prompt, len(patches)), patches)
-            if item.length - self._template_tokens > MAX_PROMPT_TOKENS:
-                raise InvalidInput([f"a prompt takes more than {MAX_PROMPT_TOKENS} tokens with its pictures"])
+            if (tokens := item.length - self._template_tokens) > MAX_PROMPT_TOKENS:
+                limit = f"at most {MAX_PROMPT_TOKENS} fit"
+                raise InvalidInput([f"{name}: takes {tokens} tokens with its pictures, {limit}"])
             hidden = await self._networks.encode_text(collate([item]))
             return hidden[0, self._template_tokens :].contiguous()
 

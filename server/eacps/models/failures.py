@@ -7,7 +7,7 @@ class InvalidInput(ValueError):
     """The request's tensors break the contract.
 
     Args:
-        faults: Everything found wrong, not only the first; each names its tensor.
+        faults: Everything found wrong, not only the first; each reads "<tensor>: <what is wrong>", without ";".
     """
 
     def __init__(self, faults: Sequence[str]) -> None:

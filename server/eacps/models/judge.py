@@ -33,7 +33,7 @@ def parse_questions(array: NDArray[np.uint8]) -> list[str]:
     try:
         return array.tobytes().decode("utf-8").split("\n")
     except UnicodeDecodeError as exc:
-        raise InvalidInput(["questions are not UTF-8"]) from exc
+        raise InvalidInput(["questions: are not UTF-8"]) from exc
 
 
 class Judge:
@@ -79,13 +79,13 @@ class Judge:
             patches = [self._patches(picture) for picture in shown]
             items += [self._reader.read(judge_prompt(question, len(patches)), patches) for question in questions]
         if max(item.length for item in items) > MAX_QUESTION_TOKENS:
-            raise InvalidInput([f"a question takes more than {MAX_QUESTION_TOKENS} tokens with its pictures"])
+            raise InvalidInput([f"questions: one takes more than {MAX_QUESTION_TOKENS} tokens with its pictures"])
         return items
 
     def _patches(self, picture: NDArray[np.uint8]) -> Patches:
         patches = condition_patches(picture, self._facts.condition_image_area, self._facts.vision)
         if (patches.rows, patches.columns) not in self._facts.vision.grids:
-            raise InvalidInput([f"pictures make {patches.rows}x{patches.columns} patches, which are not supported"])
+            raise InvalidInput([f"pictures: make {patches.rows}x{patches.columns} patches, which are not supported"])
         return patches
 
     async def _answer(self, items: list[TextItem]) -> torch.Tensor:
@@ -97,13 +97,13 @@ class Judge:
     def _check(self, pictures: NDArray[np.uint8], questions: list[str]) -> None:
         faults = []
         if 0 in pictures.shape:
-            faults.append(f"pictures has shape {pictures.shape}: nothing to judge")
+            faults.append(f"pictures: have shape {pictures.shape}, nothing to judge")
         if not questions:
-            faults.append("questions is empty")
+            faults.append("questions: are none")
         for number, question in enumerate(questions):
             if not question.strip():
-                faults.append(f"question {number} is empty")
+                faults.append(f"questions: number {number} is empty")
             if mark := reserved_mark_in(question):
-                faults.append(f"question {number} holds the reserved mark {mark}")
+                faults.append(f"questions: number {number} holds the reserved mark {mark}")
         if faults:
             raise InvalidInput(faults)

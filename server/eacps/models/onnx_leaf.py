@@ -4,7 +4,7 @@ This module knows nothing of Triton; ``onnx_adapter`` does. It imports no torch:
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,6 @@ from eacps.tensors import DType, ModelSpec
 Arrays = dict[str, NDArray[Any]]
 
 NETWORK_FILE = "network.onnx"
-
-_NUMPY_TYPES: Mapping[DType, Any] = {
-    DType.BOOL: np.bool_,
-    DType.UINT8: np.uint8,
-    DType.UINT32: np.uint32,
-    DType.INT32: np.int32,
-    DType.INT64: np.int64,
-    DType.FP32: np.float32,
-}
 
 
 class OnnxLeaf:
@@ -97,4 +88,4 @@ class OnnxLeaf:
 def _joined(arrays: Sequence[NDArray[Any]], dtype: DType) -> NDArray[Any]:
     joined = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     # Where DLPack has no booleans they come as bytes.
-    return joined if joined.dtype == _NUMPY_TYPES[dtype] else joined.view(_NUMPY_TYPES[dtype])
+    return joined if joined.dtype == dtype.numpy_name else joined.view(dtype.numpy_name)

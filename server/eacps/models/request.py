@@ -87,7 +87,7 @@ def parse_edit(arrays: Arrays, facts: CheckpointFacts) -> EditRequest:
     )
     faults += _faults(request, facts)
     if arrays["seeds"].shape != arrays["coefficients"].shape:
-        faults.append("seeds and coefficients differ in shape")
+        faults.append("seeds: differ in shape from coefficients")
     if faults:
         raise InvalidInput(faults)
     return request
@@ -97,10 +97,10 @@ def _text(array: NDArray[Any], name: str, faults: list[str]) -> str:
     try:
         text = array.tobytes().decode("utf-8")
     except UnicodeDecodeError:
-        faults.append(f"{name} is not UTF-8")
+        faults.append(f"{name}: is not UTF-8")
         return ""
     if mark := reserved_mark_in(text):
-        faults.append(f"{name} holds the reserved mark {mark}")
+        faults.append(f"{name}: holds the reserved mark {mark}")
     return text
 
 
@@ -114,55 +114,56 @@ def _recipes(seeds: NDArray[Any], coefficients: NDArray[Any]) -> tuple[Terms, ..
 def _faults(request: EditRequest, facts: CheckpointFacts) -> Iterator[str]:
     yield from _picture_faults(request, facts)
     if not request.prompt.strip():
-        yield "prompt is empty"
+        yield "prompt: is empty"
     if not math.isfinite(request.true_cfg_scale):
-        yield "true_cfg_scale is not finite"
+        yield "true_cfg_scale: is not finite"
     yield from _recipe_faults(request.recipes)
     if not 1 <= request.steps <= MAX_STEPS:
-        yield f"steps is {request.steps}, not in [1, {MAX_STEPS}]"
+        yield f"steps: is {request.steps}, not in [1, {MAX_STEPS}]"
     elif not 0 <= request.start < request.stop <= request.steps:
-        yield f"start_step {request.start} and stop_step {request.stop} are no range within {request.steps} steps"
+        span = f"start_step {request.start} and stop_step {request.stop}"
+        yield f"stop_step: {span} are no range within {request.steps} steps"
     yield from _latents_faults(request, facts)
 
 
 def _picture_faults(request: EditRequest, facts: CheckpointFacts) -> Iterator[str]:
     count, height, width, _ = request.pictures.shape
     if count == 0:
-        yield "pictures is empty"
+        yield "pictures: are none"
     if height == 0 or width == 0 or height % facts.size_multiple or width % facts.size_multiple:
-        yield f"pictures are {width}x{height} pixels, not multiples of {facts.size_multiple}"
+        yield f"pictures: are {width}x{height} pixels, not multiples of {facts.size_multiple}"
     if request.scene is not None and request.scene.shape[:2] != (height, width):
-        yield "scene has another size than pictures"
+        yield "scene: has another size than pictures"
     if request.edit_mask is None:
         return
     if request.scene is None:
-        yield "edit_mask needs scene"
+        yield "scene: is needed with edit_mask"
     if request.edit_mask.shape != (height, width):
-        yield "edit_mask has another size than pictures"
+        yield "edit_mask: has another size than pictures"
     elif not (request.edit_mask >= 128).any():
-        yield "edit_mask lets nothing change"
+        yield "edit_mask: lets nothing change"
 
 
 def _recipe_faults(recipes: tuple[Terms, ...]) -> Iterator[str]:
     if not recipes:
-        yield "seeds has no candidates"
+        yield "seeds: has no candidates"
     for row, terms in enumerate(recipes):
         if len({seed for seed, _ in terms}) < len(terms):
-            yield f"seeds of candidate {row} repeat"
+            yield f"seeds: of candidate {row} repeat"
         norm = sum(coefficient**2 for _, coefficient in terms)
         if not abs(norm - 1.0) <= _NORM_TOLERANCE:  # NaN fails this too
-            yield f"squares of the coefficients of candidate {row} sum to {norm:g}, not 1"
+            yield f"coefficients: squares of candidate {row} sum to {norm:g}, not 1"
 
 
 def _latents_faults(request: EditRequest, facts: CheckpointFacts) -> Iterator[str]:
     if request.latents is None:
         if request.start > 0:
-            yield "latents are needed where start_step is above 0"
+            yield "latents: are needed where start_step is above 0"
         return
     height, width = request.size
     tokens = (height // facts.size_multiple) * (width // facts.size_multiple)
     expected = (len(request.recipes), tokens, facts.packed_channels)
     if tuple(request.latents.shape) != expected:
-        yield f"latents have shape {tuple(request.latents.shape)}, not {expected}"
+        yield f"latents: have shape {tuple(request.latents.shape)}, not {expected}"
     elif not torch.isfinite(request.latents).all():
-        yield "latents are not finite"
+        yield "latents: are not finite"

@@ -12,19 +12,10 @@ import numpy.typing as npt
 from tritonclient.grpc import InferInput, InferResult
 
 from eacps.errors import TritonModelFailed
-from eacps.tensors import DType, ModelSpec, TensorSpec
+from eacps.tensors import ModelSpec, TensorSpec
 
 Array = npt.NDArray[Any]
 Axes = dict[str, int]
-
-_NUMPY: dict[DType, type[np.generic]] = {
-    DType.BOOL: np.bool_,
-    DType.UINT8: np.uint8,
-    DType.UINT32: np.uint32,
-    DType.INT32: np.int32,
-    DType.INT64: np.int64,
-    DType.FP32: np.float32,
-}
 
 
 def encode(model: ModelSpec, arrays: Mapping[str, Array]) -> tuple[list[InferInput], Axes]:
@@ -89,7 +80,7 @@ def _decode_one(model: ModelSpec, spec: TensorSpec, result: InferResult, axes: A
 
 def _fault(spec: TensorSpec, dtype: np.dtype[Any], shape: tuple[int, ...], axes: Axes) -> str | None:
     """Say what breaks ``spec``, or None; binds named axes that were not bound yet."""
-    if dtype != np.dtype(_NUMPY[spec.dtype]):
+    if dtype != np.dtype(spec.dtype.numpy_name):
         return f"has dtype {dtype}, not {spec.dtype}"
     if len(shape) != len(spec.axes):
         return f"has {len(shape)} axes, not {len(spec.axes)}"

@@ -40,9 +40,8 @@ class TritonGateway:
     """Typed access to the models that a search calls. Make one with `connect` and keep it: clients are not cheap.
 
     Every method takes ``timeout_s``, the time left for the call or None; once it has passed, the call ends with
-    `DeadlineExceeded` on both sides. All raise `TritonUnavailable` where Triton cannot be reached, `TritonRefused`
-    where a model does not take the input, and `TritonModelFailed` where it answers with an error or breaks the
-    contract.
+    `DeadlineExceeded` on both sides. All raise `TritonUnavailable` where Triton cannot be reached, and
+    `TritonModelFailed` where a model answers with an error or breaks the contract.
     """
 
     def __init__(self, client: tritonclient.InferenceServerClient, url: str) -> None:
@@ -156,6 +155,9 @@ class TritonGateway:
         """Run the sampler over a micro-batch.
 
         Cancelling the waiting task, or the time-out, ends the work inside Triton at the next denoising step.
+
+        Raises:
+            InvalidRequest: The sampler does not take the prompt, the steps or the mask; names the request's fields.
         """
         inputs, axes = codec.encode(tensors.QWEN_EDIT, _sampler_arrays(request))
         call = {"model_name": tensors.QWEN_EDIT.name, "inputs": inputs, "timeout": _microseconds(timeout_s)}

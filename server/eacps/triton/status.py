@@ -1,18 +1,36 @@
 """From what goes wrong between us and Triton to the error tree. The only table of its kind."""
 
+import re
+
 import grpc
 import grpc.aio
 from tritonclient.utils import InferenceServerException
 
-from eacps.errors import DeadlineExceeded, EacpsError, TritonModelFailed, TritonRefused, TritonUnavailable
+from eacps.errors import (
+    DeadlineExceeded,
+    EacpsError,
+    FieldViolation,
+    InvalidRequest,
+    TritonModelFailed,
+    TritonUnavailable,
+)
+from eacps.tensors import QWEN_EDIT
 
 # Every status that is not named here is the model's fault: it answered, with an error.
 _ERRORS: dict[str, type[EacpsError]] = {
     "UNAVAILABLE": TritonUnavailable,
     "CANCELLED": TritonUnavailable,  # not by us, since that raises CancelledError: Triton is going down
     "DEADLINE_EXCEEDED": DeadlineExceeded,
-    "INVALID_ARGUMENT": TritonRefused,
 }
+# Inputs of the sampler that come from the caller as they are, by their field in the caller's request. What is wrong
+# with any other input, such as a picture size that the checkpoint does not take, is a fault of the configuration.
+_CALLERS_FIELDS = {
+    "prompt": "prompt",
+    "negative_prompt": "negative_prompt",
+    "steps": "sampler.steps",
+    "edit_mask": "mask",
+}
+_FAULT = re.compile(r"(?P<input>\w+): (?P<description>.+)", re.DOTALL)
 # What a call through tritonclient raises; asyncio.CancelledError is none of it and travels on.
 CLIENT_ERRORS = (grpc.RpcError, InferenceServerException, grpc.aio.UsageError)
 
@@ -25,8 +43,21 @@ def translated(error: Exception, *, doing: str) -> EacpsError:
         doing: What was asked of Triton, for the message: ``qwen_edit``, ``server metadata``.
     """
     status, message = _status_of(error)
+    if status == "INVALID_ARGUMENT" and doing == QWEN_EDIT.name and (violations := _callers_faults(message)):
+        return InvalidRequest(violations)
     kind = _ERRORS.get(status, TritonModelFailed)
     return kind(f"{doing}: {message} ({status})")
+
+
+def _callers_faults(message: str) -> list[FieldViolation]:
+    """Read the sampler's faults, "<input>: <what is wrong>" joined by "; ", if all of them are the caller's."""
+    violations = []
+    for part in message.split("; "):
+        fault = _FAULT.fullmatch(part)
+        if fault is None or fault["input"] not in _CALLERS_FIELDS:
+            return []
+        violations.append(FieldViolation(_CALLERS_FIELDS[fault["input"]], fault["description"]))
+    return violations
 
 
 def _status_of(error: Exception) -> tuple[str, str]:

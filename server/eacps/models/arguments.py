@@ -1,0 +1,16 @@
+"""What Triton hands to the ``initialize`` of a Python model. Knows neither Triton's own module nor torch."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def version_folder(args: Mapping[str, str]) -> Path:
+    """The folder of the running ``model.py`` and of the files that lie beside it."""
+    return Path(args["model_repository"]) / args["model_version"]
+
+
+def parameters(args: Mapping[str, str]) -> dict[str, str]:
+    """The ``parameters`` of the model's ``config.pbtxt``."""
+    stated = json.loads(args["model_config"]).get("parameters", {})
+    return {name: value["string_value"] for name, value in stated.items()}
