@@ -156,12 +156,13 @@ def staged(output: Path) -> Iterator[Path]:
 
 
 def _put_in_place(stage: Path, output: Path, aside: Path) -> None:
-    if output.exists():
-        output.rename(aside)
     try:
+        if output.exists():
+            output.rename(aside)
         stage.rename(output)
-    except OSError:
-        if aside.exists():
+    except BaseException:
+        # Being told to stop comes as an exception too, and at any point: what stood there must not go with `aside`.
+        if aside.exists() and not output.exists():
             aside.rename(output)
         raise
 

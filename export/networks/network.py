@@ -62,8 +62,9 @@ class Network(Protocol):
 
 
 def sources_of(network: Network) -> list[Path]:
-    """Return the files of the code that exports ``network``."""
-    return [Path(__file__), Path(inspect.getfile(type(network)))]
+    """Return the files of the code that exports ``network``, and of the gate that it must pass."""
+    gate = Path(__file__).parents[1] / "parity.py"
+    return [Path(__file__), Path(inspect.getfile(type(network))), gate]
 
 
 def copy_sharing_weights(module: _Module) -> _Module:

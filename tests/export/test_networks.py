@@ -12,7 +12,7 @@ from diffusers.models.transformers.transformer_qwenimage import QwenDoubleStream
 from torch import nn
 
 from export.networks.denoiser import DenoiserGraph, DenoiserNetwork
-from export.networks.network import Network, ParityCase
+from export.networks.network import Network, ParityCase, sources_of
 from export.networks.text_encoder import TextEncoderGraph, TextEncoderNetwork, VisionGrid
 from export.networks.vae import VaeDecoderGraph, VaeDecoderNetwork, VaeEncoderGraph, VaeEncoderNetwork
 from export.parity import TOLERANCE, check_parity, relative_error
@@ -103,3 +103,9 @@ def test_vae() -> None:
     ):
         for case in network.cases():
             assert_same(graph, network, case)
+
+
+def test_a_changed_gate_is_a_change_of_every_network() -> None:
+    sources = sources_of(VaeDecoderNetwork(build_vae()))
+    assert {path.name for path in sources} == {"network.py", "vae.py", "parity.py"}
+    assert all(path.is_file() for path in sources)

@@ -143,6 +143,27 @@ def test_staging_replaces_at_the_end_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in output.parent.iterdir()] == ["output"]
 
 
+def test_being_stopped_between_the_renames_keeps_the_earlier_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "output"
+    with staged(output) as stage:
+        (stage / "a").write_text("first")
+    rename = Path.rename
+
+    def stopped_after(source: Path, target: Path) -> Path:
+        moved = rename(source, target)
+        if source == output:
+            raise SystemExit(143)
+        return moved
+
+    monkeypatch.setattr(Path, "rename", stopped_after)
+    with pytest.raises(SystemExit), staged(output) as stage:
+        (stage / "a").write_text("second")
+    assert (output / "a").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["output"]
+
+
 def run_export(checkpoint: Path, output: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "export", "--checkpoint", str(checkpoint), "--output", str(output)]
     environment = os.environ | {"COLUMNS": "300", "OMP_NUM_THREADS": "1"}
