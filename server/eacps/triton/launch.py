@@ -19,6 +19,8 @@ from eacps.triton import installation
 # Triton reserves this much for each model instance at once, and grows a region by as much when a batch needs more. A
 # dozen instances must leave room to grow within the 64 MiB that a container usually has.
 SHM_REGION_BYTES = 2 * 2**20
+# Variables of the outside judge, keys among them: the models have no business with them.
+OUTSIDE_JUDGE = ("EACPS_OPENAI_", "OPENAI_")
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ def link_parts(scratch: Path) -> None:
 
 
 def environment(scratch: Path) -> dict[str, str]:
-    """This process's environment, changed so that the stub finds its library and its virtual environment."""
-    inherited = dict(os.environ)
+    """This process's environment without its secrets, changed so that the stub finds its library and its packages."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OUTSIDE_JUDGE)}
     return inherited | {
         "PATH": _prepend(scratch / "python" / "bin", inherited.get("PATH")),
         "LD_LIBRARY_PATH": _prepend(scratch / "lib", inherited.get("LD_LIBRARY_PATH")),
