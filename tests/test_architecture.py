@@ -99,11 +99,19 @@ def name_of(path: Path) -> str:
 
 
 SOURCES = sorted(SOURCE.rglob("*.py"))
+ADAPTERS = sorted((Path(__file__).parents[1] / "model_repository").glob("*/1/model.py"))
 SEARCH_SOURCES = [path for path in SOURCES if unit_of(path) == "search"]
 
 
 def test_every_unit_has_a_rule() -> None:
     assert {unit_of(path) for path in SOURCES} - {""} <= set(RULES)
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *ADAPTERS], ids=str)
+def test_nothing_served_imports_what_only_exporting_needs(path: Path) -> None:
+    """Importing them would cost the process of every model seconds of its start, see docs/decisions/0003."""
+    found = {name.partition(".")[0] for name in imports(ast.parse(path.read_text()), SOURCE / "models" / path.name)}
+    assert not found & {"diffusers", "transformers"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)

@@ -14,7 +14,7 @@ from eacps.cli.exit_codes import ExitCode
 from eacps.triton.installation import Check, check_installation
 
 # What the Python models in Triton import; found, not imported, since this process does without them.
-MODEL_PACKAGES = ("torch", "diffusers", "transformers", "tokenizers", "insightface", "onnxruntime")
+MODEL_PACKAGES = ("torch", "tokenizers", "insightface", "onnxruntime")
 
 
 def examine(model_repository: Path) -> list[Check]:
