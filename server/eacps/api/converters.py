@@ -99,8 +99,7 @@ def _finished(update: SearchFinished) -> pb.SearchFinished:
 
 
 def _statistics(update: SearchFinished) -> pb.Statistics:
-    pool, prior = update.statistics, update.prior_potential
-    gain_over_prior = None if prior is None or pool.best is None else pool.best - prior
+    pool = update.statistics
     return pb.Statistics(
         candidates=pool.evaluated,
         failed=pool.failed,
@@ -108,9 +107,9 @@ def _statistics(update: SearchFinished) -> pb.Statistics:
         missing_scores=update.missing_scores,
         first_potential=pool.first,
         best_potential=pool.best,
-        prior_potential=prior,
+        prior_potential=update.prior_potential,
         gain_over_first=pool.gain_over_first,
-        gain_over_prior=gain_over_prior,
+        gain_over_prior=update.gain_over_prior,
         mean_potential=pool.explored_mean,
         sd_potential=pool.explored_sd,
         expected_best=[pb.ExpectedBest(n=n, potential=value) for n, value in pool.explored_best_of],
