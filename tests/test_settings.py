@@ -17,6 +17,7 @@ def test_everything_can_be_set() -> None:
             "EACPS_TRITON": "triton:8001",
             "EACPS_TRITON_READY_TIMEOUT_S": "5",
             "EACPS_GRACE_S": "0",
+            "EACPS_MAX_SEARCHES": "3",
             "EACPS_DEFAULT_WEIGHTS": "identity=2, openai.realism=1.5",
             "EACPS_OPENAI_BASE_URL": "http://judge/v1",
             "EACPS_OPENAI_MODEL": "vlm",
@@ -31,6 +32,7 @@ def test_everything_can_be_set() -> None:
         triton="triton:8001",
         triton_ready_timeout_s=5.0,
         grace_s=0.0,
+        max_searches=3,
         default_weights={"identity": 2.0, "openai.realism": 1.5},
         openai=OpenAISettings("http://judge/v1", "vlm", "hush", 7.5, 0, 4),
     )
@@ -42,6 +44,7 @@ def test_everything_can_be_set() -> None:
     [
         ("EACPS_GRACE_S", "soon"),
         ("EACPS_GRACE_S", "-1"),
+        ("EACPS_MAX_SEARCHES", "0"),
         ("EACPS_TRITON_READY_TIMEOUT_S", "nan"),
         ("EACPS_DEFAULT_WEIGHTS", "identity"),
         ("EACPS_DEFAULT_WEIGHTS", "identity=-1"),

@@ -33,7 +33,9 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
     outside = None if settings.openai is None else _client(settings.openai)
     try:
         scorers = build_scorers(gateway, settings.openai, outside)
-        servicer = SearchServicer(_rules(settings, scorers), lambda: Laboratory(gateway, scorers))
+        servicer = SearchServicer(
+            _rules(settings, scorers), lambda: Laboratory(gateway, scorers), max_searches=settings.max_searches
+        )
         server = SearchServer(servicer, address=settings.address, is_ready=gateway.is_ready)
         await server.start()
         try:

@@ -42,6 +42,7 @@ class Settings:
         triton: ``host:port`` of Triton's gRPC endpoint.
         triton_ready_timeout_s: How long to wait for it at the start.
         grace_s: How long running searches may go on after the server was told to stop.
+        max_searches: Searches that run at once; further ones are refused with a hint to try again.
         default_weights: Weights where a request names no scorer; None takes the API's own.
         openai: An outside judge, if there is one.
     """
@@ -50,6 +51,7 @@ class Settings:
     triton: str = "127.0.0.1:8001"
     triton_ready_timeout_s: float = 120.0
     grace_s: float = 10.0
+    max_searches: int = 8
     default_weights: Mapping[str, float] | None = None
     openai: OpenAISettings | None = None
 
@@ -58,8 +60,8 @@ class Settings:
         """Read ``EACPS_*``; what is not set keeps its default.
 
         ``EACPS_ADDRESS``, ``EACPS_TRITON``, ``EACPS_TRITON_READY_TIMEOUT_S``, ``EACPS_GRACE_S``,
-        ``EACPS_DEFAULT_WEIGHTS`` (``identity=0.5,realism=0.3,prompt=0.2``), and for an outside judge
-        ``EACPS_OPENAI_BASE_URL`` and ``EACPS_OPENAI_MODEL`` together, ``EACPS_OPENAI_API_KEY``,
+        ``EACPS_MAX_SEARCHES``, ``EACPS_DEFAULT_WEIGHTS`` (``identity=0.5,realism=0.3,prompt=0.2``), and for an
+        outside judge ``EACPS_OPENAI_BASE_URL`` and ``EACPS_OPENAI_MODEL`` together, ``EACPS_OPENAI_API_KEY``,
         ``EACPS_OPENAI_TIMEOUT_S``, ``EACPS_OPENAI_MAX_RETRIES``, ``EACPS_OPENAI_IN_FLIGHT``.
 
         Raises:
@@ -71,6 +73,7 @@ class Settings:
             triton=reader.get("EACPS_TRITON", str, cls.triton),
             triton_ready_timeout_s=reader.get("EACPS_TRITON_READY_TIMEOUT_S", _seconds, cls.triton_ready_timeout_s),
             grace_s=reader.get("EACPS_GRACE_S", _seconds, cls.grace_s),
+            max_searches=reader.get("EACPS_MAX_SEARCHES", _positive, cls.max_searches),
             default_weights=reader.get("EACPS_DEFAULT_WEIGHTS", _weights, None),
             openai=_openai(reader),
         )

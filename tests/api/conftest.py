@@ -8,7 +8,7 @@ import grpc.aio
 import numpy as np
 import pytest
 
-from eacps.api import Rules, SearchServer
+from eacps.api import Rules, SearchServer, ServerLimits
 from eacps.api.servicer import SearchServicer
 from eacps.evaluation import Laboratory, Pace
 from eacps.evaluation.toy import ToyModels, ToyScorer
@@ -46,6 +46,15 @@ def make_request(png: Callable[..., bytes]) -> Callable[..., pb.RunSearchRequest
     return make
 
 
+Between = Callable[[int], AbstractAsyncContextManager[int]]
+
+
+@asynccontextmanager
+async def straight(port: int) -> AsyncIterator[int]:
+    """Nothing between client and server."""
+    yield port
+
+
 Serve = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
 
 
@@ -54,17 +63,30 @@ def serve() -> Serve:
     """Serves over toy models, or what keywords put in their place, and gives a channel to it."""
 
     @asynccontextmanager
-    async def run(*, rules: Rules = RULES, ready: bool = True, **parts: Any) -> AsyncIterator[grpc.aio.Channel]:
+    async def run(
+        *,
+        rules: Rules = RULES,
+        ready: bool = True,
+        max_searches: int = 8,
+        limits: ServerLimits | None = None,
+        between: Between = straight,
+        **parts: Any,
+    ) -> AsyncIterator[grpc.aio.Channel]:
         async def is_ready() -> bool:
             return ready
 
         defaults = {"models": ToyModels(), "scorers": {"brightness": ToyScorer(), "other": ToyScorer("other")}}
         pace = Pace(retry_delay_s=0.0)
-        servicer = SearchServicer(rules, lambda: Laboratory(**{**defaults, "pace": pace, **parts}))
-        server = SearchServer(servicer, address="127.0.0.1:0", is_ready=is_ready)
+        servicer = SearchServicer(
+            rules, lambda: Laboratory(**{**defaults, "pace": pace, **parts}), max_searches=max_searches
+        )
+        server = SearchServer(servicer, address="127.0.0.1:0", is_ready=is_ready, limits=limits)
         await server.start()
         try:
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            async with (
+                between(server.port) as port,
+                grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel,
+            ):
                 yield channel
         finally:
             await server.stop(grace_s=0.0)

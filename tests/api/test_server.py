@@ -2,17 +2,19 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import grpc
 import grpc.aio
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
 
-from eacps.api import Rules, SearchServer
+from eacps.api import Rules, SearchServer, ServerLimits
 from eacps.api.servicer import SearchServicer
 from eacps.evaluation import Laboratory
 from eacps.evaluation.toy import ToyModels
@@ -46,6 +48,38 @@ class Endless(ToyModels):
             self.cancelled.set()
             raise
         return await super().generate(request)
+
+
+class Wire:
+    """A TCP connection that can be cut without a word to either end."""
+
+    def __init__(self) -> None:
+        self.cut = asyncio.Event()
+
+    @asynccontextmanager
+    async def to(self, port: int) -> AsyncIterator[int]:
+        """Listen on a port of its own and pass on what comes, both ways, until cut."""
+        writers: list[asyncio.StreamWriter] = []
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+            writers.extend((writer, far_writer))
+            await asyncio.gather(self._pass_on(reader, far_writer), self._pass_on(far_reader, writer))
+
+        server = await asyncio.start_server(connected, "127.0.0.1", 0)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+            for writer in writers:
+                writer.close()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if not self.cut.is_set():
+                    writer.write(data)
+                    await writer.drain()
 
 
 class TestRunSearch:
@@ -97,7 +131,8 @@ class TestRunSearch:
         assert finished.recipe == best.recipe
         assert finished.lineage[0] == finished.best_candidate_id
         assert set(finished.timings) == {"prepare", "generate", "score", "total"}
-        assert set(finished.versions) == {"eacps", "checkpoint", "noise", "triton"}
+        parts = {"eacps", "checkpoint", "noise", "noise_dtype", "triton", "scorer.brightness"}
+        assert set(finished.versions) == parts
         assert list(finished.noise_shape) == [1, 2, 2]
         statistics = finished.statistics
         assert (statistics.candidates, statistics.failed, statistics.missing_scores) == (8, 0, 0)
@@ -119,6 +154,30 @@ class TestRunSearch:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await events_of(channel, make_request(scene=pb.Image(data=bytes(20 * 2**20))))
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class TestCrowding:
+    async def test_searches_beyond_the_limit_are_asked_to_come_again(
+        self, serve: Serve, make_request: MakeRequest
+    ) -> None:
+        models = Endless()
+        async with serve(models=models, max_searches=1) as channel:
+            first = SearchServiceStub(channel).RunSearch(make_request())
+            await first.read()
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await events_of(channel, make_request())
+            first.cancel()
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        status = rpc_status.from_call(caught.value)
+        assert status is not None
+        assert any(detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in status.details)
+
+    async def test_a_search_that_ends_makes_room(self, serve: Serve, make_request: MakeRequest) -> None:
+        async with serve(max_searches=1) as channel:
+            with pytest.raises(grpc.aio.AioRpcError):
+                await events_of(channel, pb.RunSearchRequest())
+            for _ in range(2):
+                assert (await events_of(channel, make_request()))[-1].HasField("finished")
 
 
 class TestLeaving:
@@ -146,6 +205,18 @@ class TestLeaving:
         assert models.timeout_s is not None
         assert 0 < models.timeout_s <= 1.0
 
+    async def test_a_client_that_falls_silent_ends_the_work(self, serve: Serve, make_request: MakeRequest) -> None:
+        models, wire = Endless(), Wire()
+        limits = ServerLimits(keepalive_interval_s=0.5, keepalive_timeout_s=0.5)
+        async with serve(models=models, limits=limits, between=wire.to) as channel:
+            call = SearchServiceStub(channel).RunSearch(make_request())
+            await call.read()
+            await models.begun.wait()
+            wire.cut.set()
+            async with asyncio.timeout(15):
+                await models.cancelled.wait()
+            call.cancel()
+
     async def test_stopping_the_server_ends_the_work(self, serve: Serve, make_request: MakeRequest) -> None:
         models = Endless()
         async with serve(models=models) as channel:
@@ -154,8 +225,9 @@ class TestLeaving:
         async with asyncio.timeout(5):
             await models.cancelled.wait()
         del call
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not [task for task in others if task.get_name().startswith(("search", "health"))]
+        async with asyncio.timeout(5):
+            while [task for task in asyncio.all_tasks() if task.get_name().startswith(("search", "health"))]:
+                await asyncio.sleep(0.01)
 
 
 async def test_a_port_that_is_taken_is_refused() -> None:

@@ -97,9 +97,11 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
         "8704 candidates",
     ),
     (search(local_move=7), "search.local_move", "7 is not known"),
-    (search(angle=0.0), "search.angle", "(0, 1.5708]"),
-    (search(angle=1.6), "search.angle", "(0, 1.5708]"),
+    (search(angle=0.0), "search.angle", "[0.001, 1.5708]"),
+    (search(angle=1.6), "search.angle", "[0.001, 1.5708]"),
     (search(angle=math.nan), "search.angle", "nan"),
+    (search(angle=0.0009), "search.angle", "[0.001, 1.5708]"),
+    (search(angle_decay=0.01, local_rounds=3), "search.angle_decay", "in round 3, below 0.001"),
     (search(angle_decay=0.0), "search.angle_decay", "(0, 1]"),
     (search(angle_decay=1.01), "search.angle_decay", "(0, 1]"),
     (search(seed_radius=0), "search.seed_radius", "[1, 2147483647]"),
@@ -126,7 +128,7 @@ def test_names_all_fields_at_fault_at_once() -> None:
     request = pb.RunSearchRequest(
         character=image(b"x"),
         mask=image(b"y"),
-        negative_prompt=" ",
+        negative_prompt="",
         sampler=pb.SamplerSettings(steps=0, true_cfg_scale=0.0),
         search=pb.SearchSettings(strategy=5, global_candidates=0, angle=-1.0, micro_batch=99),
         scorers=[pb.ScorerSettings(name="beauty", weight=-1.0)],
@@ -161,6 +163,11 @@ def test_defaults_are_those_of_the_api(make_request: MakeRequest) -> None:
     assert (made.steps, made.true_cfg_scale, made.character_as_reference) == (None, 1.0, False)
     assert (made.mask, made.negative_prompt, made.micro_batch) == (None, None, 8)
     assert (made.scene_face, made.character_face) == (-1, -1)
+
+
+def test_a_blank_negative_prompt_asks_for_plain_guidance(make_request: MakeRequest) -> None:
+    made = plan(make_request(negative_prompt=" ", **sampler(true_cfg_scale=4.0)))
+    assert made.negative_prompt == " "
 
 
 def test_zero_is_not_absent(make_request: MakeRequest) -> None:

@@ -29,11 +29,16 @@ class ServerLimits:
         max_request_bytes: Of one message to us: three pictures of 4 MiB and their settings.
         max_response_bytes: Of one message from us: two pictures, PNG.
         readiness_interval_s: Between two looks at whether Triton is ready.
+        keepalive_interval_s: Between two looks at whether a client is still there; one that lost its power or its
+            network says no goodbye, and would keep Triton busy to the end of its search.
+        keepalive_timeout_s: For its answer.
     """
 
     max_request_bytes: int = 13 * 2**20
     max_response_bytes: int = 64 * 2**20
     readiness_interval_s: float = 5.0
+    keepalive_interval_s: float = 20.0
+    keepalive_timeout_s: float = 10.0
 
 
 class SearchServer:
@@ -63,6 +68,10 @@ class SearchServer:
             options=[
                 ("grpc.max_receive_message_length", self._limits.max_request_bytes),
                 ("grpc.max_send_message_length", self._limits.max_response_bytes),
+                ("grpc.keepalive_time_ms", round(self._limits.keepalive_interval_s * 1000)),
+                ("grpc.keepalive_timeout_ms", round(self._limits.keepalive_timeout_s * 1000)),
+                ("grpc.http2.ping_timeout_ms", round(self._limits.keepalive_timeout_s * 1000)),  # else it is a minute
+                ("grpc.http2.max_pings_without_data", 0),  # as often as the interval says
                 ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, not a reinforcement
             ],
         )

@@ -4,19 +4,21 @@ import asyncio
 import logging
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import grpc.aio
 
 from eacps.api.converters import response_of
 from eacps.api.validation import Rules, plan_of
+from eacps.errors import TooManySearches
 from eacps.evaluation import Deadline, Laboratory, run_search
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceServicer
 
 _log = logging.getLogger(__name__)
+DEFAULT_MAX_SEARCHES = 8
 
 
 class SearchServicer(SearchServiceServicer):
@@ -25,21 +27,50 @@ class SearchServicer(SearchServiceServicer):
     Args:
         rules: What requests may ask for.
         open_laboratory: Gives every search a laboratory of its own, so that nothing of it outlives it.
+        max_searches: Searches that run at once; further ones are refused, not queued.
     """
 
-    def __init__(self, rules: Rules, open_laboratory: Callable[[], Laboratory]) -> None:
+    def __init__(
+        self, rules: Rules, open_laboratory: Callable[[], Laboratory], *, max_searches: int = DEFAULT_MAX_SEARCHES
+    ) -> None:
         self._rules, self._open_laboratory = rules, open_laboratory
+        self._max_searches, self._running = max_searches, 0
 
     async def RunSearch(  # noqa: N802  # the service's name for it
         self, request: pb.RunSearchRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[pb.RunSearchResponse]:
         """See ``search_service.proto``."""
+        with self._place():
+            async with aclosing(self._search(request, context)) as responses:
+                async for response in responses:
+                    yield response
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """Take one of the places for searches, to be given back at the end.
+
+        Raises:
+            TooManySearches: All are taken.
+        """
+        if self._running >= self._max_searches:
+            raise TooManySearches(f"{self._running} searches are running, as many as this server runs at once")
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+
+    async def _search(
+        self, request: pb.RunSearchRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncGenerator[pb.RunSearchResponse, None]:
         deadline = Deadline.after(context.time_remaining())
         plan = await asyncio.to_thread(
             plan_of, request, self._rules, search_id=uuid.uuid4().hex, drawn_seed=secrets.randbits(32)
         )
         _log.info("search %s: asked for by %s", plan.search_id, context.peer())
-        async with aclosing(run_search(plan, self._open_laboratory(), deadline=deadline)) as updates:
+        search = run_search(plan, self._open_laboratory(), deadline=deadline)
+        del plan  # the search lets go of the pictures as they came once they are fitted
+        async with aclosing(search) as updates:
             sequence = 0
             async for update in updates:
                 sequence += 1

@@ -15,7 +15,22 @@ from eacps.errors import InvalidPicture, InvalidRequest, InvalidSearchSpec
 from eacps.evaluation.plan import SearchPlan
 from eacps.imaging import Limits, Mask, Picture, decode_mask, decode_picture
 from eacps.search.potential import Weights
-from eacps.search.spec import BestOfNSpec, EacpsSpec, LocalMove, SearchSpec, SeedOffset, SphericalMove
+from eacps.search.spec import (
+    DEFAULT_ANGLE_RAD,
+    DEFAULT_CANDIDATES,
+    DEFAULT_CHILDREN,
+    DEFAULT_DECAY,
+    DEFAULT_OFFSET_RADIUS,
+    DEFAULT_PARENTS,
+    DEFAULT_ROUNDS,
+    MIN_ANGLE_RAD,
+    BestOfNSpec,
+    EacpsSpec,
+    LocalMove,
+    SearchSpec,
+    SeedOffset,
+    SphericalMove,
+)
 from eacps.tensors import MAX_FACES
 from eacps.v1 import search_service_pb2 as pb
 
@@ -93,7 +108,7 @@ def _settings(faults: Faults, request: pb.RunSearchRequest) -> _Settings:
     negative = request.negative_prompt if request.HasField("negative_prompt") else None
     return {
         "prompt": _text(faults, "prompt", request.prompt),
-        "negative_prompt": None if negative is None else _text(faults, "negative_prompt", negative),
+        "negative_prompt": None if negative is None else _text(faults, "negative_prompt", negative, blank=True),
         "steps": faults.count(request.sampler, "sampler.steps", 1, 100, default=0) or None,
         "true_cfg_scale": faults.real(request.sampler, "sampler.true_cfg_scale", 1.0, 20.0, default=1.0),
         "character_as_reference": request.sampler.character_as_reference,
@@ -130,8 +145,9 @@ def _mask(faults: Faults, request: pb.RunSearchRequest, scene: Picture | None, l
     return mask
 
 
-def _text(faults: Faults, name: str, text: str) -> str:
-    if not text.strip():
+def _text(faults: Faults, name: str, text: str, *, blank: bool = False) -> str:
+    # A negative prompt of one space is the usual way to ask for plain guidance.
+    if not (text if blank else text.strip()):
         faults.add(name, "is empty")
     elif len(text) > MAX_PROMPT_CHARACTERS:
         faults.add(name, f"has {len(text)} characters; at most {MAX_PROMPT_CHARACTERS} are accepted")
@@ -144,10 +160,10 @@ def _spec(faults: Faults, search: pb.SearchSettings, drawn_seed: int) -> SearchS
     before = len(faults.found)
     if search.strategy not in pb.Strategy.values():
         faults.add("search.strategy", f"{int(search.strategy)} is not known")
-    candidates = faults.count(search, "search.global_candidates", 1, 512, default=16)
-    parents = faults.count(search, "search.parents", 1, 64, default=4)
-    children = faults.count(search, "search.children_per_parent", 1, 64, default=4)
-    rounds = faults.count(search, "search.local_rounds", 0, 16, default=1)
+    candidates = faults.count(search, "search.global_candidates", 1, 512, default=DEFAULT_CANDIDATES)
+    parents = faults.count(search, "search.parents", 1, 64, default=DEFAULT_PARENTS)
+    children = faults.count(search, "search.children_per_parent", 1, 64, default=DEFAULT_CHILDREN)
+    rounds = faults.count(search, "search.local_rounds", 0, 16, default=DEFAULT_ROUNDS)
     local = _local_move(faults, search)
     if len(faults.found) > before:
         return None
@@ -168,9 +184,9 @@ def _spec(faults: Faults, search: pb.SearchSettings, drawn_seed: int) -> SearchS
 def _local_move(faults: Faults, search: pb.SearchSettings) -> LocalMove:
     if search.local_move not in pb.LocalMove.values():
         faults.add("search.local_move", f"{int(search.local_move)} is not known")
-    angle = faults.real(search, "search.angle", 0.0, math.pi / 2, default=0.6, above=True)
-    decay = faults.real(search, "search.angle_decay", 0.0, 1.0, default=0.7, above=True)
-    radius = faults.count(search, "search.seed_radius", 1, 2**31 - 1, default=1024)
+    angle = faults.real(search, "search.angle", MIN_ANGLE_RAD, math.pi / 2, default=DEFAULT_ANGLE_RAD)
+    decay = faults.real(search, "search.angle_decay", 0.0, 1.0, default=DEFAULT_DECAY, above=True)
+    radius = faults.count(search, "search.seed_radius", 1, 2**31 - 1, default=DEFAULT_OFFSET_RADIUS)
     if search.local_move != pb.LOCAL_MOVE_SEED_OFFSET:
         return SphericalMove(angle, decay)
     return SeedOffset(radius)
