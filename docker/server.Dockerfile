@@ -1,0 +1,20 @@
+# The search server alone: no torch, no model. Triton runs elsewhere, at EACPS_TRITON.
+#
+#   docker build --file docker/server.Dockerfile --tag eacps-server .
+#   docker run --publish 50051:50051 --env EACPS_TRITON=triton:8001 eacps-server
+
+FROM python:3.12-slim
+
+WORKDIR /src
+COPY pyproject.toml README.md ./
+COPY server ./server
+RUN pip install --no-cache-dir . && rm -rf /src/*
+
+RUN useradd --create-home eacps
+USER eacps
+WORKDIR /home/eacps
+
+ENV EACPS_ADDRESS=0.0.0.0:50051
+EXPOSE 50051
+# Exec form, so that `docker stop` reaches the server itself and running searches get their grace.
+CMD ["eacps", "serve"]
