@@ -69,16 +69,18 @@ class OpenAIJudge:
         """See `Scorer.score`."""
         question = self.question.text(context.prompt)
         async with asyncio.TaskGroup() as group:
-            asked = {name: group.create_task(self._outcome(one, question)) for name, one in pictures.items()}
+            asked = {name: group.create_task(self._in_a_slot(one, question)) for name, one in pictures.items()}
         return {name: task.result() for name, task in asked.items()}
 
-    async def _outcome(self, picture: Picture, question: str) -> Outcome:
-        url = await asyncio.to_thread(_data_url, picture)
+    async def _in_a_slot(self, picture: Picture, question: str) -> Outcome:
+        async with self._slots:  # around the encoding too: what waits for its turn shall not wait encoded
+            return await self._outcome(await asyncio.to_thread(_data_url, picture), question)
+
+    async def _outcome(self, url: str, question: str) -> Outcome:
         failure = Missing("not asked")
         for attempt in range(1, self._attempts + 1):
             try:
-                async with self._slots:
-                    return p_yes(await self._ask(url, question))
+                return p_yes(await self._ask(url, question))
             except ScorerFailed as exc:
                 failure = Missing(f"{exc} ({attempt} of {self._attempts} attempts)")
             except (openai.OpenAIError, json.JSONDecodeError) as exc:
