@@ -52,7 +52,9 @@ class SearchServiceServicer:
         accept by default: allow 16 MiB.
 
         Errors: INVALID_ARGUMENT naming every field at fault, FAILED_PRECONDITION where scene or character shows no face,
-        UNAVAILABLE where Triton cannot be reached or no candidate could be evaluated.
+        UNAVAILABLE where Triton cannot be reached or no candidate could be evaluated, RESOURCE_EXHAUSTED with RetryInfo
+        where as many searches run as the server allows (by default 8). A request of more than 13 MiB gets
+        RESOURCE_EXHAUSTED from gRPC itself, without details: trying again does not help.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
