@@ -7,7 +7,7 @@
     |-- NoFaceFound                 scene or character shows no (such) face
     |-- DeadlineExceeded            the caller's deadline passed
     |-- TooManySearches             the server runs as many searches as it may
-    |-- EvaluationFailed            no candidate could be evaluated
+    |-- EvaluationFailed            pictures were made, but not one could be scored
     |-- ScorerFailed                one scoring call failed for good; becomes a missing score
     |-- TritonError
     |   |-- TritonNotInstalled      the embedded server cannot run on this machine
@@ -116,7 +116,7 @@ class TooManySearches(EacpsError):
 
 
 class EvaluationFailed(EacpsError):
-    """Not one candidate of the search could be generated and scored."""
+    """Pictures were made in the first round, but not one could be scored."""
 
     fault = Fault.DEPENDENCY
     grpc_code = "UNAVAILABLE"
