@@ -1,5 +1,6 @@
 """`face_embed` and `face_prior` in a real Triton, against the same code on ONNX Runtime without Triton."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,14 @@ def infer(client: InferenceServerClient, model: str, **arrays: np.ndarray) -> di
         inputs.append(tensor)
     result = client.infer(model, inputs, client_timeout=60)
     return {output.name: result.as_numpy(output.name) for output in MODELS[model].outputs}
+
+
+def wait_for_word(triton: EmbeddedTriton, word: str) -> None:
+    """Wait until ``word`` stands in Triton's log, which is written after the answer."""
+    end = time.monotonic() + 20
+    while word not in triton.log_file.read_text():
+        assert time.monotonic() < end, f"Triton's log does not say {word!r}"
+        time.sleep(0.05)
 
 
 def chosen(number: int) -> np.ndarray:
@@ -95,7 +104,16 @@ def test_many_faces_need_several_recogniser_batches(client: InferenceServerClien
     np.testing.assert_allclose(served["embeddings"][15:, 0], served["embeddings"][:3, 0], atol=1e-5)
 
 
-def test_a_picture_without_pixels_is_an_error_not_a_crash(client: InferenceServerClient) -> None:
+def test_a_picture_without_pixels_is_an_error_not_a_crash(
+    client: InferenceServerClient, triton: EmbeddedTriton
+) -> None:
     with pytest.raises(InferenceServerException):
         infer(client, "face_embed", pictures=np.zeros((1, 0, 5, 3), np.uint8))
     assert client.is_server_live()
+    wait_for_word(triton, "face_embed: Traceback")
+
+
+def test_a_network_that_fails_leaves_a_trace(client: InferenceServerClient, triton: EmbeddedTriton) -> None:
+    with pytest.raises(InferenceServerException):
+        infer(client, "face_detector", input=np.zeros((1, 3, 33, 0), np.float32))
+    wait_for_word(triton, "face_detector: Traceback")
