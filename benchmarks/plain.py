@@ -4,6 +4,7 @@ Where this code could be written in several ways, the quicker one was taken: the
 once a seed, as ``pipe(prompt=...)`` would, and both questions about a picture are one batch of the judge.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +38,11 @@ class PlainEditor:
     Args:
         checkpoint: Folder of the checkpoint.
         steps: Denoising steps; None takes the checkpoint's.
-        threads: Of torch and of ONNX Runtime each.
+        threads: Of torch, at most, and of ONNX Runtime.
     """
 
     def __init__(self, checkpoint: Path, *, steps: int | None, threads: int) -> None:
-        torch.set_num_threads(threads)
+        self.threads = {"loop": threads, "batched": threads}
         settings = CheckpointSettings.read(checkpoint)
         self.steps = steps or settings.default_steps
         self._pipeline: QwenImageEditPlusPipeline = load_pipeline(checkpoint)
@@ -52,11 +53,25 @@ class PlainEditor:
 
     def loop(self, edit: Edit, seeds: Sequence[int] | None = None) -> Outcome:
         """One picture after another: made, then scored. ``seeds`` may name some of the edit's own."""
+        torch.set_num_threads(self.threads["loop"])
         return self._run(edit, edit.seeds if seeds is None else seeds, batch=1)
 
     def batched(self, edit: Edit) -> Outcome:
         """Many pictures a call (``num_images_per_prompt``), then all of them scored."""
+        torch.set_num_threads(self.threads["batched"])
         return self._run(edit, edit.seeds, batch=MAX_DENOISER_BATCH)
+
+    def choose_threads(self, edit: Edit) -> None:
+        """Give torch one thread instead of many where that is quicker: its threads spin while one waits for another."""
+        for name, way in (("loop", self.loop), ("batched", self.batched)):
+            seconds = {}
+            for threads in {1, self.threads[name]}:
+                self.threads[name] = threads
+                way(edit)  # a first run with other threads is slower
+                start = time.perf_counter()
+                way(edit)
+                seconds[threads] = time.perf_counter() - start
+            self.threads[name] = min(seconds, key=seconds.__getitem__)
 
     def _run(self, edit: Edit, seeds: Sequence[int], *, batch: int) -> Outcome:
         watch = Stopwatch()

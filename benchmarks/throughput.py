@@ -18,6 +18,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -37,6 +38,7 @@ from export.checkpoint import CheckpointSettings
 
 SIDE_BY_SIDE = 4
 MAX_MISSED = 20
+THREAD_TRIAL = 4  # candidates made to find out how many threads the plain code is quickest with
 Search = Callable[[Sequence[Edit]], Sequence[Outcome]]
 
 
@@ -53,6 +55,11 @@ class Alternation:
     def __init__(self, plain: PlainEditor, search: Search, edits: Iterator[Edit], metrics_url: str) -> None:
         self._plain, self._search, self._edits, self._metrics_url = plain, search, edits, metrics_url
         self.agreement = Agreement()
+
+    def warm_up(self) -> None:
+        """Measure every way once for nothing, and let the plain code settle on its threads."""
+        self._plain.choose_threads(replace(next(self._edits), candidates=THREAD_TRIAL))
+        self.repeat(0)
 
     def repeat(self, number: int) -> list[Window]:
         """Measure every way once, another one first each time.
@@ -102,15 +109,16 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         edits = with_faces(drawn_edits(settings.candidates), plain.faces)
         alternation = Alternation(plain, search, edits, triton.metrics_url)
         windows = list(measured_windows(alternation, settings.repetitions, console))
-    report = make_report(windows, settings, alternation.agreement, machine.describe(cores))
+    described = machine.describe(cores) | {"threads_of_plain_code": plain.threads}
+    report = make_report(windows, settings, alternation.agreement, described)
     write_report(report, arguments.out / "throughput.json")
     print_report(report, Console(width=None if sys.stdout.isatty() else 120))
 
 
 def measured_windows(alternation: Alternation, repetitions: int, console: Console) -> Iterator[Window]:
-    """Warm up with a whole repetition, then give the windows of the others."""
+    """Warm up, then give the windows of all repetitions."""
     console.print("warming up")
-    alternation.repeat(0)
+    alternation.warm_up()
     for number in range(repetitions):
         windows = alternation.repeat(number)
         speeds = ", ".join(f"{window.way} {window.candidates_per_s:.2f}" for window in windows)
