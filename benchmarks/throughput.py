@@ -18,7 +18,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -38,7 +37,6 @@ from export.checkpoint import CheckpointSettings
 
 SIDE_BY_SIDE = 4
 MAX_MISSED = 20
-THREAD_TRIAL = 4  # candidates made to find out how many threads the plain code is quickest with
 Search = Callable[[Sequence[Edit]], Sequence[Outcome]]
 
 
@@ -58,7 +56,7 @@ class Alternation:
 
     def warm_up(self) -> None:
         """Measure every way once for nothing, and let the plain code settle on its threads."""
-        self._plain.choose_threads(replace(next(self._edits), candidates=THREAD_TRIAL))
+        self._plain.choose_threads(next(self._edits))
         self.repeat(0)
 
     def repeat(self, number: int) -> list[Window]:
