@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,36 +25,28 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / ".build"
-TRAINED_CHECKPOINT = ROOT / "export" / "studio_mini" / "checkpoint"
-CHECKPOINT_PARTS = (
-    "eacps.json",
-    "faces/swapper.onnx",
-    "processor",
-    "text_encoder/model.safetensors",
-    "transformer/diffusion_pytorch_model.safetensors",
-    "vae/diffusion_pytorch_model.safetensors",
-)
+CHECKPOINT = ROOT / "export" / "studio_mini" / "checkpoint"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """A shell that runs the tests in the background makes them deaf to SIGINT, and with them all that they start."""
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, earlier)
 
 
 @pytest.fixture(scope="session")
 def checkpoint_dir() -> Path:
-    """The checked-in studio-mini; the same architecture with random weights until that is there."""
-    if all((TRAINED_CHECKPOINT / part).exists() for part in CHECKPOINT_PARTS):
-        return TRAINED_CHECKPOINT
-    untrained = BUILD / "untrained_checkpoint"
-    with _alone("untrained"):
-        if not (untrained / "faces" / "swapper.onnx").exists():
-            # -P: the script's folder would come first on the path, and has a folder named triton.
-            _run(["-P", str(ROOT / "tests" / "untrained_checkpoint.py"), str(untrained)])
-    return untrained
+    """The checked-in studio-mini."""
+    return CHECKPOINT
 
 
 @pytest.fixture(scope="session")
 def model_repository_dir(checkpoint_dir: Path) -> Path:
     """The embedded target's repository of ``checkpoint_dir``."""
     # The same folder as `make model-repository`, so that neither exports again what the other has.
-    trained = checkpoint_dir == TRAINED_CHECKPOINT
-    output = BUILD / ("model_repository" if trained else "test_model_repository")
+    output = BUILD / "model_repository"
     with _alone("export"):
         _run(["-m", "export", "--checkpoint", str(checkpoint_dir), "--output", str(output)])
     return output

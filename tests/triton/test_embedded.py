@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -107,15 +107,24 @@ def wait_until_gone(processes: list[psutil.Process]) -> list[psutil.Process]:
     return psutil.wait_procs(processes, timeout=GONE_WITHIN_S)[1]
 
 
+Started = Callable[[], list[psutil.Process]]
+
+
 @pytest.fixture(autouse=True)
-def _nothing_left(tmp_path: Path) -> Iterator[None]:
-    yield
-    assert wait_until_gone(descendants()) == []
-    assert regions(os.getpid()) == []
+def started(tmp_path: Path) -> Iterator[Started]:
+    """Gives the processes that the test has started; nothing of them may be left. Other tests' Triton runs on."""
+    bystanders, kept = descendants(), regions(os.getpid())
+
+    def of_this_test() -> list[psutil.Process]:
+        return [process for process in descendants() if process not in bystanders]
+
+    yield of_this_test
+    assert wait_until_gone(of_this_test()) == []
+    assert set(regions(os.getpid())) <= set(kept)
     assert list(tmp_path.glob("work/eacps-triton-*")) == []
 
 
-def test_serves_a_model_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_serves_a_model_and_leaves_nothing_behind(tmp_path: Path, started: Started) -> None:
     repository = write_model(tmp_path / "models", "triple", TRIPLE)
     log_file = tmp_path / "logs" / "triton.log"
     triton = EmbeddedTriton(repository, log_file=log_file, work_dir=tmp_path / "work")
@@ -123,7 +132,7 @@ def test_serves_a_model_and_leaves_nothing_behind(tmp_path: Path) -> None:
         x = np.arange(5, dtype=np.float32)
         np.testing.assert_array_equal(infer(triton.grpc_url, "triple", x), 3 * x)
         assert triton.metrics_url.startswith("http://127.0.0.1:")
-        processes = descendants()
+        processes = started()
         assert len(processes) == 3, "supervisor, server, stub"
         assert len(list((tmp_path / "work").iterdir())) == 1
     assert wait_until_gone(processes) == []
@@ -251,17 +260,17 @@ def test_everything_ends_with_an_owner_that_dies_while_starting(tmp_path: Path) 
     assert wait_until_gone(processes) == []
 
 
-def test_death_of_a_running_server_is_seen_and_takes_its_models_along(tmp_path: Path) -> None:
+def test_death_of_a_running_server_is_seen_and_takes_its_models_along(tmp_path: Path, started: Started) -> None:
     with EmbeddedTriton(write_model(tmp_path / "models", "echo", ECHO), log_file=tmp_path / "log") as triton:
-        _, server, *_ = processes = descendants()
+        _, server, *_ = processes = started()
         assert triton.running
         server.kill()
         assert wait_until_gone(processes) == []
         assert not triton.running
 
 
-def test_everything_ends_with_the_supervisor(tmp_path: Path) -> None:
+def test_everything_ends_with_the_supervisor(tmp_path: Path, started: Started) -> None:
     with EmbeddedTriton(write_model(tmp_path / "models", "echo", ECHO), log_file=tmp_path / "log"):
-        processes = descendants()
+        processes = started()
         processes[0].kill()
         assert wait_until_gone(processes) == []
