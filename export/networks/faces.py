@@ -17,6 +17,8 @@ from eacps.tensors import FACE_DETECTOR, FACE_RECOGNIZER, FACE_SWAPPER, ModelSpe
 from export.networks.network import ParityCase, Tensors
 
 DETECTOR_FILE, RECOGNIZER_FILE, SWAPPER_FILE = "detector.onnx", "recognizer.onnx", "swapper.onnx"
+VERIFIER_FILE = "verifier.onnx"
+"""Held-out recogniser; a pack may lack it."""
 PACK_FILES = (DETECTOR_FILE, RECOGNIZER_FILE, SWAPPER_FILE)
 EMAP_SHAPE = (512, 512)
 

@@ -1,8 +1,9 @@
 """Stage ``denoiser``: flow matching on cached latents, conditioned as the pipeline conditions.
 
 The noisy tokens come first, then the prior's, then (a quarter of the time) the character's; conditioning tokens are
-modulated at time 0, as in Edit-2511. The prompt is dropped one time in ten, for classifier-free guidance. Delivered are
-averaged weights.
+modulated at time 0, as in Edit-2511. The prompt is dropped one time in ten, for classifier-free guidance. Half of the
+tasks show a drawn prior, half what the finished face pack makes of the same scene and character. Delivered are averaged
+weights.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from export.studio_mini.train.flat_transformer import velocity
 from export.studio_mini.train.latent_cache import PARAPHRASES, Examples, LatentStore
 from export.studio_mini.train.optimizer import MuonAdamW
 from export.studio_mini.train.pace import Pace, load_state, rate_scale, save_state
+from export.studio_mini.train.precision import autocast
 from export.studio_mini.train.task_cache import SHARD, ensure_tasks
 
 TASKS = 8000
@@ -33,16 +35,30 @@ CHARACTER_SHARE = 0.25
 DROP_SHARE = 0.1
 AVERAGE_DECAY = 0.999
 DELIVER_EVERY_S = 240.0
+WARM_RATE = 0.4
+"""Share of the rates when training goes on from finished weights."""
 
 
 class Trainer:
-    """Weights, their average, optimiser and clock; resumes from one file."""
+    """Weights, their average, optimiser and clock; resumes from one file.
 
-    def __init__(self, state_path: Path, *, minutes: float | None, seed: int) -> None:
+    Args:
+        state_path: The file.
+        minutes: Of the stage; None for no limit.
+        seed: Of weights and batches.
+        warm: Finished weights to go on from; None starts from nothing.
+    """
+
+    def __init__(
+        self, state_path: Path, *, minutes: float | None, seed: int, warm: QwenImageTransformer2DModel | None = None
+    ) -> None:
         self._path, self._seed = state_path, seed
-        self.model = build_transformer(seed).train()
-        self.average = build_transformer(seed).eval().requires_grad_(False)
-        self._optimizer = MuonAdamW(self.model, muon_rate=MUON_RATE, adam_rate=ADAM_RATE, weight_decay=0.02)
+        self.model = (build_transformer(seed) if warm is None else warm).train()
+        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        scale = 1.0 if warm is None else WARM_RATE
+        self._optimizer = MuonAdamW(
+            self.model, muon_rate=scale * MUON_RATE, adam_rate=scale * ADAM_RATE, weight_decay=0.02
+        )
         state = load_state(state_path)
         self.step_number = 0 if state is None else state["step"]
         self.pace = Pace(STEPS, minutes, 0.0 if state is None else state["spent_s"])
@@ -60,7 +76,7 @@ class Trainer:
     def step(self, examples: Examples) -> None:
         """Take one step on a batch that the step's number determines."""
         rng = np.random.default_rng([self._seed, self.step_number])
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             loss = batch_loss(self.model, examples, rng)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -91,20 +107,29 @@ class Trainer:
         copy.deepcopy(self.average).half().save_pretrained(checkpoint_dir / "transformer")
 
 
-def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: int) -> None:
-    """Train, or go on training, until the budget is used up; ``transformer/`` is refreshed every few minutes."""
+def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: int, warm: bool = False) -> None:
+    """Train, or go on training, until the budget is used up; ``transformer/`` is refreshed every few minutes.
+
+    Args:
+        build_dir: Holds rendered and encoded tasks, and the state.
+        checkpoint_dir: Its frozen stages and face pack condition; its ``transformer/`` is written.
+        minutes: Of the stage, encoding included; None for no limit.
+        seed: Of weights and batches.
+        warm: Whether to go on from the checkpoint's own ``transformer/``.
+    """
     ensure_tasks(build_dir, TASKS)
     store = LatentStore(build_dir, checkpoint_dir, seed=seed)
     store.grow(ready := FIRST_TASKS)
     examples = store.load()
-    trainer = Trainer(build_dir / "denoiser.pt", minutes=minutes, seed=seed)
+    known = QwenImageTransformer2DModel.from_pretrained(checkpoint_dir, subfolder="transformer") if warm else None
+    trainer = Trainer(build_dir / "denoiser.pt", minutes=minutes, seed=seed, warm=known and known.float())
     delivered_s = trainer.pace.elapsed_s
     while not trainer.finished:
         trainer.step(examples)
         if trainer.step_number % 50 == 0:
             print(f"denoiser {trainer.pace.describe(trainer.step_number)} loss {trainer.loss:.4f}", flush=True)
-        if trainer.step_number % GROW_EVERY == 0 and ready < TASKS:
-            store.grow(ready := ready + SHARD)
+        if trainer.step_number % GROW_EVERY == 0:
+            store.grow(ready := min(TASKS, ready + SHARD))
             examples = store.load()
         if trainer.pace.elapsed_s - delivered_s > DELIVER_EVERY_S:
             trainer.deliver(checkpoint_dir)

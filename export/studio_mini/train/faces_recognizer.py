@@ -16,6 +16,7 @@ from export.studio_mini.faces.augmentation import cover, degrade
 from export.studio_mini.faces.recognizer import EMBEDDING, MARGIN, ArcFaceHead, Recognizer
 from export.studio_mini.faces.traits import trait_table
 from export.studio_mini.train.faces_loop import TimedLoop
+from export.studio_mini.train.reconstructions import Reconstructions
 from export.studio_mini.world.pool import FacePool
 from export.studio_mini.world.tasks import person
 
@@ -26,8 +27,15 @@ TRAIT_WEIGHT: Final = 10.0
 MARGIN_RISE: Final = (0.15, 0.4)  # parts of the training between which the margin grows
 
 
-def train_recognizer(pool: FacePool, state_file: Path, *, minutes: float, seed: int) -> tuple[Recognizer, Tensor]:
+def train_recognizer(
+    pool: FacePool, seen: Reconstructions, state_file: Path, *, minutes: float, seed: int
+) -> tuple[Recognizer, Tensor]:
     """Train for ``minutes`` (counted through stops), or return the finished network of ``state_file``.
+
+    Args:
+        pool: Faces to learn from.
+        seen: Some of them through the autoencoder; those are shown half the time in its form.
+        state_file, minutes, seed: As everywhere.
 
     Returns:
         The network, and the directions of people's traits among its embeddings, [T, 512].
@@ -43,7 +51,7 @@ def train_recognizer(pool: FacePool, state_file: Path, *, minutes: float, seed: 
     for step in loop.steps():
         rng = np.random.default_rng([seed, 2, step])
         chosen = rng.integers(0, len(identity), BATCH)
-        crops = recognizer_input([_sample(pool, int(index), rng) for index in chosen])
+        crops = recognizer_input([_sample(pool, seen, int(index), rng) for index in chosen])
         margin = MARGIN * float(np.clip((loop.progress - start) / (end - start), 0, 1))
         embeddings, right = network(crops), torch.from_numpy(identity[chosen])
         trait_loss = F.smooth_l1_loss(trait_head(embeddings), traits[right])
@@ -67,7 +75,9 @@ def embed(network: Recognizer, pictures: NDArray[np.uint8], landmarks: NDArray[n
     return torch.cat(parts)
 
 
-def _sample(pool: FacePool, index: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _sample(pool: FacePool, seen: Reconstructions, index: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     landmarks = pool.landmarks[index] + rng.normal(0, LANDMARK_ERROR * rng.random(), (5, 2))
-    result = degrade(crop(np.array(pool.pictures[index]), landmarks, RECOGNIZER_SIZE), rng)
+    picture = seen.get(index) if rng.random() < 0.5 else None
+    picture = np.array(pool.pictures[index]) if picture is None else picture
+    result = degrade(crop(picture, landmarks, RECOGNIZER_SIZE), rng)
     return cover(result, rng) if rng.random() < 0.2 else result

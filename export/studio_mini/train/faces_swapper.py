@@ -14,7 +14,7 @@ from torch import Tensor
 from export.studio_mini.faces.alignment import RECOGNIZER_SIZE, SWAPPER_SHIFT, SWAPPER_SIZE, crop
 from export.studio_mini.faces.pictures import SwapPairs
 from export.studio_mini.faces.recognizer import Recognizer
-from export.studio_mini.faces.swapper import Swapper, latents, trait_map
+from export.studio_mini.faces.swapper import Swapper, latents
 from export.studio_mini.train.faces_loop import TimedLoop
 from export.studio_mini.train.faces_recognizer import embed
 
@@ -22,31 +22,41 @@ BATCH: Final = 8
 PEAK_RATE: Final = 3e-3
 LANDMARK_ERROR: Final = 1.5  # standard deviation of what the detector may be off, pixels of a 128-pixel picture
 SAME_PERSON: Final = 0.08  # part of the samples that ask for no change: the scene's own person
-IDENTITY_FROM: Final = 0.5  # part of the training from which the recogniser judges: before, there is no face to judge
-IDENTITY_WEIGHT: Final = 0.2  # small: a network paid mainly by the recogniser learns to fool it
+IDENTITY_FROM: Final = 0.3  # part of the training from which the recogniser judges: before, there is no face to judge
+IDENTITY_WEIGHT: Final = 0.6
+# The recogniser sees each swap moved and re-lit at random: a network paid by it would else learn to fool it.
+JUDGED_SHIFT: Final = 3  # pixels
+JUDGED_GAIN: Final = 0.15
+JUDGED_NOISE: Final = 0.04
+WARM_RATE: Final = 0.5  # part of the peak rate when training goes on from a finished network
 
 
 def train_swapper(
-    pairs: SwapPairs, recognizer: Recognizer, traits: Tensor, state_file: Path, *, minutes: float, seed: int
-) -> tuple[Swapper, NDArray[np.float32]]:
+    pairs: SwapPairs,
+    recognizer: Recognizer,
+    emap: Tensor,
+    state_file: Path,
+    *,
+    minutes: float,
+    seed: int,
+    warm: Swapper | None = None,
+) -> Swapper:
     """Train for ``minutes`` (counted through stops).
 
     Args:
         pairs: What to learn from.
         recognizer: Trained; gives the embeddings and judges the swaps.
-        traits: Directions of traits among its embeddings, [T, 512].
+        emap: [512, 512], see `trait_map`.
         state_file, minutes, seed: As everywhere.
-
-    Returns:
-        The network and its ``emap`` [512, 512].
+        warm: A finished network to go on from; None starts from nothing.
     """
     torch.manual_seed(seed)
     recognizer.requires_grad_(False)
     wanted = embed(recognizer, pairs.characters, pairs.character_landmarks).clone()
     own = embed(recognizer, pairs.scenes, pairs.scene_landmarks).clone()
-    emap = trait_map(traits)
-    network = Swapper().to(memory_format=torch.channels_last)
-    loop = TimedLoop("swapper", state_file, {"swapper": network}, minutes=minutes, peak_rate=PEAK_RATE)
+    network = (warm or Swapper()).to(memory_format=torch.channels_last)
+    rate, judged_from = (PEAK_RATE, IDENTITY_FROM) if warm is None else (WARM_RATE * PEAK_RATE, 0.0)
+    loop = TimedLoop("swapper", state_file, {"swapper": network}, minutes=minutes, peak_rate=rate)
     for step in loop.steps():
         rng = np.random.default_rng([seed, 3, step])
         chosen = rng.integers(0, len(wanted), BATCH)
@@ -55,9 +65,12 @@ def train_swapper(
         scene, truth = (_picture_batch(list(part)) for part in zip(*crops, strict=True))
         identity = torch.where(torch.from_numpy(same)[:, None], own[chosen], wanted[chosen])
         swapped = network(scene, latents(identity, emap))
-        judge = recognizer if loop.progress > IDENTITY_FROM else None
-        loop.descend(_loss(swapped, _inside(truth, scene, network.oval), identity, judge))
-    return network.eval(), emap.numpy()
+        loss = _drawing_loss(swapped, _inside(truth, scene, network.oval))
+        if loop.progress >= judged_from:
+            seen = recognizer(recognizer_crop(_varied(swapped, rng)))
+            loss = loss + IDENTITY_WEIGHT * (1 - F.cosine_similarity(seen, identity)).mean()
+        loop.descend(loss)
+    return network.eval()
 
 
 def _inside(truth: Tensor, scene: Tensor, oval: Tensor) -> Tensor:
@@ -79,14 +92,19 @@ def _picture_batch(crops: list[NDArray[np.uint8]]) -> Tensor:
     return stacked.contiguous(memory_format=torch.channels_last)
 
 
-def _loss(swapped: Tensor, truth: Tensor, identity: Tensor, judge: Recognizer | None) -> Tensor:
-    """Absolute difference at full and quarter size and of the edges; distance to the wanted identity, if judged."""
+def _drawing_loss(swapped: Tensor, truth: Tensor) -> Tensor:
+    """Absolute difference at full and quarter size, and of the edges."""
     pixels = F.l1_loss(swapped, truth) + F.l1_loss(F.avg_pool2d(swapped, 4), F.avg_pool2d(truth, 4))
     edges = sum(F.l1_loss(swapped.diff(dim=axis), truth.diff(dim=axis)) for axis in (2, 3))
-    drawn = 8 * pixels + 2 * edges
-    if judge is None:
-        return drawn
-    return drawn + IDENTITY_WEIGHT * (1 - F.cosine_similarity(judge(recognizer_crop(swapped)), identity)).mean()
+    return 8 * pixels + 2 * edges
+
+
+def _varied(crops: Tensor, rng: np.random.Generator) -> Tensor:
+    """Move crops [B, 3, 128, 128] by some pixels, change their light, add grain."""
+    dx, dy = (int(value) for value in rng.integers(-JUDGED_SHIFT, JUDGED_SHIFT + 1, 2))
+    gain = torch.from_numpy(rng.normal(1, JUDGED_GAIN, (len(crops), 1, 1, 1))).float()
+    noise = torch.from_numpy(rng.standard_normal(crops.shape, dtype=np.float32))
+    return crops.roll((dy, dx), dims=(2, 3)) * gain + JUDGED_NOISE * float(rng.random()) * noise
 
 
 def recognizer_crop(crops: Tensor) -> Tensor:

@@ -1,14 +1,15 @@
 """What the denoiser learns from, computed once: latents of the pictures and embeddings of the prompts.
 
-Both come from frozen stages, so each rendered shard of tasks becomes one shard of latents and one of embeddings (two
-more, with the mirrored pictures). Folder names carry a digest of the frozen weights: after retraining, nothing stale is
-read.
+Both come from frozen stages, so each rendered shard of tasks becomes one shard of latents and one of embeddings. Every
+second shard shows the prior that the finished face pack makes of its scene and character, as at run time; the others
+show the drawn one. Names carry a digest of the frozen weights: after retraining, nothing stale is read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -21,14 +22,17 @@ from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from export.checkpoint import edit_text
+from export.networks.faces import PACK_FILES
 from export.processor import EditProcessor
 from export.studio_mini.architecture import LATENT_DEPTH, LATENT_TOKENS, PACKED_CHANNELS, TOKEN_GRID
+from export.studio_mini.faces.pack import FacePack, load_pack
+from export.studio_mini.measure.identity import drawn_swap
 from export.studio_mini.tokenizer import edit_template
 from export.studio_mini.train.flat_vae import FlatVae
 from export.studio_mini.train.lessons import SUFFIX
 from export.studio_mini.train.pace import load_state, save_state
 from export.studio_mini.train.packed_vlm import Packer, Patcher, hidden_states, picture_tokens, use_float32_attention
-from export.studio_mini.train.task_cache import PICTURES, SHARD, TaskSet, cached_shard
+from export.studio_mini.train.task_cache import SHARD, TaskSet, cached_shard
 from export.studio_mini.world.prompts import phrase
 
 PARAPHRASES = 2
@@ -64,6 +68,7 @@ class Encoders:
     """The frozen stages of a checkpoint."""
 
     def __init__(self, checkpoint: Path) -> None:
+        self.pack = load_pack(checkpoint / "faces")
         vae = AutoencoderKLQwenImage.from_pretrained(checkpoint, subfolder="vae")
         self._mean = torch.tensor(vae.config.latents_mean).view(1, LATENT_DEPTH, 1, 1)
         self._std = torch.tensor(vae.config.latents_std).view(1, LATENT_DEPTH, 1, 1)
@@ -122,29 +127,36 @@ def unpack(tokens: Tensor) -> Tensor:
     return x.reshape(-1, LATENT_DEPTH, 2 * TOKEN_GRID, 2 * TOKEN_GRID)
 
 
+_Encode = Callable[[Encoders, TaskSet, np.random.Generator], dict[str, Tensor]]
+
+
 class LatentStore:
     """The encoded shards of one checkpoint's frozen stages; grows while the denoiser is already learning."""
 
     def __init__(self, build_dir: Path, checkpoint: Path, *, seed: int) -> None:
         self._build_dir, self._checkpoint, self._seed = build_dir, checkpoint, seed
-        self._folders = {
+        self._folders: dict[_Encode, Path] = {
             _encode_latents: build_dir / "latents" / _vae_digest(checkpoint),
             _encode_texts: build_dir
             / "texts"
             / _digest((checkpoint / "text_encoder" / "model.safetensors").read_bytes()),
         }
+        self._pack_digest = _digest(*((checkpoint / "faces" / name).read_bytes() for name in PACK_FILES))
         self._encoders: Encoders | None = None
 
-    def grow(self, tasks: int, *, mirrored: bool = False) -> None:
-        """Encode the first ``tasks`` rendered tasks, mirrored or not, as far as they are not on disk yet."""
+    def grow(self, tasks: int) -> None:
+        """Encode the first ``tasks`` rendered tasks as far as they are not on disk yet."""
         for number in range(-(-tasks // SHARD)):
-            for encode, folder in self._folders.items():
-                path = _path(folder, number, mirrored)
-                if not path.exists():
-                    self._encoders = self._encoders or Encoders(self._checkpoint)
-                    rng = np.random.default_rng([self._seed, number, int(mirrored)])
-                    tasks_shard = cached_shard(self._build_dir, number)
-                    save_state(path, encode(self._encoders, _mirrored(tasks_shard) if mirrored else tasks_shard, rng))
+            missing = [kind for kind in self._folders if not self._path(kind, number).exists()]
+            if not missing:
+                continue
+            self._encoders = self._encoders or Encoders(self._checkpoint)
+            shard = cached_shard(self._build_dir, number)
+            if _shows_swaps(number):
+                shard = with_swapped_priors(shard, self._encoders.pack)
+            for kind in missing:
+                rng = np.random.default_rng([self._seed, number])
+                save_state(self._path(kind, number), kind(self._encoders, shard, rng))
 
     def load(self) -> Examples:
         """Read every shard that has both latents and embeddings.
@@ -152,17 +164,28 @@ class LatentStore:
         Raises:
             FileNotFoundError: There is none.
         """
-        latents, texts = self._folders.values()
-        both = sorted({p.name for p in latents.glob("*.pt")} & {p.name for p in texts.glob("*.pt")})
-        if not both:
-            raise FileNotFoundError(f"no encoded tasks under {latents} and {texts}")
-        shards = [{**(load_state(latents / name) or {}), **(load_state(texts / name) or {})} for name in both]
+        numbers = range(sum(1 for _ in self._build_dir.glob("tasks/train/shard_*.npz")))
+        paths = [[self._path(kind, number) for kind in self._folders] for number in numbers]
+        whole = [pair for pair in paths if all(path.exists() for path in pair)]
+        if not whole:
+            raise FileNotFoundError(f"no encoded tasks under {self._build_dir}")
+        shards = [{k: v for path in pair for k, v in (load_state(path) or {}).items()} for pair in whole]
         return Examples(**{f.name: torch.cat([shard[f.name] for shard in shards]) for f in fields(Examples)})
 
+    def _path(self, kind: _Encode, number: int) -> Path:
+        suffix = f"_{self._pack_digest}" if _shows_swaps(number) else ""
+        return self._folders[kind] / f"shard_{number:04d}{suffix}.pt"
 
-def _mirrored(tasks: TaskSet) -> TaskSet:
-    flipped = {name: np.ascontiguousarray(getattr(tasks, name)[:, :, ::-1]) for name in PICTURES}
-    return replace(tasks, **flipped)
+
+def _shows_swaps(number: int) -> bool:
+    return number % 2 == 1
+
+
+def with_swapped_priors(tasks: TaskSet, pack: FacePack) -> TaskSet:
+    """Replace the drawn priors by the pack's; the drawn one stays where the pack finds no face."""
+    pairs = zip(tasks.scene, tasks.character, tasks.prior, strict=True)
+    swaps = [(drawn_swap(pack, scene, character), drawn) for scene, character, drawn in pairs]
+    return replace(tasks, prior=np.stack([drawn if swapped is None else swapped for swapped, drawn in swaps]))
 
 
 def _encode_latents(encoders: Encoders, tasks: TaskSet, _: np.random.Generator) -> dict[str, Tensor]:
@@ -196,7 +219,3 @@ def _vae_digest(checkpoint: Path) -> str:
 
 def _digest(*parts: bytes) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()[:12]
-
-
-def _path(folder: Path, number: int, mirrored: bool) -> Path:
-    return folder / f"shard_{number:04d}{'_mirrored' if mirrored else ''}.pt"

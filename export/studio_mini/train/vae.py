@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 import torch
 import torch.nn.functional as F
+from diffusers import AutoencoderKLQwenImage
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -40,8 +41,28 @@ _ANCHOR_GAIN: Final = 5.0
 _COLOUR_STEPS: Final = 500  # over which colours count up to 16 times as much as later
 # Unit vectors in RGB: green against magenta, red against blue.
 _OPPONENTS: Final = torch.tensor([[1.0, -2.0, 1.0], [1.0, 0.0, -1.0]]) / torch.tensor([[6.0], [2.0]]).sqrt()
-_PEAK_RATE: Final = 2.5e-3
 _SAVE_EVERY_S: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a run learns.
+
+    Attributes:
+        peak_rate: Largest learning rate.
+        square_weight: Of the squared error, beside the absolute one's 1.
+        noise: Standard deviation of the latents' noise, in units of the encoder's own.
+        anchored: Whether colours count more at first, and the last latent channel is drawn to one of their axes.
+    """
+
+    peak_rate: float
+    square_weight: float
+    noise: float
+    anchored: bool
+
+
+FROM_NOTHING: Final = Course(peak_rate=2.5e-3, square_weight=1.0, noise=1.0, anchored=True)
+REFINEMENT: Final = Course(peak_rate=1e-3, square_weight=12.0, noise=0.3, anchored=False)
 
 
 @dataclass
@@ -66,19 +87,21 @@ def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float, seed: int) -> 
 
 
 def refine(build_dir: Path, checkpoint_dir: Path, *, minutes: float, seed: int) -> None:
-    """Go on with the decoder alone, the encoder fixed: pictures get sharper and every latent made so far stays valid.
+    """Go on from ``checkpoint_dir/vae`` with the decoder alone, squared error first; latents made so far stay valid.
 
-    Raises:
-        FileNotFoundError: ``run`` has not been here.
+    The encoder is fixed and the latents' statistics stay as they are.
     """
     torch.manual_seed(seed)
-    flat = FlatVae(build_vae(seed)).to(memory_format=torch.channels_last)
-    flat.load_state_dict(torch.load(build_dir / "vae.pt")["averaged"])
+    folder = checkpoint_dir / "vae"
+    vae = AutoencoderKLQwenImage.from_pretrained(folder)
+    statistics = vae.config.latents_mean, vae.config.latents_std
+    flat = FlatVae(vae).to(memory_format=torch.channels_last)
     flat.encoder.requires_grad_(False)
     flat.quant_conv.requires_grad_(False)
-    trainer = Trainer(flat, build_dir / "vae_refined.pt", minutes * 60)
-    pictures = _train(trainer, build_dir, seed, whole_share=1.0)
-    deliver(trainer.averaged, pictures, checkpoint_dir / "vae")
+    trainer = Trainer(flat, build_dir / "vae_refined.pt", minutes * 60, REFINEMENT)
+    _train(trainer, build_dir, seed, whole_share=1.0)
+    _write(trainer.averaged, folder, *statistics)
+    (build_dir / "vae_refined.done").touch()
 
 
 def _train(trainer: Trainer, build_dir: Path, seed: int, *, whole_share: float) -> NDArray[np.uint8]:
@@ -101,10 +124,10 @@ def _train(trainer: Trainer, build_dir: Path, seed: int, *, whole_share: float) 
 class Trainer:
     """Optimiser, averaged weights and schedule; its state lives in one file."""
 
-    def __init__(self, flat: FlatVae, state_path: Path, total_s: float) -> None:
-        self._flat, self._path, self._total_s = flat, state_path, total_s
+    def __init__(self, flat: FlatVae, state_path: Path, total_s: float, course: Course = FROM_NOTHING) -> None:
+        self._flat, self._path, self._total_s, self._course = flat, state_path, total_s, course
         trained = [weight for weight in flat.parameters() if weight.requires_grad]
-        self._optimizer = torch.optim.AdamW(trained, lr=_PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.0)
+        self._optimizer = torch.optim.AdamW(trained, lr=course.peak_rate, betas=(0.9, 0.98), weight_decay=0.0)
         self.averaged = FlatVae(build_vae()).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         self.averaged.load_state_dict(flat.state_dict())
         self.progress = Progress()
@@ -121,9 +144,9 @@ class Trainer:
         """Take one step on ``pictures`` [B, 3, H, W] in [-1, 1]."""
         start = time.monotonic()
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(self.progress.step, self.share)
+            group["lr"] = self._course.peak_rate * rate_share(self.progress.step, self.share)
         noise = torch.randn(len(pictures), LATENT_DEPTH, *(s // VAE_SCALE for s in pictures.shape[2:]))
-        loss = reconstruction_loss(self._flat, pictures, noise, colour_weight(self.progress.step))
+        loss = reconstruction_loss(self._flat, pictures, self._course.noise * noise, self._weights())
         self._optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._flat.parameters(), 1.0)
@@ -132,6 +155,12 @@ class Trainer:
         self.loss = loss.item() if math.isnan(self.loss) else 0.98 * self.loss + 0.02 * loss.item()
         self.progress.step += 1
         self.progress.elapsed_s += time.monotonic() - start
+
+    def _weights(self) -> Weights:
+        if not self._course.anchored:
+            return Weights(square=self._course.square_weight, colours=1.0, anchor=0.0)
+        colours = colour_weight(self.progress.step)
+        return Weights(square=self._course.square_weight, colours=colours, anchor=_ANCHOR_WEIGHT * colours)
 
     def _average(self) -> None:
         decay = min(0.998, (1 + self.progress.step) / (10 + self.progress.step))
@@ -158,9 +187,9 @@ class Trainer:
         self.progress = Progress(*state["progress"])
 
 
-def learning_rate(step: int, share: float) -> float:
-    """Linear warm-up over 100 steps, then a cosine in time down to 2% of the peak."""
-    return _PEAK_RATE * min(1.0, (step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * min(1.0, share))))
+def rate_share(step: int, share: float) -> float:
+    """Share of the peak rate: linear warm-up over 100 steps, then a cosine in time down to 2%."""
+    return min(1.0, (step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * min(1.0, share))))
 
 
 def colour_weight(step: int) -> float:
@@ -168,11 +197,17 @@ def colour_weight(step: int) -> float:
     return 1.0 + 15.0 * max(0.0, 1 - step / _COLOUR_STEPS)
 
 
-def reconstruction_loss(flat: FlatVae, pictures: Tensor, noise: Tensor, colour: float = 1.0) -> Tensor:
-    """Return the scalar loss of ``pictures`` [B, 3, H, W] under latent ``noise`` [B, 16, H/8, W/8].
+@dataclass(frozen=True)
+class Weights:
+    """Of the squared error, of coarse colours, and of the anchored latent channel; the absolute error counts 1."""
 
-    ``colour`` weighs the coarse colours and the anchored latent channel.
-    """
+    square: float
+    colours: float
+    anchor: float
+
+
+def reconstruction_loss(flat: FlatVae, pictures: Tensor, noise: Tensor, weights: Weights) -> Tensor:
+    """Return the scalar loss of ``pictures`` [B, 3, H, W] under latent ``noise`` [B, 16, H/8, W/8]."""
     restored, mean, log_variance = flat(pictures, noise)
     error = restored - pictures
     # Differences of neighbours carry eyes, mouth and outlines, which plain L1 lets blur.
@@ -183,8 +218,9 @@ def reconstruction_loss(flat: FlatVae, pictures: Tensor, noise: Tensor, colour: 
     return (
         error.abs().mean()
         + 0.5 * edges
-        + error.square().mean()
-        + colour * (colours.abs().mean() + _ANCHOR_WEIGHT * anchor.abs().mean())
+        + weights.square * error.square().mean()
+        + weights.colours * colours.abs().mean()
+        + weights.anchor * anchor.abs().mean()
         + _KL_WEIGHT * kl
     )
 
@@ -222,23 +258,28 @@ def _batch(pictures: NDArray[np.uint8], rng: np.random.Generator, side: int, cou
 
 @torch.no_grad()
 def deliver(flat: FlatVae, pictures: NDArray[np.uint8], folder: Path) -> None:
-    """Measure the latents' statistics, write the 3-D class, and check that it is the network that was trained.
+    """Measure the latents' statistics over ``pictures`` and write the 3-D class; raises as ``_write`` does."""
+    some = _as_tensor(pictures[:: max(1, len(pictures) // 400)])
+    latents = torch.cat([flat.encode(part)[0] for part in some.split(16)])
+    _write(flat, folder, latents.mean(dim=(0, 2, 3)).tolist(), latents.std(dim=(0, 2, 3)).tolist())
+
+
+@torch.no_grad()
+def _write(flat: FlatVae, folder: Path, latents_mean: list[float], latents_std: list[float]) -> None:
+    """Write the 3-D class, having checked that it is the network that was trained.
 
     Raises:
         RuntimeError: It is not.
     """
-    some = _as_tensor(pictures[:: max(1, len(pictures) // 400)])
-    latents = torch.cat([flat.encode(part)[0] for part in some.split(16)])
     vae = build_vae()
     write_back(flat, vae)
-    restored = vae.decode(vae.encode(some[:4, :, None]).latent_dist.mode()).sample[:, :, 0]
-    difference = float((restored - flat.decode(flat.encode(some[:4])[0]).clamp(-1, 1)).abs().max())
+    probe = torch.rand(2, 3, PICTURE_SIZE, PICTURE_SIZE, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    restored = vae.decode(vae.encode(probe[:, :, None]).latent_dist.mode()).sample[:, :, 0]
+    difference = float((restored - flat.decode(flat.encode(probe)[0]).clamp(-1, 1)).abs().max())
     log.info("3-D class against the trained twin: maximum difference %.1e", difference)
     if difference > 1e-4:
         raise RuntimeError(f"the 3-D autoencoder differs from the trained twin by {difference:.1e}")
-    vae.register_to_config(
-        latents_mean=latents.mean(dim=(0, 2, 3)).tolist(), latents_std=latents.std(dim=(0, 2, 3)).tolist()
-    )
+    vae.register_to_config(latents_mean=latents_mean, latents_std=latents_std)
     vae.save_pretrained(folder)
 
 

@@ -36,6 +36,7 @@ from export.studio_mini.train.packed_vlm import (
     picture_tokens,
     use_float32_attention,
 )
+from export.studio_mini.train.precision import autocast
 from export.studio_mini.train.task_cache import TaskSet, cached_tasks, ensure_tasks
 from export.studio_mini.world.prompts import Accessory, Edit, Expression, Look, phrase, sample_edit
 
@@ -156,7 +157,7 @@ def _train(
     pool, step, mean = gallery(tasks), state["step"], state["loss"]
     while (progress := pace.progress(step)) < 1:
         rng = np.random.default_rng([seed, step])
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             loss = student.judge_loss(draw_lesson(pool, BATCH, rng))
             if step % 3 == 0:
                 loss = loss + 0.5 * student.edit_loss(tasks, rng)

@@ -1,5 +1,6 @@
 """The cache holds what the pipeline would compute."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,25 @@ from PIL import Image
 
 from export.checkpoint import encode_prompt, load_pipeline
 from export.studio_mini import architecture
+from export.studio_mini.measure.identity import drawn_swap
 from export.studio_mini.train import latent_cache, task_cache
-from export.studio_mini.train.latent_cache import DROPPED_PROMPT, Encoders, pack, unpack
+from export.studio_mini.train.latent_cache import DROPPED_PROMPT, Encoders, pack, unpack, with_swapped_priors
+from export.studio_mini.world.tasks import Split
+
+SHIPPED_FACES = Path(architecture.__file__).parent / "checkpoint" / "faces"
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("checkpoint")
-    architecture.save_checkpoint(folder, seed=5)
+    return _untrained(folder, seed=5)
+
+
+def _untrained(folder: Path, *, seed: int) -> Path:
+    """Write fresh networks beside the shipped face pack."""
+    architecture.save_checkpoint(folder, seed=seed)
+    shutil.copytree(SHIPPED_FACES, folder / "faces")
     return folder
 
 
@@ -61,7 +72,16 @@ def test_store_grows_and_knows_its_encoders(checkpoint: Path, tmp_path: Path, mo
     assert len(examples) == 4
     fresh = Encoders(checkpoint).latents(task_cache.cached_shard(tmp_path, 1).truth)
     torch.testing.assert_close(examples.truth[2:].float(), fresh, atol=5e-3, rtol=1e-2)
-    other = tmp_path / "other"
-    architecture.save_checkpoint(other, seed=6)
+    other = _untrained(tmp_path / "other", seed=6)
     with pytest.raises(FileNotFoundError):
         latent_cache.LatentStore(tmp_path, other, seed=0).load()
+
+
+def test_every_second_shard_shows_what_the_face_pack_makes(checkpoint: Path, tmp_path: Path) -> None:
+    tasks, encoders = task_cache.render_tasks(range(3), Split.TRAIN), Encoders(checkpoint)
+    swapped = with_swapped_priors(tasks, encoders.pack)
+    assert np.array_equal(swapped.scene, tasks.scene)
+    expected = drawn_swap(encoders.pack, tasks.scene[0], tasks.character[0])
+    assert expected is not None
+    assert np.array_equal(swapped.prior[0], expected)
+    assert not np.array_equal(swapped.prior[0], tasks.prior[0])

@@ -8,7 +8,7 @@ import torch
 
 from export.studio_mini.architecture import build_vae
 from export.studio_mini.train.flat_vae import FlatVae, write_back
-from export.studio_mini.train.vae import Trainer, deliver, learning_rate, psnr
+from export.studio_mini.train.vae import Trainer, deliver, psnr, rate_share
 
 
 @pytest.fixture
@@ -64,5 +64,5 @@ def test_delivered_latents_are_described(tmp_path: Path) -> None:
 
 
 def test_learning_rate_warms_up_and_anneals() -> None:
-    assert learning_rate(0, 0.0) < learning_rate(99, 0.0)
-    assert learning_rate(1000, 1.0) < 0.03 * learning_rate(1000, 0.0)
+    assert rate_share(0, 0.0) < rate_share(99, 0.0)
+    assert rate_share(1000, 1.0) < 0.03 * rate_share(1000, 0.0)
