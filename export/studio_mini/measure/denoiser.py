@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,9 +13,11 @@ from PIL import Image
 
 from export.checkpoint import encode_prompt
 from export.studio_mini.architecture import DEFAULT_STEPS, PICTURE_SIZE
+from export.studio_mini.faces.figures import Embed
 from export.studio_mini.faces.pack import FacePack
 from export.studio_mini.measure.identity import cosine, drawn_swap, embedding
 from export.studio_mini.measure.judge import Judge, p_natural
+from export.studio_mini.measure.verifier import HeldOutVerifier
 from export.studio_mini.world.tasks import Split, Task, task
 
 
@@ -34,6 +37,7 @@ class DenoiserFigures:
 
     Attributes:
         prior_cosine, cosine, truth_cosine: To the character: of the prior, of the generated, of the drawn truth.
+        prior_held_out, held_out, truth_held_out: The same by the held-out verifier.
         seed_deviation: Standard deviation of the cosine over the seeds of a task.
         prior_realism, realism: P(natural) of the prior and of the generated.
         face_found: Share of generated pictures in which the detector finds a face.
@@ -43,6 +47,9 @@ class DenoiserFigures:
     prior_cosine: float
     cosine: float
     truth_cosine: float
+    prior_held_out: float
+    held_out: float
+    truth_held_out: float
     seed_deviation: float
     prior_realism: float
     realism: float
@@ -50,14 +57,21 @@ class DenoiserFigures:
     truth_error: float
 
 
-def attempt(pipeline: QwenImageEditPlusPipeline, pack: FacePack | None, number: int, seeds: int) -> Attempt:
-    """Edit held-out task ``number`` from ``seeds`` seeds, with the pack's prior, or the drawn one without a pack."""
+def attempt(
+    pipeline: QwenImageEditPlusPipeline, pack: FacePack, number: int, seeds: int, *, shows_character: bool = False
+) -> Attempt:
+    """Edit held-out task ``number`` from ``seeds`` seeds, conditioned as a search does by default.
+
+    Args:
+        pipeline, pack: The checkpoint's.
+        number: Of the task; its prior is the pack's, the drawn one where the pack finds no face.
+        seeds: 0 to ``seeds`` - 1.
+        shows_character: Whether the character's picture is a second reference.
+    """
     drawn = task(number, Split.HELD_OUT)
-    prior = drawn.prior
-    if pack is not None:
-        swapped = drawn_swap(pack, drawn.scene.picture, drawn.character.picture)
-        prior = drawn.prior if swapped is None else swapped
-    conditions = [Image.fromarray(prior), Image.fromarray(drawn.character.picture)]
+    swapped = drawn_swap(pack, drawn.scene.picture, drawn.character.picture)
+    prior = drawn.prior if swapped is None else swapped
+    conditions = [Image.fromarray(prior)] + [Image.fromarray(drawn.character.picture)] * shows_character
     embeddings, mask = encode_prompt(pipeline, conditions, drawn.prompt)
     made = pipeline(
         image=conditions,
@@ -74,26 +88,37 @@ def attempt(pipeline: QwenImageEditPlusPipeline, pack: FacePack | None, number: 
     return Attempt(number, drawn, prior, np.asarray((made * 255).round(), np.uint8))
 
 
-def denoiser_figures(attempts: list[Attempt], pack: FacePack, judge: Judge) -> DenoiserFigures:
-    """Measure attempts with the pack's recogniser and the judge."""
-    rows = [_row(one, pack, judge) for one in attempts]
+def denoiser_figures(
+    attempts: list[Attempt], pack: FacePack, verifier: HeldOutVerifier, judge: Judge
+) -> DenoiserFigures:
+    """Measure attempts with the pack's recogniser, the held-out verifier and the judge."""
+    rows = [_row(one, pack, verifier, judge) for one in attempts]
     return DenoiserFigures(*(float(value) for value in np.mean(rows, axis=0)))
 
 
-def _row(one: Attempt, pack: FacePack, judge: Judge) -> tuple[float, ...]:
-    wanted = embedding(pack, one.drawn.character.picture)
-    seen = [embedding(pack, picture) for picture in one.pictures]
-    cosines = [cosine(wanted, face) for face in seen]
+def _row(one: Attempt, pack: FacePack, verifier: HeldOutVerifier, judge: Judge) -> tuple[float, ...]:
+    prior, made, truth = _cosines(partial(embedding, pack), one)
+    held_out_prior, held_out_made, held_out_truth = _cosines(verifier.embedding, one)
     return (
-        cosine(wanted, embedding(pack, one.prior)),
-        float(np.mean(cosines)),
-        cosine(wanted, embedding(pack, one.drawn.truth.picture)),
-        float(np.std(cosines, ddof=1)),
+        prior,
+        float(np.mean(made)),
+        truth,
+        held_out_prior,
+        float(np.mean(held_out_made)),
+        held_out_truth,
+        float(np.std(made, ddof=1)),
         float(p_natural(judge, [one.prior])[0]),
         float(p_natural(judge, one.pictures).mean()),
-        float(np.mean([face is not None for face in seen])),
+        float(np.mean([embedding(pack, picture) is not None for picture in one.pictures])),
         float(np.abs(one.pictures.astype(np.float32) - one.drawn.truth.picture).mean()),
     )
+
+
+def _cosines(embed: Embed, one: Attempt) -> tuple[float, list[float], float]:
+    """Cosines to the character: of the prior, of each generated picture, of the truth."""
+    wanted = embed(one.drawn.character.picture)
+    made = [cosine(wanted, embed(picture)) for picture in one.pictures]
+    return cosine(wanted, embed(one.prior)), made, cosine(wanted, embed(one.drawn.truth.picture))
 
 
 def contact_sheet(attempts: list[Attempt], seeds: int, scale: int = 1) -> Image.Image:

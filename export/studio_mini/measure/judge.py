@@ -56,6 +56,16 @@ def attribute_accuracies(judge: Judge, pictures: NDArray[np.uint8], looks: Seque
     return accuracies
 
 
+def shows_expression(judge: Judge, pictures: Sequence[NDArray[np.uint8]], looks: Sequence[Look]) -> float:
+    """Return the mean P(yes) of the questions for each picture's own expression, pictures uint8 [N, H, W, 3]."""
+    answers = [
+        judge.p_yes([picture], question)[0]
+        for picture, look in zip(pictures, looks, strict=True)
+        for question in EXPRESSION_QUESTIONS[look.expression]
+    ]
+    return float(np.mean(answers))
+
+
 def p_natural(judge: Judge, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
     """P(yes) [N] of the question that the realism scorer asks."""
     return judge.p_yes(pictures, NATURAL_QUESTION)

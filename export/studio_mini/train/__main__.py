@@ -1,7 +1,7 @@
 """Train studio-mini from nothing to the whole checkpoint: ``python -m export.studio_mini.train``.
 
 Stages run in order and leave their state in the build folder; run again, the command goes on where it stopped and
-passes over what is finished.
+passes over what is finished. With ``--warm`` it goes on from the finished weights of the checkpoint instead.
 """
 
 from __future__ import annotations
@@ -10,54 +10,81 @@ import argparse
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 import torch
 
+from export.studio_mini import calibrate
 from export.studio_mini.architecture import save_static_parts
 from export.studio_mini.train import denoiser, faces, vae, vlm
 
-DEFAULT_MINUTES = {"vae": 60.0, "faces": 60.0, "vlm": 45.0, "denoiser": 180.0}
-"""Minutes of each stage on two unshared CPU cores."""
-_RUN: dict[str, Callable[..., None]] = {"vae": vae.run, "faces": faces.run, "vlm": vlm.run, "denoiser": denoiser.run}
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: its function, and its minutes on two unshared CPU cores."""
+
+    run: Callable[..., None]
+    minutes: float
 
 
-def train(build_dir: Path, checkpoint_dir: Path, *, stages: list[str], minutes: dict[str, float], seed: int) -> None:
+STAGES: Final = {
+    "vae": Stage(vae.run, 60),
+    "vae_refined": Stage(vae.refine, 14),
+    "faces": Stage(faces.run, 80),
+    "vlm": Stage(vlm.run, 45),
+    "judge": Stage(vlm.refine, 16),
+    "denoiser": Stage(denoiser.run, 180),
+    "calibration": Stage(calibrate.run, 5),
+}
+WARM_STAGES: Final = {
+    "vae_refined": Stage(vae.refine, 14),
+    "swapper": Stage(partial(faces.run, parts=["swapper"], warm=True), 50),
+    "judge": Stage(vlm.refine, 16),
+    "denoiser": Stage(partial(denoiser.run, warm=True), 90),
+    "calibration": Stage(calibrate.run, 5),
+}
+
+
+def train(
+    stages: dict[str, Stage], build_dir: Path, checkpoint_dir: Path, *, seed: int, minutes_scale: float = 1.0
+) -> None:
     """Run ``stages`` in their order; a stage whose mark ``<stage>.done`` stands in ``build_dir`` is passed over."""
     build_dir.mkdir(parents=True, exist_ok=True)
     save_static_parts(checkpoint_dir)
-    for name in stages:
-        mark = build_dir / f"{name}.done"
+    for name, stage in stages.items():
+        mark, minutes = build_dir / f"{name}.done", minutes_scale * stage.minutes
         if mark.exists():
             logging.info("stage %s: finished earlier", name)
             continue
-        logging.info("stage %s: up to %.0f minutes", name, minutes[name])
+        logging.info("stage %s: up to %.0f minutes", name, minutes)
         started = time.monotonic()
-        _RUN[name](build_dir, checkpoint_dir, minutes=minutes[name], seed=seed)
+        stage.run(build_dir, checkpoint_dir, minutes=minutes, seed=seed)
         mark.touch()
         logging.info("stage %s: done after %.1f minutes", name, (time.monotonic() - started) / 60)
 
 
 def main() -> None:
     """Read the command line and train."""
-    parser = argparse.ArgumentParser(description="Train studio-mini from nothing; stages resume.")
+    parser = argparse.ArgumentParser(description="Train studio-mini; stages resume.")
     parser.add_argument("--build-dir", type=Path, default=Path(".build/studio_mini"), help="states and cached data")
     parser.add_argument("--checkpoint-dir", type=Path, default=Path("export/studio_mini/checkpoint"))
-    parser.add_argument("--stages", nargs="+", choices=list(_RUN), default=list(_RUN), help="in this order")
+    parser.add_argument("--warm", action="store_true", help="go on from the checkpoint's finished weights")
+    parser.add_argument("--stages", nargs="+", choices=[*(STAGES | WARM_STAGES)], help="only these")
+    parser.add_argument("--scale", type=float, default=1.0, help="of every stage's minutes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
-    for name, default in DEFAULT_MINUTES.items():
-        parser.add_argument(f"--{name}-minutes", type=float, default=default)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(arguments.threads)
-    train(
-        arguments.build_dir,
-        arguments.checkpoint_dir,
-        stages=arguments.stages,
-        minutes={name: getattr(arguments, f"{name}_minutes") for name in _RUN},
-        seed=arguments.seed,
-    )
+    known = WARM_STAGES if arguments.warm else STAGES
+    if unknown := sorted(set(arguments.stages or ()) - set(known)):
+        parser.error(f"{', '.join(unknown)}: not a stage {'with' if arguments.warm else 'without'} --warm")
+    stages = {name: stage for name, stage in known.items() if arguments.stages is None or name in arguments.stages}
+    paths = arguments.build_dir, arguments.checkpoint_dir
+    train(stages, *paths, seed=arguments.seed, minutes_scale=arguments.scale)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from export.studio_mini.train.latent_cache import PARAPHRASES, Examples, LatentS
 from export.studio_mini.train.optimizer import MuonAdamW
 from export.studio_mini.train.pace import Pace, load_state, rate_scale, save_state
 from export.studio_mini.train.precision import autocast
+from export.studio_mini.train.report import Report
 from export.studio_mini.train.task_cache import SHARD, ensure_tasks
 
 TASKS = 8000
@@ -69,9 +70,14 @@ class Trainer:
             self._optimizer.load_state_dict(state["optimizer"])
 
     @property
+    def progress(self) -> float:
+        """Share of the budget that is used up, 0 to 1 and over."""
+        return self.pace.progress(self.step_number)
+
+    @property
     def finished(self) -> bool:
         """Whether the budget is used up."""
-        return self.pace.progress(self.step_number) >= 1
+        return self.progress >= 1
 
     def step(self, examples: Examples) -> None:
         """Take one step on a batch that the step's number determines."""
@@ -80,7 +86,7 @@ class Trainer:
             loss = batch_loss(self.model, examples, rng)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self._optimizer.step(rate_scale(self.pace.progress(self.step_number), self.step_number, warmup=200))
+        self._optimizer.step(rate_scale(self.progress, self.step_number, warmup=200))
         self.step_number += 1
         self.loss += (float(loss.detach()) - self.loss) / min(self.step_number, 200)
         decay = min(AVERAGE_DECAY, (1 + self.step_number) / (10 + self.step_number))
@@ -124,16 +130,16 @@ def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: i
     known = QwenImageTransformer2DModel.from_pretrained(checkpoint_dir, subfolder="transformer") if warm else None
     trainer = Trainer(build_dir / "denoiser.pt", minutes=minutes, seed=seed, warm=known and known.float())
     delivered_s = trainer.pace.elapsed_s
-    while not trainer.finished:
-        trainer.step(examples)
-        if trainer.step_number % 50 == 0:
-            print(f"denoiser {trainer.pace.describe(trainer.step_number)} loss {trainer.loss:.4f}", flush=True)
-        if trainer.step_number % GROW_EVERY == 0:
-            store.grow(ready := min(TASKS, ready + SHARD))
-            examples = store.load()
-        if trainer.pace.elapsed_s - delivered_s > DELIVER_EVERY_S:
-            trainer.deliver(checkpoint_dir)
-            delivered_s = trainer.pace.elapsed_s
+    with Report("denoiser") as report:
+        while not trainer.finished:
+            trainer.step(examples)
+            report.show(trainer.progress, trainer.step_number, f"loss {trainer.loss:.4f}")
+            if trainer.step_number % GROW_EVERY == 0 and ready < TASKS:
+                store.grow(ready := min(TASKS, ready + SHARD))
+                examples = store.load()
+            if trainer.pace.elapsed_s - delivered_s > DELIVER_EVERY_S:
+                trainer.deliver(checkpoint_dir)
+                delivered_s = trainer.pace.elapsed_s
     trainer.deliver(checkpoint_dir)
     (build_dir / "denoiser.done").touch()
 

@@ -15,8 +15,9 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from export.studio_mini.train.report import Report
+
 SAVE_EVERY_S: Final = 45.0
-REPORT_EVERY: Final = 50
 WARM_UP: Final = 0.03  # part of the time in which the learning rate rises
 
 log = logging.getLogger(__name__)
@@ -56,14 +57,16 @@ class TimedLoop:
         last = time.process_time()
         for network in self._networks.values():
             network.train()
-        while self._spent_s < self._limit_s:
-            yield self._step
-            self._step += 1
-            now = time.process_time()
-            self._spent_s, last = self._spent_s + now - last, now
-            if time.monotonic() - last_save > SAVE_EVERY_S:
-                self._save()
-                last_save = time.monotonic()
+        with Report(self._name) as report:
+            while self._spent_s < self._limit_s:
+                yield self._step
+                self._step += 1
+                now = time.process_time()
+                self._spent_s, last = self._spent_s + now - last, now
+                report.show(self.progress, self._step, f"loss {self._mean_loss:.4f}")
+                if time.monotonic() - last_save > SAVE_EVERY_S:
+                    self._save()
+                    last_save = time.monotonic()
         self._save()
         for network in self._networks.values():
             network.eval()
@@ -78,8 +81,6 @@ class TimedLoop:
         self._optimizer.step()
         value = loss.item()
         self._mean_loss = value if math.isnan(self._mean_loss) else 0.98 * self._mean_loss + 0.02 * value
-        if self._step % REPORT_EVERY == 0:
-            log.info("%s step %d, %.0f s, loss %.4f", self._name, self._step, self._spent_s, self._mean_loss)
 
     def _rate(self) -> float:
         if self.progress < WARM_UP:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +25,13 @@ from export.checkpoint import edit_text
 from export.networks.faces import PACK_FILES
 from export.processor import EditProcessor
 from export.studio_mini.architecture import LATENT_DEPTH, LATENT_TOKENS, PACKED_CHANNELS, TOKEN_GRID
-from export.studio_mini.faces.pack import FacePack, load_pack
-from export.studio_mini.measure.identity import drawn_swap
+from export.studio_mini.faces.pack import load_pack
 from export.studio_mini.tokenizer import edit_template
 from export.studio_mini.train.flat_vae import FlatVae
 from export.studio_mini.train.lessons import SUFFIX
 from export.studio_mini.train.pace import load_state, save_state
 from export.studio_mini.train.packed_vlm import Packer, Patcher, hidden_states, picture_tokens, use_float32_attention
+from export.studio_mini.train.swapped import with_swapped_priors
 from export.studio_mini.train.task_cache import SHARD, TaskSet, cached_shard
 from export.studio_mini.world.prompts import phrase
 
@@ -179,13 +179,6 @@ class LatentStore:
 
 def _shows_swaps(number: int) -> bool:
     return number % 2 == 1
-
-
-def with_swapped_priors(tasks: TaskSet, pack: FacePack) -> TaskSet:
-    """Replace the drawn priors by the pack's; the drawn one stays where the pack finds no face."""
-    pairs = zip(tasks.scene, tasks.character, tasks.prior, strict=True)
-    swaps = [(drawn_swap(pack, scene, character), drawn) for scene, character, drawn in pairs]
-    return replace(tasks, prior=np.stack([drawn if swapped is None else swapped for swapped, drawn in swaps]))
 
 
 def _encode_latents(encoders: Encoders, tasks: TaskSet, _: np.random.Generator) -> dict[str, Tensor]:

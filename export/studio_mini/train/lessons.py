@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from export.studio_mini.train.reconstructions import EVERY, Reconstructions
 from export.studio_mini.train.task_cache import TaskSet
 from export.studio_mini.world import prompts
 from export.studio_mini.world.prompts import Accessory, Edit, Expression, Look
@@ -22,7 +23,7 @@ _EXPRESSIONS, _ACCESSORIES = list(Expression), list(Accessory)
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Pictures with what is true of them. ``natural`` is false for bad transplants."""
+    """Pictures with what is true of them. ``natural`` is false for transplants, drawn ones and the face pack's."""
 
     pictures: NDArray[np.uint8]
     looks: list[Look]
@@ -44,13 +45,24 @@ class Lesson:
     natural: Tensor
 
 
-def gallery(tasks: TaskSet) -> Gallery:
-    """Show every scene and truth as natural, every prior as not; a prior has its scene's look."""
-    count = len(tasks)
+def gallery(tasks: TaskSet, swapped: TaskSet | None = None) -> Gallery:
+    """Show scenes and truths as natural, priors, those of ``swapped`` too, as not; a prior has its scene's look."""
+    count, swaps = len(tasks), 0 if swapped is None else len(swapped)
+    shown = [tasks.scene, tasks.truth, tasks.prior] + ([] if swapped is None else [swapped.prior])
     return Gallery(
-        pictures=np.concatenate([tasks.scene, tasks.truth, tasks.prior]),
-        looks=[*tasks.scene_looks, *tasks.looks, *tasks.scene_looks],
-        natural=np.repeat([True, True, False], count),
+        pictures=np.concatenate(shown),
+        looks=[*tasks.scene_looks, *tasks.looks, *tasks.scene_looks, *([] if swapped is None else swapped.scene_looks)],
+        natural=np.repeat([True, True, False, False], [count, count, count, swaps]),
+    )
+
+
+def with_reconstructions(pool: Gallery, seen: Reconstructions) -> Gallery:
+    """Add the pictures that ``seen`` holds as they look after the autoencoder: natural where the picture was."""
+    places = np.arange(0, len(pool), EVERY)
+    return Gallery(
+        pictures=np.concatenate([pool.pictures, seen.pictures]),
+        looks=[*pool.looks, *(pool.looks[k] for k in places)],
+        natural=np.concatenate([pool.natural, pool.natural[places]]),
     )
 
 

@@ -36,12 +36,6 @@ class Pace:
         by_time = 0.0 if self.minutes is None else self.elapsed_s / (60 * self.minutes)
         return max(step / self.steps, by_time)
 
-    def describe(self, step: int) -> str:
-        """Say where the stage stands, with the time it still needs."""
-        done = max(self.progress(step), 1e-9)
-        left = self.elapsed_s * (1 - done) / done
-        return f"step {step} ({100 * done:.0f}%, {self.elapsed_s / 60:.1f} min, ETA {left / 60:.1f} min)"
-
 
 def rate_scale(progress: float, step: int, *, warmup: int = 100, final: float = 0.02) -> float:
     """Share of the peak learning rate: a linear warm-up over ``warmup`` steps, then a cosine down to ``final``."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 
 import torch
 
 
+@cache
 def has_fast_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 itself; where it only emulates it, a step takes ten times as long."""
     capabilities = torch.backends.cpu.get_cpu_capability()

@@ -36,6 +36,13 @@ class TaskSet:
     def __len__(self) -> int:
         return len(self.edits)
 
+    def every(self, step: int) -> TaskSet:
+        """Return every ``step``-th task."""
+        arrays = {name: getattr(self, name)[::step] for name in PICTURES}
+        return TaskSet(
+            **arrays, scene_looks=self.scene_looks[::step], looks=self.looks[::step], edits=self.edits[::step]
+        )
+
 
 def render_tasks(seeds: range, split: Split) -> TaskSet:
     """Draw the tasks numbered ``seeds``."""

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from export.studio_mini.architecture import LATENT_DEPTH, PICTURE_SIZE, VAE_SCALE, build_vae
 from export.studio_mini.train.flat_vae import FlatVae, write_back
+from export.studio_mini.train.report import Report
 from export.studio_mini.world.pool import TaskPool, task_pool
 from export.studio_mini.world.tasks import Split
 
@@ -109,15 +110,17 @@ def _train(trainer: Trainer, build_dir: Path, seed: int, *, whole_share: float) 
     pictures = _pictures(task_pool(build_dir, TRAIN_TASKS))
     valid = _as_tensor(_pictures(task_pool(build_dir, _VALID_TASKS, split=Split.HELD_OUT)))
     rng = np.random.default_rng([seed, trainer.progress.step])
-    last_save = time.monotonic()
-    while trainer.share < 1:
-        whole = trainer.share >= 1 - whole_share
-        trainer.step(_batch(pictures, rng, *((PICTURE_SIZE, 3) if whole else (PICTURE_SIZE // 2, 8))))
-        if time.monotonic() - last_save > _SAVE_EVERY_S or trainer.share >= 1:
-            trainer.save()
-            quality = psnr(trainer.averaged, valid)
-            log.info("step %d, loss %.4f, held-out PSNR %.2f dB", trainer.progress.step, trainer.loss, quality)
-            last_save = time.monotonic()
+    last_save, quality = time.monotonic(), math.nan
+    with Report("vae") as report:
+        while trainer.share < 1:
+            whole = trainer.share >= 1 - whole_share
+            trainer.step(_batch(pictures, rng, *((PICTURE_SIZE, 3) if whole else (PICTURE_SIZE // 2, 8))))
+            if time.monotonic() - last_save > _SAVE_EVERY_S or trainer.share >= 1:
+                trainer.save()
+                quality = psnr(trainer.averaged, valid)
+                last_save = time.monotonic()
+            note = f"loss {trainer.loss:.4f}, held-out PSNR {quality:.2f} dB"
+            report.show(trainer.share, trainer.progress.step, note)
     return pictures
 
 

@@ -7,8 +7,8 @@ prompt tokens predict one another, so that the states the denoiser is conditione
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,8 +23,18 @@ from export.studio_mini.architecture import (
     build_processor,
     build_text_encoder,
 )
+from export.studio_mini.faces.pack import load_pack
 from export.studio_mini.tokenizer import edit_template, judge_text, train_tokenizer
-from export.studio_mini.train.lessons import SUFFIX, Lesson, draw_lesson, gallery, outcome, vary
+from export.studio_mini.train.lessons import (
+    SUFFIX,
+    Gallery,
+    Lesson,
+    draw_lesson,
+    gallery,
+    outcome,
+    vary,
+    with_reconstructions,
+)
 from export.studio_mini.train.optimizer import MuonAdamW
 from export.studio_mini.train.pace import Pace, load_state, rate_scale, save_state
 from export.studio_mini.train.packed_vlm import (
@@ -37,6 +47,9 @@ from export.studio_mini.train.packed_vlm import (
     use_float32_attention,
 )
 from export.studio_mini.train.precision import autocast
+from export.studio_mini.train.reconstructions import reconstructions
+from export.studio_mini.train.report import Report
+from export.studio_mini.train.swapped import with_swapped_priors
 from export.studio_mini.train.task_cache import TaskSet, cached_tasks, ensure_tasks
 from export.studio_mini.world.prompts import Accessory, Edit, Expression, Look, phrase, sample_edit
 
@@ -46,6 +59,10 @@ BATCH = 24
 EDIT_SLOTS = 3
 MUON_RATE, ADAM_RATE = 3e-3, 1e-3
 SAVE_EVERY = 250
+SWAPPED_EVERY = 3
+REFINE_TASKS = 2500
+REFINE_RATE = 0.3
+DRIFT_WEIGHT = 20.0
 
 
 class Student(nn.Module):
@@ -69,11 +86,19 @@ class Student(nn.Module):
     def judge_loss(self, lesson: Lesson) -> Tensor:
         """Cross-entropy of the answers over the whole vocabulary, plus the picture probe's."""
         tokens = picture_tokens(self.model, self.patcher(lesson.pictures))
+        return self._answer_losses(tokens, lesson).mean() + 0.3 * self._look_loss(tokens, lesson)
+
+    def refinement_loss(self, lesson: Lesson) -> Tensor:
+        """Cross-entropy of the answers, naturalness (the last slot) counting as much as all the others."""
+        losses = self._answer_losses(picture_tokens(self.model, self.patcher(lesson.pictures)), lesson).mean(0)
+        return losses[:-1].mean() + losses[-1]
+
+    def _answer_losses(self, tokens: Tensor, lesson: Lesson) -> Tensor:
+        """Cross-entropy of each answer over the whole vocabulary, (batch, slots)."""
         texts = self.judge_packer(lesson.questions)
         logits = self.model.lm_head(at_last(hidden_states(self.model, texts, tokens), texts)).float()
         right = torch.where(lesson.answers, self.yes, self.no)
-        answers = F.cross_entropy(logits.flatten(0, 1), right.flatten())
-        return answers + 0.3 * self._look_loss(tokens, lesson)
+        return F.cross_entropy(logits.flatten(0, 1), right.flatten(), reduction="none").view(right.shape)
 
     def _look_loss(self, tokens: Tensor, lesson: Lesson) -> Tensor:
         guess = self.look_probe(tokens.mean(1)).float()
@@ -92,9 +117,23 @@ class Student(nn.Module):
             [picture_tokens(self.model, self.patcher(vary(torch.from_numpy(p[chosen]), rng))) for p in shown], dim=1
         )
         edits = [[sample_edit(rng) for _ in looks] for _ in range(EDIT_SLOTS)]
-        texts = self.edit_packers[len(shown) - 1]([[phrase(edit, rng) + SUFFIX for edit in slot] for slot in edits])
+        texts = self._edit_texts(edits, len(shown), rng)
         hidden = hidden_states(self.model, texts, tokens)
         return self._outcome_loss(at_last(hidden, texts), edits, looks) + 0.2 * self._next_token_loss(hidden, texts)
+
+    def drift(self, before: Qwen2_5_VLForConditionalGeneration, tasks: TaskSet, rng: np.random.Generator) -> Tensor:
+        """Squared distance of the states that condition the denoiser from what they were, relative to their size."""
+        chosen = rng.integers(len(tasks), size=BATCH // 2)
+        shown = [tasks.prior] if rng.random() < 0.7 else [tasks.prior, tasks.character]
+        patches = [self.patcher(torch.from_numpy(p[chosen])) for p in shown]
+        texts = self._edit_texts([[sample_edit(rng) for _ in chosen]], len(shown), rng)
+        with torch.no_grad():
+            was = hidden_states(before, texts, torch.cat([picture_tokens(before, p) for p in patches], dim=1))
+        now = hidden_states(self.model, texts, torch.cat([picture_tokens(self.model, p) for p in patches], dim=1))
+        return (now - was).square().mean() / was.square().mean()
+
+    def _edit_texts(self, edits: list[list[Edit]], pictures: int, rng: np.random.Generator) -> PackedTexts:
+        return self.edit_packers[pictures - 1]([[phrase(edit, rng) + SUFFIX for edit in slot] for slot in edits])
 
     def _outcome_loss(self, states: Tensor, edits: list[list[Edit]], looks: list[Look]) -> Tensor:
         guess = self.outcome_probe(states).float()
@@ -129,45 +168,74 @@ class Student(nn.Module):
 
 
 def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: int) -> None:
-    """Train, or go on training, and write ``text_encoder/`` of the checkpoint; does nothing once finished."""
+    """Train, or go on training, and write ``text_encoder/`` of the checkpoint; does nothing once finished.
+
+    The checkpoint's autoencoder and face pack must be finished: the judge learns what their pictures look like.
+    """
     ensure_tasks(build_dir, TASKS)
     tasks = cached_tasks(build_dir, limit=TASKS)
+    pool = judge_gallery(build_dir, checkpoint_dir, tasks)
     torch.manual_seed(seed)
     student = Student(build_processor(train_tokenizer()), seed).train()
-    optimizer = MuonAdamW(student, muon_rate=MUON_RATE, adam_rate=ADAM_RATE, weight_decay=0.05)
-    state = load_state(build_dir / "vlm.pt") or {"step": 0, "spent_s": 0.0, "loss": 0.0}
-    if state["step"]:
-        student.load_state_dict(state["student"])
-        optimizer.load_state_dict(state["optimizer"])
-    pace = Pace(STEPS, minutes, state["spent_s"])
-    _train(student, optimizer, tasks, pace, state, build_dir, seed)
+
+    def loss(step: int, rng: np.random.Generator) -> Tensor:
+        judged = student.judge_loss(draw_lesson(pool, BATCH, rng))
+        return judged if step % 3 else judged + 0.5 * student.edit_loss(tasks, rng)
+
+    _train("vlm", student, loss, build_dir / "vlm.pt", Pace(STEPS, minutes), seed)
     student.eval().model.save_pretrained(checkpoint_dir / "text_encoder")
     (build_dir / "vlm.done").touch()
 
 
+def refine(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: int) -> None:
+    """Go on from the checkpoint's ``text_encoder/`` as a judge; what it tells the denoiser is held where it was."""
+    ensure_tasks(build_dir, REFINE_TASKS)
+    tasks = cached_tasks(build_dir, limit=REFINE_TASKS)
+    pool = judge_gallery(build_dir, checkpoint_dir, tasks)
+    student = Student(build_processor(train_tokenizer()), seed)
+    before = Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint_dir, subfolder="text_encoder")
+    student.model.load_state_dict(before.state_dict())
+    use_float32_attention(before.eval().requires_grad_(False))
+
+    def loss(step: int, rng: np.random.Generator) -> Tensor:
+        judged = student.refinement_loss(draw_lesson(pool, BATCH, rng))
+        return judged if step % 2 else judged + DRIFT_WEIGHT * student.drift(before, tasks, rng)
+
+    _train("judge", student.train(), loss, build_dir / "judge.pt", Pace(STEPS, minutes), seed, rate=REFINE_RATE)
+    student.eval().model.save_pretrained(checkpoint_dir / "text_encoder")
+    (build_dir / "judge.done").touch()
+
+
+def judge_gallery(build_dir: Path, checkpoint_dir: Path, tasks: TaskSet) -> Gallery:
+    """What the judge sees: drawings, priors drawn and swapped, and a third of them through the autoencoder."""
+    pack = load_pack(checkpoint_dir / "faces", threads=torch.get_num_threads())
+    pool = gallery(tasks, with_swapped_priors(tasks.every(SWAPPED_EVERY), pack))
+    return with_reconstructions(pool, reconstructions(build_dir, f"judge_{len(tasks)}", pool.pictures, checkpoint_dir))
+
+
+_Loss = Callable[[int, np.random.Generator], Tensor]
+
+
 def _train(
-    student: Student,
-    optimizer: MuonAdamW,
-    tasks: TaskSet,
-    pace: Pace,
-    state: dict[str, Any],
-    build_dir: Path,
-    seed: int,
+    name: str, student: Student, loss_of: _Loss, state_path: Path, pace: Pace, seed: int, rate: float = 1.0
 ) -> None:
-    pool, step, mean = gallery(tasks), state["step"], state["loss"]
-    while (progress := pace.progress(step)) < 1:
-        rng = np.random.default_rng([seed, step])
-        with autocast():
-            loss = student.judge_loss(draw_lesson(pool, BATCH, rng))
-            if step % 3 == 0:
-                loss = loss + 0.5 * student.edit_loss(tasks, rng)
-        loss.backward()
-        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        optimizer.step(rate_scale(progress, step))
-        step += 1
-        mean += (float(loss.detach()) - mean) / min(step, 100)
-        if step % 50 == 0:
-            print(f"vlm {pace.describe(step)} loss {mean:.3f}", flush=True)
-        if step % SAVE_EVERY == 0 or pace.progress(step) >= 1:
-            weights = {"student": student.state_dict(), "optimizer": optimizer.state_dict()}
-            save_state(build_dir / "vlm.pt", {"step": step, "spent_s": pace.elapsed_s, "loss": mean, **weights})
+    """Descend ``loss_of(step, rng)`` at ``rate`` times the peak rates until ``pace`` ends, keeping ``state_path``."""
+    optimizer = MuonAdamW(student, muon_rate=rate * MUON_RATE, adam_rate=rate * ADAM_RATE, weight_decay=0.05)
+    step, mean = 0, 0.0
+    if state := load_state(state_path):
+        student.load_state_dict(state["student"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, mean, pace.spent_s = state["step"], state["loss"], state["spent_s"]
+    with Report(name) as report:
+        while (progress := pace.progress(step)) < 1:
+            with autocast():
+                loss = loss_of(step, np.random.default_rng([seed, step]))
+            loss.backward()
+            nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+            optimizer.step(rate_scale(progress, step))
+            step += 1
+            mean += (float(loss.detach()) - mean) / min(step, 100)
+            report.show(progress, step, f"loss {mean:.3f}")
+            if step % SAVE_EVERY == 0 or pace.progress(step) >= 1:
+                weights = {"student": student.state_dict(), "optimizer": optimizer.state_dict()}
+                save_state(state_path, {"step": step, "spent_s": pace.elapsed_s, "loss": mean, **weights})

@@ -1,5 +1,6 @@
 """The checked-in face pack: loaded by InsightFace's own classes, measured on people it never saw."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from export.networks.faces import PACK_FILES
 from export.studio_mini.faces.figures import detection_figures, recognition_figures, swap_figures
 from export.studio_mini.faces.pack import FacePack, load_pack
+from export.studio_mini.measure.identity import embedding
 
 FOLDER = Path(__file__).resolve().parents[4] / "export" / "studio_mini" / "checkpoint" / "faces"
 MAX_BYTES = 12_000_000
@@ -46,13 +48,13 @@ def test_detector_finds_held_out_people(pack: FacePack) -> None:
 
 
 def test_recogniser_tells_held_out_people_apart(pack: FacePack) -> None:
-    figures = recognition_figures(pack, people=30, shots=3)
+    figures = recognition_figures(partial(embedding, pack), people=30, shots=3)
     assert figures.auc >= 0.97
     assert figures.same - figures.different >= 0.4
 
 
 def test_swapper_moves_the_scene_towards_the_character(pack: FacePack) -> None:
     figures = swap_figures(pack, 24)
-    assert figures.swapped >= figures.scene + 0.12
+    assert figures.swapped >= figures.scene + 0.45
     assert figures.kept_outside <= 4
     assert figures.landmark_shift <= 0.08

@@ -12,7 +12,8 @@ from export.checkpoint import encode_prompt, load_pipeline
 from export.studio_mini import architecture
 from export.studio_mini.measure.identity import drawn_swap
 from export.studio_mini.train import latent_cache, task_cache
-from export.studio_mini.train.latent_cache import DROPPED_PROMPT, Encoders, pack, unpack, with_swapped_priors
+from export.studio_mini.train.latent_cache import DROPPED_PROMPT, Encoders, pack, unpack
+from export.studio_mini.train.swapped import with_swapped_priors
 from export.studio_mini.world.tasks import Split
 
 SHIPPED_FACES = Path(architecture.__file__).parent / "checkpoint" / "faces"

@@ -12,7 +12,6 @@ def test_steps_or_minutes_end_a_stage() -> None:
     assert Pace(steps=10, minutes=None).progress(5) == pytest.approx(0.5)
     assert Pace(steps=10, minutes=1.0, spent_s=59.9).progress(1) > 0.99
     assert Pace(steps=10, minutes=1.0, spent_s=61.0).progress(1) > 1
-    assert "ETA" in Pace(steps=10, minutes=None).describe(5)
 
 
 def test_rate_rises_then_falls() -> None:
