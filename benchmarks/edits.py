@@ -8,10 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eacps.search import factory
+from eacps.search.context import Context
+from eacps.search.objective import Objective
+from eacps.search.potential import Weights
 from eacps.search.spec import BestOfNSpec
 from export.studio_mini.world.tasks import Split, task
 
 Picture = NDArray[np.uint8]
+# Best-of-N asks for the same noise whatever is climbed.
+_CONTEXT = Context(steps=1, objective=Objective(Weights({"identity": 1.0})))
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +40,9 @@ class Edit:
     @property
     def seeds(self) -> list[int]:
         """Noise seeds of the candidates: those that best-of-N asks for."""
-        strategy = factory.create(BestOfNSpec(seed=self.number, candidates=self.candidates), steps=1)
-        return [trial.candidate.recipe.seeds[0] for trial in strategy.ask().trials]
+        strategy = factory.create(BestOfNSpec(seed=self.number, candidates=self.candidates), _CONTEXT)
+        cohort = strategy.ask()
+        return [] if cohort is None else [trial.candidate.recipe.seeds[0] for trial in cohort.trials]
 
 
 def drawn_edits(candidates: int) -> Iterator[Edit]:

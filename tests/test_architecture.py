@@ -18,7 +18,18 @@ import eacps
 SOURCE = Path(eacps.__file__).parent
 HEAVY = ("torch", "diffusers", "transformers", "insightface")
 SERVER_PACKAGES = ("api", "cli", "evaluation", "scoring", "triton", "imaging", "search")
-PURE_STDLIB = {"abc", "collections", "dataclasses", "enum", "functools", "itertools", "math", "types", "typing"}
+PURE_STDLIB = {
+    "abc",
+    "collections",
+    "dataclasses",
+    "enum",
+    "functools",
+    "itertools",
+    "math",
+    "statistics",
+    "types",
+    "typing",
+}
 IMPURE_BUILTINS = {"open", "print", "input", "eval", "exec", "breakpoint", "__import__"}
 READS_ENVIRONMENT = {"cli", "triton", "models"}  # triton hands it on to its child; models live in another process
 UNSEEDED = {"default_rng", "PCG64", "SeedSequence"}  # without an argument these read the system's entropy

@@ -15,7 +15,11 @@ from eacps.api.validation import DEFAULT_WEIGHTS, Rules, plan_of
 from eacps.errors import InvalidRequest
 from eacps.evaluation import SearchPlan
 from eacps.imaging import encode_png
-from eacps.search.spec import BestOfNSpec, EacpsSpec, SeedOffset, SphericalMove
+from eacps.search.budget import Budget
+from eacps.search.objective import MissingPolicy, Objective, Scalarisation
+from eacps.search.potential import Weights
+from eacps.search.pruning import Pruning, PruningMode
+from eacps.search.spec import AdaptiveSpec, BestOfNSpec, EacpsSpec, SeedOffset, SphericalMove
 from eacps.v1 import search_service_pb2 as pb
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
@@ -158,11 +162,71 @@ def test_an_empty_request_lacks_pictures_and_prompt() -> None:
 
 def test_defaults_are_those_of_the_api(make_request: MakeRequest) -> None:
     made = plan(make_request(search=None))
-    assert made.spec == EacpsSpec(99, 16, 4, 4, 1, SphericalMove(0.6, 0.7), None)
-    assert made.weights.raw == DEFAULT_WEIGHTS
+    assert made.spec == AdaptiveSpec(99, 32, first_seed=None)
+    assert made.objective == Objective(Weights(DEFAULT_WEIGHTS))
+    assert (made.budget, made.score_repeats) == (Budget(), 3)
     assert (made.steps, made.true_cfg_scale, made.character_as_reference) == (None, 1.0, False)
     assert (made.mask, made.negative_prompt, made.micro_batch) == (None, None, 8)
     assert (made.scene_face, made.character_face) == (-1, -1)
+
+
+def test_what_only_the_fixed_strategy_reads_means_that_one(make_request: MakeRequest) -> None:
+    assert plan(make_request(**search(local_rounds=2))).spec == EacpsSpec(99, 16, 4, 4, 2, SphericalMove(0.6, 0.7))
+    adaptive = search(strategy=pb.STRATEGY_EACPS_ADAPTIVE, trajectories=9, adaptive_rounds=2, crossover=False)
+    assert plan(make_request(**adaptive)).spec == AdaptiveSpec(99, 9, rounds=2, crossover=False)
+
+
+def test_what_counts_and_when_to_stop_are_taken(make_request: MakeRequest) -> None:
+    floored = [
+        pb.ScorerSettings(name="identity", weight=2.0, floor=0.5),
+        pb.ScorerSettings(name="realism", weight=0.0, held_out=True),
+    ]
+    budget = pb.Budget(denoiser_evaluations=40, pictures=9, vlm_calls=7, target_potential=0.9)
+    budget.wall_time.FromSeconds(12)
+    made = plan(
+        make_request(
+            scorers=floored,
+            budget=budget,
+            scalarisation=pb.SCALARISATION_GEOMETRIC_MEAN,
+            missing_scores=pb.MISSING_SCORES_DROP,
+            **search(
+                pruning=pb.PruningSettings(
+                    mode=pb.PRUNING_MODE_FIXED, rungs=[pb.PruningRung(steps_share=0.25, kept_share=0.5)]
+                )
+            ),
+        )
+    )
+    assert made.objective == Objective(
+        Weights({"identity": 2.0, "realism": 0.0}),
+        {"identity": 0.5},
+        Scalarisation.GEOMETRIC_MEAN,
+        frozenset({"realism"}),
+        MissingPolicy.DROP,
+    )
+    assert made.budget == Budget(40, 9, 7, 12.0, 0.9)
+    assert made.spec.pruning == Pruning(PruningMode.FIXED, ((0.25, 0.5),))
+    assert made.scorers == ["identity", "realism"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"scorers": [pb.ScorerSettings(name="identity", weight=1, held_out=True)]}, "scorers[0].weight"),
+        ({"scorers": [pb.ScorerSettings(name="identity", weight=1, floor=1.5)]}, "scorers[0].floor"),
+        ({"budget": pb.Budget(pictures=0)}, "budget.pictures"),
+        ({"budget": pb.Budget(target_potential=0.0)}, "budget.target_potential"),
+        ({"scalarisation": 9}, "scalarisation"),
+        ({"missing_scores": 9}, "missing_scores"),
+        (search(pruning=pb.PruningSettings(mode=pb.PRUNING_MODE_FIXED)), "search.pruning.rungs"),
+        (search(pruning=pb.PruningSettings(mode=9)), "search.pruning.mode"),
+        (search(low_diversity=9), "search.low_diversity"),
+        (search(trajectories=0), "search.trajectories"),
+        (search(fresh_share=-0.1), "search.fresh_share"),
+        (search(score_repeats=0), "search.score_repeats"),
+    ],
+)
+def test_what_is_out_of_range_is_named(make_request: MakeRequest, fields: dict[str, Any], path: str) -> None:
+    assert path in faults(make_request(**fields))
 
 
 def test_a_blank_negative_prompt_asks_for_plain_guidance(make_request: MakeRequest) -> None:
@@ -197,7 +261,7 @@ def test_everything_said_is_taken(make_request: MakeRequest) -> None:
         )
     )
     assert made.spec == EacpsSpec(1, 9, 3, 2, 2, SeedOffset(100), 2)
-    assert made.weights.raw == {"identity": 3.0, "openai.realism": 0.0}
+    assert made.objective.weights.raw == {"identity": 3.0, "openai.realism": 0.0}
     assert (made.steps, made.true_cfg_scale, made.character_as_reference) == (20, 4.0, True)
     assert made.mask is not None
     assert made.mask.shape == (32, 40)
@@ -238,9 +302,23 @@ FIELDS = {
         random_seed=st.none() | st.integers(0, 2**32 - 1),
         first_seed=st.none() | st.integers(0, 2**32 - 1),
         micro_batch=st.none() | st.integers(0, 20),
+        trajectories=st.none() | st.integers(0, 5000),
+        adaptive_rounds=st.none() | st.integers(0, 70),
+        fresh_share=st.none() | st.floats(),
+        low_diversity=st.integers(-3, 4),
+        score_repeats=st.none() | st.integers(0, 12),
+        pruning=st.builds(
+            pb.PruningSettings,
+            mode=st.integers(-3, 4),
+            rungs=st.lists(st.builds(pb.PruningRung, steps_share=st.floats(), kept_share=st.floats()), max_size=4),
+        ),
     ),
     pb.ScorerSettings: st.builds(
-        pb.ScorerSettings, name=st.sampled_from(["identity", "prompt", "", "x" * 99]), weight=st.floats()
+        pb.ScorerSettings,
+        name=st.sampled_from(["identity", "prompt", "", "x" * 99]),
+        weight=st.floats(),
+        floor=st.none() | st.floats(),
+        held_out=st.booleans(),
     ),
     pb.Image: st.sampled_from(SMALL_PICTURES).map(image),
 }
@@ -268,7 +346,7 @@ def test_any_request_is_either_planned_or_refused_by_field(request: pb.RunSearch
         refused = exc
     else:
         assert 1 <= made.spec.total_candidates <= 4096
-        assert sum(made.weights.normalised.values()) == pytest.approx(1.0)
+        assert sum(made.objective.weights.normalised.values()) == pytest.approx(1.0)
         return
     assert refused.violations
     assert all(violation.field and violation.description for violation in refused.violations)

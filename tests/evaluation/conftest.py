@@ -8,6 +8,7 @@ import pytest
 
 from eacps.evaluation import JournalRunner, Laboratory, MemoryArtifacts, Pace, SearchPlan
 from eacps.evaluation.toy import ToyModels, ToyScorer
+from eacps.search.objective import Objective
 from eacps.search.potential import Weights
 from eacps.search.spec import EacpsSpec
 
@@ -26,7 +27,7 @@ def make_plan() -> Callable[..., SearchPlan]:
             "character": rng.integers(0, 256, (50, 50, 3), np.uint8),
             "prompt": "make the person smile",
             "spec": EacpsSpec(seed=7, global_candidates=8, parents=2, children_per_parent=3),
-            "weights": Weights({"brightness": 1.0}),
+            "objective": Objective(Weights({"brightness": 1.0})),
             "micro_batch": 4,
         }
         return SearchPlan(**{**defaults, **fields})

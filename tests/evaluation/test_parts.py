@@ -17,9 +17,10 @@ from eacps.evaluation.shelf import Shelf
 from eacps.evaluation.stopwatch import Stopwatch
 from eacps.imaging import Picture
 from eacps.scoring import EditContext, Missing, Outcome
+from eacps.search.calibration import Calibration
 from eacps.search.cohort import Candidate, Move, Trial
-from eacps.search.potential import ScoreCard
 from eacps.search.recipe import Recipe
+from eacps.search.scores import ScoreCard
 
 NO_DEADLINE = Deadline()
 PICTURES = {name: np.zeros((8, 8, 3), np.uint8) for name in ("a", "b")}
@@ -31,13 +32,15 @@ def calls_within(deadline: Deadline) -> Calls:
 
 
 async def ask(scorers: Mapping[str, "Scripted"], *, deadline: Deadline = NO_DEADLINE) -> dict[str, ScoreCard]:
-    return await ask_scorers(scorers, PICTURES, CONTEXT, calls=calls_within(deadline), timeout_s=60.0)
+    return await ask_scorers(
+        scorers, PICTURES, CONTEXT, calibration=Calibration(), calls=calls_within(deadline), timeout_s=60.0
+    )
 
 
 class Scripted:
     """Answers what it is told to; of several answers the next one each time, the last one for ever."""
 
-    name, identity = "scripted", "scripted@1"
+    name, identity, stochastic, vlm_calls = "scripted", "scripted@1", False, 0
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)

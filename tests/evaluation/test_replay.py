@@ -19,6 +19,8 @@ from eacps.evaluation import (
 )
 from eacps.imaging import Picture, decode_picture
 from eacps.scoring import EditContext, Outcome
+from eacps.search.budget import Spent
+from eacps.search.objective import Objective
 from eacps.search.potential import Weights
 from eacps.search.spec import EacpsSpec
 from eacps.triton import Generated, GenerateRequest, Prior, ServedCheckpoint, TritonGateway
@@ -31,7 +33,7 @@ PLAN = SearchPlan(
     character=decode_picture((SAMPLE / "character.png").read_bytes()),
     prompt=(SAMPLE / "prompt.txt").read_text().strip(),
     spec=EacpsSpec(seed=1, global_candidates=3, parents=1, children_per_parent=2),
-    weights=Weights({"identity": 0.5, "realism": 0.3, "prompt": 0.2}),
+    objective=Objective(Weights({"identity": 0.5, "realism": 0.3, "prompt": 0.2})),
     steps=2,
     micro_batch=2,
 )
@@ -42,6 +44,7 @@ class Absent:
 
     def __init__(self, name: str = "models", identity: str = "") -> None:
         self.name, self.identity = name, identity
+        self.stochastic, self.vlm_calls = False, 0
 
     async def describe(self) -> ServedCheckpoint:
         raise AssertionError("describe was called")
@@ -72,7 +75,7 @@ def essence(updates: list[SearchUpdate]) -> list[object]:
         (name, one.candidate, one.evaluation, one.thumbnail, one.picture_sha256) for name, one in sorted(scored.items())
     ]
     found += [update for update in updates if isinstance(update, PriorReady)]
-    found += [replace(update, timings_s={}) for update in updates if isinstance(update, SearchFinished)]
+    found += [replace(update, timings_s={}, spent=Spent()) for update in updates if isinstance(update, SearchFinished)]
     return found
 
 

@@ -31,7 +31,10 @@ from eacps.evaluation import (
 from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.imaging import Picture, decode_picture
 from eacps.scoring import EditContext, Missing, Outcome
+from eacps.search.budget import Budget, Spent, StopReason
+from eacps.search.objective import Objective
 from eacps.search.potential import Weights
+from eacps.search.pruning import Pruning, PruningMode
 from eacps.search.spec import BestOfNSpec
 from eacps.triton import Generated, GenerateRequest, Prior, ServedCheckpoint
 
@@ -119,7 +122,7 @@ class TestACompleteSearch:
         assert [one.best_potential for one in scored] == sorted(one.best_potential for one in scored)
         assert finished.statistics.evaluated == 14
         assert finished.statistics.first == values["g0-000"]
-        assert finished.denoiser_evaluations == 14 * 4
+        assert finished.spent.nfe == 14 * 4
 
     async def test_delivers_the_picture_that_was_scored(
         self, make_plan: MakePlan, make_laboratory: MakeLaboratory
@@ -145,7 +148,7 @@ class TestACompleteSearch:
         self, make_plan: MakePlan, make_laboratory: MakeLaboratory
     ) -> None:
         scorers = {"brightness": ToyScorer(), "other": Constant("other", 0.5)}
-        plan = make_plan(weights=Weights({"brightness": 2.0, "other": 0.0}))
+        plan = make_plan(objective=Objective(Weights({"brightness": 2.0, "other": 0.0})))
         updates = await updates_of(plan, make_laboratory(scorers=scorers))
         evaluation = finish_of(updates).evaluation
         assert evaluation.card.values["other"] == 0.5
@@ -186,7 +189,9 @@ class TestReplay:
         again = await updates_of(make_plan(), silent)
         assert {type(one) for one in again} == {type(one) for one in first}
         assert essence(again) == essence(first)
-        assert replace(finish_of(again), timings_s={}) == replace(finish_of(first), timings_s={})
+        timeless = {"timings_s": {}, "spent": Spent()}
+        assert replace(finish_of(again), **timeless) == replace(finish_of(first), **timeless)
+        assert finish_of(again).spent.nfe == finish_of(first).spent.nfe
 
     async def test_a_search_cut_short_goes_on_from_its_journal(
         self, make_plan: MakePlan, make_laboratory: MakeLaboratory
@@ -263,7 +268,7 @@ class TestFailures:
         finished = finish_of(updates)
         assert (finished.statistics.evaluated, finished.statistics.failed) == (10, 4)
         assert finished.statistics.first is None
-        assert finished.denoiser_evaluations == 10 * 4
+        assert finished.spent.nfe == 10 * 4
 
     @pytest.mark.parametrize(("error", "calls"), [(TritonModelFailed("broken"), 2), (TritonUnavailable("away"), 4)])
     async def test_two_failed_batches_in_a_row_end_the_search(
@@ -329,7 +334,7 @@ class TestFailures:
         self, make_plan: MakePlan, make_laboratory: MakeLaboratory
     ) -> None:
         scorers = {"brightness": ToyScorer(), "broken": Constant("broken", Missing("no answer"))}
-        plan = make_plan(weights=Weights({"brightness": 3.0, "broken": 1.0}))
+        plan = make_plan(objective=Objective(Weights({"brightness": 3.0, "broken": 1.0})))
         updates = await updates_of(plan, make_laboratory(scorers=scorers))
         evaluation = finish_of(updates).evaluation
         assert evaluation.card.missing == {"broken": "no answer"}
@@ -405,8 +410,10 @@ class TestEnding:
         self, make_plan: MakePlan, make_laboratory: MakeLaboratory
     ) -> None:
         models = Endless()
-        with pytest.raises(DeadlineExceeded):
-            await updates_of(make_plan(), make_laboratory(models=models), Deadline.after(0.1))
+        finished = finish_of(await updates_of(make_plan(), make_laboratory(models=models), Deadline.after(0.1)))
+        assert (finished.best, finished.recipe, finished.stop_reason) == (None, None, StopReason.WALL_TIME)
+        assert finished.evaluation.potential is not None  # the prior's
+        assert finished.picture
         assert models.cancelled
         assert models.timeout_s is not None
         assert 0 < models.timeout_s <= 0.1
@@ -434,7 +441,7 @@ class TestInputs:
         assert (request.scene, request.edit_mask, request.latents) == (None, None, None)
         assert request.pictures.shape == (2, 32, 32, 3)
         assert request.seeds.shape == (4, 1)
-        assert finished.denoiser_evaluations == 14 * 6 * 2
+        assert finished.spent.nfe == 14 * 6 * 2
 
     async def test_a_large_character_picture_is_shrunk_and_its_box_scaled_back(
         self, make_plan: MakePlan, make_laboratory: MakeLaboratory
@@ -450,6 +457,7 @@ class Constant:
     def __init__(self, name: str, outcome: Outcome) -> None:
         self.name, self.outcome = name, outcome
         self.identity = f"{name}@1"
+        self.stochastic, self.vlm_calls = False, 0
 
     async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
         assert context.prompt
@@ -526,3 +534,80 @@ class Watching(ToyModels):
     async def generate(self, request: GenerateRequest, *, timeout_s: float | None = None) -> Generated:
         self.requests.append(request)
         return await super().generate(request, timeout_s=timeout_s)
+
+
+class TestBudgets:
+    @pytest.mark.parametrize(
+        ("budget", "reason"),
+        [
+            (Budget(nfe=20), StopReason.NFE),
+            (Budget(pictures=5), StopReason.PICTURES),
+            (Budget(target_potential=1e-6), StopReason.TARGET_REACHED),
+        ],
+    )
+    async def test_end_the_search_with_the_best_so_far(
+        self, make_plan: MakePlan, make_laboratory: MakeLaboratory, budget: Budget, reason: StopReason
+    ) -> None:
+        finished = finish_of(await updates_of(make_plan(budget=budget, steps=4), make_laboratory()))
+        assert finished.stop_reason is reason
+        assert finished.best is not None
+        assert budget.nfe is None or finished.spent.nfe <= budget.nfe
+        assert budget.pictures is None or finished.spent.pictures <= budget.pictures
+
+    async def test_all_rounds_is_a_reason_too(self, make_plan: MakePlan, make_laboratory: MakeLaboratory) -> None:
+        finished = finish_of(await updates_of(make_plan(), make_laboratory()))
+        assert finished.stop_reason is StopReason.COMPLETED
+        assert finished.best is not None
+        assert finished.best.id in finished.pareto_front
+        assert finished.gains["brightness"].over_prior is not None
+
+
+class TestPruning:
+    async def test_only_promising_candidates_go_on_from_their_latents(
+        self, make_plan: MakePlan, make_laboratory: MakeLaboratory
+    ) -> None:
+        models = Watching()
+        spec = BestOfNSpec(seed=3, candidates=4, pruning=Pruning(PruningMode.FIXED, ((0.25, 0.25),)))
+        plan = make_plan(spec=spec, steps=4)
+        updates = await updates_of(plan, make_laboratory(models=models))
+        finished = finish_of(updates)
+        previews = [one for one in scored_in(updates) if one.stop_step == 1]
+        finals = [one for one in scored_in(updates) if one.stop_step == 4]
+        assert len(previews) == 9
+        assert len(finals) == 2
+        assert {one.candidate.id for one in finals} <= {one.candidate.id for one in previews}
+        assert finished.spent.nfe == 9 * 1 + 2 * 3 <= 4 * 4
+        resumed = [request for request in models.requests if request.start_step == 1]
+        assert sum(len(request.seeds) for request in resumed) == 2
+        assert all(request.latents is not None for request in resumed)
+
+
+class Fickle(Constant):
+    """Answers 0.2, 0.4, 0.6 in turn."""
+
+    def __init__(self) -> None:
+        super().__init__("fickle", 0.5)
+        self.stochastic, self.vlm_calls, self.asked = True, 1, 0
+
+    async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
+        answers = {}
+        for name in pictures:
+            answers[name] = 0.2 * (1 + self.asked % 3)
+            self.asked += 1
+        return answers
+
+
+class TestRepeats:
+    async def test_are_asked_where_a_selection_turns_and_averaged(
+        self, make_plan: MakePlan, make_laboratory: MakeLaboratory
+    ) -> None:
+        fickle = Fickle()
+        plan = make_plan(
+            spec=BestOfNSpec(seed=3, candidates=6),
+            objective=Objective(Weights({"fickle": 1.0})),
+            score_repeats=3,
+        )
+        finished = finish_of(await updates_of(plan, make_laboratory(scorers={"fickle": fickle})))
+        assert finished.spent.vlm_calls == fickle.asked
+        assert 7 < fickle.asked <= 7 + 2 * 4
+        assert finished.evaluation.card.repeats.get("fickle", 1) >= 1

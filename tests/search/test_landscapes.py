@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from eacps.search.factory import create
 from eacps.search.potential import Potential
 from eacps.search.recipe import Recipe, perturb
 from eacps.search.spec import BestOfNSpec, EacpsSpec, LocalMove, SearchSpec, SeedOffset, SphericalMove
+from tests.search.contexts import create
 
 DIMENSIONS = 64
 FEATURES = 256

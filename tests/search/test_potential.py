@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eacps.errors import IllegalSearchMove, InvalidSearchSpec
-from eacps.search.potential import Potential, ScoreCard, Weights, potential
+from eacps.search.objective import Objective
+from eacps.search.potential import Potential, Weights
+from eacps.search.scores import ScoreCard
+
+
+def potential(card: ScoreCard, weights: Weights) -> Potential:
+    return Objective(weights).potential(card)
+
 
 NAMES = ("identity", "prompt", "realism")
 SCORES = st.fixed_dictionaries({name: st.floats(0, 1) for name in NAMES})
@@ -55,12 +62,13 @@ def test_missing_scores_give_a_flagged_lower_bound(
 
 def test_missing_scores_are_not_renormalised_away() -> None:
     card = ScoreCard({"identity": 0.9}, {"realism": "503 after 3 tries"})
-    assert potential(card, Weights({"identity": 1, "realism": 1})) == Potential(0.45, False, ("realism",))
+    bound = Potential(0.45, False, ("realism",), scores={"identity": 0.9})
+    assert potential(card, Weights({"identity": 1, "realism": 1})) == bound
 
 
 def test_scorers_without_weight_are_ignored() -> None:
     card = ScoreCard({"identity": 0.5, "verifier": 0.1}, {"other": "down"})
-    assert potential(card, Weights({"identity": 2, "other": 0})) == Potential(0.5)
+    assert potential(card, Weights({"identity": 2, "other": 0})) == Potential(0.5, scores={"identity": 0.5})
 
 
 def test_a_weighted_scorer_the_card_is_silent_about_is_an_error() -> None:

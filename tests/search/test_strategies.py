@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 from eacps.errors import IllegalSearchMove, InvalidSearchSpec
 from eacps.search.best_of_n import BestOfN
 from eacps.search.cohort import Candidate, Cohort, Failed, Move, Outcome, TrialKey
-from eacps.search.factory import create, restore
+from eacps.search.context import Context
+from eacps.search.factory import restore
 from eacps.search.potential import Potential
+from eacps.search.pruning import Pruning
 from eacps.search.recipe import SEED_BOUND, correlation
-from eacps.search.spec import BestOfNSpec, EacpsSpec, SearchSpec, SeedOffset, SphericalMove
+from eacps.search.spec import AdaptiveSpec, BestOfNSpec, EacpsSpec, SearchSpec, SeedOffset, SphericalMove
 from eacps.search.strategy import Strategy
+from tests.search.contexts import OBJECTIVE, create
 
 STEPS = 8
 Judge = Callable[[Candidate], Outcome]
@@ -43,14 +46,25 @@ def eacps_specs(draw: st.DrawFn) -> EacpsSpec:
     )
 
 
+ADAPTIVE_SPECS = st.builds(
+    AdaptiveSpec,
+    seed=st.integers(0, 2**64 - 1),
+    candidates=st.integers(1, 14),
+    rounds=st.integers(1, 4),
+    fresh_share=st.floats(0, 1),
+    crossover=st.booleans(),
+    pruning=st.just(Pruning()),
+)
 SPECS = st.one_of(
     st.builds(BestOfNSpec, seed=st.integers(0, 2**64 - 1), candidates=st.integers(1, 20)),
     eacps_specs(),
+    ADAPTIVE_SPECS,
 )
 EXAMPLES: list[SearchSpec] = [
     BestOfNSpec(seed=1, candidates=6),
     EacpsSpec(seed=2, global_candidates=6, parents=2, children_per_parent=2, rounds=2),
     EacpsSpec(seed=3, global_candidates=6, parents=2, children_per_parent=2, rounds=2, local=SeedOffset()),
+    AdaptiveSpec(seed=4, candidates=12, rounds=3, pruning=Pruning()),
 ]
 
 
@@ -272,7 +286,7 @@ def test_other_generators_and_steps_are_refused() -> None:
     with pytest.raises(InvalidSearchSpec, match="steps"):
         create(spec, steps=0)
     with pytest.raises(InvalidSearchSpec, match="PCG64"):
-        BestOfN(spec, steps=STEPS, rng=np.random.Generator(np.random.MT19937(1)))
+        BestOfN(spec, Context(STEPS, OBJECTIVE), np.random.Generator(np.random.MT19937(1)))
 
 
 @pytest.mark.parametrize(
@@ -281,7 +295,7 @@ def test_other_generators_and_steps_are_refused() -> None:
         {"version": 0},
         {"spec": {"strategy": "unknown"}},
         {"spec": None},
-        {"steps": 0},
+        {"context": {"steps": 0}},
         {"rng": {"bit_generator": "MT19937"}},
         {"rng": {"state": "x"}},
         {"history": [{"candidate": {}, "stop_step": 8}]},

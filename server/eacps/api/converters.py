@@ -15,8 +15,20 @@ from eacps.evaluation.updates import (
     SearchStarted,
     SearchUpdate,
 )
+from eacps.search.budget import Spent, StopReason
+from eacps.search.diversity import Diversity
 from eacps.search.recipe import Recipe
 from eacps.v1 import search_service_pb2 as pb
+
+_STOP_REASONS = {
+    StopReason.COMPLETED: pb.STOP_REASON_COMPLETED,
+    StopReason.NFE: pb.STOP_REASON_NFE,
+    StopReason.PICTURES: pb.STOP_REASON_PICTURES,
+    StopReason.VLM_CALLS: pb.STOP_REASON_VLM_CALLS,
+    StopReason.WALL_TIME: pb.STOP_REASON_WALL_TIME,
+    StopReason.TARGET_REACHED: pb.STOP_REASON_TARGET_REACHED,
+    StopReason.LOW_DIVERSITY: pb.STOP_REASON_LOW_DIVERSITY,
+}
 
 
 def response_of(update: SearchUpdate, *, sequence: int) -> pb.RunSearchResponse:
@@ -59,6 +71,7 @@ def _candidate_scored(update: CandidateScored) -> pb.CandidateScored:
     candidate = update.candidate
     message = pb.CandidateScored(
         candidate_id=candidate.id,
+        stop_step=update.stop_step,
         generation=candidate.generation,
         move=candidate.move.value,
         parents=candidate.parents,
@@ -76,26 +89,52 @@ def _candidate_scored(update: CandidateScored) -> pb.CandidateScored:
 
 
 def _round_finished(update: RoundFinished) -> pb.RoundFinished:
-    return pb.RoundFinished(
+    note = update.note
+    message = pb.RoundFinished(
         generation=update.generation,
         best_candidate_id=update.best_candidate_id,
         best_potential=update.best_potential,
         mean_potential=update.mean_potential,
     )
+    if note is not None:
+        message.kind, message.fresh, message.crossovers = note.kind.value, note.fresh, note.crossovers
+        for name in ("angle", "predicted_gain", "curvature"):
+            if (value := getattr(note, name)) is not None:
+                setattr(message, name, value)
+    return message
 
 
 def _finished(update: SearchFinished) -> pb.SearchFinished:
     return pb.SearchFinished(
-        best_candidate_id=update.best.id,
+        best_candidate_id="" if update.best is None else update.best.id,
         best=pb.Image(data=update.picture),
-        recipe=_recipe(update.recipe),
+        recipe=None if update.recipe is None else _recipe(update.recipe),
         evaluation=_evaluation(update.evaluation),
         lineage=update.lineage,
         statistics=_statistics(update),
         timings=_durations(update.timings_s),
         versions=dict(update.versions),
         noise_shape=update.noise_shape,
+        stop_reason=_STOP_REASONS[update.stop_reason],
+        spent=_spent(update.spent),
+        pareto_front=update.pareto_front,
+        gains=[
+            pb.ScorerGain(scorer=name, held_out=gain.held_out, over_first=gain.over_first, over_prior=gain.over_prior)
+            for name, gain in sorted(update.gains.items())
+        ],
+        pruning=update.pruning,
+        diversity=None if update.diversity is None else _diversity(update.diversity),
     )
+
+
+def _spent(spent: Spent) -> pb.Spent:
+    message = pb.Spent(denoiser_evaluations=spent.nfe, pictures=spent.pictures, vlm_calls=spent.vlm_calls)
+    message.wall_time.FromTimedelta(timedelta(seconds=spent.wall_s))
+    return message
+
+
+def _diversity(found: Diversity) -> pb.Diversity:
+    return pb.Diversity(spread=found.spread, expected=found.expected, p_value=found.p_value, low=found.low)
 
 
 def _statistics(update: SearchFinished) -> pb.Statistics:
@@ -113,18 +152,22 @@ def _statistics(update: SearchFinished) -> pb.Statistics:
         mean_potential=pool.explored_mean,
         sd_potential=pool.explored_sd,
         expected_best=[pb.ExpectedBest(n=n, potential=value) for n, value in pool.explored_best_of],
-        denoiser_evaluations=update.denoiser_evaluations,
+        denoiser_evaluations=update.spent.nfe,
     )
 
 
 def _evaluation(evaluation: Evaluation) -> pb.Evaluation:
     card, known = evaluation.card, evaluation.potential
-    scores = {name: pb.Score(scorer=name, value=value) for name, value in card.values.items()}
+    scores = {
+        name: pb.Score(scorer=name, value=value, raw=card.raw[name], asked=card.repeats.get(name))
+        for name, value in card.values.items()
+    }
     scores |= {name: pb.Score(scorer=name, failure=reason) for name, reason in card.missing.items()}
     return pb.Evaluation(
         scores=[scores[name] for name in sorted(scores)],
         potential=None if known is None else known.value,
         complete=known is not None and known.complete,
+        shortfall=0.0 if known is None else known.shortfall,
     )
 
 

@@ -3,7 +3,6 @@
 Ranges and defaults are those that the comments in ``search_service.proto`` state.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,45 +10,24 @@ from types import MappingProxyType
 from typing import TypedDict
 
 from eacps.api.faults import Faults
-from eacps.errors import InvalidPicture, InvalidRequest, InvalidSearchSpec
+from eacps.api.search_settings import (
+    DEFAULT_SCORE_REPEATS,
+    MAX_SCORE_REPEATS,
+    budget_of,
+    objective_of,
+    spec_of,
+)
+from eacps.errors import InvalidPicture, InvalidRequest
 from eacps.evaluation.plan import SearchPlan
 from eacps.imaging import Limits, Mask, Picture, decode_mask, decode_picture
-from eacps.search.potential import Weights
-from eacps.search.spec import (
-    DEFAULT_ANGLE_RAD,
-    DEFAULT_CANDIDATES,
-    DEFAULT_CHILDREN,
-    DEFAULT_DECAY,
-    DEFAULT_OFFSET_RADIUS,
-    DEFAULT_PARENTS,
-    DEFAULT_ROUNDS,
-    MIN_ANGLE_RAD,
-    BestOfNSpec,
-    EacpsSpec,
-    LocalMove,
-    SearchSpec,
-    SeedOffset,
-    SphericalMove,
-)
 from eacps.tensors import MAX_FACES
 from eacps.v1 import search_service_pb2 as pb
 
 MAX_PROMPT_CHARACTERS = 2000
-MAX_SCORERS = 16
 MAX_MICRO_BATCH = 16
 # Marks of the text encoder's chat form: within a prompt they would be read as structure, not as words.
 RESERVED_MARK = re.compile(r"<\|\w+\|>")
 DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType({"identity": 0.5, "realism": 0.3, "prompt": 0.2})
-
-# Where the search core's own checks point, in terms of the request.
-_SPEC_FIELDS = {
-    "seed": "random_seed",
-    "candidates": "global_candidates",
-    "rounds": "local_rounds",
-    "local.angle": "angle",
-    "local.decay": "angle_decay",
-    "local.radius": "seed_radius",
-}
 
 
 @dataclass(frozen=True)
@@ -83,12 +61,13 @@ def plan_of(request: pb.RunSearchRequest, rules: Rules, *, search_id: str, drawn
     scene = _picture(faults, request, "scene", rules.pictures)
     character = _picture(faults, request, "character", rules.pictures)
     mask = _mask(faults, request, scene, rules.pictures)
-    spec = _spec(faults, request.search, drawn_seed)
-    weights = _weights(faults, request, rules)
+    spec = spec_of(faults, request.search, drawn_seed)
+    objective = objective_of(faults, request, rules.scorers, rules.default_weights)
+    budget = budget_of(faults, request)
     settings = _settings(faults, request)
-    if faults.found or scene is None or character is None or spec is None or weights is None:
+    if faults.found or scene is None or character is None or spec is None or objective is None:
         raise InvalidRequest(faults.found)
-    return SearchPlan(search_id, scene, character, spec=spec, weights=weights, mask=mask, **settings)
+    return SearchPlan(search_id, scene, character, spec=spec, objective=objective, budget=budget, mask=mask, **settings)
 
 
 class _Settings(TypedDict):
@@ -102,6 +81,7 @@ class _Settings(TypedDict):
     scene_face: int
     character_face: int
     micro_batch: int
+    score_repeats: int
 
 
 def _settings(faults: Faults, request: pb.RunSearchRequest) -> _Settings:
@@ -115,6 +95,9 @@ def _settings(faults: Faults, request: pb.RunSearchRequest) -> _Settings:
         "scene_face": faults.count(request, "scene_face", 0, MAX_FACES - 1, default=-1),
         "character_face": faults.count(request, "character_face", 0, MAX_FACES - 1, default=-1),
         "micro_batch": faults.count(request.search, "search.micro_batch", 1, MAX_MICRO_BATCH, default=8),
+        "score_repeats": faults.count(
+            request.search, "search.score_repeats", 1, MAX_SCORE_REPEATS, default=DEFAULT_SCORE_REPEATS
+        ),
     }
 
 
@@ -154,63 +137,3 @@ def _text(faults: Faults, name: str, text: str, *, blank: bool = False) -> str:
     elif mark := RESERVED_MARK.search(text):
         faults.add(name, f"holds the reserved mark {mark.group()[:40]}")
     return text
-
-
-def _spec(faults: Faults, search: pb.SearchSettings, drawn_seed: int) -> SearchSpec | None:
-    before = len(faults.found)
-    if search.strategy not in pb.Strategy.values():
-        faults.add("search.strategy", f"{int(search.strategy)} is not known")
-    candidates = faults.count(search, "search.global_candidates", 1, 512, default=DEFAULT_CANDIDATES)
-    parents = faults.count(search, "search.parents", 1, 64, default=DEFAULT_PARENTS)
-    children = faults.count(search, "search.children_per_parent", 1, 64, default=DEFAULT_CHILDREN)
-    rounds = faults.count(search, "search.local_rounds", 0, 16, default=DEFAULT_ROUNDS)
-    local = _local_move(faults, search)
-    if len(faults.found) > before:
-        return None
-    seed = search.random_seed if search.HasField("random_seed") else drawn_seed
-    first = search.first_seed if search.HasField("first_seed") else None
-    try:
-        if search.strategy == pb.STRATEGY_BEST_OF_N:
-            return BestOfNSpec(seed, candidates, first)
-        # Defaults never contradict what the caller did say.
-        parents = parents if search.HasField("parents") else min(parents, candidates)
-        return EacpsSpec(seed, candidates, parents, children, rounds, local, first)
-    except InvalidSearchSpec as exc:
-        for violation in exc.violations:
-            faults.add(f"search.{_SPEC_FIELDS.get(violation.field, violation.field)}", violation.description)
-        return None
-
-
-def _local_move(faults: Faults, search: pb.SearchSettings) -> LocalMove:
-    if search.local_move not in pb.LocalMove.values():
-        faults.add("search.local_move", f"{int(search.local_move)} is not known")
-    angle = faults.real(search, "search.angle", MIN_ANGLE_RAD, math.pi / 2, default=DEFAULT_ANGLE_RAD)
-    decay = faults.real(search, "search.angle_decay", 0.0, 1.0, default=DEFAULT_DECAY, above=True)
-    radius = faults.count(search, "search.seed_radius", 1, 2**31 - 1, default=DEFAULT_OFFSET_RADIUS)
-    if search.local_move != pb.LOCAL_MOVE_SEED_OFFSET:
-        return SphericalMove(angle, decay)
-    return SeedOffset(radius)
-
-
-def _weights(faults: Faults, request: pb.RunSearchRequest, rules: Rules) -> Weights | None:
-    if not request.scorers:
-        return Weights(dict(rules.default_weights))
-    if len(request.scorers) > MAX_SCORERS:
-        faults.add("scorers", f"are {len(request.scorers)}; at most {MAX_SCORERS} are accepted")
-        return None
-    before, raw = len(faults.found), {}
-    for index, scorer in enumerate(request.scorers):
-        if scorer.name not in rules.scorers:
-            offered = ", ".join(sorted(rules.scorers))
-            faults.add(f"scorers[{index}].name", f"{scorer.name[:40]!r} is not offered; there are {offered}")
-        elif scorer.name in raw:
-            faults.add(f"scorers[{index}].name", f"{scorer.name!r} is named twice")
-        if not (math.isfinite(scorer.weight) and scorer.weight >= 0):
-            faults.add(f"scorers[{index}].weight", f"is {scorer.weight}, not a finite number of at least 0")
-        raw[scorer.name] = scorer.weight
-    if len(faults.found) > before:
-        return None
-    if not any(weight > 0 for weight in raw.values()):
-        faults.add("scorers", "have no weight above 0")
-        return None
-    return Weights(raw)

@@ -78,6 +78,7 @@ def search(
     true_cfg_scale: options.TrueCfgScale = None,
     character_as_reference: options.CharacterAsReference = False,
     strategy: options.Strategy = None,
+    trajectories: options.Trajectories = None,
     global_candidates: options.GlobalCandidates = None,
     parents: options.Parents = None,
     children: options.Children = None,
@@ -114,6 +115,7 @@ def search(
             },
             search={
                 "strategy": strategy,
+                "trajectories": trajectories,
                 "global_candidates": global_candidates,
                 "parents": parents,
                 "children_per_parent": children,

@@ -83,7 +83,10 @@ CharacterAsReference = Annotated[
     typer.Option("--character-as-reference", help="Show the character to the model too.", rich_help_panel="Sampler"),
 ]
 
-Strategy = Annotated[StrategyName | None, typer.Option(help="How noise is chosen. \\[eacps]", rich_help_panel=SEARCH)]
+Strategy = Annotated[
+    StrategyName | None, typer.Option(help="How noise is chosen. \\[adaptive]", rich_help_panel=SEARCH)
+]
+Trajectories = Annotated[int | None, _count("What adaptive may cost, in whole trajectories. \\[32]", SEARCH)]
 GlobalCandidates = Annotated[int | None, _count("Random candidates; N of best-of-n. \\[16]", SEARCH)]
 Parents = Annotated[int | None, _count("Parents of a local round. \\[4]", SEARCH)]
 Children = Annotated[int | None, _count("Children of each parent. \\[4]", SEARCH)]

@@ -15,6 +15,7 @@ from eacps.v1 import search_service_pb2 as pb
 class StrategyName(StrEnum):
     """How a search chooses noise."""
 
+    ADAPTIVE = "adaptive"
     EACPS = "eacps"
     BEST_OF_N = "best-of-n"
 
@@ -26,7 +27,11 @@ class LocalMoveName(StrEnum):
     SEED_OFFSET = "seed-offset"
 
 
-_STRATEGIES = {StrategyName.EACPS: pb.STRATEGY_EACPS, StrategyName.BEST_OF_N: pb.STRATEGY_BEST_OF_N}
+_STRATEGIES = {
+    StrategyName.ADAPTIVE: pb.STRATEGY_EACPS_ADAPTIVE,
+    StrategyName.EACPS: pb.STRATEGY_EACPS,
+    StrategyName.BEST_OF_N: pb.STRATEGY_BEST_OF_N,
+}
 _MOVES = {
     LocalMoveName.SPHERICAL: pb.LOCAL_MOVE_SPHERICAL,
     LocalMoveName.SEED_OFFSET: pb.LOCAL_MOVE_SEED_OFFSET,

@@ -10,7 +10,8 @@ from eacps.evaluation.plan import SearchPlan
 from eacps.evaluation.stages import Stages
 from eacps.evaluation.updates import Evaluation
 from eacps.search.cohort import Cohort, Failed, Outcome, Trial
-from eacps.search.potential import ScoreCard, Weights, potential
+from eacps.search.objective import Objective
+from eacps.search.scores import ScoreCard
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,10 @@ def micro_batches(trials: Sequence[Trial], size: int) -> list[tuple[Trial, ...]]
     return [group[start : start + size] for group in groups for start in range(0, len(group), size)]
 
 
-def evaluation_of(card: ScoreCard, weights: Weights) -> Evaluation:
+def evaluation_of(card: ScoreCard, objective: Objective) -> Evaluation:
     """Give what scores amount to; no potential where not one weighted scorer answered."""
-    answered = any(name in card.values for name in weights.normalised)
-    return Evaluation(card, potential(card, weights) if answered else None)
+    answered = any(name in card.values for name in objective.weights.normalised)
+    return Evaluation(card, objective.potential(card) if answered else None)
 
 
 async def _reports(
@@ -98,11 +99,14 @@ async def _reports(
     if isinstance(pictures, str):
         return [TrialReport(trial, None, None, pictures) for trial in batch]
     cards = await stages.score(edit, pictures)
-    return [_report(trial, pictures[trial.candidate.id], cards[trial.candidate.id], plan.weights) for trial in batch]
+    return [
+        report_of(trial, pictures[trial.candidate.id], cards[trial.candidate.id], plan.objective) for trial in batch
+    ]
 
 
-def _report(trial: Trial, picture: str, card: ScoreCard, weights: Weights) -> TrialReport:
-    evaluation = evaluation_of(card, weights)
+def report_of(trial: Trial, picture: str, card: ScoreCard, objective: Objective) -> TrialReport:
+    """Give what became of a trial whose picture was scored."""
+    evaluation = evaluation_of(card, objective)
     failure = None
     if evaluation.potential is None:
         failure = "not one scorer answered: " + "; ".join(f"{name}: {why}" for name, why in card.missing.items())

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from eacps.imaging import Mask, Picture
-from eacps.search.potential import Weights
+from eacps.search.budget import Budget
+from eacps.search.objective import Objective
 from eacps.search.spec import SearchSpec
 
+NO_BUDGET = Budget()
 _NO_PICTURE: Picture = np.zeros((0, 0, 3), np.uint8)
 
 
@@ -21,7 +23,9 @@ class SearchPlan:
         character: Picture of the person to appear, ``uint8 [h, w, 3]``, as it came.
         prompt: What the edit shall do; not empty.
         spec: How noise is chosen.
-        weights: What counts; its names are the scorers that are asked.
+        objective: What counts; its weights and held-out scorers are those that are asked.
+        budget: When to stop.
+        score_repeats: How often at most a stochastic scorer is asked about candidates on whom a selection turns.
         mask: ``uint8 [H, W]``, of the scene's size; 255 where the scene may change. None: everywhere.
         negative_prompt: What the edit shall not do; not empty.
         steps: Denoising steps of the full schedule; None takes the checkpoint's.
@@ -37,7 +41,9 @@ class SearchPlan:
     character: Picture
     prompt: str
     spec: SearchSpec
-    weights: Weights
+    objective: Objective
+    budget: Budget = NO_BUDGET
+    score_repeats: int = 1
     mask: Mask | None = None
     negative_prompt: str | None = None
     steps: int | None = None
@@ -46,6 +52,11 @@ class SearchPlan:
     scene_face: int = -1
     character_face: int = -1
     micro_batch: int = 8
+
+    @property
+    def scorers(self) -> list[str]:
+        """Names of the scorers that are asked, in alphabetical order."""
+        return sorted({*self.objective.weights.raw, *self.objective.held_out})
 
     @property
     def guided(self) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import Any
@@ -13,7 +13,8 @@ from eacps.evaluation.calls import Calls
 from eacps.evaluation.steps import Json
 from eacps.imaging import Picture
 from eacps.scoring.scorer import EditContext, Missing, Outcome, Scorer
-from eacps.search.potential import ScoreCard
+from eacps.search.calibration import Calibration
+from eacps.search.scores import ScoreCard
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ async def ask_scorers(
     pictures: Mapping[str, Picture],
     context: EditContext,
     *,
+    calibration: Calibration,
     calls: Calls,
     timeout_s: float,
 ) -> dict[str, ScoreCard]:
@@ -34,6 +36,7 @@ async def ask_scorers(
         scorers: By name.
         pictures: ``uint8 [H, W, 3]`` by candidate id.
         context: The edit they result from; its time-out is set here.
+        calibration: Puts raw scores on the scale on which weights mean something.
         calls: Makes the calls.
         timeout_s: Most time for one call that a scorer makes.
 
@@ -49,17 +52,35 @@ async def ask_scorers(
             for name, scorer in scorers.items()
         }
     answers = {name: task.result() for name, task in asked.items()}
-    return {picture: _card({name: answers[name].get(picture) for name in scorers}) for picture in pictures}
+    return {picture: _card({name: answers[name].get(picture) for name in scorers}, calibration) for picture in pictures}
+
+
+def averaged(cards: Sequence[ScoreCard], calibration: Calibration) -> ScoreCard:
+    """Put together the answers of several times asking: each scorer's mean over the times it answered.
+
+    Args:
+        cards: At least one; the first is of all scorers, later ones of those that were asked again.
+        calibration: As for `ask_scorers`.
+    """
+    heard = {
+        name: [card.raw[name] for card in cards if name in card.raw] for name in (*cards[0].raw, *cards[0].missing)
+    }
+    raw = {name: math.fsum(scores) / len(scores) for name, scores in heard.items() if scores}
+    missing = {name: why for name, why in cards[0].missing.items() if name not in raw}
+    return calibration.card(raw, missing, {name: len(scores) for name, scores in heard.items() if len(scores) > 1})
 
 
 def cards_to_json(cards: Mapping[str, ScoreCard]) -> Json:
     """Give cards a JSON-able form."""
-    return {name: {"values": dict(card.values), "missing": dict(card.missing)} for name, card in cards.items()}
+    return {
+        name: {"values": dict(card.values), "missing": dict(card.missing), "raw": dict(card.raw)}
+        for name, card in cards.items()
+    }
 
 
 def cards_from_json(data: Mapping[str, Any]) -> dict[str, ScoreCard]:
     """Restore cards from ``cards_to_json``'s form."""
-    return {name: ScoreCard(card["values"], card["missing"]) for name, card in data.items()}
+    return {name: ScoreCard(card["values"], card["missing"], card["raw"]) for name, card in data.items()}
 
 
 async def _ask(
@@ -81,7 +102,7 @@ async def _ask(
         return dict.fromkeys(pictures, Missing(f"the scorer broke: {type(exc).__name__}"))
 
 
-def _card(outcomes: Mapping[str, Outcome | None]) -> ScoreCard:
+def _card(outcomes: Mapping[str, Outcome | None], calibration: Calibration) -> ScoreCard:
     values: dict[str, float] = {}
     missing: dict[str, str] = {}
     for name, outcome in outcomes.items():
@@ -94,4 +115,4 @@ def _card(outcomes: Mapping[str, Outcome | None]) -> ScoreCard:
                 values[name] = float(value)
             case value:
                 missing[name] = f"the scorer answered {value}, which is not in [0, 1]"
-    return ScoreCard(values, missing)
+    return calibration.card(values, missing, {})

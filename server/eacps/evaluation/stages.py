@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -19,13 +19,23 @@ from eacps.evaluation.shelf import Shelf
 from eacps.evaluation.steps import Json
 from eacps.evaluation.stopwatch import Stopwatch
 from eacps.scoring.scorer import EditContext
+from eacps.search.calibration import Calibration
 from eacps.search.cohort import Trial
-from eacps.search.potential import ScoreCard
 from eacps.search.recipe import stack
+from eacps.search.scores import ScoreCard
 from eacps.triton.types import Generated, GenerateRequest, Prior, ServedCheckpoint
 
 _log = logging.getLogger(__name__)
 _DESCRIBE_TIMEOUT_S = 5.0  # the gateway's own
+
+
+@dataclass(frozen=True)
+class _Preview:
+    """A trajectory on its way: its latents ``float32 [tokens, channels]`` after ``step`` steps, as an artifact."""
+
+    step: int
+    latents: str
+    shape: tuple[int, int]
 
 
 class Stages:
@@ -45,8 +55,19 @@ class Stages:
         self._plan, self._laboratory, self._shelf, self._stopwatch = plan, laboratory, shelf, stopwatch
         self._artifacts, self._steps, self._pace = laboratory.artifacts, laboratory.steps, laboratory.pace
         self._calls = Calls(plan.search_id, deadline, retry_delay_s=laboratory.pace.retry_delay_s)
-        self._scorers = {name: laboratory.scorers[name] for name in sorted(plan.weights.raw)}
+        self._scorers = {name: laboratory.scorers[name] for name in plan.scorers}
         self._sampler, self._last_batch_failed = asyncio.Lock(), False
+        self._previews: dict[str, _Preview] = {}  # by candidate: where its trajectory goes on
+
+    @property
+    def vlm_calls(self) -> int:
+        """Calls of vision-language models that scoring one picture takes."""
+        return sum(scorer.vlm_calls for scorer in self._scorers.values())
+
+    @property
+    def stochastic(self) -> dict[str, int]:
+        """Scorers whose answers differ from time to time, with the calls that one picture takes."""
+        return {name: scorer.vlm_calls for name, scorer in self._scorers.items() if scorer.stochastic}
 
     @property
     def judges(self) -> dict[str, str]:
@@ -110,6 +131,7 @@ class Stages:
                 what fails for good shall not be tried batch by batch to the end.
         """
         plan, stop = self._plan, trials[0].stop_step
+        previews = self._previews_of(trials)
         inputs = {
             "checkpoint": edit.checkpoint.fingerprint,
             "noise": edit.checkpoint.noise_version,
@@ -120,22 +142,38 @@ class Stages:
             "negative_prompt": plan.negative_prompt,
             "true_cfg_scale": plan.true_cfg_scale,
             "steps": edit.steps,
+            "start_step": previews[0].step if previews else 0,
+            "latents": [preview.latents for preview in previews],
             "stop_step": stop,
             "recipes": [trial.candidate.recipe.to_dict() for trial in trials],
         }
         outputs = await self._steps.run(
-            "generate", inputs, lambda: self._make_pictures(edit, trials, expendable=expendable)
+            "generate", inputs, lambda: self._make_pictures(edit, trials, previews, expendable=expendable)
         )
+        await self._let_go(trials)
         if "failed" in outputs:
             return str(outputs["failed"])
+        if stop < edit.steps:
+            for trial, latents in zip(trials, outputs["latents"], strict=True):
+                shape = tuple(outputs["latent_shape"])
+                self._previews[trial.candidate.id] = _Preview(stop, latents, shape)
         return {trial.candidate.id: digest for trial, digest in zip(trials, outputs["pictures"], strict=True)}
 
-    async def score(self, edit: Edit, pictures: Mapping[str, str]) -> dict[str, ScoreCard]:
-        """Ask all scorers about pictures.
+    async def forget_previews(self, keep: Iterable[str] = ()) -> None:
+        """Let go of the latents of candidates that do not go on: of all but those in ``keep``."""
+        for candidate_id in set(self._previews) - set(keep):
+            await self._artifacts.drop(self._previews.pop(candidate_id).latents)
+
+    async def score(
+        self, edit: Edit, pictures: Mapping[str, str], *, again: int = 0, only: Collection[str] | None = None
+    ) -> dict[str, ScoreCard]:
+        """Ask scorers about pictures.
 
         Args:
             edit: The edit they result from.
             pictures: Artifacts by candidate id.
+            again: How often the same was asked before: a repeated question is another step.
+            only: Names of the scorers to ask; None for all.
 
         Returns:
             One card for each id.
@@ -146,9 +184,11 @@ class Stages:
             "scene": edit.digests["scene"],
             "embedding": edit.digests["embedding"],
             "prompt": self._plan.prompt,
-            "scorers": self.judges,
+            "scorers": {name: judge for name, judge in self.judges.items() if only is None or name in only},
+            "again": again,
         }
-        return cards_from_json(await self._steps.run("score", inputs, lambda: self._ask_scorers(edit, pictures)))
+        outputs = await self._steps.run("score", inputs, lambda: self._ask_scorers(edit, pictures, only))
+        return cards_from_json(outputs)
 
     async def _store(self, inputs: Inputs) -> dict[str, str]:
         pictures = {
@@ -181,10 +221,25 @@ class Stages:
             "character_box": list(prior.character_box),
         }
 
-    async def _make_pictures(self, edit: Edit, trials: Sequence[Trial], *, expendable: bool) -> Json:
+    def _previews_of(self, trials: Sequence[Trial]) -> list[_Preview]:
+        """Where the trajectories go on, one for each trial; none where they begin. A cohort never mixes both."""
+        return [self._previews[t.candidate.id] for t in trials if t.candidate.id in self._previews]
+
+    async def _let_go(self, trials: Sequence[Trial]) -> None:
+        for trial in trials:
+            if preview := self._previews.pop(trial.candidate.id, None):
+                await self._artifacts.drop(preview.latents)
+
+    async def _make_pictures(
+        self, edit: Edit, trials: Sequence[Trial], previews: Sequence[_Preview], *, expendable: bool
+    ) -> Json:
+        latents = [(await get_vector(self._artifacts, one.latents)).reshape(one.shape) for one in previews]
+        request = self._request(edit, trials)
+        if previews:
+            request = replace(request, start_step=previews[0].step, latents=np.stack(latents))
         async with self._sampler:
             try:
-                made = await self._sample(self._request(edit, trials))
+                made = await self._sample(request)
             except (TritonUnavailable, TritonModelFailed) as exc:
                 if self._last_batch_failed or not expendable:
                     raise
@@ -193,7 +248,11 @@ class Stages:
                 _log.warning("search %s: %d candidates failed: %s", self._plan.search_id, len(trials), exc)
                 return {"failed": f"{exc.reason}: {exc}"}
             self._last_batch_failed = False
-        return {"pictures": [await self._shelf.put(picture) for picture in made.pictures]}
+        outputs: Json = {"pictures": [await self._shelf.put(picture) for picture in made.pictures]}
+        if request.stop_step < request.steps:
+            outputs["latents"] = [await put_vector(self._artifacts, one.ravel()) for one in made.latents]
+            outputs["latent_shape"] = list(made.latents.shape[1:])
+        return outputs
 
     async def _sample(self, request: GenerateRequest) -> Generated:
         async def call(timeout_s: float) -> Generated:
@@ -218,10 +277,14 @@ class Stages:
             edit_mask=edit.inputs.mask,
         )
 
-    async def _ask_scorers(self, edit: Edit, digests: Mapping[str, str]) -> Json:
+    async def _ask_scorers(self, edit: Edit, digests: Mapping[str, str], only: Collection[str] | None) -> Json:
         pictures = {name: await self._shelf.get(digest) for name, digest in digests.items()}
         context = EditContext(edit.inputs.scene, self._plan.prompt, edit.embedding)
         timeout_s = self._pace.call_timeout_s
+        scorers = {name: one for name, one in self._scorers.items() if only is None or name in only}
+        calibration = Calibration.from_dict(edit.checkpoint.calibration)
         with self._stopwatch.measure("score"):
-            cards = await ask_scorers(self._scorers, pictures, context, calls=self._calls, timeout_s=timeout_s)
+            cards = await ask_scorers(
+                scorers, pictures, context, calibration=calibration, calls=self._calls, timeout_s=timeout_s
+            )
         return cards_to_json(cards)

@@ -83,6 +83,7 @@ class ToyScorer:
     def __init__(self, name: str = "brightness", duration_s: float = 0.0) -> None:
         self.name, self.duration_s = name, duration_s
         self.identity = "toy_brightness@1"
+        self.stochastic, self.vlm_calls = False, 0
 
     async def score(
         self,

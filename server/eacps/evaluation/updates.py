@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from eacps.search.cohort import Candidate
-from eacps.search.potential import Potential, ScoreCard
+from eacps.search.budget import Spent, StopReason
+from eacps.search.cohort import Candidate, RoundNote
+from eacps.search.diversity import Diversity
+from eacps.search.potential import Potential
 from eacps.search.recipe import Recipe
+from eacps.search.scores import ScoreCard
 from eacps.search.statistics import PoolStatistics
 from eacps.triton.types import ServedCheckpoint
 
@@ -58,19 +61,21 @@ class PriorReady:
 
 @dataclass(frozen=True)
 class CandidateScored:
-    """A candidate is done.
+    """A candidate has been looked at: its preview, or its final picture.
 
     Args:
         candidate: Which.
+        stop_step: Denoising steps done; short of the schedule's it is a preview.
         evaluation: None where it could not be made.
         failure: Why it has no potential; None where it has one.
         thumbnail: JPEG; empty where there is no picture.
         picture_sha256: Hash of the pixels (`eacps.imaging.content_hash`); empty where there is no picture.
-        done: Candidates done so far, this one and failed ones included.
+        done: Trials done so far, this one, previews and failed ones included.
         best_potential: Highest so far; None where there is none yet.
     """
 
     candidate: Candidate
+    stop_step: int
     evaluation: Evaluation | None
     failure: str | None
     thumbnail: bytes
@@ -87,13 +92,30 @@ class RoundFinished:
         generation: Of this round.
         best_candidate_id: Of the search so far.
         best_potential: Its potential.
-        mean_potential: Over this round's complete potentials; None where there is none.
+        mean_potential: Over this round's complete potentials of final pictures; None where there is none.
+        note: Why the round's candidates were these.
     """
 
     generation: int
     best_candidate_id: str
     best_potential: float
     mean_potential: float | None
+    note: RoundNote | None
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What the search gained by one scorer, in its raw scores.
+
+    Args:
+        held_out: Whether it was not searched.
+        over_first: Of the best over candidate 0; None where either is unknown.
+        over_prior: Of the best over the prior; None likewise.
+    """
+
+    held_out: bool
+    over_first: float | None
+    over_prior: float | None
 
 
 @dataclass(frozen=True)
@@ -101,35 +123,45 @@ class SearchFinished:
     """The search is over.
 
     Args:
-        best: The winner.
+        best: The winner; None where time was up before any candidate was done: then all is the prior's.
         picture: PNG, of the size in which the search works.
         evaluation: Of the winner.
         lineage: Ids from the winner back to its first ancestor.
         statistics: Of all candidates.
         missing_scores: Scoring calls that failed for good.
         prior_potential: None where the prior could not be scored, or not completely.
-        denoiser_evaluations: Spent on candidates that were made.
+        stop_reason: Why it is over.
+        spent: What it took.
+        pareto_front: Ids of the final candidates that no other one beats in every weighted score, best first.
+        gains: By scorer.
+        pruning: What was decided on previews, and why.
+        diversity: What the first round said of the seeds; None where it was too small.
         timings_s: Wall-clock seconds by stage.
         versions: Of everything that made the result.
         noise_shape: Channels, height and width of one candidate's noise.
     """
 
-    best: Candidate
+    best: Candidate | None
     picture: bytes
     evaluation: Evaluation
     lineage: tuple[str, ...]
     statistics: PoolStatistics
     missing_scores: int
     prior_potential: float | None
-    denoiser_evaluations: int
+    stop_reason: StopReason
+    spent: Spent
+    pareto_front: tuple[str, ...]
+    gains: Mapping[str, Gain]
+    pruning: str
+    diversity: Diversity | None
     timings_s: Mapping[str, float]
     versions: Mapping[str, str]
     noise_shape: tuple[int, int, int]
 
     @property
-    def recipe(self) -> Recipe:
-        """The winner's noise."""
-        return self.best.recipe
+    def recipe(self) -> Recipe | None:
+        """The winner's noise; None for the prior, which has none."""
+        return None if self.best is None else self.best.recipe
 
     @property
     def gain_over_prior(self) -> float | None:

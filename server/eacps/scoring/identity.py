@@ -41,6 +41,7 @@ class IdentityScorer:
     def __init__(self, faces: FaceEmbedder, *, name: str = "identity") -> None:
         self.name = name
         self.identity = "identity@1"
+        self.stochastic, self.vlm_calls = False, 0
         self._faces = faces
 
     async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:

@@ -58,6 +58,7 @@ class OpenAIJudge:
             raise ValueError("attempts and in_flight must be at least 1")
         self.name = name or f"openai.{question.name}"
         self.identity = f"openai:{model}:{question.identity}"
+        self.stochastic, self.vlm_calls = True, 1  # hosted models differ from call to call even at temperature 0
         self.question = question
         self._client = client
         self._model = model

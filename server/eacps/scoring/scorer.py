@@ -46,6 +46,16 @@ class Scorer(Protocol):
         ...
 
     @property
+    def stochastic(self) -> bool:
+        """Whether its answer about one picture may differ from time to time."""
+        ...
+
+    @property
+    def vlm_calls(self) -> int:
+        """Calls of vision-language models that scoring one picture takes."""
+        ...
+
+    @property
     def identity(self) -> str:
         """What judges, with its version: scores of different identities do not compare."""
         ...

@@ -27,6 +27,7 @@ class TritonJudge:
     def __init__(self, judge: YesNoJudge, question: Question, *, name: str | None = None) -> None:
         self.name = name or question.name
         self.identity = f"vlm_judge:{question.identity}"
+        self.stochastic, self.vlm_calls = False, 1
         self.question = question
         self._judge = judge
 

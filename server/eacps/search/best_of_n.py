@@ -3,25 +3,26 @@
 import numpy as np
 
 from eacps.search.cohort import Candidate
+from eacps.search.context import Context
 from eacps.search.spec import BestOfNSpec
 from eacps.search.strategy import AskTell
 
 
 class BestOfN(AskTell):
-    """Evaluate N fresh seeds, the first of them pinned.
+    """Evaluate N fresh seeds, the first of them pinned; with pruning, as many as N whole trajectories pay for.
 
     Args:
         spec: Settings.
-        steps: Denoising steps of the full schedule, at least 1.
+        context: What the search is about.
         rng: Source of all randomness, on PCG64.
     """
 
-    def __init__(self, spec: BestOfNSpec, *, steps: int, rng: np.random.Generator) -> None:
-        super().__init__(spec, steps=steps, rng=rng)
-        self._candidates = spec.candidates
+    def __init__(self, spec: BestOfNSpec, context: Context, rng: np.random.Generator) -> None:
+        super().__init__(spec, context, rng)
+        self._trajectories = spec.candidates
 
     def _finished(self) -> bool:
         return self._generation > 0
 
     def _propose(self) -> list[Candidate]:
-        return self._explore(self._candidates)
+        return self._explore(self._affordable(self._trajectories))

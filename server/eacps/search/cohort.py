@@ -19,6 +19,7 @@ class Move(StrEnum):
     EXPLORE = "explore"  # a fresh seed
     SEED_OFFSET = "seed_offset"  # the parent's seed plus a small integer
     SPHERICAL = "spherical"  # the parent's noise turned by an angle towards fresh noise
+    CROSSOVER = "crossover"  # two parents' noises combined, perhaps turned towards fresh noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,35 @@ class Trial:
         return TrialKey(self.candidate.id, self.stop_step)
 
 
+class Kind(StrEnum):
+    """What a cohort is for."""
+
+    EXPLORE = "explore"  # fresh seeds alone
+    LOCAL = "local"  # moves from parents, fresh seeds among them
+    FINISH = "finish"  # candidates that were previewed go on
+
+
+@dataclass(frozen=True, slots=True)
+class RoundNote:
+    """Why a cohort is as it is, for people and plots.
+
+    Args:
+        kind: What it is for.
+        fresh: Candidates of fresh seeds in it.
+        crossovers: Candidates of two parents in it.
+        angle: Mean angle to their parents of candidates of one parent, in radians; None where there are none.
+        predicted_gain: By how much the model expects the cohort to raise the best; None where no model was asked.
+        curvature: The model's kernel; None likewise.
+    """
+
+    kind: Kind
+    fresh: int = 0
+    crossovers: int = 0
+    angle: float | None = None
+    predicted_gain: float | None = None
+    curvature: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Cohort:
     """Trials that a strategy wants evaluated before it can go on, in no meaningful order of evaluation.
@@ -98,10 +128,14 @@ class Cohort:
     Args:
         generation: Round of the search, 0 for the first.
         trials: At least one; keys are unique.
+        keep: How many of them the strategy will select for what comes next: where repeated scores may decide.
+        note: Why they are these.
     """
 
     generation: int
     trials: tuple[Trial, ...]
+    keep: int = 1
+    note: RoundNote | None = None
 
     @property
     def keys(self) -> frozenset[TrialKey]:
@@ -120,7 +154,12 @@ class Failed:
     reason: str
 
 
-Outcome = Potential | Failed
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """The outcome of a trial that was not evaluated, since the budget ended. It is no failure, and not ranked."""
+
+
+Outcome = Potential | Failed | Skipped
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,12 @@ Round 0 evaluates K_global fresh seeds. Every later round takes the M best candi
 and evaluates K_local children of each. Parents stay in the ranking, so the best so far is never lost.
 """
 
+import math
+
 import numpy as np
 
 from eacps.search.cohort import Candidate, Move
+from eacps.search.context import Context
 from eacps.search.recipe import SEED_BOUND, Recipe, perturb
 from eacps.search.spec import EacpsSpec, SeedOffset, SphericalMove
 from eacps.search.strategy import AskTell
@@ -17,16 +20,16 @@ class Eacps(AskTell):
 
     Where failures leave fewer than M parents, the children they would have had become fresh seeds instead: the number
     of candidates is always the one in the spec. Whether a search goes on after a round without any potential is for
-    whoever evaluates it to say.
+    whoever evaluates it to say. With pruning, rounds propose as many as their whole trajectories pay for.
 
     Args:
         spec: Settings.
-        steps: Denoising steps of the full schedule, at least 1.
+        context: What the search is about.
         rng: Source of all randomness, on PCG64.
     """
 
-    def __init__(self, spec: EacpsSpec, *, steps: int, rng: np.random.Generator) -> None:
-        super().__init__(spec, steps=steps, rng=rng)
+    def __init__(self, spec: EacpsSpec, context: Context, rng: np.random.Generator) -> None:
+        super().__init__(spec, context, rng)
         self._settings = spec
 
     def _finished(self) -> bool:
@@ -34,21 +37,27 @@ class Eacps(AskTell):
 
     def _propose(self) -> list[Candidate]:
         if self._generation == 0:
-            return self._explore(self._settings.global_candidates)
+            return self._explore(self._affordable(self._settings.global_candidates))
         return self._propose_local()
+
+    def _parents_wanted(self) -> int:
+        return self._settings.parents
 
     def _propose_local(self) -> list[Candidate]:
         spec = self._settings
         parents = [ranked.candidate for ranked in self.ranking()[: spec.parents]]
-        litters = [parent for parent in parents for _ in range(spec.children_per_parent)]
+        local = spec.parents * spec.children_per_parent
+        wanted = self._affordable(spec.global_candidates + self._generation * local)
+        room = wanted * len(parents) // spec.parents
+        litters = [parents[place * len(parents) // room] for place in range(room)]
         children = [self._child(parent, index) for index, parent in enumerate(litters)]
-        unfilled = spec.parents * spec.children_per_parent - len(children)
+        unfilled = wanted - len(children)
         return children + self._explore(unfilled, start=len(children))
 
     def _child(self, parent: Candidate, index: int) -> Candidate:
         match self._settings.local:
             case SphericalMove() as spherical:
-                angle = spherical.angle_in_round(self._generation)
+                angle = min(math.pi / 2, self._widening * spherical.angle_in_round(self._generation))
                 recipe, move = perturb(parent.recipe, angle=angle, seed=self._fresh_seed()), Move.SPHERICAL
             case SeedOffset(radius=radius):
                 seed = self._neighbour(parent.recipe, radius)

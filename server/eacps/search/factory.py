@@ -7,25 +7,24 @@ import numpy as np
 
 from eacps.errors import FieldViolation, InvalidSearchSpec
 from eacps.search.best_of_n import BestOfN
+from eacps.search.context import Context
 from eacps.search.eacps import Eacps
-from eacps.search.spec import BestOfNSpec, SearchSpec
+from eacps.search.eacps_adaptive import EacpsAdaptive
+from eacps.search.spec import AdaptiveSpec, BestOfNSpec, EacpsSpec, SearchSpec
 from eacps.search.strategy import Strategy
 
+# Any: each class takes its own kind of spec, which the key vouches for.
+_CLASSES: dict[str, type[Any]] = {
+    BestOfNSpec.strategy: BestOfN,
+    EacpsSpec.strategy: Eacps,
+    AdaptiveSpec.strategy: EacpsAdaptive,
+}
 
-def create(spec: SearchSpec, *, steps: int) -> Strategy:
-    """Make the strategy that ``spec`` asks for, its randomness seeded with ``spec.seed``.
 
-    Args:
-        spec: Settings.
-        steps: Denoising steps of the full schedule, at least 1.
-
-    Raises:
-        InvalidSearchSpec: ``steps`` below 1.
-    """
-    rng = np.random.Generator(np.random.PCG64(spec.seed))
-    if isinstance(spec, BestOfNSpec):
-        return BestOfN(spec, steps=steps, rng=rng)
-    return Eacps(spec, steps=steps, rng=rng)
+def create(spec: SearchSpec, context: Context) -> Strategy:
+    """Make the strategy that ``spec`` asks for, its randomness seeded with ``spec.seed``."""
+    strategy: Strategy = _CLASSES[spec.strategy](spec, context, np.random.Generator(np.random.PCG64(spec.seed)))
+    return strategy
 
 
 def restore(snapshot: Mapping[str, Any]) -> Strategy:
@@ -38,8 +37,7 @@ def restore(snapshot: Mapping[str, Any]) -> Strategy:
         strategy = snapshot["spec"]["strategy"]
     except (KeyError, TypeError) as exc:
         raise InvalidSearchSpec([FieldViolation("snapshot", "names no strategy")]) from exc
-    if strategy == "best_of_n":
-        return BestOfN.restore(snapshot)
-    if strategy == "eacps":
-        return Eacps.restore(snapshot)
-    raise InvalidSearchSpec([FieldViolation("snapshot.spec.strategy", f"{strategy!r} is not known")])
+    if strategy not in _CLASSES:
+        raise InvalidSearchSpec([FieldViolation("snapshot.spec.strategy", f"{strategy!r} is not known")])
+    restored: Strategy = _CLASSES[strategy].restore(snapshot)
+    return restored

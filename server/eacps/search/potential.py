@@ -14,29 +14,6 @@ from eacps.errors import FieldViolation, IllegalSearchMove, InvalidSearchSpec
 
 
 @dataclass(frozen=True)
-class ScoreCard:
-    """All scores of one candidate at one stop step.
-
-    Args:
-        values: Score by scorer's name, each in ``[0, 1]``; higher is better.
-        missing: Reason by scorer's name, for every score that could not be had.
-
-    Raises:
-        IllegalSearchMove: A score is NaN or outside ``[0, 1]``, or a scorer is both scored and missing.
-    """
-
-    values: Mapping[str, float]
-    missing: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name, value in self.values.items():
-            if not 0.0 <= value <= 1.0:  # NaN fails this too
-                raise IllegalSearchMove(f"score {name!r} is {value}, not in [0, 1]")
-        if both := sorted(set(self.values) & set(self.missing)):
-            raise IllegalSearchMove(f"both scored and missing: {', '.join(both)}")
-
-
-@dataclass(frozen=True)
 class Weights:
     """What each scorer counts for in U(x).
 
@@ -70,7 +47,7 @@ class Weights:
         return {name: weight / total for name, weight in scaled.items() if weight > 0.0}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Potential:
     """U(x) of one candidate.
 
@@ -78,37 +55,29 @@ class Potential:
         value: In ``[0, 1]``, higher is better; the lower bound over what is unknown where ``complete`` is False.
         complete: Whether every weighted score was known.
         missing: Names of the weighted scorers whose score is missing, in alphabetical order.
+        shortfall: By how much floors are missed, in ``[0, 1]``: the largest gap, the whole floor where the score is
+            missing. Above 0 the candidate is infeasible and ranks below all feasible ones.
+        scores: The weighted scores that were known, by scorer's name, each in ``[0, 1]``; what rank sums and the
+            Pareto front compare.
 
     Raises:
-        IllegalSearchMove: ``value`` is NaN or outside ``[0, 1]``, or ``complete`` and ``missing`` contradict.
+        IllegalSearchMove: A number is NaN or outside ``[0, 1]``, or ``complete`` and ``missing`` contradict.
     """
 
     value: float
     complete: bool = True
     missing: tuple[str, ...] = ()
+    shortfall: float = 0.0
+    scores: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.value <= 1.0:  # NaN fails this too
-            raise IllegalSearchMove(f"potential is {self.value}, not in [0, 1]")
+        for name, number in (("potential", self.value), ("shortfall", self.shortfall), *self.scores.items()):
+            if not 0.0 <= number <= 1.0:  # NaN fails this too
+                raise IllegalSearchMove(f"{name} is {number}, not in [0, 1]")
         if self.complete == bool(self.missing):
             raise IllegalSearchMove("a potential is complete exactly if no score is missing")
 
-
-def potential(card: ScoreCard, weights: Weights) -> Potential:
-    """Give U(x) = sum of w_j v_j with the weights normalised to sum 1.
-
-    Scores without a weight are ignored. A missing score counts as 0, the least it can be, and is flagged.
-
-    Args:
-        card: The candidate's scores; for every weighted scorer a value or a reason why it is missing.
-        weights: What each scorer counts for.
-
-    Raises:
-        IllegalSearchMove: The card says nothing at all of a weighted scorer.
-    """
-    normalised = weights.normalised
-    if unknown := [name for name in normalised if name not in card.values and name not in card.missing]:
-        raise IllegalSearchMove(f"neither scored nor missing: {', '.join(unknown)}")
-    missing = tuple(name for name in normalised if name in card.missing)
-    value = math.fsum(weight * card.values[name] for name, weight in normalised.items() if name in card.values)
-    return Potential(min(value, 1.0), complete=not missing, missing=missing)  # rounding may overshoot 1
+    @property
+    def feasible(self) -> bool:
+        """Whether no floor is missed."""
+        return self.shortfall == 0.0

@@ -108,6 +108,28 @@ def perturb(parent: Recipe, *, angle: float, seed: int) -> Recipe:
     return _normalised([*kept, (seed, math.sin(angle))])
 
 
+def cross(one: Recipe, other: Recipe, *, share: float = 0.5) -> Recipe:
+    """Combine two recipes into a third: their weighted sum over its norm, again a draw from N(0, I).
+
+    Args:
+        one: Not modified.
+        other: Not modified.
+        share: Of ``one``, in ``[0, 1]``; of the squares, so that independent recipes correlate with the child by its
+            root.
+
+    Raises:
+        InvalidSearchSpec: ``share`` out of range, or the recipes cancel out.
+    """
+    if not 0.0 <= share <= 1.0:  # NaN fails this too
+        raise InvalidSearchSpec([FieldViolation("share", f"is {share}, not in [0, 1]")])
+    terms = {seed: math.sqrt(share) * coefficient for seed, coefficient in one.terms}
+    for seed, coefficient in other.terms:
+        terms[seed] = terms.get(seed, 0.0) + math.sqrt(1.0 - share) * coefficient
+    if math.fsum(coefficient**2 for coefficient in terms.values()) < NORM_TOLERANCE:
+        raise InvalidSearchSpec([FieldViolation("other", "cancels out with the first recipe")])
+    return _normalised(terms.items())
+
+
 def correlation(a: Recipe, b: Recipe) -> float:
     """Give the correlation of two recipes' noises, in ``[-1, 1]``: the dot product of their coefficients."""
     coefficients = dict(b.terms)

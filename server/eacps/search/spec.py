@@ -6,9 +6,11 @@ A search is a function of its spec, the number of steps and the outcomes told: t
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from eacps.errors import FieldViolation, InvalidSearchSpec
+from eacps.search.diversity import LowDiversityPolicy
+from eacps.search.pruning import Pruning, PruningMode
 from eacps.search.recipe import SEED_BOUND, fault_of_seed
 
 MAX_CANDIDATES = 4096
@@ -21,6 +23,12 @@ DEFAULT_CANDIDATES = 16  # of the first round; with best-of-N, of the search
 DEFAULT_PARENTS = 4
 DEFAULT_CHILDREN = 4
 DEFAULT_ROUNDS = 1
+NO_PRUNING = Pruning()
+AUTO_PRUNING = Pruning(PruningMode.AUTO)
+DEFAULT_ADAPTIVE_CANDIDATES = 32
+DEFAULT_ADAPTIVE_ROUNDS = 6
+DEFAULT_FRESH_SHARE = 0.1
+MIN_FIRST_ROUND = 4  # fewer fresh seeds say nothing of mean and spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +91,20 @@ class BestOfNSpec:
         first_seed: Seed of the first candidate's noise, in ``[0, 2**32)``; None takes the low 32 bits of ``seed``. The
             first candidate is thus the picture that a plain user gets for ``manual_seed(seed)``, and "gain over the
             first seed" means something.
+        pruning: Whether previews decide who goes on. It changes how many candidates are seen, not what they cost.
+        low_diversity: What becomes of a search whose seeds hardly differ.
 
     Raises:
         InvalidSearchSpec: Names every field at fault.
     """
 
+    strategy: ClassVar[str] = "best_of_n"
+
     seed: int
     candidates: int = DEFAULT_CANDIDATES
     first_seed: int | None = None
+    pruning: Pruning = NO_PRUNING
+    low_diversity: LowDiversityPolicy = LowDiversityPolicy.REPORT
 
     def __post_init__(self) -> None:
         found = _faults_of_seeds(self.seed, self.first_seed)
@@ -100,12 +114,12 @@ class BestOfNSpec:
 
     @property
     def total_candidates(self) -> int:
-        """Number of candidates the search evaluates."""
+        """What the search costs, in whole trajectories; without pruning, the number of candidates."""
         return self.candidates
 
     def to_dict(self) -> dict[str, Any]:
         """Give a JSON-able form."""
-        return {"strategy": "best_of_n", **asdict(self)}
+        return {**asdict(self), **_shared(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +133,13 @@ class EacpsSpec:
         children_per_parent: K_local, at least 1.
         rounds: Local rounds, at least 0. All candidates together are at most 4096.
         local: The move that makes a child of a parent.
-        first_seed: As for `BestOfNSpec`.
+        first_seed, pruning, low_diversity: As for `BestOfNSpec`.
 
     Raises:
         InvalidSearchSpec: Names every field at fault.
     """
+
+    strategy: ClassVar[str] = "eacps"
 
     seed: int
     global_candidates: int = DEFAULT_CANDIDATES
@@ -132,6 +148,8 @@ class EacpsSpec:
     rounds: int = DEFAULT_ROUNDS
     local: LocalMove = SphericalMove()
     first_seed: int | None = None
+    pruning: Pruning = NO_PRUNING
+    low_diversity: LowDiversityPolicy = LowDiversityPolicy.REPORT
 
     def __post_init__(self) -> None:
         found = _faults_of_seeds(self.seed, self.first_seed)
@@ -147,7 +165,7 @@ class EacpsSpec:
 
     @property
     def total_candidates(self) -> int:
-        """Number of candidates the search evaluates."""
+        """What the search costs, in whole trajectories; without pruning, the number of candidates."""
         return self.global_candidates + self.rounds * self.parents * self.children_per_parent
 
     def _contradictions(self) -> list[FieldViolation]:
@@ -166,10 +184,86 @@ class EacpsSpec:
     def to_dict(self) -> dict[str, Any]:
         """Give a JSON-able form."""
         move = "spherical" if isinstance(self.local, SphericalMove) else "seed_offset"
-        return {"strategy": "eacps", **asdict(self), "local": {"move": move, **asdict(self.local)}}
+        return {**asdict(self), **_shared(self), "local": {"move": move, **asdict(self.local)}}
 
 
-SearchSpec = BestOfNSpec | EacpsSpec
+@dataclass(frozen=True, slots=True)
+class AdaptiveSpec:
+    """Settings of adaptive EACPS: rounds whose moves a model of this search's own landscape chooses.
+
+    Args:
+        seed: Seed of the search itself, in ``[0, 2**64)``; makes it reproducible.
+        candidates: What the search may cost, in whole trajectories, in ``[1, 4096]``.
+        first_share: Share of them that explores in round 0, in ``(0, 1]``.
+        rounds: Rounds after it, over which the others are spread evenly, at least 1; fewer where there are too few.
+        fresh_share: Least share of fresh seeds in every later round, in ``[0, 1]``.
+        parents: Most candidates that get children in a round, at least 1.
+        crossover: Whether recipes may be combined.
+        first_seed, pruning, low_diversity: As for `BestOfNSpec`.
+
+    Raises:
+        InvalidSearchSpec: Names every field at fault.
+    """
+
+    strategy: ClassVar[str] = "eacps_adaptive"
+
+    seed: int
+    candidates: int = DEFAULT_ADAPTIVE_CANDIDATES
+    first_share: float = 0.4
+    rounds: int = DEFAULT_ADAPTIVE_ROUNDS
+    fresh_share: float = DEFAULT_FRESH_SHARE
+    parents: int = 6
+    crossover: bool = True
+    first_seed: int | None = None
+    pruning: Pruning = AUTO_PRUNING
+    low_diversity: LowDiversityPolicy = LowDiversityPolicy.WIDEN
+
+    def __post_init__(self) -> None:
+        found = _faults_of_seeds(self.seed, self.first_seed)
+        found += _faults_of_count("candidates", self.candidates, 1, MAX_CANDIDATES)
+        found += _faults_of_count("rounds", self.rounds, 1, MAX_CANDIDATES)
+        found += _faults_of_count("parents", self.parents, 1, MAX_CANDIDATES)
+        if not 0.0 < self.first_share <= 1.0:  # NaN fails this too
+            found.append(FieldViolation("first_share", f"is {self.first_share}, not in (0, 1]"))
+        if not 0.0 <= self.fresh_share <= 1.0:
+            found.append(FieldViolation("fresh_share", f"is {self.fresh_share}, not in [0, 1]"))
+        if found:
+            raise InvalidSearchSpec(found)
+
+    @property
+    def total_candidates(self) -> int:
+        """What the search costs, in whole trajectories; without pruning, the number of candidates."""
+        return self.candidates
+
+    @property
+    def planned_rounds(self) -> int:
+        """Rounds after the first one, as many as there are candidates for."""
+        return min(self.rounds, self.candidates - self._first_round())
+
+    def trajectories_by_round(self, number: int) -> int:
+        """Give what round ``number`` (0 explores) and all before it may cost together, in whole trajectories."""
+        first = self._first_round()
+        if number == 0:
+            return first
+        return first + (self.candidates - first) * number // self.planned_rounds
+
+    def _first_round(self) -> int:
+        return min(self.candidates, max(MIN_FIRST_ROUND, round(self.first_share * self.candidates)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give a JSON-able form."""
+        return {**asdict(self), **_shared(self)}
+
+
+SearchSpec = BestOfNSpec | EacpsSpec | AdaptiveSpec
+
+
+def _shared(spec: SearchSpec) -> dict[str, Any]:
+    return {
+        "strategy": spec.strategy,
+        "pruning": spec.pruning.to_dict(),
+        "low_diversity": spec.low_diversity.value,
+    }
 
 
 def spec_from_dict(data: Mapping[str, Any]) -> SearchSpec:
@@ -181,11 +275,15 @@ def spec_from_dict(data: Mapping[str, Any]) -> SearchSpec:
     fields = dict(data)
     strategy = fields.pop("strategy", None)
     try:
-        if strategy == "best_of_n":
+        fields["pruning"] = Pruning.from_dict(fields["pruning"])
+        fields["low_diversity"] = LowDiversityPolicy(fields["low_diversity"])
+        if strategy == BestOfNSpec.strategy:
             return BestOfNSpec(**fields)
-        if strategy == "eacps":
+        if strategy == AdaptiveSpec.strategy:
+            return AdaptiveSpec(**fields)
+        if strategy == EacpsSpec.strategy:
             return EacpsSpec(**{**fields, "local": _local_from_dict(fields["local"])})
-    except (KeyError, TypeError) as exc:
+    except (KeyError, TypeError, ValueError) as exc:
         raise InvalidSearchSpec([FieldViolation("spec", f"is malformed: {exc}")]) from exc
     raise InvalidSearchSpec([FieldViolation("strategy", f"{strategy!r} is not known")])
 

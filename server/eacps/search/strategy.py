@@ -1,27 +1,60 @@
 """Ask/tell: the protocol between a search strategy and whoever evaluates its candidates, and its state machine.
 
-    state      ask                    tell                    done
-    ready      -> waiting, a cohort   illegal                 False
-    waiting    illegal                -> ready or finished    False
-    finished   illegal                illegal                 True
+    state      ask                                  tell                    stop           done
+    ready      -> waiting, a cohort; or, where      illegal                 -> finished    False
+               nothing is affordable, -> finished
+    waiting    illegal                              -> ready or finished    illegal        False
+    finished   illegal                              illegal                 illegal        True
 
 An illegal move raises `IllegalSearchMove` and leaves the state as it was. Higher potentials are better. Nothing here
 knows pictures, scorers, clocks or networks; randomness is one injected generator whose state is part of the snapshot.
+
+A round is one generation of candidates. Without pruning it is one cohort of whole trajectories; with it, a cohort of
+previews and one for each further rung, in which the promising go on.
 """
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eacps.errors import FieldViolation, IllegalSearchMove, InvalidSearchSpec
-from eacps.search.cohort import Candidate, Cohort, Evaluated, Failed, Move, Outcome, Ranked, Trial, TrialKey
+from eacps.search.budget import UNBOUNDED, Allowance, StopReason
+from eacps.search.cohort import (
+    Candidate,
+    Cohort,
+    Evaluated,
+    Failed,
+    Kind,
+    Move,
+    Outcome,
+    Ranked,
+    RoundNote,
+    Skipped,
+    Trial,
+    TrialKey,
+)
+from eacps.search.context import Context
+from eacps.search.diversity import Diversity, LowDiversityPolicy, diversity_of
+from eacps.search.objective import Objective
 from eacps.search.potential import Potential
+from eacps.search.pruning import PruningPlan, decide
 from eacps.search.recipe import SEED_BOUND, Recipe
+from eacps.search.snapshots import (
+    cohort_from,
+    cohort_to_dict,
+    evaluated_from,
+    evaluated_to_dict,
+    rng_from,
+    rng_to_dict,
+)
 from eacps.search.spec import SearchSpec, spec_from_dict
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
+WIDENING = 1.5
 
 
 class Strategy(Protocol):
@@ -43,11 +76,38 @@ class Strategy(Protocol):
     def done(self) -> bool:
         """Whether nothing is left to ask."""
 
-    def ask(self) -> Cohort:
-        """Propose the next cohort.
+    @property
+    def promising(self) -> tuple[str, ...]:
+        """Ids of the previewed candidates that go on; none between rounds."""
+
+    @property
+    def stop_reason(self) -> StopReason | None:
+        """Why the search is done; None while it is not."""
+
+    @property
+    def objective(self) -> Objective:
+        """What is climbed."""
+
+    @property
+    def pruning(self) -> PruningPlan:
+        """How candidates are pruned, and why."""
+
+    @property
+    def diversity(self) -> Diversity | None:
+        """What the first cohort said of the seeds; None before it, or where it was too small."""
+
+    def ask(self, allowance: Allowance = UNBOUNDED) -> Cohort | None:
+        """Propose the next cohort, within what it may cost; None where nothing is affordable, and the search is done.
 
         Raises:
             IllegalSearchMove: The last cohort's outcomes were not told, or the search is done.
+        """
+
+    def stop(self, reason: StopReason) -> None:
+        """End the search here.
+
+        Raises:
+            IllegalSearchMove: A cohort is pending, or the search is done.
         """
 
     def tell(self, outcomes: Mapping[TrialKey, Outcome]) -> None:
@@ -79,21 +139,25 @@ class AskTell(ABC):
 
     Args:
         spec: Settings.
-        steps: Denoising steps of the full schedule, at least 1.
+        context: What the search is about and where it runs.
         rng: Source of all randomness, on a PCG64 bit generator (numpy's default); owned by the strategy from here on.
 
     Raises:
-        InvalidSearchSpec: ``steps`` below 1, or ``rng`` on another bit generator.
+        InvalidSearchSpec: ``rng`` on another bit generator.
     """
 
-    def __init__(self, spec: SearchSpec, *, steps: int, rng: np.random.Generator) -> None:
-        if steps < 1:
-            raise InvalidSearchSpec([FieldViolation("steps", f"is {steps}, below 1")])
+    def __init__(self, spec: SearchSpec, context: Context, rng: np.random.Generator) -> None:
         if not isinstance(rng.bit_generator, np.random.PCG64):
             raise InvalidSearchSpec([FieldViolation("rng", "is not on a PCG64 bit generator")])
-        self._spec, self._steps, self._rng = spec, steps, rng
-        self._generation = 0  # of the next cohort
+        self._spec, self._context, self._rng = spec, context, rng
+        self._plan = decide(
+            spec.pruning, steps=context.steps, trajectories=spec.total_candidates, calibration=context.calibration
+        )
+        self._generation = 0  # of the next round
+        self._rung = 0  # of the next cohort within its round
+        self._promising: tuple[str, ...] = ()  # ids of the candidates that go on to it
         self._pending: Cohort | None = None
+        self._stop: StopReason | None = None
         self._history: list[Evaluated] = []
         self._first_seed = spec.seed % SEED_BOUND if spec.first_seed is None else spec.first_seed
         self._used_seeds = {self._first_seed}
@@ -104,58 +168,96 @@ class AskTell(ABC):
 
     @property
     def steps(self) -> int:
-        return self._steps
+        return self._context.steps
+
+    @property
+    def objective(self) -> Objective:
+        return self._context.objective
+
+    @property
+    def pruning(self) -> PruningPlan:
+        return self._plan
 
     @property
     def pending(self) -> Cohort | None:
         return self._pending
 
     @property
-    def done(self) -> bool:
-        return self._pending is None and self._finished()
+    def promising(self) -> tuple[str, ...]:
+        return self._promising
 
-    def ask(self) -> Cohort:
+    @property
+    def done(self) -> bool:
+        return self._pending is None and (self._stop is not None or (self._rung == 0 and self._finished()))
+
+    @property
+    def stop_reason(self) -> StopReason | None:
+        if self._stop is not None or not self.done:
+            return self._stop
+        return StopReason.COMPLETED
+
+    @property
+    def diversity(self) -> Diversity | None:
+        first = self._known(lambda trial: trial.candidate.generation == 0 and trial.stop_step == self._plan.stops[0])
+        return diversity_of([known.value for _, known in first], self._context.calibration.landscape)
+
+    def ask(self, allowance: Allowance = UNBOUNDED) -> Cohort | None:
         if self._pending is not None:
             raise IllegalSearchMove("ask: outcomes of the last cohort were not told")
-        if self._finished():
+        if self.done:
             raise IllegalSearchMove("ask: the search is done")
-        trials = tuple(Trial(candidate, self._steps) for candidate in self._propose())
-        self._pending = Cohort(self._generation, trials)
+        candidates = self._candidates()
+        count, reason = allowance.affordable(self._costs(len(candidates)))
+        if count == 0:
+            self._stop = reason
+            return None
+        trials = tuple(Trial(candidate, self._plan.stops[self._rung]) for candidate in candidates[:count])
+        self._pending = Cohort(self._generation, trials, self._keep(count), self._note(candidates[:count]))
         return self._pending
 
     def tell(self, outcomes: Mapping[TrialKey, Outcome]) -> None:
         if self._pending is None:
             raise IllegalSearchMove("tell: no cohort is pending")
         _check_outcomes(self._pending, outcomes)
-        self._history += [Evaluated(trial, outcomes[trial.key]) for trial in self._pending.trials]
+        told = [Evaluated(trial, outcomes[trial.key]) for trial in self._pending.trials]
+        self._history += told
         self._pending = None
-        self._generation += 1
+        self._promising = self._selected(told) if self._rung < len(self._plan.rungs) else ()
+        self._rung = self._rung + 1 if self._promising else 0
+        if self._rung == 0:
+            self._generation += 1
+        if self._generation <= 1 and self._stops_for_low_diversity():
+            self._stop = StopReason.LOW_DIVERSITY
+
+    def stop(self, reason: StopReason) -> None:
+        if self._pending is not None or self.done:
+            raise IllegalSearchMove("stop: a cohort is pending, or the search is done")
+        self._stop = reason
 
     def best(self) -> Ranked | None:
         return next(iter(self.ranking()), None)
 
     def ranking(self) -> tuple[Ranked, ...]:
-        scored = [
-            (one.trial.candidate, one.outcome)
-            for one in self._history
-            if one.trial.stop_step == self._steps and isinstance(one.outcome, Potential)
-        ]
-        scored.sort(key=lambda pair: -pair[1].value)  # stable: ties stay in order of proposal
-        return tuple(Ranked(rank, candidate, value) for rank, (candidate, value) in enumerate(scored))
+        scored = self._known(lambda trial: trial.stop_step == self.steps)
+        utilities = self.objective.utilities([known for _, known in scored])
+        order = np.argsort(-utilities, kind="stable")  # ties stay in order of proposal
+        return tuple(Ranked(rank, *scored[place]) for rank, place in enumerate(order))
 
     def history(self) -> tuple[Evaluated, ...]:
         return tuple(self._history)
 
     def snapshot(self) -> dict[str, Any]:
-        pending = None if self._pending is None else [_trial_to_dict(trial) for trial in self._pending.trials]
         return {
             "version": SNAPSHOT_VERSION,
             "spec": self._spec.to_dict(),
-            "steps": self._steps,
+            "context": self._context.to_dict(),
             "generation": self._generation,
-            "rng": _rng_to_dict(self._rng),
-            "history": [{**_trial_to_dict(one.trial), **_outcome_to_dict(one.outcome)} for one in self._history],
-            "pending": pending,
+            "rung": self._rung,
+            "promising": list(self._promising),
+            "stop": None if self._stop is None else self._stop.value,
+            "rng": rng_to_dict(self._rng),
+            "history": [evaluated_to_dict(one) for one in self._history],
+            "pending": None if self._pending is None else cohort_to_dict(self._pending),
         }
 
     @classmethod
@@ -168,27 +270,109 @@ class AskTell(ABC):
         if snapshot.get("version") != SNAPSHOT_VERSION:
             raise InvalidSearchSpec([FieldViolation("snapshot.version", f"is not {SNAPSHOT_VERSION}")])
         try:
-            strategy = cls(spec_from_dict(snapshot["spec"]), steps=snapshot["steps"], rng=_rng_from(snapshot["rng"]))
+            context = Context.from_dict(snapshot["context"])
+            strategy = cls(spec_from_dict(snapshot["spec"]), context, rng_from(snapshot["rng"]))
             strategy._recall(snapshot)
         except (AttributeError, IllegalSearchMove, KeyError, TypeError, ValueError) as exc:
             raise InvalidSearchSpec([FieldViolation("snapshot", f"is malformed: {exc!r}")]) from exc
         return strategy
 
     def _recall(self, snapshot: Mapping[str, Any]) -> None:
-        self._generation = snapshot["generation"]
-        self._history = [Evaluated(_trial_from(data), _outcome_from(data)) for data in snapshot["history"]]
+        self._generation, self._rung = snapshot["generation"], snapshot["rung"]
+        self._promising = tuple(snapshot["promising"])
+        self._stop = None if snapshot["stop"] is None else StopReason(snapshot["stop"])
+        self._history = [evaluated_from(data) for data in snapshot["history"]]
         if snapshot["pending"] is not None:
-            self._pending = Cohort(self._generation, tuple(_trial_from(data) for data in snapshot["pending"]))
+            self._pending = cohort_from(snapshot["pending"])
         known = [one.trial for one in self._history] + list(self._pending.trials if self._pending else ())
         self._used_seeds.update(seed for trial in known for seed in trial.candidate.recipe.seeds)
 
     @abstractmethod
     def _finished(self) -> bool:
-        """Whether nothing is left to propose; asked only while no cohort is pending."""
+        """Whether no round is left to propose; asked only between rounds."""
 
     @abstractmethod
     def _propose(self) -> list[Candidate]:
         """Make the candidates of generation ``self._generation``: at least one, ids by ``self._id``."""
+
+    def _selected(self, told: list[Evaluated]) -> tuple[str, ...]:
+        """Name the candidates of a preview cohort that go on, the most promising first; none where all failed."""
+        known = [(one.trial.candidate, one.outcome) for one in told if isinstance(one.outcome, Potential)]
+        utilities = self._promise(known)
+        kept = self._plan.kept_after(self._rung, len(told))
+        order = np.argsort(-utilities, kind="stable")[:kept]
+        return tuple(known[place][0].id for place in order)
+
+    def _promise(self, previews: list[tuple[Candidate, Potential]]) -> NDArray[np.float64]:
+        """How promising previewed candidates are, ``[N]``, higher is better."""
+        return self.objective.utilities([known for _, known in previews])
+
+    def _note(self, candidates: list[Candidate]) -> RoundNote:
+        """Say why a cohort is as it is."""
+        fresh = sum(candidate.move is Move.EXPLORE for candidate in candidates)
+        crossovers = sum(candidate.move is Move.CROSSOVER for candidate in candidates)
+        kind = Kind.EXPLORE if fresh == len(candidates) else Kind.LOCAL
+        return RoundNote(Kind.FINISH if self._rung else kind, fresh, crossovers)
+
+    def _parents_wanted(self) -> int:
+        """How many of a round's candidates the next round selects."""
+        return 1
+
+    def _stops_for_low_diversity(self) -> bool:
+        if self._spec.low_diversity is not LowDiversityPolicy.STOP or self._generation != 1 or self._finished():
+            return False
+        return self.low_diversity
+
+    @property
+    def low_diversity(self) -> bool:
+        """Whether the first cohort's seeds hardly differed."""
+        found = self.diversity
+        return found is not None and found.low
+
+    @property
+    def _widening(self) -> float:
+        """Factor on local angles: above 1 where seeds hardly differ and the spec asks to go further."""
+        return WIDENING if self._spec.low_diversity is LowDiversityPolicy.WIDEN and self.low_diversity else 1.0
+
+    def _candidates(self) -> list[Candidate]:
+        if self._rung == 0:
+            return self._propose()
+        known = {one.trial.candidate.id: one.trial.candidate for one in self._history}
+        return [known[candidate_id] for candidate_id in self._promising]
+
+    def _costs(self, count: int) -> list[int]:
+        """Denoising steps that each candidate of the next cohort costs; of previews with what follows from them."""
+        stops = self._plan.stops
+        if self._rung == 0 and self._plan.rungs:
+            # The first preview can only be paid for where one whole trajectory can.
+            share = math.ceil(self._plan.steps_per_candidate)
+            return [self.steps] + [share] * (count - 1)
+        before = stops[self._rung - 1] if self._rung else 0
+        return [stops[self._rung] - before] * count
+
+    def _keep(self, count: int) -> int:
+        if self._rung < len(self._plan.rungs):
+            return self._plan.kept_after(self._rung, count)
+        return self._parents_wanted()
+
+    def _affordable(self, trajectories: int) -> int:
+        """How many candidates the next round proposes, if all rounds with it may cost so many whole trajectories."""
+        return self._plan.candidates_for(trajectories - self._steps_done() / self.steps)
+
+    def _steps_done(self) -> int:
+        """Denoising steps of all trials told, failures included."""
+        furthest: dict[str, int] = {}
+        for one in self._history:
+            furthest[one.trial.candidate.id] = one.trial.stop_step
+        return sum(furthest.values())
+
+    def _known(self, wanted: Callable[[Trial], bool]) -> list[tuple[Candidate, Potential]]:
+        """Give ranked candidates whose trials are wanted, in order of proposal."""
+        return [
+            (one.trial.candidate, one.outcome)
+            for one in self._history
+            if isinstance(one.outcome, Potential) and self.objective.takes(one.outcome) and wanted(one.trial)
+        ]
 
     def _id(self, index: int) -> str:
         return f"g{self._generation}-{index:03d}"
@@ -219,41 +403,5 @@ def _check_outcomes(cohort: Cohort, outcomes: Mapping[TrialKey, Outcome]) -> Non
     if unknown := sorted(keys - cohort.keys, key=str):
         raise IllegalSearchMove(f"tell: not asked about {unknown}")
     for key, outcome in outcomes.items():
-        if not isinstance(outcome, Potential | Failed):
-            raise IllegalSearchMove(f"tell: {key} got {outcome!r}, neither Potential nor Failed")
-
-
-def _trial_to_dict(trial: Trial) -> dict[str, Any]:
-    return {"candidate": trial.candidate.to_dict(), "stop_step": trial.stop_step}
-
-
-def _trial_from(data: Mapping[str, Any]) -> Trial:
-    return Trial(Candidate.from_dict(data["candidate"]), data["stop_step"])
-
-
-def _outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
-    if isinstance(outcome, Failed):
-        return {"failed": outcome.reason}
-    return {"value": outcome.value, "missing": list(outcome.missing)}
-
-
-def _outcome_from(data: Mapping[str, Any]) -> Outcome:
-    if "failed" in data:
-        return Failed(data["failed"])
-    missing = tuple(data["missing"])
-    return Potential(data["value"], complete=not missing, missing=missing)
-
-
-def _rng_to_dict(rng: np.random.Generator) -> dict[str, Any]:
-    state = rng.bit_generator.state
-    # 128-bit numbers go as text: many JSON readers know no ints that long.
-    numbers = {name: str(number) for name, number in state["state"].items()}
-    return {**state, "state": numbers}
-
-
-def _rng_from(data: Mapping[str, Any]) -> np.random.Generator:
-    bits = np.random.PCG64(0)  # whatever the seed, the state below replaces it
-    # Any: numpy types the state of PCG64 more narrowly than a snapshot can promise; the setter checks it.
-    state: Any = {**data, "state": {name: int(number) for name, number in data["state"].items()}}
-    bits.state = state
-    return np.random.Generator(bits)
+        if not isinstance(outcome, Potential | Failed | Skipped):
+            raise IllegalSearchMove(f"tell: {key} got {outcome!r}, no outcome")

@@ -3,6 +3,7 @@
 The exporter writes what is particular to a checkpoint into ``parameters`` of the sampler's ``config.pbtxt``.
 """
 
+import json
 from typing import Any
 
 from tritonclient.grpc import model_config_pb2
@@ -50,9 +51,19 @@ def describe(config: Any, *, triton_version: str) -> ServedCheckpoint:
             latent_shape=(channels, height, width),
             noise_version=values["noise_version"],
             triton_version=triton_version,
+            calibration=_calibration(values.get("calibration")),
         )
     except (KeyError, ValueError) as exc:
         raise TritonModelFailed(f"{QWEN_EDIT.name} does not say which checkpoint it serves: {exc}") from exc
+
+
+def _calibration(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    data = json.loads(text)
+    if not isinstance(data, dict):
+        raise ValueError("its calibration is no JSON object")  # noqa: TRY004  # as of any other unreadable parameter
+    return data
 
 
 def _differences(kind: str, specs: tuple[TensorSpec, ...], served: Any) -> list[str]:

@@ -1,6 +1,8 @@
 """What goes into and comes out of the gateway."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,8 @@ class ServedCheckpoint:
         latent_shape: Channels, height and width of one candidate's noise.
         noise_version: How the sampler draws a seed's noise: another version, other noise for the same recipe.
         triton_version: Of the server.
+        calibration: What was measured on the checkpoint beforehand, as its ``calibration.json`` holds it
+            (`eacps.search.calibration`); None where it has none.
     """
 
     name: str
@@ -32,6 +36,7 @@ class ServedCheckpoint:
     latent_shape: tuple[int, int, int]
     noise_version: str
     triton_version: str
+    calibration: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

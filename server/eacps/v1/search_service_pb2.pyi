@@ -10,23 +10,86 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Scalarisation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SCALARISATION_UNSPECIFIED: _ClassVar[Scalarisation]
+    SCALARISATION_WEIGHTED_SUM: _ClassVar[Scalarisation]
+    SCALARISATION_GEOMETRIC_MEAN: _ClassVar[Scalarisation]
+    SCALARISATION_RANK_SUM: _ClassVar[Scalarisation]
+
+class MissingScores(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MISSING_SCORES_UNSPECIFIED: _ClassVar[MissingScores]
+    MISSING_SCORES_LOWER_BOUND: _ClassVar[MissingScores]
+    MISSING_SCORES_DROP: _ClassVar[MissingScores]
+
 class Strategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     STRATEGY_UNSPECIFIED: _ClassVar[Strategy]
     STRATEGY_EACPS: _ClassVar[Strategy]
     STRATEGY_BEST_OF_N: _ClassVar[Strategy]
+    STRATEGY_EACPS_ADAPTIVE: _ClassVar[Strategy]
+
+class PruningMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PRUNING_MODE_UNSPECIFIED: _ClassVar[PruningMode]
+    PRUNING_MODE_AUTO: _ClassVar[PruningMode]
+    PRUNING_MODE_OFF: _ClassVar[PruningMode]
+    PRUNING_MODE_FIXED: _ClassVar[PruningMode]
+
+class LowDiversity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LOW_DIVERSITY_UNSPECIFIED: _ClassVar[LowDiversity]
+    LOW_DIVERSITY_REPORT: _ClassVar[LowDiversity]
+    LOW_DIVERSITY_WIDEN: _ClassVar[LowDiversity]
+    LOW_DIVERSITY_STOP: _ClassVar[LowDiversity]
 
 class LocalMove(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     LOCAL_MOVE_UNSPECIFIED: _ClassVar[LocalMove]
     LOCAL_MOVE_SPHERICAL: _ClassVar[LocalMove]
     LOCAL_MOVE_SEED_OFFSET: _ClassVar[LocalMove]
+
+class StopReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STOP_REASON_UNSPECIFIED: _ClassVar[StopReason]
+    STOP_REASON_COMPLETED: _ClassVar[StopReason]
+    STOP_REASON_NFE: _ClassVar[StopReason]
+    STOP_REASON_PICTURES: _ClassVar[StopReason]
+    STOP_REASON_VLM_CALLS: _ClassVar[StopReason]
+    STOP_REASON_WALL_TIME: _ClassVar[StopReason]
+    STOP_REASON_TARGET_REACHED: _ClassVar[StopReason]
+    STOP_REASON_LOW_DIVERSITY: _ClassVar[StopReason]
+SCALARISATION_UNSPECIFIED: Scalarisation
+SCALARISATION_WEIGHTED_SUM: Scalarisation
+SCALARISATION_GEOMETRIC_MEAN: Scalarisation
+SCALARISATION_RANK_SUM: Scalarisation
+MISSING_SCORES_UNSPECIFIED: MissingScores
+MISSING_SCORES_LOWER_BOUND: MissingScores
+MISSING_SCORES_DROP: MissingScores
 STRATEGY_UNSPECIFIED: Strategy
 STRATEGY_EACPS: Strategy
 STRATEGY_BEST_OF_N: Strategy
+STRATEGY_EACPS_ADAPTIVE: Strategy
+PRUNING_MODE_UNSPECIFIED: PruningMode
+PRUNING_MODE_AUTO: PruningMode
+PRUNING_MODE_OFF: PruningMode
+PRUNING_MODE_FIXED: PruningMode
+LOW_DIVERSITY_UNSPECIFIED: LowDiversity
+LOW_DIVERSITY_REPORT: LowDiversity
+LOW_DIVERSITY_WIDEN: LowDiversity
+LOW_DIVERSITY_STOP: LowDiversity
 LOCAL_MOVE_UNSPECIFIED: LocalMove
 LOCAL_MOVE_SPHERICAL: LocalMove
 LOCAL_MOVE_SEED_OFFSET: LocalMove
+STOP_REASON_UNSPECIFIED: StopReason
+STOP_REASON_COMPLETED: StopReason
+STOP_REASON_NFE: StopReason
+STOP_REASON_PICTURES: StopReason
+STOP_REASON_VLM_CALLS: StopReason
+STOP_REASON_WALL_TIME: StopReason
+STOP_REASON_TARGET_REACHED: StopReason
+STOP_REASON_LOW_DIVERSITY: StopReason
 
 class Image(_message.Message):
     __slots__ = ("data",)
@@ -35,7 +98,7 @@ class Image(_message.Message):
     def __init__(self, data: _Optional[bytes] = ...) -> None: ...
 
 class RunSearchRequest(_message.Message):
-    __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "search", "scorers", "scene_face", "character_face")
+    __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "search", "scorers", "scene_face", "character_face", "budget", "scalarisation", "missing_scores")
     SCENE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FIELD_NUMBER: _ClassVar[int]
     MASK_FIELD_NUMBER: _ClassVar[int]
@@ -46,6 +109,9 @@ class RunSearchRequest(_message.Message):
     SCORERS_FIELD_NUMBER: _ClassVar[int]
     SCENE_FACE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FACE_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    SCALARISATION_FIELD_NUMBER: _ClassVar[int]
+    MISSING_SCORES_FIELD_NUMBER: _ClassVar[int]
     scene: Image
     character: Image
     mask: Image
@@ -56,7 +122,24 @@ class RunSearchRequest(_message.Message):
     scorers: _containers.RepeatedCompositeFieldContainer[ScorerSettings]
     scene_face: int
     character_face: int
-    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., search: _Optional[_Union[SearchSettings, _Mapping]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ...) -> None: ...
+    budget: Budget
+    scalarisation: Scalarisation
+    missing_scores: MissingScores
+    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., search: _Optional[_Union[SearchSettings, _Mapping]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., scalarisation: _Optional[_Union[Scalarisation, str]] = ..., missing_scores: _Optional[_Union[MissingScores, str]] = ...) -> None: ...
+
+class Budget(_message.Message):
+    __slots__ = ("denoiser_evaluations", "pictures", "vlm_calls", "wall_time", "target_potential")
+    DENOISER_EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
+    PICTURES_FIELD_NUMBER: _ClassVar[int]
+    VLM_CALLS_FIELD_NUMBER: _ClassVar[int]
+    WALL_TIME_FIELD_NUMBER: _ClassVar[int]
+    TARGET_POTENTIAL_FIELD_NUMBER: _ClassVar[int]
+    denoiser_evaluations: int
+    pictures: int
+    vlm_calls: int
+    wall_time: _duration_pb2.Duration
+    target_potential: float
+    def __init__(self, denoiser_evaluations: _Optional[int] = ..., pictures: _Optional[int] = ..., vlm_calls: _Optional[int] = ..., wall_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., target_potential: _Optional[float] = ...) -> None: ...
 
 class SamplerSettings(_message.Message):
     __slots__ = ("steps", "true_cfg_scale", "character_as_reference")
@@ -68,8 +151,24 @@ class SamplerSettings(_message.Message):
     character_as_reference: bool
     def __init__(self, steps: _Optional[int] = ..., true_cfg_scale: _Optional[float] = ..., character_as_reference: _Optional[bool] = ...) -> None: ...
 
+class PruningRung(_message.Message):
+    __slots__ = ("steps_share", "kept_share")
+    STEPS_SHARE_FIELD_NUMBER: _ClassVar[int]
+    KEPT_SHARE_FIELD_NUMBER: _ClassVar[int]
+    steps_share: float
+    kept_share: float
+    def __init__(self, steps_share: _Optional[float] = ..., kept_share: _Optional[float] = ...) -> None: ...
+
+class PruningSettings(_message.Message):
+    __slots__ = ("mode", "rungs")
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    RUNGS_FIELD_NUMBER: _ClassVar[int]
+    mode: PruningMode
+    rungs: _containers.RepeatedCompositeFieldContainer[PruningRung]
+    def __init__(self, mode: _Optional[_Union[PruningMode, str]] = ..., rungs: _Optional[_Iterable[_Union[PruningRung, _Mapping]]] = ...) -> None: ...
+
 class SearchSettings(_message.Message):
-    __slots__ = ("strategy", "global_candidates", "parents", "children_per_parent", "local_rounds", "local_move", "angle", "angle_decay", "seed_radius", "random_seed", "first_seed", "micro_batch")
+    __slots__ = ("strategy", "global_candidates", "parents", "children_per_parent", "local_rounds", "local_move", "angle", "angle_decay", "seed_radius", "random_seed", "first_seed", "micro_batch", "trajectories", "adaptive_rounds", "fresh_share", "crossover", "pruning", "low_diversity", "score_repeats")
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
     GLOBAL_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     PARENTS_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +181,13 @@ class SearchSettings(_message.Message):
     RANDOM_SEED_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEED_FIELD_NUMBER: _ClassVar[int]
     MICRO_BATCH_FIELD_NUMBER: _ClassVar[int]
+    TRAJECTORIES_FIELD_NUMBER: _ClassVar[int]
+    ADAPTIVE_ROUNDS_FIELD_NUMBER: _ClassVar[int]
+    FRESH_SHARE_FIELD_NUMBER: _ClassVar[int]
+    CROSSOVER_FIELD_NUMBER: _ClassVar[int]
+    PRUNING_FIELD_NUMBER: _ClassVar[int]
+    LOW_DIVERSITY_FIELD_NUMBER: _ClassVar[int]
+    SCORE_REPEATS_FIELD_NUMBER: _ClassVar[int]
     strategy: Strategy
     global_candidates: int
     parents: int
@@ -94,15 +200,26 @@ class SearchSettings(_message.Message):
     random_seed: int
     first_seed: int
     micro_batch: int
-    def __init__(self, strategy: _Optional[_Union[Strategy, str]] = ..., global_candidates: _Optional[int] = ..., parents: _Optional[int] = ..., children_per_parent: _Optional[int] = ..., local_rounds: _Optional[int] = ..., local_move: _Optional[_Union[LocalMove, str]] = ..., angle: _Optional[float] = ..., angle_decay: _Optional[float] = ..., seed_radius: _Optional[int] = ..., random_seed: _Optional[int] = ..., first_seed: _Optional[int] = ..., micro_batch: _Optional[int] = ...) -> None: ...
+    trajectories: int
+    adaptive_rounds: int
+    fresh_share: float
+    crossover: bool
+    pruning: PruningSettings
+    low_diversity: LowDiversity
+    score_repeats: int
+    def __init__(self, strategy: _Optional[_Union[Strategy, str]] = ..., global_candidates: _Optional[int] = ..., parents: _Optional[int] = ..., children_per_parent: _Optional[int] = ..., local_rounds: _Optional[int] = ..., local_move: _Optional[_Union[LocalMove, str]] = ..., angle: _Optional[float] = ..., angle_decay: _Optional[float] = ..., seed_radius: _Optional[int] = ..., random_seed: _Optional[int] = ..., first_seed: _Optional[int] = ..., micro_batch: _Optional[int] = ..., trajectories: _Optional[int] = ..., adaptive_rounds: _Optional[int] = ..., fresh_share: _Optional[float] = ..., crossover: _Optional[bool] = ..., pruning: _Optional[_Union[PruningSettings, _Mapping]] = ..., low_diversity: _Optional[_Union[LowDiversity, str]] = ..., score_repeats: _Optional[int] = ...) -> None: ...
 
 class ScorerSettings(_message.Message):
-    __slots__ = ("name", "weight")
+    __slots__ = ("name", "weight", "floor", "held_out")
     NAME_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    FLOOR_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
     name: str
     weight: float
-    def __init__(self, name: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
+    floor: float
+    held_out: bool
+    def __init__(self, name: _Optional[str] = ..., weight: _Optional[float] = ..., floor: _Optional[float] = ..., held_out: _Optional[bool] = ...) -> None: ...
 
 class RunSearchResponse(_message.Message):
     __slots__ = ("sequence", "started", "prior_ready", "candidate_scored", "round_finished", "finished")
@@ -177,27 +294,33 @@ class Recipe(_message.Message):
     def __init__(self, terms: _Optional[_Iterable[_Union[RecipeTerm, _Mapping]]] = ...) -> None: ...
 
 class Score(_message.Message):
-    __slots__ = ("scorer", "value", "failure")
+    __slots__ = ("scorer", "value", "failure", "raw", "asked")
     SCORER_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    RAW_FIELD_NUMBER: _ClassVar[int]
+    ASKED_FIELD_NUMBER: _ClassVar[int]
     scorer: str
     value: float
     failure: str
-    def __init__(self, scorer: _Optional[str] = ..., value: _Optional[float] = ..., failure: _Optional[str] = ...) -> None: ...
+    raw: float
+    asked: int
+    def __init__(self, scorer: _Optional[str] = ..., value: _Optional[float] = ..., failure: _Optional[str] = ..., raw: _Optional[float] = ..., asked: _Optional[int] = ...) -> None: ...
 
 class Evaluation(_message.Message):
-    __slots__ = ("scores", "potential", "complete")
+    __slots__ = ("scores", "potential", "complete", "shortfall")
     SCORES_FIELD_NUMBER: _ClassVar[int]
     POTENTIAL_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    SHORTFALL_FIELD_NUMBER: _ClassVar[int]
     scores: _containers.RepeatedCompositeFieldContainer[Score]
     potential: float
     complete: bool
-    def __init__(self, scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., potential: _Optional[float] = ..., complete: _Optional[bool] = ...) -> None: ...
+    shortfall: float
+    def __init__(self, scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., potential: _Optional[float] = ..., complete: _Optional[bool] = ..., shortfall: _Optional[float] = ...) -> None: ...
 
 class CandidateScored(_message.Message):
-    __slots__ = ("candidate_id", "generation", "move", "parents", "recipe", "evaluation", "thumbnail", "done", "best_potential", "picture_sha256", "failure")
+    __slots__ = ("candidate_id", "generation", "move", "parents", "recipe", "evaluation", "thumbnail", "done", "best_potential", "picture_sha256", "failure", "stop_step")
     CANDIDATE_ID_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     MOVE_FIELD_NUMBER: _ClassVar[int]
@@ -209,6 +332,7 @@ class CandidateScored(_message.Message):
     BEST_POTENTIAL_FIELD_NUMBER: _ClassVar[int]
     PICTURE_SHA256_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
+    STOP_STEP_FIELD_NUMBER: _ClassVar[int]
     candidate_id: str
     generation: int
     move: str
@@ -220,22 +344,71 @@ class CandidateScored(_message.Message):
     best_potential: float
     picture_sha256: str
     failure: str
-    def __init__(self, candidate_id: _Optional[str] = ..., generation: _Optional[int] = ..., move: _Optional[str] = ..., parents: _Optional[_Iterable[str]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., thumbnail: _Optional[_Union[Image, _Mapping]] = ..., done: _Optional[int] = ..., best_potential: _Optional[float] = ..., picture_sha256: _Optional[str] = ..., failure: _Optional[str] = ...) -> None: ...
+    stop_step: int
+    def __init__(self, candidate_id: _Optional[str] = ..., generation: _Optional[int] = ..., move: _Optional[str] = ..., parents: _Optional[_Iterable[str]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., thumbnail: _Optional[_Union[Image, _Mapping]] = ..., done: _Optional[int] = ..., best_potential: _Optional[float] = ..., picture_sha256: _Optional[str] = ..., failure: _Optional[str] = ..., stop_step: _Optional[int] = ...) -> None: ...
 
 class RoundFinished(_message.Message):
-    __slots__ = ("generation", "best_candidate_id", "best_potential", "mean_potential")
+    __slots__ = ("generation", "best_candidate_id", "best_potential", "mean_potential", "kind", "fresh", "crossovers", "angle", "predicted_gain", "curvature")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     BEST_CANDIDATE_ID_FIELD_NUMBER: _ClassVar[int]
     BEST_POTENTIAL_FIELD_NUMBER: _ClassVar[int]
     MEAN_POTENTIAL_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    FRESH_FIELD_NUMBER: _ClassVar[int]
+    CROSSOVERS_FIELD_NUMBER: _ClassVar[int]
+    ANGLE_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_GAIN_FIELD_NUMBER: _ClassVar[int]
+    CURVATURE_FIELD_NUMBER: _ClassVar[int]
     generation: int
     best_candidate_id: str
     best_potential: float
     mean_potential: float
-    def __init__(self, generation: _Optional[int] = ..., best_candidate_id: _Optional[str] = ..., best_potential: _Optional[float] = ..., mean_potential: _Optional[float] = ...) -> None: ...
+    kind: str
+    fresh: int
+    crossovers: int
+    angle: float
+    predicted_gain: float
+    curvature: float
+    def __init__(self, generation: _Optional[int] = ..., best_candidate_id: _Optional[str] = ..., best_potential: _Optional[float] = ..., mean_potential: _Optional[float] = ..., kind: _Optional[str] = ..., fresh: _Optional[int] = ..., crossovers: _Optional[int] = ..., angle: _Optional[float] = ..., predicted_gain: _Optional[float] = ..., curvature: _Optional[float] = ...) -> None: ...
+
+class Spent(_message.Message):
+    __slots__ = ("denoiser_evaluations", "pictures", "vlm_calls", "wall_time")
+    DENOISER_EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
+    PICTURES_FIELD_NUMBER: _ClassVar[int]
+    VLM_CALLS_FIELD_NUMBER: _ClassVar[int]
+    WALL_TIME_FIELD_NUMBER: _ClassVar[int]
+    denoiser_evaluations: int
+    pictures: int
+    vlm_calls: int
+    wall_time: _duration_pb2.Duration
+    def __init__(self, denoiser_evaluations: _Optional[int] = ..., pictures: _Optional[int] = ..., vlm_calls: _Optional[int] = ..., wall_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class ScorerGain(_message.Message):
+    __slots__ = ("scorer", "held_out", "over_first", "over_prior")
+    SCORER_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
+    OVER_FIRST_FIELD_NUMBER: _ClassVar[int]
+    OVER_PRIOR_FIELD_NUMBER: _ClassVar[int]
+    scorer: str
+    held_out: bool
+    over_first: float
+    over_prior: float
+    def __init__(self, scorer: _Optional[str] = ..., held_out: _Optional[bool] = ..., over_first: _Optional[float] = ..., over_prior: _Optional[float] = ...) -> None: ...
+
+class Diversity(_message.Message):
+    __slots__ = ("spread", "expected", "p_value", "low")
+    SPREAD_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    P_VALUE_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    spread: float
+    expected: float
+    p_value: float
+    low: bool
+    def __init__(self, spread: _Optional[float] = ..., expected: _Optional[float] = ..., p_value: _Optional[float] = ..., low: _Optional[bool] = ...) -> None: ...
 
 class SearchFinished(_message.Message):
-    __slots__ = ("best_candidate_id", "best", "recipe", "evaluation", "lineage", "statistics", "timings", "versions", "noise_shape")
+    __slots__ = ("best_candidate_id", "best", "recipe", "evaluation", "lineage", "statistics", "timings", "versions", "noise_shape", "stop_reason", "spent", "pareto_front", "gains", "pruning", "diversity")
     class TimingsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -259,6 +432,12 @@ class SearchFinished(_message.Message):
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     NOISE_SHAPE_FIELD_NUMBER: _ClassVar[int]
+    STOP_REASON_FIELD_NUMBER: _ClassVar[int]
+    SPENT_FIELD_NUMBER: _ClassVar[int]
+    PARETO_FRONT_FIELD_NUMBER: _ClassVar[int]
+    GAINS_FIELD_NUMBER: _ClassVar[int]
+    PRUNING_FIELD_NUMBER: _ClassVar[int]
+    DIVERSITY_FIELD_NUMBER: _ClassVar[int]
     best_candidate_id: str
     best: Image
     recipe: Recipe
@@ -268,7 +447,13 @@ class SearchFinished(_message.Message):
     timings: _containers.MessageMap[str, _duration_pb2.Duration]
     versions: _containers.ScalarMap[str, str]
     noise_shape: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, best_candidate_id: _Optional[str] = ..., best: _Optional[_Union[Image, _Mapping]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., lineage: _Optional[_Iterable[str]] = ..., statistics: _Optional[_Union[Statistics, _Mapping]] = ..., timings: _Optional[_Mapping[str, _duration_pb2.Duration]] = ..., versions: _Optional[_Mapping[str, str]] = ..., noise_shape: _Optional[_Iterable[int]] = ...) -> None: ...
+    stop_reason: StopReason
+    spent: Spent
+    pareto_front: _containers.RepeatedScalarFieldContainer[str]
+    gains: _containers.RepeatedCompositeFieldContainer[ScorerGain]
+    pruning: str
+    diversity: Diversity
+    def __init__(self, best_candidate_id: _Optional[str] = ..., best: _Optional[_Union[Image, _Mapping]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., lineage: _Optional[_Iterable[str]] = ..., statistics: _Optional[_Union[Statistics, _Mapping]] = ..., timings: _Optional[_Mapping[str, _duration_pb2.Duration]] = ..., versions: _Optional[_Mapping[str, str]] = ..., noise_shape: _Optional[_Iterable[int]] = ..., stop_reason: _Optional[_Union[StopReason, str]] = ..., spent: _Optional[_Union[Spent, _Mapping]] = ..., pareto_front: _Optional[_Iterable[str]] = ..., gains: _Optional[_Iterable[_Union[ScorerGain, _Mapping]]] = ..., pruning: _Optional[str] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ...) -> None: ...
 
 class Statistics(_message.Message):
     __slots__ = ("candidates", "failed", "missing_scores", "first_potential", "prior_potential", "mean_potential", "sd_potential", "expected_best", "denoiser_evaluations", "best_potential", "gain_over_first", "gain_over_prior", "incomplete")

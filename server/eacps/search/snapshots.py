@@ -1,0 +1,83 @@
+"""JSON-able forms of what a strategy remembers; what is written here is read back bit for bit."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from eacps.search.cohort import Candidate, Cohort, Evaluated, Failed, Kind, Outcome, RoundNote, Skipped, Trial
+from eacps.search.potential import Potential
+
+
+def cohort_to_dict(cohort: Cohort) -> dict[str, Any]:
+    """Give a JSON-able form; `cohort_from` restores an equal cohort."""
+    return {
+        "generation": cohort.generation,
+        "trials": [_trial_to_dict(trial) for trial in cohort.trials],
+        "keep": cohort.keep,
+        "note": None if cohort.note is None else asdict(cohort.note),
+    }
+
+
+def cohort_from(data: Mapping[str, Any]) -> Cohort:
+    """Restore a cohort; raises KeyError, TypeError or ValueError on another form."""
+    trials = tuple(_trial_from(trial) for trial in data["trials"])
+    note = None if data["note"] is None else RoundNote(**{**data["note"], "kind": Kind(data["note"]["kind"])})
+    return Cohort(data["generation"], trials, data["keep"], note)
+
+
+def evaluated_to_dict(one: Evaluated) -> dict[str, Any]:
+    """Give a JSON-able form; `evaluated_from` restores an equal one."""
+    return {**_trial_to_dict(one.trial), **_outcome_to_dict(one.outcome)}
+
+
+def evaluated_from(data: Mapping[str, Any]) -> Evaluated:
+    """Restore a trial with its outcome; raises KeyError, TypeError or ValueError on another form."""
+    return Evaluated(_trial_from(data), _outcome_from(data))
+
+
+def rng_to_dict(rng: np.random.Generator) -> dict[str, Any]:
+    """Give a generator's state; 128-bit numbers go as text: many JSON readers know no ints that long."""
+    state = rng.bit_generator.state
+    return {**state, "state": {name: str(number) for name, number in state["state"].items()}}
+
+
+def rng_from(data: Mapping[str, Any]) -> np.random.Generator:
+    """Restore a generator on PCG64."""
+    bits = np.random.PCG64(0)  # whatever the seed, the state below replaces it
+    # Any: numpy types the state of PCG64 more narrowly than a snapshot can promise; the setter checks it.
+    state: Any = {**data, "state": {name: int(number) for name, number in data["state"].items()}}
+    bits.state = state
+    return np.random.Generator(bits)
+
+
+def _trial_to_dict(trial: Trial) -> dict[str, Any]:
+    return {"candidate": trial.candidate.to_dict(), "stop_step": trial.stop_step}
+
+
+def _trial_from(data: Mapping[str, Any]) -> Trial:
+    return Trial(Candidate.from_dict(data["candidate"]), data["stop_step"])
+
+
+def _outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
+    match outcome:
+        case Failed(reason):
+            return {"failed": reason}
+        case Skipped():
+            return {"skipped": True}
+    return {
+        "value": outcome.value,
+        "missing": list(outcome.missing),
+        "shortfall": outcome.shortfall,
+        "scores": dict(outcome.scores),
+    }
+
+
+def _outcome_from(data: Mapping[str, Any]) -> Outcome:
+    if "failed" in data:
+        return Failed(data["failed"])
+    if "skipped" in data:
+        return Skipped()
+    missing = tuple(data["missing"])
+    return Potential(data["value"], not missing, missing, data["shortfall"], data["scores"])

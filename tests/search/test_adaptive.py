@@ -1,0 +1,259 @@
+"""Adaptive EACPS, pruning and budgets on Gaussian landscapes whose correlations are known."""
+
+import json
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eacps.errors import IllegalSearchMove, InvalidSearchSpec
+from eacps.search.budget import Allowance, Budget, Price, Spent, StopReason
+from eacps.search.calibration import Calibration, Landscape
+from eacps.search.cohort import Cohort, Move, Outcome, Skipped, TrialKey
+from eacps.search.diversity import LowDiversityPolicy
+from eacps.search.factory import restore
+from eacps.search.landscape import LandscapeModel, Observation, correlations, kernel
+from eacps.search.potential import Potential
+from eacps.search.pruning import Pruning, PruningMode, Rung, decide
+from eacps.search.recipe import Recipe, correlation, cross, perturb
+from eacps.search.spec import AdaptiveSpec, BestOfNSpec, SearchSpec
+from tests.search.contexts import create
+
+STEPS = 8
+PREVIEWED = Calibration(landscape=Landscape(1.2, 0.5, 0.05, 0.01), previews={0.25: 0.9})
+
+
+class Field:
+    """A draw from a Gaussian process over recipes, found out recipe by recipe: heights correlate by ``corr ** k``.
+
+    Args:
+        seed: Of the draw.
+        power: k; None lets all recipes be independent.
+        preview_r: Correlation of previews with finals.
+    """
+
+    def __init__(self, seed: int, power: float | None, preview_r: float = 0.9) -> None:
+        self._rng, self._power, self._r = np.random.default_rng(seed), power, preview_r
+        self._recipes: list[Recipe] = []
+        self._heights: list[float] = []
+
+    def height(self, recipe: Recipe) -> float:
+        if recipe in self._recipes:
+            return self._heights[self._recipes.index(recipe)]
+        mean, variance = 0.0, 1.0
+        if self._recipes and self._power is not None:
+            near = correlations([recipe], self._recipes)[0] ** self._power
+            among = correlations(self._recipes, self._recipes) ** self._power + 1e-9 * np.eye(len(self._recipes))
+            weights = np.linalg.solve(among, near)
+            mean, variance = float(weights @ self._heights), max(0.0, 1.0 - float(weights @ near))
+        self._recipes.append(recipe)
+        self._heights.append(mean + math.sqrt(variance) * self._rng.standard_normal())
+        return self._heights[-1]
+
+    def outcomes(self, cohort: Cohort) -> dict[TrialKey, Outcome]:
+        told: dict[TrialKey, Outcome] = {}
+        for trial in cohort.trials:
+            height = self.height(trial.candidate.recipe)
+            if trial.stop_step < STEPS:
+                height = self._r * height + math.sqrt(1 - self._r**2) * self._rng.standard_normal()
+            told[trial.key] = Potential(min(1.0, max(0.0, 0.5 + 0.05 * height)))
+        return told
+
+
+def best_height(spec: SearchSpec, field: Field, calibration: Calibration = PREVIEWED) -> tuple[float, int]:
+    """Run a search; the winner's height and the denoising steps spent."""
+    strategy, reached = create(spec, steps=STEPS, calibration=calibration), dict[str, int]()
+    while not strategy.done:
+        cohort = strategy.ask()
+        assert cohort is not None
+        strategy.tell(field.outcomes(cohort))
+        reached |= {trial.candidate.id: trial.stop_step for trial in cohort.trials}
+    best = strategy.best()
+    assert best is not None
+    return field.height(best.candidate.recipe), sum(reached.values())
+
+
+def paired(one: Iterator[float], other: Iterator[float]) -> tuple[float, float]:
+    """Mean difference and its standard error."""
+    differences = np.array([a - b for a, b in zip(one, other, strict=True)])
+    return float(differences.mean()), float(differences.std(ddof=1) / math.sqrt(len(differences)))
+
+
+def heights(
+    make: type[AdaptiveSpec] | type[BestOfNSpec], power: float | None, searches: int = 24, **fields: object
+) -> Iterator[float]:
+    for seed in range(searches):
+        yield best_height(make(seed, 16, **fields), Field(seed, power))[0]
+
+
+OFF, AUTO = Pruning(), Pruning(PruningMode.AUTO)
+
+
+def test_adaptive_beats_random_where_neighbours_score_alike() -> None:
+    mean, error = paired(heights(AdaptiveSpec, 1.6, pruning=OFF), heights(BestOfNSpec, 1.6))
+    assert mean > 2 * error
+    assert mean > 0.2
+
+
+def test_adaptive_does_not_lose_where_neighbours_tell_nothing() -> None:
+    mean, error = paired(heights(AdaptiveSpec, None, pruning=OFF), heights(BestOfNSpec, None))
+    assert mean >= -3 * error
+
+
+def test_pruning_pays_where_previews_tell_and_costs_no_more() -> None:
+    mean, error = paired(heights(BestOfNSpec, None, 100, pruning=AUTO), heights(BestOfNSpec, None, 100))
+    assert mean > 2 * error
+    for seed in range(5):
+        assert best_height(BestOfNSpec(seed, 16, pruning=AUTO), Field(seed, None))[1] <= 16 * STEPS
+        assert best_height(AdaptiveSpec(seed, 16), Field(seed, 1.6))[1] <= 16 * STEPS
+
+
+@pytest.mark.parametrize(
+    ("previews", "says"),
+    [({0.25: 0.1, 0.75: 0.3}, "does not pay"), ({}, "not calibrated"), ({0.25: 0.9}, "kept after")],,
+)
+def test_pruning_says_why(previews: dict[float, float], says: str) -> None:
+    plan = decide(AUTO, steps=STEPS, trajectories=16, calibration=Calibration(previews=previews))
+    assert says in plan.reason
+    assert bool(plan.rungs) == ("kept" in says)
+
+
+@given(st.integers(0, 99), st.integers(1, 200), st.integers(1, 40))
+@settings(max_examples=25, deadline=None)
+def test_allowances_are_never_exceeded(seed: int, steps: int, pictures: int) -> None:
+    budget, field = Budget(nfe=steps, pictures=pictures), Field(seed, 1.6)
+    strategy = create(AdaptiveSpec(seed, 12, rounds=3), steps=STEPS, calibration=PREVIEWED)
+    spent_steps, spent_pictures, reached = 0, 0, dict[str, int]()
+    best = -1.0
+    while not strategy.done:
+        cohort = strategy.ask(budget.left(Spent(spent_steps, spent_pictures), Price()))
+        if cohort is None:
+            assert strategy.stop_reason in (StopReason.NFE, StopReason.PICTURES)
+            break
+        for trial in cohort.trials:
+            spent_steps += trial.stop_step - reached.get(trial.candidate.id, 0)
+            reached[trial.candidate.id] = trial.stop_step
+        spent_pictures += len(cohort.trials)
+        assert spent_steps <= steps
+        assert spent_pictures <= pictures
+        strategy.tell(field.outcomes(cohort))
+        if (ranked := strategy.best()) is not None:
+            assert ranked.potential.value >= best
+            best = ranked.potential.value
+    assert strategy.done
+
+
+@given(st.integers(0, 99), st.booleans())
+@settings(max_examples=15, deadline=None)
+def test_restored_equals_uninterrupted_with_previews(seed: int, crossover: bool) -> None:
+    spec = AdaptiveSpec(seed, 10, rounds=3, crossover=crossover, pruning=Pruning(PruningMode.FIXED, ((0.25, 0.5),)))
+    whole, broken = (create(spec, steps=STEPS, calibration=PREVIEWED) for _ in range(2))
+    fields = Field(seed, 1.6), Field(seed, 1.6)
+    while not whole.done:
+        broken = restore(json.loads(json.dumps(broken.snapshot())))
+        one, other = whole.ask(), broken.ask()
+        assert one == other
+        assert one is not None
+        broken = restore(json.loads(json.dumps(broken.snapshot())))
+        whole.tell(fields[0].outcomes(one))
+        broken.tell(fields[1].outcomes(one))
+    assert broken.snapshot() == whole.snapshot()
+
+
+def test_skipped_trials_are_not_ranked_and_a_search_can_be_stopped() -> None:
+    strategy = create(AdaptiveSpec(1, 12, pruning=OFF), steps=STEPS)
+    cohort = strategy.ask()
+    assert cohort is not None
+    with pytest.raises(IllegalSearchMove):
+        strategy.stop(StopReason.WALL_TIME)
+    strategy.tell({key: Skipped() for key in cohort.keys})
+    assert strategy.best() is None
+    strategy.stop(StopReason.WALL_TIME)
+    assert (strategy.done, strategy.stop_reason) == (True, StopReason.WALL_TIME)
+
+
+def test_time_that_is_up_affords_nothing() -> None:
+    assert Allowance(time_is_up=True).affordable([1, 1]) == (0, StopReason.WALL_TIME)
+    assert Allowance(steps=3, scored=1).affordable([1, 1]) == (1, StopReason.VLM_CALLS)
+    assert Allowance(steps=1).affordable([1, 1]) == (1, StopReason.NFE)
+
+
+@given(st.floats(0, 1), st.floats(0.1, 1.5), st.integers(3, 2**32 - 1))
+def test_crossed_recipes_are_recipes(share: float, angle: float, seed: int) -> None:
+    one, other = Recipe.from_seed(1), perturb(Recipe.from_seed(2), angle=angle, seed=seed)
+    child = cross(one, other, share=share)
+    assert math.fsum(c * c for _, c in child.terms) == pytest.approx(1.0)
+    assert correlation(child, one) == pytest.approx(math.sqrt(share), abs=1e-6)
+
+
+def test_recipes_that_cancel_out_are_refused() -> None:
+    one = Recipe.from_seed(1)
+    with pytest.raises(InvalidSearchSpec, match="cancels"):
+        cross(one, Recipe(((1, -1.0),)))
+
+
+def test_the_kernel_is_a_correlation() -> None:
+    points = [perturb(Recipe.from_seed(s % 3), angle=0.2 + 0.1 * s, seed=100 + s) for s in range(12)]
+    for curvature in (0.2, 1.0, 8.0):
+        among = kernel(correlations(points, points), curvature)
+        assert np.allclose(np.diag(among), 1.0)
+        assert np.linalg.eigvalsh(among).min() > -1e-9
+        assert kernel(0.0, curvature) == 0.0
+
+
+def test_the_model_learns_from_chosen_parents() -> None:
+    """Only the best of twelve has children, and still flat and rough landscapes are told apart."""
+    learned = {}
+    for power in (0.6, 6.0):
+        curvatures = []
+        for seed in range(8):
+            field, first = Field(seed, power), [Recipe.from_seed(s) for s in range(12)]
+            parent = max(first, key=field.height)
+            children = [perturb(parent, angle=0.6, seed=100 + s) for s in range(12)]
+            seen = [Observation(recipe, field.height(recipe)) for recipe in (*first, *children)]
+            curvatures.append(LandscapeModel(seen, Landscape(1.2, 1.0)).curvature)
+        learned[power] = float(np.mean(curvatures))
+    assert learned[6.0] > 2 * learned[0.6]
+
+
+@pytest.mark.parametrize("policy", list(LowDiversityPolicy))
+def test_seeds_that_hardly_differ_are_noticed(policy: LowDiversityPolicy) -> None:
+    spec = AdaptiveSpec(1, 20, rounds=2, pruning=OFF, low_diversity=policy)
+    strategy = create(spec, steps=STEPS, calibration=Calibration(landscape=Landscape(1.2, 0.5, 0.05, 0.01)))
+    cohort = strategy.ask()
+    assert cohort is not None
+    strategy.tell({key: Potential(0.5 + 0.0005 * place) for place, key in enumerate(sorted(cohort.keys))})
+    assert strategy.diversity is not None
+    assert strategy.diversity.low
+    assert (strategy.stop_reason is StopReason.LOW_DIVERSITY) == (policy is LowDiversityPolicy.STOP)
+
+
+def test_rounds_say_why_they_are_so() -> None:
+    strategy, field = create(AdaptiveSpec(3, 24, rounds=2, pruning=OFF), steps=STEPS), Field(3, 1.6)
+    notes = []
+    while not strategy.done:
+        cohort = strategy.ask()
+        assert cohort is not None
+        notes.append(cohort.note)
+        strategy.tell(field.outcomes(cohort))
+    assert [note.kind.value for note in notes if note] == ["explore", "local", "local"]
+    assert notes[0] is not None
+    assert notes[1] is not None
+    assert notes[0].predicted_gain is None
+    assert notes[1].predicted_gain is not None
+    assert notes[1].fresh >= 1
+    moves = {one.trial.candidate.move for one in strategy.history()}
+    assert moves & {Move.SPHERICAL, Move.CROSSOVER}
+
+
+def test_fixed_rungs_are_steps() -> None:
+    plan = decide(
+        Pruning(PruningMode.FIXED, ((0.25, 0.5), (0.5, 0.5))), steps=STEPS, trajectories=8, calibration=Calibration()
+    )
+    assert plan.rungs == (Rung(2, 0.5), Rung(4, 0.5))
+    assert plan.stops == (2, 4, 8)
+    assert plan.steps_per_candidate == pytest.approx(2 + 0.5 * 2 + 0.25 * 4)
+    assert plan.candidates_for(8) == 16
