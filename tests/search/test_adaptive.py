@@ -113,7 +113,7 @@ def test_pruning_pays_where_previews_tell_and_costs_no_more() -> None:
 
 @pytest.mark.parametrize(
     ("previews", "says"),
-    [({0.25: 0.1, 0.75: 0.3}, "does not pay"), ({}, "not calibrated"), ({0.25: 0.9}, "kept after")],,
+    [({0.25: 0.1, 0.75: 0.3}, "does not pay"), ({}, "not calibrated"), ({0.25: 0.9}, "kept after")],
 )
 def test_pruning_says_why(previews: dict[float, float], says: str) -> None:
     plan = decide(AUTO, steps=STEPS, trajectories=16, calibration=Calibration(previews=previews))

@@ -124,6 +124,7 @@ class SearchRecord:
     started: pb.SearchStarted | None = None
     prior: pb.PriorReady | None = None
     candidates: list[CandidateRecord] = field(default_factory=list)
+    previews: int = 0
     finished: pb.SearchFinished | None = None
 
     def add(self, response: pb.RunSearchResponse) -> None:
@@ -134,7 +135,10 @@ class SearchRecord:
             case "prior_ready":
                 self.prior = response.prior_ready
             case "candidate_scored":
-                self.candidates.append(CandidateRecord.from_message(response.candidate_scored))
+                if self.started is None or response.candidate_scored.stop_step >= self.started.steps:
+                    self.candidates.append(CandidateRecord.from_message(response.candidate_scored))
+                else:
+                    self.previews += 1
             case "finished":
                 self.finished = response.finished
 

@@ -36,7 +36,7 @@ async def run_remote_search(
         timeout_s: Deadline of the whole search; None for none.
 
     Raises:
-        CommandFailed: The server cannot be reached, or ended the call with an error.
+        CommandFailed: The server cannot be reached, ended the call with an error, or had no time for one candidate.
     """
     record = SearchRecord()
     async with grpc.aio.insecure_channel(server, options=_options(server)) as channel:
@@ -46,6 +46,10 @@ async def run_remote_search(
                 watch(response, record)
         except grpc.aio.AioRpcError as exc:
             raise _failure(exc, server) from exc
+    if record.finished is not None and not record.finished.best_candidate_id:
+        raise CommandFailed(
+            "no candidate was done within --timeout", ExitCode.TIMEOUT, code=grpc.StatusCode.DEADLINE_EXCEEDED.name
+        )
     return record.complete()
 
 
