@@ -50,7 +50,8 @@ def render_config(spec: ModelSpec, network_backend: str, details: ConfigDetails 
     blocks.append("instance_group [\n  {\n    kind: KIND_CPU\n    count: 1\n  }\n]")
     own = PYTHON_NETWORK_PARAMETERS if spec.kind is Kind.NETWORK and backend == "python" else {}
     for key, value in sorted({**own, **details.parameters}.items()):
-        blocks.append(f'parameters {{\n  key: "{key}"\n  value {{ string_value: "{value}" }}\n}}')
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        blocks.append(f'parameters {{\n  key: "{key}"\n  value {{ string_value: "{escaped}" }}\n}}')
     if details.warmup:
         blocks.append(_warmup_block(spec, details.warmup))
     return HEADER + "\n".join(blocks) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,8 @@ from export.networks.vae import VaeDecoderNetwork, VaeEncoderNetwork
 PIPELINE_PARTS = ("model_index.json", "transformer", "vae", "text_encoder", "processor", "scheduler")
 # Text tokens of the warm-up request, about as many as an edit has.
 WARMUP_TOKENS = 64
+
+CALIBRATION_FILE = "calibration.json"
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -132,7 +135,9 @@ class LoadedCheckpoint:
         """Return what the search server reads off the sampler's configuration; see eacps.triton.served."""
         side = self._picture_side()
         cells = side // self.facts.vae_scale
-        return {
+        measured = self.checkpoint / CALIBRATION_FILE
+        calibration = {"calibration": _compact_json(measured)} if measured.exists() else {}
+        return calibration | {
             "checkpoint": self.facts.name,
             "fingerprint": self.facts.version,
             "width": str(side),
@@ -185,3 +190,7 @@ class LoadedCheckpoint:
             "position_ids": (3, WARMUP_TOKENS),
             "image_index": (WARMUP_TOKENS,),
         }
+
+
+def _compact_json(path: Path) -> str:
+    return json.dumps(json.loads(path.read_text(encoding="utf-8")), separators=(",", ":"))

@@ -32,7 +32,7 @@ from export.studio_mini.faces.figures import (
     swap_figures,
 )
 from export.studio_mini.faces.pack import FacePack, load_pack
-from export.studio_mini.measure.denoiser import attempt, contact_sheet, denoiser_figures
+from export.studio_mini.measure.denoiser import DenoiserFigures, attempt, contact_sheet, denoiser_figures
 from export.studio_mini.measure.identity import cosine, drawn_swap, embedding
 from export.studio_mini.measure.judge import Judge, attribute_accuracies, p_natural, shows_expression
 from export.studio_mini.measure.vae import reconstruct, vae_figures
@@ -43,6 +43,7 @@ _HERE: Final = Path(__file__).parent
 MODEL_CARD: Final = _HERE / "README.md"
 CONTACT_SHEET: Final = _HERE / "contact_sheet.png"
 _OPEN, _CLOSE = "<!-- figures: written by evaluate.py -->", "<!-- end of figures -->"
+_PRIOR_ALONE, _WITH_CHARACTER = "denoiser, prior alone", "denoiser, prior and character"
 _SHEET_TASKS: Final = 6
 _SHEET_SEEDS: Final = 4
 
@@ -201,26 +202,35 @@ def _judge(judge: Judge, pictures: _HeldOut) -> list[Figure]:
 
 
 def _denoiser(parts: _Checkpoint, effort: Effort) -> list[Figure]:
-    pipeline = load_pipeline(parts.folder)
-    attempts = [attempt(pipeline, parts.pack, number, effort.seeds) for number in track(range(effort.tasks), "editing")]
+    """Both ways of conditioning; the contact sheet shows the second."""
+    pipeline, figures = load_pipeline(parts.folder), []
+    for part, shows_character in ((_PRIOR_ALONE, False), (_WITH_CHARACTER, True)):
+        attempts = [
+            attempt(pipeline, parts.pack, number, effort.seeds, shows_character=shows_character)
+            for number in track(range(effort.tasks), part)
+        ]
+        figures += _edits(part, denoiser_figures(attempts, parts.pack, parts.verifier, parts.judge))
     contact_sheet(attempts[:_SHEET_TASKS], _SHEET_SEEDS).save(CONTACT_SHEET, optimize=True)
-    found = denoiser_figures(attempts, parts.pack, parts.verifier, parts.judge)
+    return figures
+
+
+def _edits(part: str, found: DenoiserFigures) -> list[Figure]:
     return [
-        *_gain("recogniser", found.prior_cosine, found.cosine, found.truth_cosine),
-        *_gain("held-out verifier", found.prior_held_out, found.held_out, found.truth_held_out),
-        Figure("denoiser", "P(natural) of the prior", f"{found.prior_realism:.2f}"),
-        at_least("denoiser", "P(natural) of the generated", found.realism, round(found.prior_realism, 2)),
-        at_least("denoiser", "sd of the cosine over the seeds of a task", found.seed_deviation, 0.03),
-        Figure("denoiser", "generated pictures with a face found", f"{found.face_found:.2f}"),
-        Figure("denoiser", "mean difference to the drawn truth, 8-bit levels", f"{found.truth_error:.1f}"),
+        *_gain(part, "recogniser", found.prior_cosine, found.cosine, found.truth_cosine),
+        *_gain(part, "held-out verifier", found.prior_held_out, found.held_out, found.truth_held_out),
+        Figure(part, "P(natural) of the prior", f"{found.prior_realism:.2f}"),
+        at_least(part, "P(natural) of the generated", found.realism, round(found.prior_realism, 2)),
+        at_least(part, "sd of the cosine over the seeds of a task", found.seed_deviation, 0.03),
+        Figure(part, "generated pictures with a face found", f"{found.face_found:.2f}"),
+        Figure(part, "mean difference to the drawn truth, 8-bit levels", f"{found.truth_error:.1f}"),
     ]
 
 
-def _gain(by: str, prior: float, generated: float, truth: float) -> list[Figure]:
+def _gain(part: str, by: str, prior: float, generated: float, truth: float) -> list[Figure]:
     means = f"{prior:.2f}, {generated:.2f}, {truth:.2f}"
     return [
-        Figure("denoiser", f"cosine by the {by}: prior, generated, truth", means),
-        at_least("denoiser", f"gain over the prior by the {by}", generated - prior, 0.10),
+        Figure(part, f"cosine by the {by}: prior, generated, truth", means),
+        at_least(part, f"gain over the prior by the {by}", generated - prior, 0.10),
     ]
 
 
@@ -259,7 +269,7 @@ def main() -> None:
     minutes = (time.monotonic() - start) / 60
     note = (
         f"Measured on held-out people: {effort.pictures} pictures for the single networks, {effort.tasks} tasks with "
-        f"{effort.seeds} seeds each for the denoiser, shown the face pack's prior alone, as a search does by default."
+        f"{effort.seeds} seeds each for the denoiser, on the face pack's priors."
     )
     write_card(arguments.card, f"{note}\n\n{text}")
     Console().print(f"{text}\n\n{note} Took {minutes:.1f} minutes.", markup=False, soft_wrap=True)

@@ -68,7 +68,8 @@ class EacpsAdaptive(AskTell):
         return super().ask(allowance)
 
     def _finished(self) -> bool:
-        return self._generation > self._settings.planned_rounds
+        spent_up = self._settings.candidates - self._steps_done() / self.steps < 1.0
+        return self._generation > self._settings.planned_rounds or spent_up
 
     def _parents_wanted(self) -> int:
         return self._settings.parents

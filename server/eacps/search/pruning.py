@@ -107,8 +107,19 @@ class PruningPlan:
         return math.fsum(steps * kept for steps, kept in self._stretches())
 
     def candidates_for(self, trajectories: float) -> int:
-        """Say how many candidates can be previewed and pruned at the price of so many whole trajectories."""
-        return max(1, int(trajectories * self.steps / self.steps_per_candidate + 1e-9))
+        """Say how many candidates, at least one, can be pruned at the price of so many whole trajectories."""
+        count = max(1, int(trajectories * self.steps / self.steps_per_candidate) + 1)
+        while count > 1 and self.cost_of(count) > trajectories * self.steps + 1e-9:
+            count -= 1
+        return count
+
+    def cost_of(self, candidates: int) -> int:
+        """Denoising steps of so many candidates, pruned at every rung."""
+        steps, before, alive = 0, 0, candidates
+        for number, rung in enumerate(self.rungs):
+            steps += alive * (rung.stop_step - before)
+            before, alive = rung.stop_step, self.kept_after(number, alive) if alive else 0
+        return steps + alive * (self.steps - before)
 
     def kept_after(self, rung: int, candidates: int) -> int:
         """Say how many of the candidates of a rung go on, at least one."""

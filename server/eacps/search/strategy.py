@@ -13,7 +13,7 @@ A round is one generation of candidates. Without pruning it is one cohort of who
 previews and one for each further rung, in which the promising go on.
 """
 
-import math
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self
@@ -344,9 +344,8 @@ class AskTell(ABC):
         """Denoising steps that each candidate of the next cohort costs; of previews with what follows from them."""
         stops = self._plan.stops
         if self._rung == 0 and self._plan.rungs:
-            # The first preview can only be paid for where one whole trajectory can.
-            share = math.ceil(self._plan.steps_per_candidate)
-            return [self.steps] + [share] * (count - 1)
+            whole = [self._plan.cost_of(candidates) for candidates in range(count + 1)]
+            return [after - before for before, after in itertools.pairwise(whole)]
         before = stops[self._rung - 1] if self._rung else 0
         return [stops[self._rung] - before] * count
 
