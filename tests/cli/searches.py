@@ -52,6 +52,7 @@ def candidate(
         terms = [pb.RecipeTerm(seed=41, coefficient=math.cos(0.6)), pb.RecipeTerm(seed=9, coefficient=math.sin(0.6))]
     return pb.CandidateScored(
         candidate_id=name,
+        stop_step=8,
         generation=int(name[1]),
         move="spherical" if parent else "explore",
         parents=[parent] if parent else [],
