@@ -573,10 +573,10 @@ class TestPruning:
         finished = finish_of(updates)
         previews = [one for one in scored_in(updates) if one.stop_step == 1]
         finals = [one for one in scored_in(updates) if one.stop_step == 4]
-        assert len(previews) == 9
+        assert len(previews) == 10
         assert len(finals) == 2
         assert {one.candidate.id for one in finals} <= {one.candidate.id for one in previews}
-        assert finished.spent.nfe == 9 * 1 + 2 * 3 <= 4 * 4
+        assert finished.spent.nfe == 10 * 1 + 2 * 3 == 4 * 4
         resumed = [request for request in models.requests if request.start_step == 1]
         assert sum(len(request.seeds) for request in resumed) == 2
         assert all(request.latents is not None for request in resumed)
