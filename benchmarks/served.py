@@ -69,7 +69,7 @@ def outcome_of(edit: Edit, events: Sequence[pb.RunSearchResponse]) -> Outcome:
 
 
 def _scores_of(evaluation: pb.Evaluation) -> dict[str, float]:
-    return {score.scorer: score.value for score in evaluation.scores if score.HasField("value")}
+    return {score.scorer: score.raw for score in evaluation.scores if score.HasField("value")}
 
 
 @asynccontextmanager
