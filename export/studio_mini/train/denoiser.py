@@ -1,6 +1,6 @@
 """Stage ``denoiser``: flow matching on cached latents, conditioned as the pipeline conditions.
 
-The noisy tokens come first, then the prior's, then (a quarter of the time) the character's; conditioning tokens are
+The noisy tokens come first, then the prior's, then (most of the time) the character's; conditioning tokens are
 modulated at time 0, as in Edit-2511. The prompt is dropped one time in ten, for classifier-free guidance. Half of the
 tasks show a drawn prior, half what the finished face pack makes of the same scene and character. Delivered are averaged
 weights.
@@ -27,12 +27,12 @@ from export.studio_mini.train.task_cache import SHARD, ensure_tasks
 
 TASKS = 8000
 FIRST_TASKS = 1500
-"""Tasks encoded before the first step; the others join one shard at a time, every ``GROW_EVERY`` steps."""
+"""Tasks drawn and encoded before the first step; the others join one shard at a time, every ``GROW_EVERY`` steps."""
 GROW_EVERY = 100
 STEPS = 16_000
 BATCH = 24
 MUON_RATE, ADAM_RATE = 3e-3, 1.5e-3
-CHARACTER_SHARE = 0.25
+CHARACTER_SHARE = 0.6
 DROP_SHARE = 0.1
 AVERAGE_DECAY = 0.999
 DELIVER_EVERY_S = 240.0
@@ -123,9 +123,9 @@ def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: i
         seed: Of weights and batches.
         warm: Whether to go on from the checkpoint's own ``transformer/``.
     """
-    ensure_tasks(build_dir, TASKS)
     store = LatentStore(build_dir, checkpoint_dir, seed=seed)
-    store.grow(ready := FIRST_TASKS)
+    ensure_tasks(build_dir, ready := FIRST_TASKS)
+    store.grow(ready)
     examples = store.load()
     known = QwenImageTransformer2DModel.from_pretrained(checkpoint_dir, subfolder="transformer") if warm else None
     trainer = Trainer(build_dir / "denoiser.pt", minutes=minutes, seed=seed, warm=known and known.float())
@@ -135,7 +135,8 @@ def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: i
             trainer.step(examples)
             report.show(trainer.progress, trainer.step_number, f"loss {trainer.loss:.4f}")
             if trainer.step_number % GROW_EVERY == 0 and ready < TASKS:
-                store.grow(ready := min(TASKS, ready + SHARD))
+                ensure_tasks(build_dir, ready := min(TASKS, ready + SHARD))
+                store.grow(ready)
                 examples = store.load()
             if trainer.pace.elapsed_s - delivered_s > DELIVER_EVERY_S:
                 trainer.deliver(checkpoint_dir)

@@ -45,8 +45,12 @@ class ScoreMap:
 
     def __call__(self, raw: float) -> float:
         """Map one raw score."""
+        return min(1.0, max(0.0, self.uncapped(raw)))
+
+    def uncapped(self, raw: float) -> float:
+        """Map one raw score without cutting it: below 0 is worse than bad pictures, above 1 better than good ones."""
         low, high = self._place(self.zero), self._place(self.one)
-        return min(1.0, max(0.0, (self._place(raw) - low) / (high - low)))
+        return (self._place(raw) - low) / (high - low)
 
     def _place(self, raw: float) -> float:
         if self.scale is Scale.LINEAR:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eacps.errors import FieldViolation, InvalidSearchSpec
 from eacps.search.cohort import Evaluated, Move, Outcome
@@ -29,11 +30,20 @@ def expected_best(values: Sequence[float], n: int) -> float:
         raise InvalidSearchSpec([FieldViolation("n", f"is {n}, not in [1, {m}]")])
     if not np.isfinite(ordered).all():
         raise InvalidSearchSpec([FieldViolation("values", "are not all finite")])
+    return float(best_of_shares(m, n) @ ordered)
+
+
+def best_of_shares(m: int, n: int) -> NDArray[np.float64]:
+    """Give, for each of ``m`` draws in ascending order, the share of all subsets of size ``n`` in which it is the best.
+
+    Args:
+        m: Draws, at least 1.
+        n: In ``[1, m]``.
+    """
     # C(i-1, n-1) / C(m, n) from the largest down, as a running product: it is n/m for i = m, and going from i to i-1
     # multiplies by (i-n)/(i-1), so nothing overflows.
     i = np.arange(m, 1, -1)
-    shares = n / m * np.concatenate([[1.0], np.cumprod(np.maximum(i - n, 0) / (i - 1))])
-    return float(shares @ ordered[::-1])
+    return np.asarray(n / m * np.concatenate([[1.0], np.cumprod(np.maximum(i - n, 0) / (i - 1))]))[::-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,135 @@
+"""Makes and scores the pictures that the study asks for, through the served models, and only those it does not know."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eacps.scoring import EditContext, IdentityScorer, Missing, Scorer, TritonJudge, load_question
+from eacps.search.recipe import Recipe, stack
+from eacps.triton import TritonGateway
+from eacps.triton.types import GenerateRequest
+from export.studio_mini.measure.identity import cosine
+from export.studio_mini.measure.verifier import HeldOutVerifier
+from studies.pool import Key, Pool, Scores, key_of
+from studies.subjects import Subject, prepare
+
+MICRO_BATCH = 16
+Latents = NDArray[np.float32]
+
+
+class UnscoredError(RuntimeError):
+    """A scorer gave no score; a study has no use for half of one."""
+
+
+class NoFaceError(RuntimeError):
+    """The served face pack finds no face in a task."""
+
+
+class Oracle:
+    """Scores of recipes.
+
+    Args:
+        gateway: To the served models.
+        verifier: Held out.
+        pool: What is known already, and where new scores go.
+        steps: Of the full schedule.
+        shows_character: Whether the backbone sees the character's picture beside the prior.
+    """
+
+    def __init__(
+        self, gateway: TritonGateway, verifier: HeldOutVerifier, pool: Pool, *, steps: int, shows_character: bool
+    ) -> None:
+        self._gateway, self._verifier, self.pool = gateway, verifier, pool
+        self.steps, self._shows_character = steps, shows_character
+        judges = [TritonJudge(gateway, load_question(question)) for question in ("realism", "prompt")]
+        self._scorers: list[Scorer] = [IdentityScorer(gateway), *judges]
+        self._subjects: dict[int, Subject] = {}
+        self._latents: dict[Key, Latents] = {}
+        self.made = 0
+
+    async def scores(self, task: int, recipes: Sequence[Recipe], stop: int) -> list[Scores]:
+        """Give the raw scores of each recipe's picture of a task after ``stop`` steps, in their order.
+
+        Raises:
+            NoFaceError: See there.
+            UnscoredError: A scorer failed.
+            EacpsError: Triton did.
+        """
+        keys = [key_of(task, recipe, stop) for recipe in recipes]
+        unknown = {key: recipe for key, recipe in zip(keys, recipes, strict=True) if self.pool.get(key) is None}
+        todo = list(unknown.items())
+        for start in range(0, len(todo), MICRO_BATCH):
+            await self._measure(await self._subject(task), todo[start : start + MICRO_BATCH], stop)
+        return [known for key in keys if (known := self.pool.get(key)) is not None]
+
+    def forget(self, task: int) -> None:
+        """Let go of a task's pictures and of the latents of its previews."""
+        self._subjects.pop(task, None)
+        self._latents = {key: latents for key, latents in self._latents.items() if key.task != task}
+
+    async def _subject(self, task: int) -> Subject:
+        if task not in self._subjects:
+            found = await prepare(task, self._gateway, self._verifier, shows_character=self._shows_character)
+            if found is None:
+                raise NoFaceError(f"no face found in task {task}")
+            self._subjects[task] = found
+        return self._subjects[task]
+
+    async def _measure(self, subject: Subject, batch: list[tuple[Key, Recipe]], stop: int) -> None:
+        recipes = [recipe for _, recipe in batch]
+        start, latents = self._resumed(subject, recipes, stop)
+        seeds, coefficients = stack(recipes)
+        made = await self._gateway.generate(
+            GenerateRequest(
+                pictures=subject.conditioning,
+                prompt=subject.drawn.prompt,
+                seeds=seeds,
+                coefficients=coefficients,
+                steps=self.steps,
+                start_step=start,
+                stop_step=stop,
+                latents=latents,
+            )
+        )
+        if stop < self.steps:
+            self._latents |= {key: one for (key, _), one in zip(batch, made.latents, strict=True)}
+        self.made += len(batch)
+        self.pool.put(zip([key for key, _ in batch], await self._scored(subject, made.pictures), strict=True))
+
+    def _resumed(self, subject: Subject, recipes: Sequence[Recipe], stop: int) -> tuple[int, Latents | None]:
+        """The furthest step from which all of a batch can go on, with their latents there; else the beginning.
+
+        Where latents are gone, since the study was cut off, a trajectory begins again: the picture is the same.
+        """
+        for step in range(stop - 1, 0, -1):
+            keys = [key_of(subject.number, recipe, step) for recipe in recipes]
+            if all(key in self._latents for key in keys):
+                return step, np.stack([self._latents[key] for key in keys])
+        return 0, None
+
+    async def _scored(self, subject: Subject, pictures: NDArray[np.uint8]) -> list[Scores]:
+        named = {str(place): picture for place, picture in enumerate(pictures)}
+        context = EditContext(subject.drawn.scene.picture, subject.drawn.prompt, subject.embedding)
+        *answers, held_out = await asyncio.gather(
+            *(scorer.score(named, context) for scorer in self._scorers),
+            asyncio.to_thread(self._held_out, subject, pictures),
+        )
+        errors = np.abs(pictures.astype(np.float32) - subject.drawn.truth.picture).mean(axis=(1, 2, 3))
+        rows = []
+        for place, name in enumerate(named):
+            row = {"identity_heldout": held_out[place], "truth_error": float(errors[place])}
+            for scorer, answer in zip(self._scorers, answers, strict=True):
+                outcome = answer[name]
+                if isinstance(outcome, Missing):
+                    raise UnscoredError(f"{scorer.name}: {outcome.reason}")
+                row[scorer.name] = outcome
+            rows.append(row)
+        return rows
+
+    def _held_out(self, subject: Subject, pictures: NDArray[np.uint8]) -> list[float]:
+        known = subject.held_out_embedding
+        return [max(0.0, cosine(known, self._verifier.embedding(picture))) for picture in pictures]

@@ -1,0 +1,109 @@
+"""The parts of the study, each of one task: what is asked of its scoreboard, and the rows that come of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from studies.contenders import Contender
+from studies.pool import Scores
+from studies.potentials import Yardstick
+from studies.probes import fresh, probes, recipes_of
+from studies.searches import Scoreboard, gaussian_noise, search
+from studies.tables import FreshRow, PreviewRow, ProbeRow, SearchRow
+
+SPREAD_SEEDS = 32
+"""Fresh seeds from which a task's own spread is told where a verifier's noise is a share of it."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One task and how it is scored.
+
+    Attributes:
+        task: Its number; also the seed of all its searches, so that they share their first seeds.
+        scoreboard: Its pictures' scores.
+        yardstick: What is climbed.
+        steps: Of the full schedule.
+    """
+
+    task: int
+    scoreboard: Scoreboard
+    yardstick: Yardstick
+    steps: int
+
+    async def potentials(self, count: int) -> list[float]:
+        """Give the potentials of the first fresh seeds."""
+        return [row.potential for row in await fresh_rows(self, count)]
+
+
+async def fresh_rows(bench: Bench, count: int) -> list[FreshRow]:
+    """Score the first ``count`` fresh seeds."""
+    scores = await bench.scoreboard(fresh(bench.task, count), bench.steps)
+    return [FreshRow(bench.task, place, *_figures(bench.yardstick, one)) for place, one in enumerate(scores)]
+
+
+async def search_rows(bench: Bench, contender: Contender, budget: int, noise_sd: float = 0.0) -> list[SearchRow]:
+    """Run one search.
+
+    Args:
+        bench: Its task.
+        contender: Its strategy.
+        budget: In whole trajectories.
+        noise_sd: Of the verifier's error, in standard deviations of the task's fresh seeds.
+    """
+    noise = None
+    if noise_sd > 0.0:
+        spread = float(np.std(await bench.potentials(SPREAD_SEEDS), ddof=1))
+        noise = gaussian_noise(noise_sd * spread, seed=bench.task)
+    spec = contender.spec(budget, bench.task)
+    course = await search(bench.scoreboard, spec, bench.yardstick, steps=bench.steps, noise=noise)
+    return [
+        SearchRow(
+            bench.task,
+            contender.name,
+            budget,
+            noise_sd,
+            found.steps,
+            int(found is course[-1]),
+            *_figures(bench.yardstick, found.scores),
+        )
+        for found in course
+    ]
+
+
+async def probe_rows(bench: Bench, parents: int) -> list[ProbeRow]:
+    """Score children of the first ``parents`` fresh seeds by every move."""
+    found = probes(bench.task, fresh(bench.task, parents))
+    recipes = recipes_of(found)
+    scores = await bench.scoreboard(recipes, bench.steps)
+    known = {recipe: bench.yardstick.potential(one).value for recipe, one in zip(recipes, scores, strict=True)}
+    return [
+        ProbeRow(
+            bench.task,
+            one.move,
+            one.angle,
+            known[one.parents[0]],
+            known[one.parents[1]] if len(one.parents) > 1 else math.nan,
+            known[one.child],
+        )
+        for one in found
+    ]
+
+
+async def preview_rows(bench: Bench, count: int) -> list[PreviewRow]:
+    """Score what the first ``count`` fresh seeds would give after each step, the last one included."""
+    rows = []
+    for stop in range(1, bench.steps + 1):
+        scores = await bench.scoreboard(fresh(bench.task, count), stop)
+        potentials = [bench.yardstick.potential(one).value for one in scores]
+        rows += [PreviewRow(bench.task, place, stop, potential) for place, potential in enumerate(potentials)]
+    return rows
+
+
+def _figures(yardstick: Yardstick, scores: Scores) -> tuple[float, ...]:
+    """The last columns of a row, in their order."""
+    named = ("identity", "realism", "prompt", "identity_heldout", "truth_error")
+    return (yardstick.potential(scores).value, yardstick.uncapped(scores), *(scores[name] for name in named))

@@ -1,0 +1,122 @@
+"""The study's plots, one PNG each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from eacps.search.expectation import expected_maximum_of_normals
+from eacps.search.landscape import kernel
+from studies.analysis import best_of_n, comparison, moves, previews
+from studies.analysis.by_task import within_task_sd
+
+if TYPE_CHECKING:
+    from studies.report import Results
+
+COMPARED_BUDGET = 32
+_DPI = 140
+_STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "font.size": 10,
+    "legend.frameon": False,
+}
+
+
+def plot_all(results: Results, out: Path) -> None:
+    """Write every plot into a folder."""
+    with _axes(out / "moves.png") as axes:
+        _moves(axes, results)
+    with _axes(out / "best_of_n.png") as axes:
+        _best_of_n(axes, results)
+    with _axes(out / "comparison.png") as axes:
+        _comparison(axes, results)
+    with _axes(out / "previews.png") as axes:
+        _previews(axes, results)
+    with _axes(out / "held_out.png") as axes:
+        _held_out(axes, results)
+
+
+@contextmanager
+def _axes(path: Path) -> Iterator[Axes]:
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(7.0, 4.4), layout="constrained")
+        yield figure.add_subplot()
+        figure.savefig(path, dpi=_DPI, metadata={"Software": None})
+
+
+def _moves(axes: Axes, results: Results) -> None:
+    found = moves.move_correlations(results.probes, results.fresh)
+    fitted = moves.fitted_curvature(found)
+    noise = np.linspace(0, 1, 200)
+    axes.plot(noise, kernel(noise, fitted), color="0.4", label=f"kernel, curvature {fitted:.2f}")
+    for move, marker in (("spherical", "o"), ("seed_offset", "s"), ("siblings", "^"), ("strangers", "v")):
+        chosen = [one for one in found if one.move == move]
+        centre = np.array([one.rho for one in chosen])
+        band = np.abs(np.array([[one.low for one in chosen], [one.high for one in chosen]]) - centre)
+        axes.errorbar([one.noise for one in chosen], centre, band, fmt=marker, capsize=3, label=move.replace("_", " "))
+    axes.set(xlabel="correlation of the child's noise with a parent's", ylabel="correlation of their potentials")
+    axes.set_title("How children take after their parents")
+    axes.legend()
+
+
+def _best_of_n(axes: Axes, results: Results) -> None:
+    table = np.stack(list(best_of_n.curves(results.fresh).values()))
+    mean = table.mean(axis=0)
+    ns = [1 << place for place in range(table.shape[1])]
+    normal, logs = np.array([expected_maximum_of_normals(n) for n in ns]), np.log(ns)
+    axes.plot(ns, mean, "o", label="measured")
+    for name, x in (("mu + sigma E[max of N normals]", normal), ("a + b log N", logs)):
+        axes.plot(ns, np.polyval(np.polyfit(x, mean, 1), x), label=name)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ns, [str(n) for n in ns])
+    axes.set(xlabel="N", ylabel="expected best potential", title="Best-of-N")
+    axes.legend()
+
+
+def _comparison(axes: Axes, results: Results) -> None:
+    sd = within_task_sd(results.fresh)
+    curve = np.stack(list(best_of_n.curves(results.fresh).values())).mean(axis=0)
+    trajectories = np.array([1 << place for place in range(len(curve))])
+    axes.plot(trajectories, (curve - curve[0]) / sd, "--", color="0.5", label="expected best-of-N")
+    grid = np.arange(results.steps, COMPARED_BUDGET * results.steps + 1)
+    for contender in results.contenders:
+        if contender.name == "best_of_n":
+            continue
+        best = comparison.course(results.searches, results.fresh, contender.name, COMPARED_BUDGET, grid)
+        axes.plot(grid / results.steps, (best - curve[0]) / sd, label=contender.title)
+    axes.set_xlim(0, COMPARED_BUDGET * 2)
+    axes.set(xlabel="cost in whole trajectories", ylabel="best so far above one seed, sd")
+    axes.set_title(f"Equal cost, {COMPARED_BUDGET} trajectories")
+    axes.legend()
+
+
+def _previews(axes: Axes, results: Results) -> None:
+    found = previews.rank_correlations(results.previews)
+    axes.errorbar(
+        list(found), [one.mean for one in found.values()], [2 * one.error for one in found.values()], fmt="o-"
+    )
+    axes.set(xlabel=f"steps done, of {results.steps}", ylabel="rank correlation with the final potential", ylim=(0, 1))
+    axes.set_title("What previews tell")
+
+
+def _held_out(axes: Axes, results: Results) -> None:
+    rows = best_of_n.held_out(results.fresh)
+    ns = [row.n for row in rows]
+    for label, values in (("potential", [r.potential for r in rows]), ("held-out cosine", [r.held_out for r in rows])):
+        mean, error = np.array([one.mean for one in values]), np.array([one.error for one in values])
+        axes.plot(ns, mean, "o-", label=label)
+        axes.fill_between(ns, mean - 2 * error, mean + 2 * error, alpha=0.2)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ns, [str(n) for n in ns])
+    axes.set(xlabel="N", ylabel="gain over one seed", title="What is searched, and what is not")
+    axes.legend()

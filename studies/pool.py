@@ -1,0 +1,118 @@
+"""Every picture that was ever scored in a study, kept as its scores: computed once, used by all parts.
+
+A picture is named by its task, the digest of its recipe, and the step at which its trajectory stopped. Scores are
+appended to a journal as they come, so that a study cut off goes on where it was; a finished study publishes them as one
+compressed file that is checked in. Both name the weights they were measured on, and scores of other weights are not
+read.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from eacps.search.recipe import Recipe
+
+SCORES = ("identity", "realism", "prompt", "identity_heldout", "truth_error")
+"""Raw scores in [0, 1], but for ``truth_error``: mean absolute difference to the drawn truth, in 8-bit levels."""
+_DIGITS = 5
+_COLUMNS = ("task", "recipe", "stop", *SCORES)
+
+Scores = Mapping[str, float]
+
+
+class Key(NamedTuple):
+    """Names one picture."""
+
+    task: int
+    recipe: str
+    stop: int
+
+
+def key_of(task: int, recipe: Recipe, stop: int) -> Key:
+    """Name a picture; coefficients count to nine digits, so that another processor's last bit is no other picture."""
+    terms = json.dumps([[seed, round(coefficient, 9)] for seed, coefficient in recipe.terms])
+    return Key(task, hashlib.blake2b(terms.encode(), digest_size=9).hexdigest(), stop)
+
+
+def fingerprint(checkpoint: Path, *, shows_character: bool) -> str:
+    """Digest of all weights that scores depend on, and of how the backbone is conditioned."""
+    digest = hashlib.sha256(b"character" if shows_character else b"prior")
+    files = sorted(path for path in checkpoint.rglob("*") if path.suffix in {".safetensors", ".onnx", ".npy"})
+    for path in files:
+        digest.update(path.relative_to(checkpoint).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class Pool:
+    """Scores by picture.
+
+    Args:
+        journal: Appended to; made where it is not there.
+        published: Read too where it is there.
+        weights: `fingerprint` of the checkpoint; a file of other weights is passed over.
+    """
+
+    def __init__(self, journal: Path, published: Path, *, weights: str) -> None:
+        self._journal, self._published, self._weights = journal, published, weights
+        self._known: dict[Key, tuple[float, ...]] = {}
+        if published.exists():
+            with gzip.open(published, "rt", encoding="utf-8", newline="") as file:
+                self._read(file)
+        if journal.exists():
+            with journal.open(encoding="utf-8", newline="") as file:
+                fresh = not self._read(file)
+            if fresh:
+                journal.unlink()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, key: Key) -> dict[str, float] | None:
+        """Give a picture's scores; None where it was not scored yet."""
+        found = self._known.get(key)
+        return None if found is None else dict(zip(SCORES, found, strict=True))
+
+    def put(self, scored: Iterable[tuple[Key, Scores]]) -> None:
+        """Take in scores, on disk before this returns."""
+        rows = [(key, tuple(round(scores[name], _DIGITS) for name in SCORES)) for key, scores in scored]
+        self._known.update(rows)
+        self._journal.parent.mkdir(parents=True, exist_ok=True)
+        new = not self._journal.exists()
+        with self._journal.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            if new:
+                self._write_head(file)
+            writer.writerows((*key, *values) for key, values in rows)
+
+    def publish(self) -> None:
+        """Write everything known, in an order that does not depend on how it came."""
+        self._published.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._published.with_suffix(".partial")
+        with partial.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed:
+            lines = [",".join(map(str, (*key, *self._known[key]))) for key in sorted(self._known)]
+            head = f"# weights {self._weights}\n{','.join(_COLUMNS)}\n"
+            packed.write((head + "\n".join(lines) + "\n").encode())
+        partial.rename(self._published)
+
+    def _write_head(self, file) -> None:
+        file.write(f"# weights {self._weights}\n")
+        csv.writer(file).writerow(_COLUMNS)
+
+    def _read(self, lines: Iterable[str]) -> bool:
+        """Read a file's rows where they are of our weights; say whether they are. A row cut short is left out."""
+        rows = iter(lines)
+        if next(rows, "").split() != ["#", "weights", self._weights]:
+            return False
+        next(rows, None)  # the columns' names
+        for row in csv.reader(rows):
+            if len(row) == len(_COLUMNS):
+                task, recipe, stop, *scores = row
+                self._known[Key(int(task), recipe, int(stop))] = tuple(map(float, scores))
+        return True

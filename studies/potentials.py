@@ -1,0 +1,43 @@
+"""From raw scores to the potential of the default request, with and without its caps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from eacps.api import DEFAULT_WEIGHTS
+from eacps.search.calibration import Calibration
+from eacps.search.objective import Objective
+from eacps.search.potential import Potential, Weights
+from studies.pool import Scores
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What the study's searches climb and are compared by.
+
+    Args:
+        calibration: Of the checkpoint.
+        objective: The default one.
+    """
+
+    calibration: Calibration
+    objective: Objective = field(default_factory=lambda: Objective(Weights(dict(DEFAULT_WEIGHTS))))
+
+    def potential(self, scores: Scores, *, error: float = 0.0) -> Potential:
+        """Give U(x) as a search is told it.
+
+        Args:
+            scores: Raw.
+            error: Added to the value, which stays in [0, 1]: a verifier's noise.
+        """
+        raw = {name: scores[name] for name in self.objective.weights.normalised}
+        true = self.objective.potential(self.calibration.card(raw, {}, {}))
+        return Potential(min(1.0, max(0.0, true.value + error)), scores=true.scores) if error else true
+
+    def uncapped(self, scores: Scores) -> float:
+        """Give the weighted sum of calibrated scores that may leave [0, 1]: better than good still counts."""
+        weights = self.objective.weights.normalised
+        return math.fsum(
+            weight * self.calibration.maps[name].uncapped(scores[name]) for name, weight in weights.items()
+        )

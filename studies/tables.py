@@ -1,0 +1,90 @@
+"""The study's results as plain rows, and as CSV files that are checked in."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+
+@dataclass(frozen=True, slots=True)
+class FreshRow:
+    """One fresh seed's final picture."""
+
+    task: int
+    place: int
+    potential: float
+    uncapped: float
+    identity: float
+    realism: float
+    prompt: float
+    identity_heldout: float
+    truth_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRow:
+    """What one search held to be the best when it had spent ``nfe``; ``last`` marks its result."""
+
+    task: int
+    contender: str
+    budget: int
+    noise_sd: float
+    nfe: int
+    last: int
+    potential: float
+    uncapped: float
+    identity: float
+    realism: float
+    prompt: float
+    identity_heldout: float
+    truth_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRow:
+    """A child and its parents; ``correlation`` is that of the child's noise with the parents' sum over its norm."""
+
+    task: int
+    move: str
+    angle: float
+    parent: float
+    other_parent: float
+    child: float
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewRow:
+    """One trajectory's potential by what is decoded after ``stop`` steps."""
+
+    task: int
+    place: int
+    stop: int
+    potential: float
+
+
+Row = TypeVar("Row", FreshRow, SearchRow, ProbeRow, PreviewRow)
+
+
+def write_rows(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
+    """Write rows under their fields' names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(field.name for field in fields(kind))
+        writer.writerows([_short(value) for value in astuple(row)] for row in rows)
+
+
+def write_table(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a summary table."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(head)
+        writer.writerows([_short(value) for value in row] for row in rows)
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.5g}" if isinstance(value, float) else value

@@ -1,0 +1,117 @@
+"""What must be known of a checkpoint before its searches are compared, measured on tasks of its own.
+
+The landscape and the previews go into the checkpoint's ``calibration.json``, where every search finds them; the angle
+of the fixed contender is chosen here, so that it comes to the comparison with its best setting.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+
+from eacps.search.calibration import Landscape
+from eacps.search.landscape import LandscapeModel, Observation
+from eacps.search.spec import SphericalMove
+from studies.contenders import Contender, two_rounds
+from studies.parts import Bench, preview_rows, search_rows
+from studies.probes import fresh, probes, recipes_of
+from studies.tables import PreviewRow, SearchRow
+from studies.workshop import Workshop
+
+TRIED_ANGLES: Final = (0.3, 0.45, 0.6, 0.8, 1.0)
+ANGLE_BUDGET: Final = 32
+_UNKNOWN: Final = Landscape(curvature=1.0, curvature_sd=3.0)
+_LEAST_SD: Final = 0.3
+"""Of the logarithm of the curvature: a search shall be able to learn that its own task is another."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLandscape:
+    """One task's own: curvature of the kernel, spread of the potential over fresh seeds."""
+
+    curvature: float
+    spread: float
+
+
+def sections(landscapes: Sequence[TaskLandscape], previews: Sequence[PreviewRow]) -> dict[str, Any]:
+    """Give the sections ``landscape`` and ``previews`` of ``calibration.json``."""
+    logs = np.log([one.curvature for one in landscapes])
+    spreads = np.array([one.spread for one in landscapes])
+    return {
+        "landscape": {
+            "curvature": {"mean": _short(math.exp(logs.mean())), "sd": _short(max(_LEAST_SD, logs.std(ddof=1)))},
+            "spread": {"mean": _short(spreads.mean()), "sd": _short(spreads.std(ddof=1))},
+        },
+        "previews": {f"{share:g}": _short(max(0.0, r)) for share, r in preview_correlations(previews).items()},
+    }
+
+
+def preview_correlations(rows: Sequence[PreviewRow]) -> dict[float, float]:
+    """Correlate, within tasks, the potential of what is decoded after each step with the final one.
+
+    Returns:
+        Mean over tasks by share of the steps, 1 left out.
+    """
+    table: dict[int, dict[int, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+    for row in rows:
+        table[row.task][row.stop][row.place] = row.potential
+    last = max(row.stop for row in rows)
+    found: dict[float, list[float]] = defaultdict(list)
+    for by_stop in table.values():
+        final = [by_stop[last][place] for place in sorted(by_stop[last])]
+        for stop in sorted(set(by_stop) - {last}):
+            shown = [by_stop[stop][place] for place in sorted(by_stop[stop])]
+            if np.std(final) > 0 and np.std(shown) > 0:
+                found[stop / last].append(float(np.corrcoef(final, shown)[0, 1]))
+    return {share: float(np.mean(values)) for share, values in found.items()}
+
+
+async def measure_landscape(
+    workshop: Workshop, tasks: Sequence[int], *, seeds: int, parents: int
+) -> list[TaskLandscape]:
+    """Fit the search's own model, knowing nothing beforehand, to fresh seeds and unselected parents' children."""
+    return await workshop.over_tasks("landscape", tasks, partial(_landscape_of, seeds=seeds, parents=parents))
+
+
+async def measure_previews(workshop: Workshop, tasks: Sequence[int], *, seeds: int) -> list[PreviewRow]:
+    """Score what is decoded after each step."""
+    return await workshop.over_tasks("previews", tasks, partial(preview_rows, count=seeds))
+
+
+async def try_angles(workshop: Workshop, tasks: Sequence[int]) -> list[SearchRow]:
+    """Run the fixed contender at every angle; the rows' ``contender`` is the angle."""
+    rows = []
+    for angle in TRIED_ANGLES:
+        move = SphericalMove(angle, decay=1.0)
+        contender = Contender(f"{angle:g}", "", partial(two_rounds, local=move))
+        part = partial(search_rows, contender=contender, budget=ANGLE_BUDGET)
+        rows += await workshop.over_tasks(f"fixed at {angle:g} rad", tasks, part)
+    return rows
+
+
+def best_angle(rows: Sequence[SearchRow]) -> float:
+    """Give the angle whose results are best on average."""
+    results: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        if row.last:
+            results[row.contender].append(row.potential)
+    return float(max(results, key=lambda name: float(np.mean(results[name]))))
+
+
+async def _landscape_of(bench: Bench, *, seeds: int, parents: int) -> list[TaskLandscape]:
+    known = fresh(bench.task, seeds)
+    recipes = list(dict.fromkeys([*known, *recipes_of(probes(bench.task, known[:parents]))]))
+    scores = await bench.scoreboard(recipes, bench.steps)
+    values = [bench.yardstick.potential(one).value for one in scores]
+    model = LandscapeModel([Observation(*pair) for pair in zip(recipes, values, strict=True)], _UNKNOWN)
+    return [TaskLandscape(model.curvature, model.spread)]
+
+
+def _short(value: float) -> float:
+    return round(float(value), 4)
