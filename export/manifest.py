@@ -102,7 +102,7 @@ def is_current(repository: Path, checkpoint: Path, target: str) -> bool:
         and manifest.target == target
         and manifest.versions == versions()
         and manifest.sources_sha256 == sources_digest(REPOSITORY_SOURCES)
-        and set(manifest.models) == set(MODELS)
+        and {name for name, spec in MODELS.items() if not spec.optional} <= set(manifest.models)
         and manifest.checkpoint_sha256 == digest_of([checkpoint])
         and all(is_intact(repository / name, record) for name, record in manifest.models.items())
     )

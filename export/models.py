@@ -19,18 +19,30 @@ from eacps.tensors import (
     FACE_PRIOR,
     FACE_RECOGNIZER,
     FACE_SWAPPER,
+    FACE_VERIFIER,
+    FACE_VERIFY,
+    MODELS,
     QWEN_EDIT,
     TEXT_ENCODER,
     VAE_DECODER,
     VAE_ENCODER,
     VLM_JUDGE,
+    Kind,
     ModelSpec,
 )
 from export.assets import read_facts, write_judge_head, write_program_assets
 from export.checkpoint import SETTINGS_FILE, CheckpointSettings
 from export.config import ConfigDetails
 from export.networks.denoiser import DenoiserNetwork
-from export.networks.faces import DETECTOR_FILE, PACK_FILES, RECOGNIZER_FILE, SWAPPER_FILE, face_networks, read_emap
+from export.networks.faces import (
+    DETECTOR_FILE,
+    PACK_FILES,
+    RECOGNIZER_FILE,
+    SWAPPER_FILE,
+    VERIFIER_FILE,
+    face_networks,
+    read_emap,
+)
 from export.networks.network import Network
 from export.networks.text_encoder import TextEncoderNetwork, VisionGrid
 from export.networks.vae import VaeDecoderNetwork, VaeEncoderNetwork
@@ -92,6 +104,12 @@ class LoadedCheckpoint:
         self.facts = read_facts(pipeline, settings, digest)
         self.grid = VisionGrid(*self.facts.vision.grids[0])
 
+    def programs(self) -> list[ModelSpec]:
+        """Return the programs that the checkpoint's networks suffice for."""
+        programs = [spec for spec in MODELS.values() if spec.kind is Kind.PROGRAM]
+        has_verifier = (self.pack / VERIFIER_FILE).exists()
+        return [spec for spec in programs if spec is not FACE_VERIFY or has_verifier]
+
     def networks(self) -> Iterator[Network]:
         """Yield the leaf networks, the cheapest first, so that most failures come early."""
         yield from face_networks(self.pack)
@@ -107,6 +125,7 @@ class LoadedCheckpoint:
             FACE_DETECTOR.name: self.pack / DETECTOR_FILE,
             FACE_RECOGNIZER.name: self.pack / RECOGNIZER_FILE,
             FACE_SWAPPER.name: self.pack / SWAPPER_FILE,
+            FACE_VERIFIER.name: self.pack / VERIFIER_FILE,
             VAE_DECODER.name: root / "vae",
             VAE_ENCODER.name: root / "vae",
             TEXT_ENCODER.name: root / "text_encoder",
@@ -126,7 +145,7 @@ class LoadedCheckpoint:
     def config_details(self, spec: ModelSpec) -> ConfigDetails:
         """Return what the checkpoint adds to a model's configuration."""
         side = self.settings.face_detection_size
-        parameters = {"detection_size": str(side)} if spec in (FACE_EMBED, FACE_PRIOR) else {}
+        parameters = {"detection_size": str(side)} if spec in (FACE_EMBED, FACE_VERIFY, FACE_PRIOR) else {}
         if spec is QWEN_EDIT:
             parameters = self._served_parameters()
         return ConfigDetails(parameters, self._warmup_shapes().get(spec.name, {}))
@@ -165,6 +184,7 @@ class LoadedCheckpoint:
             VAE_DECODER.name: {"latents": (facts.latent_depth, cells, cells)},
             FACE_DETECTOR.name: {"input": (1, 3, detection, detection)},
             FACE_RECOGNIZER.name: {"input": (3, 112, 112)},
+            FACE_VERIFIER.name: {"input": (3, 112, 112)},
             FACE_SWAPPER.name: {"target": (1, 3, 128, 128), "source": (1, 512)},
         }
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from eacps.tensors import MODELS, Kind, ModelSpec
+from eacps.tensors import MODELS, ModelSpec
 from export.checkpoint import CheckpointSettings, load_pipeline
 from export.config import render_config
 from export.manifest import (
@@ -89,16 +89,15 @@ class _Exporter:
         for network in self.loaded.networks():
             records[network.spec.name] = self._write_network(network, progress)
         progress("write programs")
-        for spec in MODELS.values():
-            if spec.kind is Kind.PROGRAM:
-                records[spec.name] = self._write_program(spec)
+        for spec in self.loaded.programs():
+            records[spec.name] = self._write_program(spec)
         Manifest(
             checkpoint=self.loaded.settings.name,
             checkpoint_sha256=self.digest,
             target=self.target.name,
             sources_sha256=sources_digest(REPOSITORY_SOURCES),
             versions=versions(),
-            models={name: records[name] for name in MODELS},
+            models={name: records[name] for name in MODELS if name in records},
         ).write(self.stage)
 
     def _write_network(self, network: Network, progress: Progress) -> ModelRecord:

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from eacps.scoring import EditContext, IdentityScorer, Missing, Scorer, TritonJudge, load_question
+from eacps.assembly import build_scorers
+from eacps.scoring import EditContext, Missing
 from eacps.search.recipe import Recipe, stack
 from eacps.triton import TritonGateway
 from eacps.triton.types import GenerateRequest
-from export.studio_mini.measure.identity import cosine
-from export.studio_mini.measure.verifier import HeldOutVerifier
 from studies.pool import Key, Pool, Scores, key_of
 from studies.subjects import Subject, prepare
 
@@ -34,19 +33,15 @@ class Oracle:
 
     Args:
         gateway: To the served models.
-        verifier: Held out.
         pool: What is known already, and where new scores go.
         steps: Of the full schedule.
         shows_character: Whether the backbone sees the character's picture beside the prior.
     """
 
-    def __init__(
-        self, gateway: TritonGateway, verifier: HeldOutVerifier, pool: Pool, *, steps: int, shows_character: bool
-    ) -> None:
-        self._gateway, self._verifier, self.pool = gateway, verifier, pool
+    def __init__(self, gateway: TritonGateway, pool: Pool, *, steps: int, shows_character: bool) -> None:
+        self._gateway, self.pool = gateway, pool
         self.steps, self._shows_character = steps, shows_character
-        judges = [TritonJudge(gateway, load_question(question)) for question in ("realism", "prompt")]
-        self._scorers: list[Scorer] = [IdentityScorer(gateway), *judges]
+        self._scorers = list(build_scorers(gateway, verifier=True).values())
         self._subjects: dict[int, Subject] = {}
         self._latents: dict[Key, Latents] = {}
         self.made = 0
@@ -73,7 +68,7 @@ class Oracle:
 
     async def _subject(self, task: int) -> Subject:
         if task not in self._subjects:
-            found = await prepare(task, self._gateway, self._verifier, shows_character=self._shows_character)
+            found = await prepare(task, self._gateway, shows_character=self._shows_character)
             if found is None:
                 raise NoFaceError(f"no face found in task {task}")
             self._subjects[task] = found
@@ -113,23 +108,20 @@ class Oracle:
 
     async def _scored(self, subject: Subject, pictures: NDArray[np.uint8]) -> list[Scores]:
         named = {str(place): picture for place, picture in enumerate(pictures)}
-        context = EditContext(subject.drawn.scene.picture, subject.drawn.prompt, subject.embedding)
-        *answers, held_out = await asyncio.gather(
-            *(scorer.score(named, context) for scorer in self._scorers),
-            asyncio.to_thread(self._held_out, subject, pictures),
+        context = EditContext(
+            scene=subject.drawn.scene.picture,
+            prompt=subject.drawn.prompt,
+            reference_embedding=subject.prior.embedding,
+            character=subject.drawn.character.picture,
+            character_face=-1,
+            scene_box=subject.prior.scene_box,
         )
+        answers = await asyncio.gather(*(scorer.score(named, context) for scorer in self._scorers))
         errors = np.abs(pictures.astype(np.float32) - subject.drawn.truth.picture).mean(axis=(1, 2, 3))
-        rows = []
-        for place, name in enumerate(named):
-            row = {"identity_heldout": held_out[place], "truth_error": float(errors[place])}
-            for scorer, answer in zip(self._scorers, answers, strict=True):
-                outcome = answer[name]
+        rows = [{"truth_error": float(error)} for error in errors]
+        for scorer, answer in zip(self._scorers, answers, strict=True):
+            for row, outcome in zip(rows, answer.values(), strict=True):
                 if isinstance(outcome, Missing):
                     raise UnscoredError(f"{scorer.name}: {outcome.reason}")
                 row[scorer.name] = outcome
-            rows.append(row)
         return rows
-
-    def _held_out(self, subject: Subject, pictures: NDArray[np.uint8]) -> list[float]:
-        known = subject.held_out_embedding
-        return [max(0.0, cosine(known, self._verifier.embedding(picture))) for picture in pictures]

@@ -105,5 +105,5 @@ async def preview_rows(bench: Bench, count: int) -> list[PreviewRow]:
 
 def _figures(yardstick: Yardstick, scores: Scores) -> tuple[float, ...]:
     """The last columns of a row, in their order."""
-    named = ("identity", "realism", "prompt", "identity_heldout", "truth_error")
+    named = ("identity", "realism", "prompt", "identity_heldout", "preservation", "truth_error")
     return (yardstick.potential(scores).value, yardstick.uncapped(scores), *(scores[name] for name in named))

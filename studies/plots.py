@@ -85,18 +85,20 @@ def _best_of_n(axes: Axes, results: Results) -> None:
 
 def _comparison(axes: Axes, results: Results) -> None:
     sd = within_task_sd(results.fresh)
+    budgets = {row.budget for row in results.searches}
+    budget = COMPARED_BUDGET if COMPARED_BUDGET in budgets else max(budgets)
     curve = np.stack(list(best_of_n.curves(results.fresh).values())).mean(axis=0)
     trajectories = np.array([1 << place for place in range(len(curve))])
     axes.plot(trajectories, (curve - curve[0]) / sd, "--", color="0.5", label="expected best-of-N")
-    grid = np.arange(results.steps, COMPARED_BUDGET * results.steps + 1)
+    grid = np.arange(results.steps, budget * results.steps + 1)
     for contender in results.contenders:
         if contender.name == "best_of_n":
             continue
-        best = comparison.course(results.searches, results.fresh, contender.name, COMPARED_BUDGET, grid)
+        best = comparison.course(results.searches, results.fresh, contender.name, budget, grid)
         axes.plot(grid / results.steps, (best - curve[0]) / sd, label=contender.title)
-    axes.set_xlim(0, COMPARED_BUDGET * 2)
+    axes.set_xlim(0, budget * 2)
     axes.set(xlabel="cost in whole trajectories", ylabel="best so far above one seed, sd")
-    axes.set_title(f"Equal cost, {COMPARED_BUDGET} trajectories")
+    axes.set_title(f"Equal cost, {budget} trajectories")
     axes.legend()
 
 

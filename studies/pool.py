@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from eacps.search.recipe import Recipe
 
-SCORES = ("identity", "realism", "prompt", "identity_heldout", "truth_error")
+SCORES = ("identity", "realism", "prompt", "identity_heldout", "preservation", "truth_error")
 """Raw scores in [0, 1], but for ``truth_error``: mean absolute difference to the drawn truth, in 8-bit levels."""
 _DIGITS = 5
 _COLUMNS = ("task", "recipe", "stop", *SCORES)

@@ -80,7 +80,6 @@ async def run(paths: Paths, size: Size, *, shows_character: bool, tune_only: boo
     weights = fingerprint(paths.checkpoint, shows_character=shows_character)
     pool = Pool(paths.work_dir / "pool.csv", paths.pool, weights=weights)
     opened = open_workshop(
-        checkpoint=paths.checkpoint,
         model_repository=paths.model_repository,
         log_file=paths.work_dir / "triton.log",
         pool=pool,

@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eacps.errors import NoFaceFound
-from eacps.triton import TritonGateway
-from export.studio_mini.measure.identity import Embedding
-from export.studio_mini.measure.verifier import HeldOutVerifier
+from eacps.triton import Prior, TritonGateway
 from export.studio_mini.world.tasks import Split, Task, task
 
 FIRST_STUDIED = 1000
@@ -26,21 +24,17 @@ class Subject:
     Attributes:
         number: Of the drawn task.
         drawn: The task.
-        conditioning: uint8 [R, 128, 128, 3], what the backbone sees: the face pack's prior, then the character.
-        embedding: Unit norm [512], of the character's face, by the recogniser that the search uses.
-        held_out_embedding: Unit norm [256], by the held-out verifier; None where its detector finds no face.
+        prior: What the served face pack makes of it.
+        conditioning: uint8 [R, 128, 128, 3], what the backbone sees: the prior, then the character.
     """
 
     number: int
     drawn: Task
+    prior: Prior
     conditioning: NDArray[np.uint8]
-    embedding: Embedding
-    held_out_embedding: Embedding | None
 
 
-async def prepare(
-    number: int, gateway: TritonGateway, verifier: HeldOutVerifier, *, shows_character: bool
-) -> Subject | None:
+async def prepare(number: int, gateway: TritonGateway, *, shows_character: bool) -> Subject | None:
     """Draw a task and make its identity prior; None where the served face pack finds no face in it."""
     drawn = task(number, Split.HELD_OUT)
     try:
@@ -48,5 +42,4 @@ async def prepare(
     except NoFaceFound:
         return None
     shown = [prior.picture] + [drawn.character.picture] * shows_character
-    known = verifier.embedding(drawn.character.picture)
-    return Subject(number, drawn, np.stack(shown), prior.embedding, known)
+    return Subject(number, drawn, prior, np.stack(shown))

@@ -21,6 +21,7 @@ class FreshRow:
     realism: float
     prompt: float
     identity_heldout: float
+    preservation: float
     truth_error: float
 
 
@@ -40,12 +41,13 @@ class SearchRow:
     realism: float
     prompt: float
     identity_heldout: float
+    preservation: float
     truth_error: float
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeRow:
-    """A child and its parents; ``correlation`` is that of the child's noise with the parents' sum over its norm."""
+    """Potentials of a child and of its parents; NaN stands for the second of a child that has one."""
 
     task: int
     move: str

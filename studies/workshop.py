@@ -14,8 +14,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from eacps.triton import TritonGateway
 from eacps.triton.embedded import EmbeddedTriton
-from export.studio_mini.faces.pack import load_pack
-from export.studio_mini.measure.verifier import HeldOutVerifier
 from studies.oracle import NoFaceError, Oracle
 from studies.parts import Bench
 from studies.pool import Pool
@@ -70,22 +68,20 @@ class Workshop:
 
 @asynccontextmanager
 async def open_workshop(
-    *, checkpoint: Path, model_repository: Path, log_file: Path, pool: Pool, yardstick: Yardstick, shows_character: bool
+    *, model_repository: Path, log_file: Path, pool: Pool, yardstick: Yardstick, shows_character: bool
 ) -> AsyncIterator[Workshop]:
     """Serve a model repository until the block ends.
 
     Raises:
         EacpsError: Triton cannot be started.
     """
-    pack = load_pack(checkpoint / "faces", threads=1)
-    verifier = HeldOutVerifier(checkpoint / "faces", pack)
     triton = EmbeddedTriton(model_repository, log_file=log_file)
     await asyncio.to_thread(triton.start)
     try:
         gateway = await TritonGateway.connect(triton.grpc_url)
         try:
             steps = (await gateway.describe()).default_steps
-            yield Workshop(Oracle(gateway, verifier, pool, steps=steps, shows_character=shows_character), yardstick)
+            yield Workshop(Oracle(gateway, pool, steps=steps, shows_character=shows_character), yardstick)
         finally:
             await gateway.close()
     finally:

@@ -13,7 +13,7 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper
 
-from eacps.tensors import FACE_DETECTOR, FACE_RECOGNIZER, FACE_SWAPPER, ModelSpec, TensorSpec
+from eacps.tensors import FACE_DETECTOR, FACE_RECOGNIZER, FACE_SWAPPER, FACE_VERIFIER, ModelSpec, TensorSpec
 from export.networks.network import ParityCase, Tensors
 
 DETECTOR_FILE, RECOGNIZER_FILE, SWAPPER_FILE = "detector.onnx", "recognizer.onnx", "swapper.onnx"
@@ -53,7 +53,7 @@ class FaceNetwork:
                 f"{source.name} has {len(self.inputs)} inputs and {len(self.outputs)} outputs, "
                 f"{spec.name} needs {len(spec.inputs)} and {len(spec.outputs)}"
             )
-        if spec is FACE_RECOGNIZER and _normalises_inside(graph):
+        if spec in (FACE_RECOGNIZER, FACE_VERIFIER) and _normalises_inside(graph):
             raise UnsupportedFacePack(f"{source.name} normalises its input itself (converted from MXNet)")
 
     def write_onnx(self, path: Path) -> None:
@@ -98,15 +98,22 @@ class FaceNetwork:
 
 
 def face_networks(pack: Path) -> list[FaceNetwork]:
-    """Return the three networks of the pack in folder ``pack``; raises as ``FaceNetwork`` does."""
+    """Return the networks of the pack in folder ``pack``, the held-out verifier where it has one.
+
+    Raises:
+        UnsupportedFacePack: As ``FaceNetwork`` does.
+    """
     crops = [((batch, 3, 112, 112),) for batch in (1, 3)]
     detector = FaceNetwork(FACE_DETECTOR, pack / DETECTOR_FILE, ())
     detector.shapes = tuple(((1, 3, *size),) for size in _detector_sizes(detector))
-    return [
+    networks = [
         detector,
         FaceNetwork(FACE_RECOGNIZER, pack / RECOGNIZER_FILE, crops),
         FaceNetwork(FACE_SWAPPER, pack / SWAPPER_FILE, [((1, 3, 128, 128), (1, 512))]),
     ]
+    if (pack / VERIFIER_FILE).exists():
+        networks.append(FaceNetwork(FACE_VERIFIER, pack / VERIFIER_FILE, crops))
+    return networks
 
 
 def read_emap(pack: Path) -> np.ndarray:

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from transformers import Qwen2_5_VLForConditionalGeneration
 
+from eacps.scoring.preservation import kept_region, structural_similarity
 from export.processor import EditProcessor
 from export.studio_mini.faces.pack import FacePack, load_pack
 from export.studio_mini.measure.identity import Embedding, cosine, drawn_swap, embedding
@@ -51,7 +52,7 @@ def scorer_distributions(checkpoint: Path, count: int) -> Section:
         For each scorer its ``positive`` and ``negative`` distribution: mean, standard deviation, quantiles.
         ``identity`` and ``identity_heldout``: character against the truth of the same task, and of the next one.
         ``realism``: truths against the face pack's swaps. ``prompt``: truths against scenes, asked for an edit that
-        they do not show.
+        they do not show. ``preservation``: scenes against the truths of the same task, and of the next one.
     """
     pack = load_pack(checkpoint / "faces", threads=torch.get_num_threads())
     vae = AutoencoderKLQwenImage.from_pretrained(checkpoint, subfolder="vae").float().eval()
@@ -64,6 +65,7 @@ def scorer_distributions(checkpoint: Path, count: int) -> Section:
         "identity_heldout": _identity(verifier.embedding, tasks, truths),
         "realism": _realism(judge, pack, tasks, truths),
         "prompt": _prompt(judge, vae, tasks, truths),
+        "preservation": _preservation(pack, tasks, truths),
     }
 
 
@@ -111,6 +113,19 @@ def _prompt(judge: Judge, vae: AutoencoderKLQwenImage, tasks: list[Task], truths
         if not drawn.edit.holds(drawn.scene_look):
             missed.append(float(judge.p_yes([scene], question)[0]))
     return {"positive": distribution(followed), "negative": distribution(missed)}
+
+
+def _preservation(pack: FacePack, tasks: list[Task], truths: NDArray[np.uint8]) -> Section:
+    kept, lost = [], []
+    for drawn, same, other in zip(tasks, truths, [*truths[1:], truths[0]], strict=True):
+        if not (faces := pack.faces(drawn.scene.picture)):
+            continue
+        left, top, right, bottom = map(float, faces[0].bbox)
+        scene = drawn.scene.picture
+        stays = kept_region(*scene.shape[:2], mask=None, face=(left, top, right, bottom))
+        kept.append(structural_similarity(same, scene)[stays].mean())
+        lost.append(structural_similarity(other, scene)[stays].mean())
+    return {"positive": distribution(kept), "negative": distribution(lost)}
 
 
 def _load_judge(checkpoint: Path) -> Judge:

@@ -9,11 +9,21 @@ from eacps.api import DEFAULT_WEIGHTS, Rules, SearchServer
 from eacps.api.servicer import SearchServicer
 from eacps.errors import FieldViolation, InvalidRequest
 from eacps.evaluation import Laboratory
-from eacps.scoring import IdentityScorer, OpenAIJudge, Scorer, TritonJudge, load_question
+from eacps.scoring import (
+    HeldOutIdentityScorer,
+    IdentityScorer,
+    OpenAIJudge,
+    PreservationScorer,
+    Scorer,
+    TritonJudge,
+    load_question,
+)
 from eacps.settings import OpenAISettings, Settings
 from eacps.triton import TritonGateway
 
 QUESTIONS = ("realism", "prompt")
+HELD_OUT = "identity_heldout"
+"""Reported, never searched, where a request names no scorer."""
 
 
 @asynccontextmanager
@@ -32,7 +42,7 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
     gateway = await TritonGateway.connect(settings.triton, ready_timeout_s=settings.triton_ready_timeout_s)
     outside = None if settings.openai is None else _client(settings.openai)
     try:
-        scorers = build_scorers(gateway, settings.openai, outside)
+        scorers = build_scorers(gateway, settings.openai, outside, verifier=await gateway.has_verifier())
         servicer = SearchServicer(
             _rules(settings, scorers), lambda: Laboratory(gateway, scorers), max_searches=settings.max_searches
         )
@@ -49,7 +59,11 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
 
 
 def build_scorers(
-    gateway: TritonGateway, settings: OpenAISettings | None = None, client: openai.AsyncOpenAI | None = None
+    gateway: TritonGateway,
+    settings: OpenAISettings | None = None,
+    client: openai.AsyncOpenAI | None = None,
+    *,
+    verifier: bool = False,
 ) -> dict[str, Scorer]:
     """Give every scorer that can be offered, by name.
 
@@ -57,8 +71,11 @@ def build_scorers(
         gateway: For the models in Triton.
         settings: Of the outside judge, together with ``client``.
         client: The outside judge's own.
+        verifier: Whether Triton serves a held-out verifier.
     """
-    scorers: list[Scorer] = [IdentityScorer(gateway)]
+    scorers: list[Scorer] = [IdentityScorer(gateway), PreservationScorer()]
+    if verifier:
+        scorers.append(HeldOutIdentityScorer(gateway))
     scorers += [TritonJudge(gateway, load_question(question)) for question in QUESTIONS]
     if settings is not None and client is not None:
         scorers += [
@@ -83,4 +100,5 @@ def _rules(settings: Settings, scorers: Mapping[str, Scorer]) -> Rules:
         raise InvalidRequest(
             [FieldViolation("default_weights", f"{', '.join(unknown)}: not offered; there are {', '.join(scorers)}")]
         )
-    return Rules(frozenset(scorers), dict(weights))
+    held_out = frozenset({HELD_OUT} & set(scorers) - set(weights))
+    return Rules(frozenset(scorers), dict(weights), held_out)

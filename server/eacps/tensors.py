@@ -76,7 +76,10 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One Triton model. ``max_batch_size`` 0: shapes carry no implicit batch axis."""
+    """One Triton model.
+
+    ``max_batch_size`` 0: shapes carry no implicit batch axis. ``optional``: a repository may lack it.
+    """
 
     name: str
     kind: Kind
@@ -85,6 +88,7 @@ class ModelSpec:
     max_batch_size: int = 0
     dynamic_batching: bool = False
     decoupled: bool = False
+    optional: bool = False
 
     def input(self, name: str) -> TensorSpec:
         """The input called ``name``; KeyError if there is none."""
@@ -198,6 +202,29 @@ FACE_EMBED = ModelSpec(
     ),
 )
 
+# A second recogniser that nothing was trained or searched with; its embeddings do not compare with the first one's.
+FACE_VERIFIER = ModelSpec(
+    name="face_verifier",
+    kind=Kind.NETWORK,
+    max_batch_size=MAX_RECOGNIZER_BATCH,
+    dynamic_batching=True,
+    optional=True,
+    inputs=(TensorSpec("input", DType.FP32, (3, 112, 112)),),
+    outputs=(TensorSpec("embedding", DType.FP32, ("features",)),),
+)
+
+# As `face_embed`, by the held-out verifier.
+FACE_VERIFY = ModelSpec(
+    name="face_verify",
+    kind=Kind.PROGRAM,
+    optional=True,
+    inputs=(TensorSpec("pictures", DType.UINT8, ("pictures", "height", "width", 3)),),
+    outputs=(
+        TensorSpec("counts", DType.INT32, ("pictures",)),
+        TensorSpec("embeddings", DType.FP32, ("pictures", MAX_FACES, "features")),
+    ),
+)
+
 # The identity prior. Face numbers count from 0 in order of box area, -1 is the largest. counts are the faces found in
 # scene and character; unless both faces exist the other outputs mean nothing (the client checks the counts).
 FACE_PRIOR = ModelSpec(
@@ -270,7 +297,9 @@ MODELS: dict[str, ModelSpec] = {
         FACE_DETECTOR,
         FACE_RECOGNIZER,
         FACE_SWAPPER,
+        FACE_VERIFIER,
         FACE_EMBED,
+        FACE_VERIFY,
         FACE_PRIOR,
         QWEN_EDIT,
         VLM_JUDGE,

@@ -97,10 +97,11 @@ class TestASearch:
             "round_finished",
             "finished",
         ]
-        assert [(one.name, one.weight) for one in events[0].started.scorers] == [
-            ("identity", 0.5),
-            ("prompt", 0.2),
-            ("realism", 0.3),
+        assert [(one.name, one.weight, one.held_out) for one in events[0].started.scorers] == [
+            ("identity", 0.5, False),
+            ("identity_heldout", 0.0, True),
+            ("prompt", 0.2, False),
+            ("realism", 0.3, False),
         ]
         assert (events[0].started.planned_candidates, events[0].started.steps) == (6, 3)
 

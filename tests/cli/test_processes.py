@@ -74,7 +74,7 @@ def check_result(out: Path, *, candidates: int) -> dict[str, Any]:
     assert result["best"]["id"] == result["candidates"][0]["id"]
     known = {one["id"] for one in result["candidates"]}
     for one in result["candidates"]:
-        assert set(one["evaluation"]["scores"]) == {"identity", "realism", "prompt"}
+        assert set(one["evaluation"]["scores"]) == {"identity", "identity_heldout", "realism", "prompt"}
         assert all(0.0 <= score <= 1.0 for score in one["evaluation"]["scores"].values())
         assert set(one["parents"]) <= known
     assert result["gain"]["over_first_seed"] >= 0.0
@@ -94,7 +94,8 @@ def test_demo_writes_its_files_says_what_it_gained_and_leaves_nothing_running(
     took_s = time.monotonic() - began
     assert done.returncode == 0, done.stderr
     result = check_result(tmp_path, candidates=32)
-    assert {path.name for path in tmp_path.iterdir()} == {"best.png", "contact_sheet.png", "result.json", "triton.log"}
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"best.png", "contact_sheet.png", "search.png", "result.json", "triton.log"}
     assert result["request"]["random_seed"] == 0
     first = next(one for one in result["candidates"] if one["id"] == "g0-000")
     assert first["recipe"] == [{"seed": 0, "coefficient": 1.0}]

@@ -59,6 +59,38 @@ def test_the_same_seed_asks_for_the_same_noise(
     assert first["search_id"] != second["search_id"]
 
 
+def test_a_plot_is_drawn_where_asked(eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path) -> None:
+    command = ("search", *pictures, *PROMPT, *SMALL, "--server", toy, "--out", tmp_path / "o")
+    assert "search.png" in eacps(*command, "--plot").stderr
+    assert size_of(tmp_path / "o" / "search.png")[0] > 1000
+    assert eacps(*command).exit_code == 0
+    assert not (tmp_path / "o" / "search.png").exists(), "the plot of an earlier search"
+
+
+def test_budget_and_potential_reach_the_server(
+    eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path
+) -> None:
+    result = eacps(
+        *("search", *pictures, *PROMPT, "--server", toy, "--out", tmp_path / "o", "--json"),
+        *("--trajectories", 40, "--steps", 4, "--pruning", "off", "--scalarisation", "geometric-mean"),
+        *("--max-evaluations", 44, "--max-pictures", 30, "--max-vlm-calls", 9, "--max-seconds", 50, "--target", 0.999),
+        *("--weight", "brightness=1", "--floor", "brightness=0.2", "--held-out", "other"),
+    )
+    written = json.loads(result.stdout)
+    assert written["statistics"]["denoiser_evaluations"] == 44
+    asked = written["request"]
+    assert asked["pruning"] if "pruning" in asked else asked["search"]["pruning"] == {"mode": "PRUNING_MODE_OFF"}
+    assert asked["scalarisation"] == "SCALARISATION_GEOMETRIC_MEAN"
+    assert asked["budget"] == {
+        "denoiser_evaluations": "44",
+        "pictures": 30,
+        "vlm_calls": 9,
+        "wall_time": "50s",
+        "target_potential": 0.999,
+    }
+    assert all("other" in one["evaluation"]["scores"] for one in written["candidates"])
+
+
 def test_options_reach_the_server(eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path) -> None:
     result = eacps(
         *("search", *pictures, *PROMPT, "--server", toy, "--out", tmp_path / "o", "--json"),

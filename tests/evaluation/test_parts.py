@@ -24,7 +24,14 @@ from eacps.search.scores import ScoreCard
 
 NO_DEADLINE = Deadline()
 PICTURES = {name: np.zeros((8, 8, 3), np.uint8) for name in ("a", "b")}
-CONTEXT = EditContext(np.zeros((8, 8, 3), np.uint8), "smile", np.zeros(512, np.float32))
+CONTEXT = EditContext(
+    scene=np.zeros((8, 8, 3), np.uint8),
+    prompt="smile",
+    reference_embedding=np.zeros(512, np.float32),
+    character=np.zeros((8, 8, 3), np.uint8),
+    character_face=-1,
+    scene_box=(2.0, 2.0, 6.0, 6.0),
+)
 
 
 def calls_within(deadline: Deadline) -> Calls:

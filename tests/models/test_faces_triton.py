@@ -12,7 +12,7 @@ from tritonclient.utils import InferenceServerException
 from eacps.models.faces.program import EMAP_FILE, FaceSettings, build_embedder, build_swap
 from eacps.models.faces.session import SessionFactory
 from eacps.models.onnx_leaf import NETWORK_FILE
-from eacps.tensors import MODELS
+from eacps.tensors import FACE_EMBED, FACE_VERIFIER, FACE_VERIFY, MODELS
 from eacps.triton.embedded import EmbeddedTriton
 from export.parity import open_session
 from export.studio_mini.faces.pack import DETECTION_SIZE
@@ -63,12 +63,29 @@ def test_face_embed_agrees_with_the_same_code_outside_triton(
 ) -> None:
     pictures = np.stack([*(one.scene.picture for one in TASKS), EMPTY])
     served = infer(client, "face_embed", pictures=pictures)
-    local = build_embedder(sessions, SETTINGS).faces(pictures).outputs()
+    local = build_embedder(sessions, SETTINGS).faces(pictures).outputs(FACE_EMBED)
     np.testing.assert_array_equal(served["counts"], [1, 1, 1, 0])
     for name, expected in local.items():
         np.testing.assert_allclose(served[name], expected, atol=1e-3, err_msg=name)
     np.testing.assert_allclose(np.linalg.norm(served["embeddings"][:3, 0], axis=1), 1, atol=1e-5)
     assert not served["embeddings"][3].any()
+
+
+def test_face_verify_agrees_with_the_same_code_outside_triton(
+    client: InferenceServerClient, sessions: SessionFactory
+) -> None:
+    pictures = np.stack([EMPTY, *(one.scene.picture for one in TASKS)])
+    served = infer(client, "face_verify", pictures=pictures)
+    local = build_embedder(sessions, SETTINGS, FACE_VERIFIER).faces(pictures).outputs(FACE_VERIFY)
+    np.testing.assert_array_equal(served["counts"], [0, 1, 1, 1])
+    np.testing.assert_allclose(served["embeddings"], local["embeddings"], atol=1e-3)
+    np.testing.assert_allclose(np.linalg.norm(served["embeddings"][1:, 0], axis=1), 1, atol=1e-5)
+
+
+def test_the_verifier_says_how_long_its_embeddings_are_where_no_face_does(client: InferenceServerClient) -> None:
+    served = infer(client, "face_verify", pictures=EMPTY[None])
+    assert served["counts"].tolist() == [0]
+    assert served["embeddings"].shape == (1, 8, 256)
 
 
 def test_face_prior_agrees_with_the_same_code_outside_triton(

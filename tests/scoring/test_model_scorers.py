@@ -19,7 +19,15 @@ def unit(index: int) -> np.ndarray:
     return vector
 
 
-CONTEXT = EditContext(scene=PICTURES["a"], prompt="smile", reference_embedding=unit(0), timeout_s=7.0)
+CONTEXT = EditContext(
+    scene=PICTURES["a"],
+    prompt="smile",
+    reference_embedding=unit(0),
+    character=PICTURES["b"],
+    character_face=-1,
+    scene_box=(2.0, 2.0, 6.0, 6.0),
+    timeout_s=7.0,
+)
 
 
 @dataclass

@@ -22,6 +22,9 @@ CONTEXT = EditContext(
     scene=np.zeros((32, 32, 3), np.uint8),
     prompt='make {her} "smile"',
     reference_embedding=np.zeros(512, np.float32),
+    character=np.zeros((32, 32, 3), np.uint8),
+    character_face=-1,
+    scene_box=(8.0, 8.0, 24.0, 24.0),
 )
 
 

@@ -16,6 +16,7 @@ from eacps.imaging import decode_picture, fit_picture
 from eacps.models.noise import NOISE_VERSION
 from eacps.triton import GenerateRequest, TritonGateway
 from eacps.triton.embedded import EmbeddedTriton
+from export.studio_mini.world.tasks import Split, task
 
 SAMPLE = Path(__file__).parents[2] / "export" / "studio_mini" / "samples" / "smile"
 CANCELLED = re.compile(r"cancelled at step (\d+) of (\d+)")
@@ -187,6 +188,15 @@ class TestFaces:
         faces = await gateway.embed_faces(np.full((2, 128, 128, 3), 128, np.uint8))
         assert faces.counts.tolist() == [0, 0]
         assert faces.embeddings.shape == (2, 8, 512)
+
+    async def test_the_held_out_verifier_tells_people_apart(self, gateway: TritonGateway) -> None:
+        assert await gateway.has_verifier()
+        shown = [task(number, Split.HELD_OUT) for number in (0, 1)]
+        characters = await gateway.verify_faces(np.stack([one.character.picture for one in shown]))
+        truths = await gateway.verify_faces(np.stack([one.truth.picture for one in shown]))
+        likeness = characters.embeddings[:, 0] @ truths.embeddings[:, 0].T
+        assert characters.counts.tolist() == truths.counts.tolist() == [1, 1]
+        assert np.diag(likeness).min() > max(likeness[0, 1], likeness[1, 0])
 
     async def test_a_wall_is_no_scene(self, gateway: TritonGateway) -> None:
         wall = np.full((128, 128, 3), 128, np.uint8)

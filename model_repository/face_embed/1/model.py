@@ -4,6 +4,7 @@ from eacps.models.arguments import parameters
 from eacps.models.bls import failure, input_arrays, response
 from eacps.models.faces import bls
 from eacps.models.faces.program import FaceSettings, build_embedder
+from eacps.tensors import FACE_EMBED
 
 
 class TritonPythonModel:
@@ -20,6 +21,6 @@ class TritonPythonModel:
     def _answer(self, request):
         try:
             faces = self._embedder.faces(input_arrays(request)["pictures"])
-            return response(bls.tensors(faces.outputs()))
+            return response(bls.tensors(faces.outputs(FACE_EMBED)))
         except Exception as error:  # becomes this request's error response
             return failure("face_embed", error)

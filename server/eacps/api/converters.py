@@ -53,7 +53,10 @@ def _started(update: SearchStarted) -> pb.SearchStarted:
         random_seed=update.random_seed,
         checkpoint=update.checkpoint.name,
         steps=update.steps,
-        scorers=[pb.ScorerSettings(name=name, weight=weight) for name, weight in sorted(update.weights.items())],
+        scorers=[
+            pb.ScorerSettings(name=name, weight=weight, floor=update.floors.get(name), held_out=name in update.held_out)
+            for name, weight in sorted(update.weights.items())
+        ],
     )
 
 

@@ -196,7 +196,11 @@ def _low_diversity(faults: Faults, search: pb.SearchSettings, default: LowDivers
 
 
 def objective_of(
-    faults: Faults, request: pb.RunSearchRequest, offered: frozenset[str], default_weights: Mapping[str, float]
+    faults: Faults,
+    request: pb.RunSearchRequest,
+    offered: frozenset[str],
+    default_weights: Mapping[str, float],
+    default_held_out: frozenset[str],
 ) -> Objective | None:
     """Read what counts; None where something is at fault.
 
@@ -205,6 +209,7 @@ def objective_of(
         request: As it came.
         offered: Names of the server's scorers.
         default_weights: Where the request names no scorer.
+        default_held_out: Likewise.
     """
     before = len(faults.found)
     if request.scalarisation not in _SCALARISATIONS:
@@ -214,11 +219,12 @@ def objective_of(
     weights = _weights(faults, request, offered, default_weights)
     if weights is None or len(faults.found) > before:
         return None
+    held_out = frozenset(scorer.name for scorer in request.scorers if scorer.held_out)
     return Objective(
         weights=weights,
         floors={scorer.name: scorer.floor for scorer in request.scorers if scorer.HasField("floor")},
         method=_SCALARISATIONS[request.scalarisation],
-        held_out=frozenset(scorer.name for scorer in request.scorers if scorer.held_out),
+        held_out=held_out if request.scorers else default_held_out,
         missing=_MISSING[request.missing_scores],
     )
 

@@ -37,11 +37,13 @@ class Rules:
     Args:
         scorers: Names of the scorers it offers.
         default_weights: Weights where the request names no scorer; a subset of ``scorers``.
+        default_held_out: Scorers that are then reported beside them; a subset of ``scorers`` too.
         pictures: Bounds on every picture.
     """
 
     scorers: frozenset[str]
     default_weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
+    default_held_out: frozenset[str] = frozenset()
     pictures: Limits = field(default_factory=Limits)
 
 
@@ -62,7 +64,7 @@ def plan_of(request: pb.RunSearchRequest, rules: Rules, *, search_id: str, drawn
     character = _picture(faults, request, "character", rules.pictures)
     mask = _mask(faults, request, scene, rules.pictures)
     spec = spec_of(faults, request.search, drawn_seed)
-    objective = objective_of(faults, request, rules.scorers, rules.default_weights)
+    objective = objective_of(faults, request, rules.scorers, rules.default_weights, rules.default_held_out)
     budget = budget_of(faults, request)
     settings = _settings(faults, request)
     if faults.found or scene is None or character is None or spec is None or objective is None:

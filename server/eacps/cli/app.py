@@ -90,14 +90,24 @@ def search(
     seed: options.Seed = None,
     first_seed: options.FirstSeed = None,
     micro_batch: options.MicroBatch = None,
+    pruning: options.PruningOption = None,
     weight: options.Weights = [],  # noqa: B006 - typer makes a new list for every call
+    floor: options.Floors = [],  # noqa: B006
+    held_out: options.HeldOut = [],  # noqa: B006
+    scalarisation: options.Scalarisation = None,
+    max_evaluations: options.MaxEvaluations = None,
+    max_pictures: options.MaxPictures = None,
+    max_vlm_calls: options.MaxVlmCalls = None,
+    max_seconds: options.MaxSeconds = None,
+    target: options.Target = None,
+    plot: options.Plot = False,
 ) -> None:
     """Put CHARACTER into SCENE, edited as --prompt says: search the noise for the best picture.
 
-    Writes best.png, contact_sheet.png and result.json into --out.
+    Writes best.png, contact_sheet.png and result.json into --out, and search.png with --plot.
     """
     with _command(as_json, server=server, model_repository=model_repository) as (console, composition):
-        from eacps.cli.request import SearchOptions, build_request, parse_weights
+        from eacps.cli.request import SearchOptions, build_request, parse_numbers
         from eacps.cli.searching import Searching
 
         asked = SearchOptions(
@@ -128,9 +138,20 @@ def search(
                 "first_seed": first_seed,
                 "micro_batch": micro_batch,
             },
-            weights=parse_weights(weight),
+            pruning=pruning,
+            budget={
+                "denoiser_evaluations": max_evaluations,
+                "pictures": max_pictures,
+                "vlm_calls": max_vlm_calls,
+                "target_potential": target,
+            },
+            max_seconds=max_seconds,
+            weights=parse_numbers(weight),
+            floors=parse_numbers(floor),
+            held_out=held_out,
+            scalarisation=scalarisation,
         )
-        Searching(composition, out, console, as_json, timeout).run(build_request(asked))
+        Searching(composition, out, console, as_json, timeout, plot).run(build_request(asked))
 
 
 @app.command()
@@ -147,7 +168,7 @@ def demo(
         from eacps.cli.demo import demo_request
         from eacps.cli.searching import Searching
 
-        Searching(composition, out, console, as_json).run(demo_request(samples, sample))
+        Searching(composition, out, console, as_json, plot=True).run(demo_request(samples, sample))
 
 
 @app.command()

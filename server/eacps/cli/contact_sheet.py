@@ -159,7 +159,7 @@ def _draw_section(pen: ImageDraw.ImageDraw, search: CompleteSearch, top: int) ->
     write(pen, (MARGIN, top), f"All {len(search.candidates)} candidates, best first", 21, INK, bold=True)
     right = float(WIDTH - MARGIN)
     for index, scorer in reversed(list(enumerate(search.started.scorers))):
-        label = f"{scorer.name}, weight {scorer.weight:.2f}"
+        label = f"{scorer.name}, held out" if scorer.held_out else f"{scorer.name}, weight {scorer.weight:.2f}"
         write(pen, (right, top + 3), label, 16, FAINT, right=True)
         right -= font(16).getlength(label) + 22
         pen.rounded_rectangle((right, top + 5, right + 14, top + 19), 4, fill=colour_of(index))

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from eacps.cli.request import LocalMoveName, StrategyName, parse_weights
+from eacps.cli.request import LocalMoveName, PruningName, ScalarisationName, StrategyName, parse_numbers
 
-SEARCH = "Search"
+SEARCH, POTENTIAL, BUDGET = "Search", "Potential", "Budget: the search stops at the first that is spent"
 _UINT32 = 2**32 - 1
 
 
@@ -17,9 +17,9 @@ def _uint32(value: int | None) -> int | None:
     return value
 
 
-def _weights(texts: list[str]) -> list[str]:
+def _numbers(texts: list[str]) -> list[str]:
     try:
-        parse_weights(texts)
+        parse_numbers(texts)
     except ValueError as exc:
         raise typer.BadParameter(str(exc)) from None
     return texts
@@ -105,8 +105,43 @@ Weights = Annotated[
     typer.Option(
         "--weight",
         metavar="SCORER=N",
-        callback=_weights,
+        callback=_numbers,
         help="What counts, and how much; repeatable. \\[identity=0.5, realism=0.3, prompt=0.2]",
-        rich_help_panel=SEARCH,
+        rich_help_panel=POTENTIAL,
     ),
 ]
+Floors = Annotated[
+    list[str],
+    typer.Option(
+        "--floor",
+        metavar="SCORER=X",
+        callback=_numbers,
+        help="Least calibrated score of a weighted scorer; below it a candidate ranks last. Repeatable.",
+        rich_help_panel=POTENTIAL,
+    ),
+]
+HeldOut = Annotated[
+    list[str],
+    typer.Option(
+        "--held-out",
+        metavar="SCORER",
+        help="Reported and never searched; repeatable. \\[identity_heldout, where it is served]",
+        rich_help_panel=POTENTIAL,
+    ),
+]
+Scalarisation = Annotated[
+    ScalarisationName | None,
+    typer.Option(help="How scores become one potential. \\[weighted-sum]", rich_help_panel=POTENTIAL),
+]
+PruningOption = Annotated[
+    PruningName | None,
+    typer.Option(
+        "--pruning", help="Whether previews decide who is finished. \\[auto with adaptive]", rich_help_panel=SEARCH
+    ),
+]
+MaxEvaluations = Annotated[int | None, _count("Denoiser evaluations.", BUDGET)]
+MaxPictures = Annotated[int | None, _count("Pictures made and scored, previews included.", BUDGET)]
+MaxVlmCalls = Annotated[int | None, _count("Calls of vision-language models.", BUDGET)]
+MaxSeconds = Annotated[float | None, _number("Wall-clock seconds; unlike --timeout, what was found is kept.", BUDGET)]
+Target = Annotated[float | None, _number("Potential that is good enough, in (0, 1].", BUDGET)]
+Plot = Annotated[bool, typer.Option("--plot", help="Draw the course of the search as search.png too.")]

@@ -38,7 +38,11 @@ class ScoredPicture:
 
 @dataclass(frozen=True)
 class CandidateRecord:
-    """One candidate as reported; ``evaluation`` is None and ``failure`` says why where it has no potential."""
+    """One candidate as reported.
+
+    ``evaluation`` is None, and ``failure`` says why, where it has no potential. ``spent`` is what the whole search had
+    cost, previews included, once this candidate was done: denoising steps over those of one trajectory.
+    """
 
     id: str
     generation: int
@@ -49,9 +53,10 @@ class CandidateRecord:
     failure: str
     thumbnail: bytes
     picture_sha256: str
+    spent: float
 
     @classmethod
-    def from_message(cls, message: pb.CandidateScored) -> "CandidateRecord":
+    def from_message(cls, message: pb.CandidateScored, *, spent: float) -> "CandidateRecord":
         """Read the wire's form."""
         return cls(
             id=message.candidate_id,
@@ -63,6 +68,7 @@ class CandidateRecord:
             failure=message.failure,
             thumbnail=message.thumbnail.data,
             picture_sha256=message.picture_sha256,
+            spent=spent,
         )
 
     @property
@@ -126,6 +132,7 @@ class SearchRecord:
     candidates: list[CandidateRecord] = field(default_factory=list)
     previews: int = 0
     finished: pb.SearchFinished | None = None
+    _stops: dict[str, int] = field(default_factory=dict)  # furthest step of every candidate seen
 
     def add(self, response: pb.RunSearchResponse) -> None:
         """Take in the next event."""
@@ -135,12 +142,18 @@ class SearchRecord:
             case "prior_ready":
                 self.prior = response.prior_ready
             case "candidate_scored":
-                if self.started is None or response.candidate_scored.stop_step >= self.started.steps:
-                    self.candidates.append(CandidateRecord.from_message(response.candidate_scored))
-                else:
-                    self.previews += 1
+                self._add_candidate(response.candidate_scored)
             case "finished":
                 self.finished = response.finished
+
+    def _add_candidate(self, message: pb.CandidateScored) -> None:
+        steps = self.started.steps if self.started else message.stop_step
+        self._stops[message.candidate_id] = message.stop_step
+        if message.stop_step < steps:
+            self.previews += 1
+            return
+        spent = sum(self._stops.values()) / steps
+        self.candidates.append(CandidateRecord.from_message(message, spent=spent))
 
     @property
     def best_potential(self) -> float | None:

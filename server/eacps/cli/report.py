@@ -1,4 +1,4 @@
-"""Write what a search found into a folder: best.png, contact_sheet.png, result.json."""
+"""Write what a search found into a folder: best.png, contact_sheet.png, result.json, and search.png where asked."""
 
 import json
 from pathlib import Path
@@ -12,8 +12,10 @@ from eacps.cli.exit_codes import ExitCode
 from eacps.cli.outcome import CommandFailed
 from eacps.cli.record import CompleteSearch, ScoredPicture
 from eacps.cli.request import describe_pictures
+from eacps.cli.search_plot import draw_search_plot
 from eacps.v1 import search_service_pb2 as pb
 
+PLOT = "search.png"
 FILES = ("best.png", "contact_sheet.png", "result.json")
 
 
@@ -33,13 +35,16 @@ def make_folder(folder: Path) -> None:
         raise CommandFailed(message, ExitCode.REQUEST, code="UNWRITABLE_FOLDER") from exc
 
 
-def write_report(search: CompleteSearch, request: pb.RunSearchRequest, folder: Path) -> dict[str, Any]:
-    """Write the three files; those of an earlier search are replaced.
+def write_report(
+    search: CompleteSearch, request: pb.RunSearchRequest, folder: Path, *, plot: bool = False
+) -> dict[str, Any]:
+    """Write the files; those of an earlier search are replaced, its plot removed where there is no new one.
 
     Args:
         search: A finished search.
         request: What it was asked for.
         folder: Is there.
+        plot: Whether the course of the search is drawn too.
 
     Returns:
         What ``result.json`` holds.
@@ -49,6 +54,9 @@ def write_report(search: CompleteSearch, request: pb.RunSearchRequest, folder: P
     sheet = draw_contact_sheet(search, Inputs(request.character.data, request.prompt, mask))
     (folder / "best.png").write_bytes(search.finished.best.data)
     sheet.save(folder / "contact_sheet.png", optimize=True)
+    (folder / PLOT).unlink(missing_ok=True)
+    if plot:
+        draw_search_plot(search).save(folder / PLOT, optimize=True)
     (folder / "result.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return result
 

@@ -1,11 +1,13 @@
 """Options of a search to the request that says so; what an option leaves open is left to the server."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
 
 from eacps.cli.exit_codes import ExitCode
 from eacps.cli.outcome import CommandFailed
@@ -27,6 +29,23 @@ class LocalMoveName(StrEnum):
     SEED_OFFSET = "seed-offset"
 
 
+class PruningName(StrEnum):
+    """Whether previews decide who is finished."""
+
+    AUTO = "auto"
+    OFF = "off"
+
+
+class ScalarisationName(StrEnum):
+    """How scores become one potential."""
+
+    WEIGHTED_SUM = "weighted-sum"
+    GEOMETRIC_MEAN = "geometric-mean"
+    RANK_SUM = "rank-sum"
+
+
+DEFAULT_WEIGHTS = {"identity": 0.5, "realism": 0.3, "prompt": 0.2}
+"""Those of a server that was set up with no others; sent along where floors or held-out scorers are asked for."""
 _STRATEGIES = {
     StrategyName.ADAPTIVE: pb.STRATEGY_EACPS_ADAPTIVE,
     StrategyName.EACPS: pb.STRATEGY_EACPS,
@@ -35,6 +54,14 @@ _STRATEGIES = {
 _MOVES = {
     LocalMoveName.SPHERICAL: pb.LOCAL_MOVE_SPHERICAL,
     LocalMoveName.SEED_OFFSET: pb.LOCAL_MOVE_SEED_OFFSET,
+}
+
+
+_PRUNINGS = {PruningName.AUTO: pb.PRUNING_MODE_AUTO, PruningName.OFF: pb.PRUNING_MODE_OFF}
+_SCALARISATIONS = {
+    ScalarisationName.WEIGHTED_SUM: pb.SCALARISATION_WEIGHTED_SUM,
+    ScalarisationName.GEOMETRIC_MEAN: pb.SCALARISATION_GEOMETRIC_MEAN,
+    ScalarisationName.RANK_SUM: pb.SCALARISATION_RANK_SUM,
 }
 
 
@@ -51,7 +78,13 @@ class SearchOptions:
     character_face: int | None = None
     sampler: Mapping[str, Any] = field(default_factory=dict)
     search: Mapping[str, Any] = field(default_factory=dict)
+    pruning: PruningName | None = None
+    budget: Mapping[str, Any] = field(default_factory=dict)
+    max_seconds: float | None = None
     weights: Mapping[str, float] = field(default_factory=dict)
+    floors: Mapping[str, float] = field(default_factory=dict)
+    held_out: Sequence[str] = ()
+    scalarisation: ScalarisationName | None = None
 
 
 def build_request(options: SearchOptions) -> pb.RunSearchRequest:
@@ -65,6 +98,8 @@ def build_request(options: SearchOptions) -> pb.RunSearchRequest:
         search["strategy"] = _STRATEGIES[search["strategy"]]
     if "local_move" in search:
         search["local_move"] = _MOVES[search["local_move"]]
+    if options.pruning is not None:
+        search["pruning"] = pb.PruningSettings(mode=_PRUNINGS[options.pruning])
     return pb.RunSearchRequest(
         scene=_image(options.scene),
         character=_image(options.character),
@@ -75,28 +110,48 @@ def build_request(options: SearchOptions) -> pb.RunSearchRequest:
         character_face=options.character_face,
         sampler=pb.SamplerSettings(**{name: value for name, value in options.sampler.items() if value is not None}),
         search=pb.SearchSettings(**search),
-        scorers=[pb.ScorerSettings(name=name, weight=weight) for name, weight in options.weights.items()],
+        scorers=list(_scorers(options)),
+        scalarisation=None if options.scalarisation is None else _SCALARISATIONS[options.scalarisation],
+        budget=_budget(options),
     )
 
 
-def parse_weights(texts: list[str]) -> dict[str, float]:
+def _scorers(options: SearchOptions) -> Iterator[pb.ScorerSettings]:
+    weights = dict(options.weights)
+    if not weights and (options.floors or options.held_out):
+        weights = DEFAULT_WEIGHTS
+    for name in dict.fromkeys((*weights, *options.floors)):
+        yield pb.ScorerSettings(name=name, weight=weights.get(name, 0.0), floor=options.floors.get(name))
+    for name in options.held_out:
+        yield pb.ScorerSettings(name=name, held_out=True)
+
+
+def _budget(options: SearchOptions) -> pb.Budget | None:
+    bounds = {name: value for name, value in options.budget.items() if value is not None}
+    if options.max_seconds is not None:
+        bounds["wall_time"] = Duration(nanos=0)
+        bounds["wall_time"].FromNanoseconds(round(options.max_seconds * 1e9))
+    return pb.Budget(**bounds) if bounds else None
+
+
+def parse_numbers(texts: list[str]) -> dict[str, float]:
     """Read ``NAME=NUMBER`` pairs.
 
     Raises:
         ValueError: One is malformed, or a name comes twice.
     """
-    weights: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for text in texts:
         name, equals, number = text.partition("=")
         if not name or not equals:
             raise ValueError(f"{text!r} is not of the form NAME=NUMBER")
-        if name in weights:
+        if name in numbers:
             raise ValueError(f"{name!r} is given twice")
         try:
-            weights[name] = float(number)
+            numbers[name] = float(number)
         except ValueError:
             raise ValueError(f"{number!r} is not a number") from None
-    return weights
+    return numbers
 
 
 def describe_pictures(request: pb.RunSearchRequest) -> dict[str, Any]:

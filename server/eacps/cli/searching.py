@@ -14,7 +14,7 @@ from eacps.cli.interrupts import run_cancellable
 from eacps.cli.live import LiveView
 from eacps.cli.record import CompleteSearch
 from eacps.cli.remote import Watcher, run_remote_search
-from eacps.cli.report import FILES, make_folder, write_report
+from eacps.cli.report import FILES, PLOT, make_folder, write_report
 from eacps.cli.summary import print_summary
 from eacps.settings import Settings
 from eacps.v1 import search_service_pb2 as pb
@@ -33,6 +33,7 @@ class Searching:
         console: For people; standard error.
         as_json: Print the result as JSON on standard output, and no summary.
         timeout_s: Deadline of the search; None for none.
+        plot: Whether the course of the search is drawn too.
     """
 
     composition: Composition
@@ -40,6 +41,7 @@ class Searching:
     console: Console
     as_json: bool = False
     timeout_s: float | None = None
+    plot: bool = False
 
     def run(self, request: pb.RunSearchRequest) -> dict[str, Any]:
         """Search, write the files, print what was found.
@@ -53,12 +55,13 @@ class Searching:
         make_folder(self.out)
         server = self.composition.server
         search = self._embedded(request) if server is None else self._remote(server, request)
-        result = write_report(search, request, self.out)
+        result = write_report(search, request, self.out, plot=self.plot)
         if self.as_json:
             print(json.dumps(result, ensure_ascii=False))
         else:
             print_summary(search, result_console())
-        self.console.print(f"wrote {', '.join(FILES)} to {self.out}", highlight=False, markup=False, soft_wrap=True)
+        files = (*FILES, PLOT) if self.plot else FILES
+        self.console.print(f"wrote {', '.join(files)} to {self.out}", highlight=False, markup=False, soft_wrap=True)
         return result
 
     def _remote(self, server: str, request: pb.RunSearchRequest) -> CompleteSearch:

@@ -66,12 +66,12 @@ def _gain_lines(search: CompleteSearch) -> Text:
 
 
 def _table(search: CompleteSearch) -> Table:
-    scorers = [(scorer.name, scorer.weight) for scorer in search.started.scorers]
+    scorers = list(search.started.scorers)
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("rank", "candidate", "noise"):
         table.add_column(column, justify="right" if column == "rank" else "left")
-    for name, weight in scorers:
-        table.add_column(f"{name} ×{weight:.2g}", justify="right")
+    for scorer in scorers:
+        table.add_column(scorer.name if scorer.held_out else f"{scorer.name} ×{scorer.weight:.2g}", justify="right")
     table.add_column("potential", justify="right")
     shown = {candidate.id: candidate for candidate in search.ranking[:TOP]}
     shown[search.first_candidate.id] = search.first_candidate  # in its place, whatever that is
@@ -80,7 +80,7 @@ def _table(search: CompleteSearch) -> Table:
             str(search.ranks[candidate.id]),
             candidate.id,
             origin(candidate),
-            *(_score_text(candidate, name) for name, _ in scorers),
+            *(_score_text(candidate, scorer.name) for scorer in scorers),
             potential_text(candidate),
         )
     return table

@@ -115,6 +115,8 @@ class Session:
                 checkpoint=checkpoint,
                 steps=strategy.steps,
                 weights={**dict.fromkeys(plan.scorers, 0.0), **weights.normalised},
+                floors=plan.objective.floors,
+                held_out=plan.objective.held_out,
             )
         )
 

@@ -182,6 +182,9 @@ class Stages:
             "checkpoint": edit.checkpoint.fingerprint,
             "pictures": dict(pictures),
             "scene": edit.digests["scene"],
+            "character": edit.digests["character"],
+            "character_face": self._plan.character_face,
+            "mask": edit.digests.get("mask"),
             "embedding": edit.digests["embedding"],
             "prompt": self._plan.prompt,
             "scorers": {name: judge for name, judge in self.judges.items() if only is None or name in only},
@@ -279,7 +282,15 @@ class Stages:
 
     async def _ask_scorers(self, edit: Edit, digests: Mapping[str, str], only: Collection[str] | None) -> Json:
         pictures = {name: await self._shelf.get(digest) for name, digest in digests.items()}
-        context = EditContext(edit.inputs.scene, self._plan.prompt, edit.embedding)
+        context = EditContext(
+            scene=edit.inputs.scene,
+            prompt=self._plan.prompt,
+            reference_embedding=edit.embedding,
+            character=edit.inputs.character,
+            character_face=self._plan.character_face,
+            scene_box=edit.scene_box,
+            mask=edit.inputs.mask,
+        )
         timeout_s = self._pace.call_timeout_s
         scorers = {name: one for name, one in self._scorers.items() if only is None or name in only}
         calibration = Calibration.from_dict(edit.checkpoint.calibration)

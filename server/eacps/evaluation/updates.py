@@ -1,7 +1,7 @@
 """What a search reports while it runs, in this order: started, prior ready, then candidates and rounds, finished."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from eacps.search.budget import Spent, StopReason
 from eacps.search.cohort import Candidate, RoundNote
@@ -30,7 +30,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class SearchStarted:
-    """The search is planned; its first step is about to run."""
+    """The search is planned; its first step is about to run.
+
+    ``weights`` are normalised, 0 for scorers that are only reported; ``floors`` and ``held_out`` as in the objective.
+    """
 
     search_id: str
     planned_candidates: int
@@ -38,6 +41,8 @@ class SearchStarted:
     checkpoint: ServedCheckpoint
     steps: int
     weights: Mapping[str, float]
+    floors: Mapping[str, float] = field(default_factory=dict)
+    held_out: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,22 @@
 Scorers know pictures and the edit they belong to. They know nothing of recipes, searches or potentials.
 """
 
+from eacps.scoring.held_out import HeldOutIdentityScorer
 from eacps.scoring.identity import IdentityScorer
 from eacps.scoring.openai_judge import OpenAIJudge
+from eacps.scoring.preservation import PreservationScorer
 from eacps.scoring.questions import Question, load_question
 from eacps.scoring.scorer import EditContext, Missing, Outcome, Scorer
 from eacps.scoring.triton_judge import TritonJudge
 
 __all__ = [
     "EditContext",
+    "HeldOutIdentityScorer",
     "IdentityScorer",
     "Missing",
     "OpenAIJudge",
     "Outcome",
+    "PreservationScorer",
     "Question",
     "Scorer",
     "TritonJudge",

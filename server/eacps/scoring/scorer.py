@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from eacps.imaging import Picture
+from eacps.imaging import Mask, Picture
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,22 @@ class EditContext:
     Attributes:
         scene: The picture that was edited, ``uint8 [H, W, 3]``.
         prompt: What the edit was to do.
-        reference_embedding: Unit-norm ``float32 [512]`` of the character's face.
+        reference_embedding: Unit-norm ``float32 [512]`` of the character's face, by the recogniser that is searched
+            with.
+        character: The character's picture, ``uint8 [h, w, 3]``.
+        character_face: Which of its faces, from 0 by size; -1 is the largest.
+        scene_box: Face that was replaced, xyxy in pixels of the scene.
+        mask: ``uint8 [H, W]``, 255 where the scene may change; None: everywhere.
         timeout_s: Time for one call that a scorer makes; None is no bound.
     """
 
     scene: Picture
     prompt: str
     reference_embedding: npt.NDArray[np.float32]
+    character: Picture
+    character_face: int
+    scene_box: tuple[float, float, float, float]
+    mask: Mask | None = None
     timeout_s: float | None = None
 
 

@@ -19,7 +19,7 @@ from eacps.tensors import ModelSpec
 from eacps.triton import codec, served
 from eacps.triton.codec import Array
 from eacps.triton.status import CLIENT_ERRORS, translated
-from eacps.triton.types import Faces, Float32, Generated, GenerateRequest, Prior, ServedCheckpoint, UInt8
+from eacps.triton.types import Faces, Float32, Generated, GenerateRequest, Prior, ServedCheckpoint, UInt8, VerifiedFaces
 
 CALLED_MODELS = (tensors.FACE_PRIOR, tensors.FACE_EMBED, tensors.QWEN_EDIT, tensors.VLM_JUDGE)
 _CHANNEL_OPTIONS = [
@@ -86,6 +86,18 @@ class TritonGateway:
             return False
         return True
 
+    async def has_verifier(self) -> bool:
+        """Say whether Triton serves a held-out verifier.
+
+        Raises:
+            TritonModelFailed: It serves one that breaks the contract.
+        """
+        ready = self._client.is_model_ready(tensors.FACE_VERIFY.name, client_timeout=_POLL_TIMEOUT_S)
+        if not await self._ask("readiness of face_verify", ready):
+            return False
+        served.check(tensors.FACE_VERIFY, await self._config_of(tensors.FACE_VERIFY))
+        return True
+
     async def describe(self) -> ServedCheckpoint:
         """Say what Triton serves, as the exporter wrote it into the sampler's configuration."""
         config = await self._config_of(tensors.QWEN_EDIT)
@@ -130,6 +142,11 @@ class TritonGateway:
         """Find and embed the faces of ``pictures``, ``uint8 [N, H, W, 3]``."""
         outputs = await self._infer(tensors.FACE_EMBED, {"pictures": pictures}, timeout_s)
         return Faces(**outputs)
+
+    async def verify_faces(self, pictures: UInt8, *, timeout_s: float | None = None) -> VerifiedFaces:
+        """Embed the faces of ``pictures``, ``uint8 [N, H, W, 3]``, by the held-out verifier; see `has_verifier`."""
+        outputs = await self._infer(tensors.FACE_VERIFY, {"pictures": pictures}, timeout_s)
+        return VerifiedFaces(**outputs)
 
     async def judge(self, pictures: UInt8, questions: Sequence[str], *, timeout_s: float | None = None) -> Float32:
         """Ask yes/no questions about pictures.

@@ -76,6 +76,19 @@ class Faces:
 
 
 @dataclass(frozen=True)
+class VerifiedFaces:
+    """Faces of N pictures, largest first, as the held-out verifier sees them.
+
+    Args:
+        counts: ``int32 [N]``, at most 8.
+        embeddings: ``float32 [N, 8, F]``, unit norm; rows beyond a picture's count mean nothing.
+    """
+
+    counts: npt.NDArray[np.int32]
+    embeddings: Float32
+
+
+@dataclass(frozen=True)
 class GenerateRequest:
     """One call of the sampler: N candidates that share everything but their noise.
 

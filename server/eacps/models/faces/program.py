@@ -1,4 +1,4 @@
-"""Settings of the two face models and what they are made of, whatever the sessions run on."""
+"""Settings of the face programs and what they are made of, whatever the sessions run on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from eacps.models.faces.embedding import FaceEmbedder
 from eacps.models.faces.library import ServedRecognizer, ServedSwapper, detector, load_emap
 from eacps.models.faces.prior import FaceSwap
 from eacps.models.faces.session import SessionFactory
-from eacps.tensors import FACE_DETECTOR, FACE_RECOGNIZER, FACE_SWAPPER
+from eacps.tensors import FACE_DETECTOR, FACE_RECOGNIZER, FACE_SWAPPER, ModelSpec
 
 EMAP_FILE = "emap.npy"
 """Lies beside the model.py of `face_prior`; the exporter takes it out of the pack's swapper."""
@@ -16,7 +16,7 @@ EMAP_FILE = "emap.npy"
 
 @dataclass(frozen=True)
 class FaceSettings:
-    """Parameters of `face_embed` and `face_prior` in their ``config.pbtxt``.
+    """Parameters of `face_embed`, `face_verify` and `face_prior` in their ``config.pbtxt``.
 
     Attributes:
         detection_size: Side of the square that pictures are fitted into for the detector, pixels, a multiple of 32.
@@ -46,14 +46,16 @@ class FaceSettings:
         )
 
 
-def build_embedder(sessions: SessionFactory, settings: FaceSettings) -> FaceEmbedder:
-    """What `face_embed` runs."""
+def build_embedder(
+    sessions: SessionFactory, settings: FaceSettings, recognizer: ModelSpec = FACE_RECOGNIZER
+) -> FaceEmbedder:
+    """What `face_embed` runs, and `face_verify` with the other recogniser."""
     scrfd = detector(
         sessions(FACE_DETECTOR.name),
         input_size=settings.detection_size,
         threshold=settings.detection_threshold,
     )
-    return FaceEmbedder(scrfd, ServedRecognizer(sessions(FACE_RECOGNIZER.name)))
+    return FaceEmbedder(scrfd, ServedRecognizer(sessions(recognizer.name)))
 
 
 def build_swap(sessions: SessionFactory, settings: FaceSettings, emap_file: Path) -> FaceSwap:

@@ -1,0 +1,83 @@
+"""Held-out identity: another recogniser, the character embedded once."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from eacps.errors import TritonUnavailable
+from eacps.scoring import EditContext, HeldOutIdentityScorer, Missing
+
+CHARACTER = np.full((20, 16, 3), 7, np.uint8)
+PICTURES = {name: np.full((32, 32, 3), shade, np.uint8) for name, shade in (("a", 1), ("b", 2))}
+CONTEXT = EditContext(
+    scene=PICTURES["a"],
+    prompt="smile",
+    reference_embedding=np.zeros(512, np.float32),
+    character=CHARACTER,
+    character_face=-1,
+    scene_box=(8.0, 8.0, 24.0, 24.0),
+    timeout_s=5.0,
+)
+
+
+@dataclass
+class Found:
+    counts: np.ndarray
+    embeddings: np.ndarray
+
+
+class Verifier:
+    """Faces of a picture by its first pixel: angles in the plane, in degrees."""
+
+    def __init__(self, **angles: list[float]) -> None:
+        self.angles = {int(shade[1:]): found for shade, found in angles.items()}
+        self.asked: list[int] = []
+
+    async def verify_faces(self, pictures: np.ndarray, *, timeout_s: float | None = None) -> Found:
+        assert timeout_s == 5.0
+        shades = [int(picture[0, 0, 0]) for picture in pictures]
+        self.asked += shades
+        embeddings = np.zeros((len(shades), 8, 4), np.float32)
+        for row, shade in enumerate(shades):
+            for place, angle in enumerate(self.angles[shade]):
+                embeddings[row, place, :2] = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+        return Found(np.array([len(self.angles[shade]) for shade in shades], np.int32), embeddings)
+
+
+async def test_the_likest_face_counts_and_no_face_is_zero() -> None:
+    scorer = HeldOutIdentityScorer(Verifier(s7=[0.0], s1=[90.0, 60.0], s2=[]))
+    assert await scorer.score(PICTURES, CONTEXT) == {"a": pytest.approx(0.5), "b": 0.0}
+
+
+async def test_the_character_is_embedded_once() -> None:
+    verifier = Verifier(s7=[0.0], s1=[0.0], s2=[180.0])
+    scorer = HeldOutIdentityScorer(verifier)
+    for _ in range(3):
+        assert await scorer.score(PICTURES, CONTEXT) == {"a": pytest.approx(1.0), "b": 0.0}
+    assert verifier.asked.count(7) == 1
+
+
+async def test_the_chosen_face_of_the_character_is_meant() -> None:
+    scorer = HeldOutIdentityScorer(Verifier(s7=[0.0, 90.0], s1=[90.0], s2=[0.0]))
+    scores = await scorer.score(PICTURES, replace(CONTEXT, character_face=1))
+    assert scores == {"a": pytest.approx(1.0), "b": pytest.approx(0.0, abs=1e-6)}
+
+
+async def test_a_character_whom_the_verifier_does_not_see_leaves_scores_missing() -> None:
+    scores = await HeldOutIdentityScorer(Verifier(s7=[], s1=[0.0], s2=[0.0])).score(PICTURES, CONTEXT)
+    assert all(isinstance(score, Missing) for score in scores.values())
+
+
+async def test_a_lost_triton_is_told_and_not_remembered() -> None:
+    class Down(Verifier):
+        async def verify_faces(self, pictures: np.ndarray, *, timeout_s: float | None = None) -> Found:
+            if not self.asked:
+                self.asked.append(0)
+                raise TritonUnavailable("gone")
+            return await super().verify_faces(pictures, timeout_s=timeout_s)
+
+    scorer = HeldOutIdentityScorer(Down(s7=[0.0], s1=[0.0], s2=[0.0]))
+    with pytest.raises(TritonUnavailable):
+        await scorer.score(PICTURES, CONTEXT)
+    assert (await scorer.score(PICTURES, CONTEXT))["a"] == pytest.approx(1.0)
