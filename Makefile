@@ -4,6 +4,7 @@
 #   TORCH_INDEX=URL        package index to take torch from, for a build without CUDA for instance
 #   PYTEST_ARGS='-k name'  further arguments of pytest
 #   BENCH_ARGS=--cores=1    further arguments of the benchmark
+#   STUDY_ARGS=--tasks=20   further arguments of the study
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -59,6 +60,10 @@ check: $(PACKAGES_STAMP) ## Lint, check types, and check that the generated gRPC
 bench: $(MODELS_STAMP) ## Measure throughput and write out/bench
 	$(RUN) -m benchmarks.throughput $(BENCH_ARGS)
 
+.PHONY: study
+study: $(MODELS_STAMP) ## Compare search strategies and write docs/study
+	$(RUN) -m studies $(STUDY_ARGS)
+
 .PHONY: proto
 proto: $(PACKAGES_STAMP) ## Generate the gRPC stubs in server/eacps/v1 from protos/
 	rm -f server/eacps/v1/*_pb2.py server/eacps/v1/*_pb2.pyi server/eacps/v1/*_pb2_grpc.py
@@ -99,7 +104,7 @@ $(PACKAGES_STAMP): pyproject.toml
 	@$(RUN) -I -S server/eacps/triton/installation.py
 	@echo '==> packages'
 	$(RUN) -m pip install --no-input $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
-	$(RUN) -m pip install --no-input --editable '.[export,triton,dev]'
+	$(RUN) -m pip install --no-input --editable '.[export,study,triton,dev]'
 	$(RUN) -m pip install --no-input --no-deps $(TRITON_WHEEL)
 	@rm $(VENV)/.incomplete
 	@touch $@

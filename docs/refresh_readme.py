@@ -1,7 +1,7 @@
 """Put true output into the README: ``python docs/refresh_readme.py [--tests]``, from the repository's root.
 
 Runs the demo, and with ``--tests`` the tests, and replaces what stands between the marks in README.md; the demo's
-contact sheet becomes docs/images/contact_sheet.png. The model repository must stand (``make model-repository``).
+contact sheet and plot go to docs/images. The model repository must stand (``make model-repository``).
 """
 
 import argparse
@@ -48,9 +48,10 @@ def main() -> None:
     if arguments.tests:
         text = replace(text, "test", output_of(TESTS)[-1:])
     README.write_text(text, encoding="utf-8")
-    picture = ROOT / "docs" / "images" / "contact_sheet.png"
-    picture.parent.mkdir(exist_ok=True)
-    shutil.copyfile(ROOT / "out" / "demo" / "contact_sheet.png", picture)
+    images = ROOT / "docs" / "images"
+    images.mkdir(exist_ok=True)
+    for name in ("contact_sheet.png", "search.png"):
+        shutil.copyfile(ROOT / "out" / "demo" / name, images / name)
 
 
 if __name__ == "__main__":

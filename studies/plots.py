@@ -20,7 +20,6 @@ from studies.analysis.by_task import within_task_sd
 if TYPE_CHECKING:
     from studies.report import Results
 
-COMPARED_BUDGET = 32
 _DPI = 140
 _STYLE = {
     "axes.spines.top": False,
@@ -85,20 +84,18 @@ def _best_of_n(axes: Axes, results: Results) -> None:
 
 def _comparison(axes: Axes, results: Results) -> None:
     sd = within_task_sd(results.fresh)
-    budgets = {row.budget for row in results.searches}
-    budget = COMPARED_BUDGET if COMPARED_BUDGET in budgets else max(budgets)
     curve = np.stack(list(best_of_n.curves(results.fresh).values())).mean(axis=0)
     trajectories = np.array([1 << place for place in range(len(curve))])
     axes.plot(trajectories, (curve - curve[0]) / sd, "--", color="0.5", label="expected best-of-N")
-    grid = np.arange(results.steps, budget * results.steps + 1)
+    grid = np.arange(results.steps, results.compared * results.steps + 1)
     for contender in results.contenders:
         if contender.name == "best_of_n":
             continue
-        best = comparison.course(results.searches, results.fresh, contender.name, budget, grid)
+        best = comparison.course(results.searches, results.fresh, contender.name, results.compared, grid)
         axes.plot(grid / results.steps, (best - curve[0]) / sd, label=contender.title)
-    axes.set_xlim(0, budget * 2)
+    axes.set_xlim(0, results.compared * 2)
     axes.set(xlabel="cost in whole trajectories", ylabel="best so far above one seed, sd")
-    axes.set_title(f"Equal cost, {budget} trajectories")
+    axes.set_title(f"Equal cost, {results.compared} trajectories")
     axes.legend()
 
 

@@ -31,6 +31,7 @@ class Results:
 
     Attributes:
         steps: Of the full schedule.
+        compared: Budget at which everything is compared.
         calibration: That searches were given.
         contenders: In the order of the tables.
         angle: Of the fixed contender.
@@ -39,6 +40,7 @@ class Results:
     """
 
     steps: int
+    compared: int
     calibration: Calibration
     contenders: tuple[Contender, ...]
     angle: float
@@ -214,10 +216,10 @@ def _noise(results: Results, sd: float, sd_uncapped: float) -> str:
     rows = [
         (f"{one.noise_sd:g}", results.titles[one.contender], str(one.paired), str(one.expected))
         for one in sorted(found, key=lambda one: one.noise_sd)
-        if one.budget == REFERENCE_BUDGET and one.contender in {c.contender for c in found if c.noise_sd > 0.0}
+        if one.budget == results.compared and one.contender in {c.contender for c in found if c.noise_sd > 0.0}
     ]
     head = ("noise, sd", "strategy", "over best-of-N under the same noise, sd", "over Q(N) without noise, sd")
-    return _table(f"5. A noisy verifier, {REFERENCE_BUDGET} trajectories", head, rows)
+    return _table(f"5. A noisy verifier, {results.compared} trajectories", head, rows)
 
 
 def _held_out(results: Results) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -15,17 +15,13 @@ from studies.contenders import Contender, contenders
 from studies.parts import fresh_rows, preview_rows, probe_rows, search_rows
 from studies.pool import Pool, fingerprint
 from studies.potentials import Yardstick
-from studies.report import Results, write_results
+from studies.report import REFERENCE_BUDGET, Results, write_results
 from studies.subjects import FIRST_STUDIED, FIRST_TUNED
 from studies.tables import SearchRow
-from studies.workshop import Workshop, open_workshop
+from studies.workshop import Workshop, embedded, open_workshop
 
-COMPARED_BUDGET: Final = 32
-NOISES: Final = (0.5, 1.0)
 NOISY: Final = ("best_of_n", "fixed", "adaptive")
-PREVIEWED: Final = 12
-PROBED: Final = 4
-TUNED_SEEDS: Final = 24
+"""Contenders that are also told of scores with a noise."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +31,29 @@ class Size:
     Attributes:
         tasks: Compared on.
         tuned: Chosen on.
-        fresh: Seeds of best-of-N's curve, at least the largest budget.
+        fresh: Seeds of best-of-N's curve, at least the largest budget and `REFERENCE_BUDGET`.
         budgets: Of the comparison, ascending.
+        noises: Of verifiers, in standard deviations within a task.
+        tuned_seeds: Fresh seeds of the tasks chosen on.
+        previewed: Fresh seeds whose previews are scored.
+        probed: Parents that get a child by every move.
+        angles: Tried for the fixed contender, in radians.
     """
 
     tasks: int = 100
     tuned: int = 32
     fresh: int = 128
     budgets: tuple[int, ...] = (8, 16, 32, 64)
+    noises: tuple[float, ...] = (0.5, 1.0)
+    tuned_seeds: int = 24
+    previewed: int = 12
+    probed: int = 4
+    angles: tuple[float, ...] = (0.3, 0.45, 0.6, 0.8, 1.0)
+
+    @property
+    def compared(self) -> int:
+        """The budget at which everything is compared: the reference where it is among them, else the largest."""
+        return REFERENCE_BUDGET if REFERENCE_BUDGET in self.budgets else max(self.budgets)
 
 
 @dataclass(frozen=True)
@@ -79,31 +90,32 @@ async def run(paths: Paths, size: Size, *, shows_character: bool, tune_only: boo
     """
     weights = fingerprint(paths.checkpoint, shows_character=shows_character)
     pool = Pool(paths.work_dir / "pool.csv", paths.pool, weights=weights)
-    opened = open_workshop(
-        model_repository=paths.model_repository,
-        log_file=paths.work_dir / "triton.log",
-        pool=pool,
-        yardstick=Yardstick(_calibration(paths.checkpoint, ("scorers",))),
-        shows_character=shows_character,
-    )
-    async with opened as workshop:
+    async with (
+        embedded(paths.model_repository, paths.work_dir / "triton.log") as url,
+        open_workshop(url, pool, Yardstick(Calibration()), shows_character=shows_character) as workshop,
+    ):
         try:
-            angles = await _tune(workshop, paths.checkpoint, size.tuned)
-            if not tune_only:
-                workshop.yardstick = replace(workshop.yardstick, calibration=_calibration(paths.checkpoint))
-                results = await _compare(workshop, size, angles)
-                write_results(results, paths.out)
+            await run_in(workshop, paths, size, tune_only=tune_only)
         finally:
             pool.publish()
 
 
-async def _tune(workshop: Workshop, checkpoint: Path, count: int) -> list[SearchRow]:
-    tasks = range(FIRST_TUNED, FIRST_TUNED + count)
-    landscapes = await tuning.measure_landscape(workshop, tasks, seeds=TUNED_SEEDS, parents=PROBED)
-    previews = await tuning.measure_previews(workshop, tasks, seeds=TUNED_SEEDS)
+async def run_in(workshop: Workshop, paths: Paths, size: Size, *, tune_only: bool = False) -> None:
+    """Run it over a Triton that is there already; otherwise as `run`."""
+    workshop.yardstick = Yardstick(_calibration(paths.checkpoint, ("scorers",)))
+    angles = await _tune(workshop, paths.checkpoint, size)
+    if not tune_only:
+        workshop.yardstick = Yardstick(_calibration(paths.checkpoint))
+        write_results(await _compare(workshop, size, angles), paths.out)
+
+
+async def _tune(workshop: Workshop, checkpoint: Path, size: Size) -> list[SearchRow]:
+    tasks = range(FIRST_TUNED, FIRST_TUNED + size.tuned)
+    landscapes = await tuning.measure_landscape(workshop, tasks, seeds=size.tuned_seeds, parents=size.probed)
+    previews = await tuning.measure_previews(workshop, tasks, seeds=size.tuned_seeds)
     for name, section in tuning.sections(landscapes, previews).items():
         write_section(checkpoint, name, section)
-    return await tuning.try_angles(workshop, tasks)
+    return await tuning.try_angles(workshop, tasks, size.angles, size.compared)
 
 
 async def _compare(workshop: Workshop, size: Size, angles: list[SearchRow]) -> Results:
@@ -119,18 +131,18 @@ async def _compare(workshop: Workshop, size: Size, angles: list[SearchRow]) -> R
         searches.extend(await workshop.over_tasks(f"{contender.title} at {budget}{noise}", tasks, part))
 
     # What matters most comes first: a study cut off has answered that.
-    for budget in sorted(size.budgets, key=lambda budget: (budget != COMPARED_BUDGET, budget)):
+    for budget in sorted(size.budgets, key=lambda budget: (budget != size.compared, budget)):
         for contender in compared:
             await race(contender, budget)
-    probes = await workshop.over_tasks("moves", tasks, partial(probe_rows, parents=PROBED))
-    previews = await workshop.over_tasks("previews", tasks, partial(preview_rows, count=PREVIEWED))
-    if COMPARED_BUDGET in size.budgets:
-        for noise_sd in NOISES:
-            for contender in compared:
-                if contender.name in NOISY:
-                    await race(contender, COMPARED_BUDGET, noise_sd)
+    probes = await workshop.over_tasks("moves", tasks, partial(probe_rows, parents=size.probed))
+    previews = await workshop.over_tasks("previews", tasks, partial(preview_rows, count=size.previewed))
+    for noise_sd in size.noises:
+        for contender in compared:
+            if contender.name in NOISY:
+                await race(contender, size.compared, noise_sd)
     return Results(
         steps=workshop.oracle.steps,
+        compared=size.compared,
         calibration=workshop.yardstick.calibration,
         contenders=compared,
         angle=angle,

@@ -24,8 +24,6 @@ from studies.probes import fresh, probes, recipes_of
 from studies.tables import PreviewRow, SearchRow
 from studies.workshop import Workshop
 
-TRIED_ANGLES: Final = (0.3, 0.45, 0.6, 0.8, 1.0)
-ANGLE_BUDGET: Final = 32
 _UNKNOWN: Final = Landscape(curvature=1.0, curvature_sd=3.0)
 _LEAST_SD: Final = 0.3
 """Of the logarithm of the curvature: a search shall be able to learn that its own task is another."""
@@ -76,7 +74,7 @@ async def measure_landscape(
     workshop: Workshop, tasks: Sequence[int], *, seeds: int, parents: int
 ) -> list[TaskLandscape]:
     """Fit the search's own model, knowing nothing beforehand, to fresh seeds and unselected parents' children."""
-    return await workshop.over_tasks("landscape", tasks, partial(_landscape_of, seeds=seeds, parents=parents))
+    return await workshop.over_tasks("landscape", tasks, partial(landscape_rows, seeds=seeds, parents=parents))
 
 
 async def measure_previews(workshop: Workshop, tasks: Sequence[int], *, seeds: int) -> list[PreviewRow]:
@@ -84,13 +82,13 @@ async def measure_previews(workshop: Workshop, tasks: Sequence[int], *, seeds: i
     return await workshop.over_tasks("previews", tasks, partial(preview_rows, count=seeds))
 
 
-async def try_angles(workshop: Workshop, tasks: Sequence[int]) -> list[SearchRow]:
+async def try_angles(workshop: Workshop, tasks: Sequence[int], angles: Sequence[float], budget: int) -> list[SearchRow]:
     """Run the fixed contender at every angle; the rows' ``contender`` is the angle."""
     rows = []
-    for angle in TRIED_ANGLES:
+    for angle in angles:
         move = SphericalMove(angle, decay=1.0)
         contender = Contender(f"{angle:g}", "", partial(two_rounds, local=move))
-        part = partial(search_rows, contender=contender, budget=ANGLE_BUDGET)
+        part = partial(search_rows, contender=contender, budget=budget)
         rows += await workshop.over_tasks(f"fixed at {angle:g} rad", tasks, part)
     return rows
 
@@ -104,7 +102,8 @@ def best_angle(rows: Sequence[SearchRow]) -> float:
     return float(max(results, key=lambda name: float(np.mean(results[name]))))
 
 
-async def _landscape_of(bench: Bench, *, seeds: int, parents: int) -> list[TaskLandscape]:
+async def landscape_rows(bench: Bench, *, seeds: int, parents: int) -> list[TaskLandscape]:
+    """Fit one task, the one row of its part."""
     known = fresh(bench.task, seeds)
     recipes = list(dict.fromkeys([*known, *recipes_of(probes(bench.task, known[:parents]))]))
     scores = await bench.scoreboard(recipes, bench.steps)

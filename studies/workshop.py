@@ -67,10 +67,8 @@ class Workshop:
 
 
 @asynccontextmanager
-async def open_workshop(
-    *, model_repository: Path, log_file: Path, pool: Pool, yardstick: Yardstick, shows_character: bool
-) -> AsyncIterator[Workshop]:
-    """Serve a model repository until the block ends.
+async def embedded(model_repository: Path, log_file: Path) -> AsyncIterator[str]:
+    """Serve a model repository until the block ends, and give the address.
 
     Raises:
         EacpsError: Triton cannot be started.
@@ -78,14 +76,26 @@ async def open_workshop(
     triton = EmbeddedTriton(model_repository, log_file=log_file)
     await asyncio.to_thread(triton.start)
     try:
-        gateway = await TritonGateway.connect(triton.grpc_url)
-        try:
-            steps = (await gateway.describe()).default_steps
-            yield Workshop(Oracle(gateway, pool, steps=steps, shows_character=shows_character), yardstick)
-        finally:
-            await gateway.close()
+        yield triton.grpc_url
     finally:
         await asyncio.to_thread(triton.stop)
+
+
+@asynccontextmanager
+async def open_workshop(
+    url: str, pool: Pool, yardstick: Yardstick, *, shows_character: bool
+) -> AsyncIterator[Workshop]:
+    """A workshop over a running Triton.
+
+    Raises:
+        EacpsError: Nothing serves at ``url``.
+    """
+    gateway = await TritonGateway.connect(url)
+    try:
+        steps = (await gateway.describe()).default_steps
+        yield Workshop(Oracle(gateway, pool, steps=steps, shows_character=shows_character), yardstick)
+    finally:
+        await gateway.close()
 
 
 def _bar() -> Progress:

@@ -4,6 +4,7 @@ import io
 import math
 from collections.abc import Sequence
 
+from google.protobuf.duration_pb2 import Duration
 from PIL import Image
 
 from eacps.cli.record import CompleteSearch, SearchRecord
@@ -101,6 +102,15 @@ def events(candidates: Sequence[pb.CandidateScored] = CANDIDATES) -> list[pb.Run
         statistics=statistics,
         versions={"eacps": "0.1.0", "checkpoint": "studio-mini@0123abcd", "noise": "torch-cpu-1", "triton": "2.51.0"},
         noise_shape=[16, 16, 16],
+        stop_reason=pb.STOP_REASON_WALL_TIME,
+        spent=pb.Spent(denoiser_evaluations=48, pictures=6, vlm_calls=3, wall_time=Duration(seconds=4)),
+        pareto_front=[best.candidate_id],
+        gains=[
+            pb.ScorerGain(scorer="identity", over_first=0.5, over_prior=0.45),
+            pb.ScorerGain(scorer="verifier", held_out=True, over_first=0.125),
+        ],
+        pruning="off by request",
+        diversity=pb.Diversity(spread=0.1, low=False),
     )
     for stage, seconds in (("prepare", 0.25), ("generate", 3.5), ("score", 1.25), ("total", 4.0)):
         finished.timings[stage].FromMilliseconds(int(1000 * seconds))

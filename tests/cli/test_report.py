@@ -3,9 +3,11 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from eacps.cli.outcome import CommandFailed
 from eacps.cli.report import make_folder, result_json, write_report
+from eacps.cli.summary import print_summary
 from tests.cli import searches
 
 
@@ -72,3 +74,21 @@ def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CommandFailed, match="file/out"):
         make_folder(tmp_path / "file" / "out")
+
+
+def test_the_result_says_why_it_ended_what_it_took_and_what_it_gained_by_scorer() -> None:
+    result = result_json(searches.complete(), searches.request())
+    assert result["stop_reason"] == "wall_time"
+    assert result["spent"] == {"denoiser_evaluations": 48, "pictures": 6, "vlm_calls": 3, "wall_time_s": 4.0}
+    assert result["gain_by_scorer"]["verifier"] == {"scorer": "verifier", "held_out": True, "over_first": 0.125}
+    assert result["pareto_front"] == [result["best"]["id"]]
+    assert result["pruning"] == "off by request"
+    assert result["diversity"] == {"spread": 0.1}
+
+
+def test_the_summary_tells_of_the_held_out_gain_and_of_an_early_end() -> None:
+    console = Console(record=True, width=120)
+    print_summary(searches.complete(), console)
+    told = console.export_text()
+    assert "verifier, which was not searched: +0.125 over the first seed" in told
+    assert "the search stopped early: its time was up" in told

@@ -75,6 +75,12 @@ def result_json(search: CompleteSearch, request: pb.RunSearchRequest) -> dict[st
             "lineage": list(finished.lineage),
         },
         "gain": gains(finished.statistics),
+        "gain_by_scorer": {gain.scorer: _plain(gain) for gain in finished.gains},
+        "stop_reason": stop_reason(finished),
+        "spent": _spent_json(finished.spent),
+        "pareto_front": list(finished.pareto_front),
+        "pruning": finished.pruning,
+        "diversity": _plain(finished.diversity) if finished.HasField("diversity") else None,
         "candidates": [candidate.to_json() for candidate in search.ranking],
         "statistics": _statistics_json(finished.statistics),
         "timings_s": timings_s(finished),
@@ -90,6 +96,11 @@ def gains(statistics: pb.Statistics) -> dict[str, float | None]:
         "over_first_seed": over_first if statistics.HasField("gain_over_first") else None,
         "over_prior": over_prior if statistics.HasField("gain_over_prior") else None,
     }
+
+
+def stop_reason(finished: pb.SearchFinished) -> str:
+    """Why the search was over, such as ``completed`` or ``wall_time``."""
+    return pb.StopReason.Name(finished.stop_reason).removeprefix("STOP_REASON_").lower()
 
 
 def timings_s(finished: pb.SearchFinished) -> dict[str, float]:
@@ -109,6 +120,15 @@ def _request_json(request: pb.RunSearchRequest, started: pb.SearchStarted) -> di
         "random_seed": started.random_seed,
         "steps": started.steps,
         "weights": {scorer.name: scorer.weight for scorer in started.scorers},
+    }
+
+
+def _spent_json(spent: pb.Spent) -> dict[str, float]:
+    return {
+        "denoiser_evaluations": spent.denoiser_evaluations,
+        "pictures": spent.pictures,
+        "vlm_calls": spent.vlm_calls,
+        "wall_time_s": spent.wall_time.ToTimedelta().total_seconds(),
     }
 
 

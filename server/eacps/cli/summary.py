@@ -8,9 +8,17 @@ from rich.table import Table
 from rich.text import Text
 
 from eacps.cli.record import CandidateRecord, CompleteSearch
-from eacps.cli.report import gains, timings_s
+from eacps.cli.report import gains, stop_reason, timings_s
 
 TOP = 5
+_CUT_SHORT = {
+    "nfe": "the denoiser evaluations were spent",
+    "pictures": "the pictures were made",
+    "vlm_calls": "the calls of vision-language models were spent",
+    "wall_time": "its time was up",
+    "target_reached": "the wanted potential was reached",
+    "low_diversity": "seeds hardly differ",
+}
 
 
 def print_summary(search: CompleteSearch, console: Console) -> None:
@@ -27,6 +35,10 @@ def warnings_of(search: CompleteSearch) -> Iterable[str]:
     statistics = search.finished.statistics
     if statistics.failed:
         yield f"{statistics.failed} candidates could not be made or scored"
+    if (reason := stop_reason(search.finished)) in _CUT_SHORT:
+        yield f"the search stopped early: {_CUT_SHORT[reason]}"
+    if search.finished.diversity.low:
+        yield "seeds hardly differ on this checkpoint: a search over noise finds little here"
     if statistics.missing_scores:
         yield f"{statistics.missing_scores} scores are missing; {statistics.incomplete} potentials are lower bounds"
 
@@ -62,6 +74,9 @@ def _gain_lines(search: CompleteSearch) -> Text:
         lines.append(f"  over the {name:<10}  ")
         lines.append(f"{gain:+.3f}", style="bold green" if gain > 0 else "bold yellow")
         lines.append(f"   ({value:.3f} -> {statistics.best_potential:.3f})\n")
+    for gain in search.finished.gains:
+        if gain.held_out and gain.HasField("over_first"):
+            lines.append(f"  {gain.scorer}, which was not searched: {gain.over_first:+.3f} over the first seed\n")
     return lines
 
 

@@ -1,0 +1,63 @@
+"""The pool of scored pictures: what survives, and what is not read."""
+
+from pathlib import Path
+
+import pytest
+
+from eacps.search.recipe import Recipe, perturb
+from studies.pool import SCORES, Key, Pool, key_of
+
+CHILD = perturb(Recipe.from_seed(3), angle=0.4, seed=9)
+
+
+def scores(value: float) -> dict[str, float]:
+    return dict.fromkeys(SCORES, value)
+
+
+def opened(folder: Path, weights: str = "w") -> Pool:
+    return Pool(folder / "journal.csv", folder / "pool.csv.gz", weights=weights)
+
+
+def test_what_was_put_is_there_after_being_cut_off(tmp_path: Path) -> None:
+    key = key_of(7, CHILD, 8)
+    opened(tmp_path).put([(key, scores(0.123456789))])
+    assert opened(tmp_path).get(key) == pytest.approx(scores(0.12346))
+    assert opened(tmp_path).get(Key(8, key.recipe, 8)) is None
+
+
+def test_a_row_cut_short_is_left_out(tmp_path: Path) -> None:
+    opened(tmp_path).put([(key_of(1, CHILD, 8), scores(0.5)), (key_of(2, CHILD, 8), scores(0.5))])
+    journal = tmp_path / "journal.csv"
+    journal.write_text(journal.read_text()[:-12])
+    assert [opened(tmp_path).get(key_of(task, CHILD, 8)) is None for task in (1, 2)] == [False, True]
+
+
+def test_scores_of_other_weights_are_not_read(tmp_path: Path) -> None:
+    pool = opened(tmp_path)
+    pool.put([(key_of(1, CHILD, 8), scores(0.5))])
+    pool.publish()
+    other = opened(tmp_path, "other")
+    assert len(other) == 0
+    other.put([(key_of(1, CHILD, 8), scores(0.25))])
+    assert opened(tmp_path, "other").get(key_of(1, CHILD, 8)) == scores(0.25)
+
+
+def test_what_is_published_does_not_depend_on_the_order(tmp_path: Path) -> None:
+    rows = [(key_of(task, CHILD, 8), scores(task / 10)) for task in range(5)]
+    contents = []
+    for place, order in enumerate((rows, rows[::-1])):
+        folder = tmp_path / str(place)
+        pool = opened(folder)
+        pool.put(order)
+        pool.publish()
+        (folder / "journal.csv").unlink()
+        assert opened(folder).get(rows[3][0]) == scores(0.3)
+        contents.append((folder / "pool.csv.gz").read_bytes())
+    assert contents[0] == contents[1]
+
+
+def test_another_processors_last_bit_is_no_other_picture() -> None:
+    (seed_a, a), (seed_b, b) = CHILD.terms
+    nearly = Recipe(((seed_a, a * (1 + 1e-15)), (seed_b, b)))
+    assert key_of(1, nearly, 8) == key_of(1, CHILD, 8)
+    assert key_of(1, perturb(Recipe.from_seed(3), angle=0.401, seed=9), 8) != key_of(1, CHILD, 8)

@@ -1,0 +1,104 @@
+"""The whole study, very small, over a real Triton: cut off, gone on with, written down."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from eacps.search.calibration import Calibration
+from eacps.triton.embedded import EmbeddedTriton
+from studies.oracle import NoFaceError
+from studies.parts import Bench
+from studies.pool import Pool, fingerprint
+from studies.potentials import Yardstick
+from studies.probes import fresh
+from studies.study import Paths, Size, run_in
+from studies.subjects import FIRST_STUDIED
+from studies.workshop import Workshop, open_workshop
+
+SIZE = Size(
+    tasks=2, tuned=2, fresh=32, budgets=(8,), noises=(1.0,), tuned_seeds=6, previewed=4, probed=3, angles=(0.6, 0.9)
+)
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory, checkpoint_dir: Path, model_repository_dir: Path) -> Paths:
+    folder = tmp_path_factory.mktemp("study")
+    shutil.copytree(checkpoint_dir, folder / "checkpoint")
+    return Paths(
+        checkpoint=folder / "checkpoint",
+        model_repository=model_repository_dir,
+        work_dir=folder / "work",
+        out=folder / "out",
+        pool=folder / "pool.csv.gz",
+    )
+
+
+@asynccontextmanager
+async def opened(triton: EmbeddedTriton, paths: Paths) -> AsyncIterator[Workshop]:
+    weights = fingerprint(paths.checkpoint, shows_character=False)
+    pool = Pool(paths.work_dir / "pool.csv", paths.pool, weights=weights)
+    async with open_workshop(triton.grpc_url, pool, Yardstick(Calibration()), shows_character=False) as workshop:
+        yield workshop
+
+
+@pytest.mark.timeout(600)
+async def test_a_study_cut_off_goes_on_and_writes_everything_down(triton: EmbeddedTriton, paths: Paths) -> None:
+    async with opened(triton, paths) as workshop:
+        running = asyncio.create_task(run_in(workshop, paths, SIZE))
+        while len(workshop.oracle.pool) < 40 and not running.done():
+            await asyncio.sleep(0.05)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        before = workshop.oracle.made
+    async with opened(triton, paths) as workshop:
+        assert len(workshop.oracle.pool) >= 40
+        await run_in(workshop, paths, SIZE)
+        assert workshop.oracle.made + before >= len(workshop.oracle.pool) > workshop.oracle.made
+        workshop.oracle.pool.publish()
+    async with opened(triton, paths) as workshop:
+        first = {path.name: path.read_bytes() for path in paths.out.iterdir()}
+        await run_in(workshop, paths, SIZE)
+        assert workshop.oracle.made == 0, "everything was in the pool"
+        again = {path.name: path.read_bytes() for path in paths.out.iterdir()}
+    assert again == first
+    pictures = {"moves.png", "best_of_n.png", "comparison.png", "previews.png", "held_out.png"}
+    rows = {"fresh.csv", "searches.csv", "angles.csv", "moves.csv", "previews.csv"}
+    assert set(first) == {*pictures, *rows, "tables.md"}
+    tables = first["tables.md"].decode()
+    assert "nan" not in tables
+    for part in ("1. ", "2. ", "3a. ", "3b. ", "3c. ", "4. ", "5. ", "6. "):
+        assert f"## {part}" in tables
+    known = Calibration.from_dict(json.loads((paths.checkpoint / "calibration.json").read_text()))
+    assert known.landscape.spread is not None
+    assert known.preview_correlation(0.5) is not None
+
+
+async def test_a_trajectory_that_was_previewed_ends_in_the_same_picture(
+    triton: EmbeddedTriton, paths: Paths, tmp_path: Path
+) -> None:
+    recipes = fresh(FIRST_STUDIED, 3)
+    found = []
+    for name, stops in (("whole", (8,)), ("previewed", (2, 5, 8))):
+        pool = Pool(tmp_path / name, tmp_path / "none", weights="w")
+        async with open_workshop(triton.grpc_url, pool, Yardstick(Calibration()), shows_character=True) as workshop:
+            for stop in stops:
+                scores = await workshop.oracle.scores(FIRST_STUDIED, recipes, stop)
+            found.append(scores)
+    for whole, previewed in zip(*found, strict=True):
+        assert previewed == pytest.approx(whole, abs=1e-3)
+
+
+async def test_a_task_without_a_face_is_passed_over(triton: EmbeddedTriton, paths: Paths, tmp_path: Path) -> None:
+    async def part(bench: Bench) -> list[int]:
+        if bench.task == 1:
+            raise NoFaceError("no face found in task 1")
+        return [bench.task]
+
+    async with opened(triton, paths) as workshop:
+        assert await workshop.over_tasks("tasks", range(3), part) == [0, 2]
