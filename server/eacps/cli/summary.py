@@ -74,9 +74,9 @@ def _gain_lines(search: CompleteSearch) -> Text:
         lines.append(f"  over the {name:<10}  ")
         lines.append(f"{gain:+.3f}", style="bold green" if gain > 0 else "bold yellow")
         lines.append(f"   ({value:.3f} -> {statistics.best_potential:.3f})\n")
-    for gain in search.finished.gains:
-        if gain.held_out and gain.HasField("over_first"):
-            lines.append(f"  {gain.scorer}, which was not searched: {gain.over_first:+.3f} over the first seed\n")
+    for watched in search.finished.gains:
+        if watched.held_out and watched.HasField("over_first"):
+            lines.append(f"  {watched.scorer}, which was not searched: {watched.over_first:+.3f} over the first seed\n")
     return lines
 
 
