@@ -43,7 +43,8 @@ class ServedEditor:
             scene=pb.Image(data=encode_png(edit.scene)),
             character=pb.Image(data=encode_png(edit.character)),
             prompt=edit.prompt,
-            sampler=pb.SamplerSettings(steps=self._steps),
+            # As the plain code does: the prior is the one picture that the backbone sees.
+            sampler=pb.SamplerSettings(steps=self._steps, character_as_reference=False),
             search=pb.SearchSettings(
                 strategy=pb.STRATEGY_BEST_OF_N,
                 global_candidates=edit.candidates,

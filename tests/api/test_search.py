@@ -171,7 +171,7 @@ class TestASearch:
         request = sample_request(
             prompt="lächle {freundlich}\n微笑🙂",
             negative_prompt="unscharf",
-            sampler=pb.SamplerSettings(steps=1, true_cfg_scale=2.0, character_as_reference=True),
+            sampler=pb.SamplerSettings(steps=1, true_cfg_scale=2.0),
             search=pb.SearchSettings(global_candidates=1, local_rounds=0),
         )
         events = await events_of(client, request)

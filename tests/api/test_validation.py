@@ -165,7 +165,7 @@ def test_defaults_are_those_of_the_api(make_request: MakeRequest) -> None:
     assert made.spec == AdaptiveSpec(99, 32, first_seed=None)
     assert made.objective == Objective(Weights(DEFAULT_WEIGHTS))
     assert (made.budget, made.score_repeats) == (Budget(), 3)
-    assert (made.steps, made.true_cfg_scale, made.character_as_reference) == (None, 1.0, False)
+    assert (made.steps, made.true_cfg_scale, made.character_as_reference) == (None, 1.0, True)
     assert (made.mask, made.negative_prompt, made.micro_batch) == (None, None, 8)
     assert (made.scene_face, made.character_face) == (-1, -1)
 
@@ -245,7 +245,7 @@ def test_everything_said_is_taken(make_request: MakeRequest) -> None:
         make_request(
             mask=image(grey(40, 32)),
             negative_prompt="blurry",
-            **sampler(steps=20, true_cfg_scale=4.0, character_as_reference=True),
+            **sampler(steps=20, true_cfg_scale=4.0, character_as_reference=False),
             **search(
                 global_candidates=9,
                 parents=3,
@@ -262,7 +262,7 @@ def test_everything_said_is_taken(make_request: MakeRequest) -> None:
     )
     assert made.spec == EacpsSpec(1, 9, 3, 2, 2, SeedOffset(100), 2)
     assert made.objective.weights.raw == {"identity": 3.0, "openai.realism": 0.0}
-    assert (made.steps, made.true_cfg_scale, made.character_as_reference) == (20, 4.0, True)
+    assert (made.steps, made.true_cfg_scale, made.character_as_reference) == (20, 4.0, False)
     assert made.mask is not None
     assert made.mask.shape == (32, 40)
     assert made.scene.shape == (32, 40, 3)

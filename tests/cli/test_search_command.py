@@ -96,7 +96,7 @@ def test_options_reach_the_server(eacps: Eacps, toy: str, pictures: tuple[str, s
         *("search", *pictures, *PROMPT, "--server", toy, "--out", tmp_path / "o", "--json"),
         *("--strategy", "best-of-n", "--global-candidates", 5, "--first-seed", 77, "--steps", 6),
         *("--weight", "other=2", "--weight", "brightness=6", "--negative-prompt", "blur", "--true-cfg-scale", 3),
-        "--character-as-reference",
+        "--prior-alone",
     )
     written = json.loads(result.stdout)
     assert len(written["candidates"]) == 5
@@ -107,7 +107,7 @@ def test_options_reach_the_server(eacps: Eacps, toy: str, pictures: tuple[str, s
     assert asked["weights"] == {"brightness": 0.75, "other": 0.25}
     assert asked["steps"] == 6
     assert asked["negative_prompt"] == "blur"
-    assert asked["sampler"] == {"steps": 6, "true_cfg_scale": 3.0, "character_as_reference": True}
+    assert asked["sampler"] == {"steps": 6, "true_cfg_scale": 3.0, "character_as_reference": False}
     assert set(asked["pictures"]) == {"scene", "character"}
     assert written["statistics"]["denoiser_evaluations"] == 5 * 6 * 2
 

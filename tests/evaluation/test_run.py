@@ -223,7 +223,7 @@ class TestMemory:
         updates = await updates_of(make_plan(), make_laboratory(artifacts=store, steps=DirectRunner()))
         assert len(scored_in(updates)) == 14
         held = store.digests
-        assert len(held) == 5  # scene, character, prior, embedding, best
+        assert len(held) == 6  # scene, character, reference, prior, embedding, best
         assert finish_of(updates).picture in [await store.get(digest) for digest in held]
 
     async def test_of_equals_the_first_proposed_is_delivered(
@@ -424,7 +424,8 @@ class TestInputs:
     async def test_the_mask_goes_with_the_scene(self, make_plan: MakePlan, make_laboratory: MakeLaboratory) -> None:
         models, mask = Watching(), np.zeros((40, 60), np.uint8)
         mask[:, 30:] = 255
-        await updates_of(make_plan(mask=mask), make_laboratory(models=models))
+        plan = make_plan(mask=mask, character_as_reference=False)
+        await updates_of(plan, make_laboratory(models=models))
         request = models.requests[0]
         assert request.edit_mask.shape == (32, 32)
         assert set(np.unique(request.edit_mask)) == {0, 255}
@@ -433,7 +434,7 @@ class TestInputs:
 
     async def test_settings_reach_the_sampler(self, make_plan: MakePlan, make_laboratory: MakeLaboratory) -> None:
         models = Watching()
-        plan = make_plan(steps=6, true_cfg_scale=4.0, negative_prompt="blurry", character_as_reference=True)
+        plan = make_plan(steps=6, true_cfg_scale=4.0, negative_prompt="blurry")
         finished = finish_of(await updates_of(plan, make_laboratory(models=models)))
         request = models.requests[0]
         assert (request.steps, request.start_step, request.stop_step) == (6, 0, 6)

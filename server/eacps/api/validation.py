@@ -93,7 +93,7 @@ def _settings(faults: Faults, request: pb.RunSearchRequest) -> _Settings:
         "negative_prompt": None if negative is None else _text(faults, "negative_prompt", negative, blank=True),
         "steps": faults.count(request.sampler, "sampler.steps", 1, 100, default=0) or None,
         "true_cfg_scale": faults.real(request.sampler, "sampler.true_cfg_scale", 1.0, 20.0, default=1.0),
-        "character_as_reference": request.sampler.character_as_reference,
+        "character_as_reference": _flag(request.sampler, "character_as_reference", default=True),
         "scene_face": faults.count(request, "scene_face", 0, MAX_FACES - 1, default=-1),
         "character_face": faults.count(request, "character_face", 0, MAX_FACES - 1, default=-1),
         "micro_batch": faults.count(request.search, "search.micro_batch", 1, MAX_MICRO_BATCH, default=8),
@@ -101,6 +101,10 @@ def _settings(faults: Faults, request: pb.RunSearchRequest) -> _Settings:
             request.search, "search.score_repeats", 1, MAX_SCORE_REPEATS, default=DEFAULT_SCORE_REPEATS
         ),
     }
+
+
+def _flag(message: pb.SamplerSettings, name: str, *, default: bool) -> bool:
+    return bool(getattr(message, name)) if message.HasField(name) else default
 
 
 def _picture(faults: Faults, request: pb.RunSearchRequest, name: str, limits: Limits) -> Picture | None:

@@ -76,7 +76,7 @@ def search(
     as_json: options.AsJson = False,
     steps: options.Steps = None,
     true_cfg_scale: options.TrueCfgScale = None,
-    character_as_reference: options.CharacterAsReference = False,
+    character_as_reference: options.CharacterAsReference = None,
     strategy: options.Strategy = None,
     trajectories: options.Trajectories = None,
     global_candidates: options.GlobalCandidates = None,
@@ -121,7 +121,7 @@ def search(
             sampler={
                 "steps": steps,
                 "true_cfg_scale": true_cfg_scale,
-                "character_as_reference": character_as_reference or None,
+                "character_as_reference": character_as_reference,
             },
             search={
                 "strategy": strategy,

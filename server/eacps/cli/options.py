@@ -79,8 +79,12 @@ CharacterFace = Annotated[int | None, _count("Face to take, counted from 0 by si
 Steps = Annotated[int | None, _count("Denoising steps. \\[the checkpoint's]", "Sampler")]
 TrueCfgScale = Annotated[float | None, _number("Scale of true classifier-free guidance. \\[1: none]", "Sampler")]
 CharacterAsReference = Annotated[
-    bool,
-    typer.Option("--character-as-reference", help="Show the character to the model too.", rich_help_panel="Sampler"),
+    bool | None,
+    typer.Option(
+        "--character-as-reference/--prior-alone",
+        help="Whether the model sees the character's picture beside the prior. \\[it does]",
+        rich_help_panel="Sampler",
+    ),
 ]
 
 Strategy = Annotated[

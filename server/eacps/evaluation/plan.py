@@ -48,7 +48,7 @@ class SearchPlan:
     negative_prompt: str | None = None
     steps: int | None = None
     true_cfg_scale: float = 1.0
-    character_as_reference: bool = False
+    character_as_reference: bool = True
     scene_face: int = -1
     character_face: int = -1
     micro_batch: int = 8
