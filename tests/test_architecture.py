@@ -58,12 +58,12 @@ RULES = {
     "search": Rule({"errors"}, {"numpy"}),
     "imaging": Rule({"errors"}, {"numpy", "PIL"}),
     "triton": Rule({"errors", "tensors"}, {"numpy", "tritonclient", "grpc"}),
-    "scoring": Rule({"errors", "tensors", "imaging", "triton"}, {"numpy", "openai"}),
+    "scoring": Rule({"errors", "tensors", "imaging", "triton"}, {"numpy", "openai", "httpx2", "google"}),
     "evaluation": Rule(EVALUATION, {"numpy"}),
     "v1": Rule(set(), {"google", "grpc"}),
     "api": Rule({*EVALUATION, "evaluation", "v1"}, {"numpy", *GRPC}),
     "settings": Rule({"errors"}),
-    "assembly": Rule({*EVALUATION, "evaluation", "api", "settings"}, {"openai"}),
+    "assembly": Rule({*EVALUATION, "evaluation", "api", "settings"}, {"openai", "httpx2", "google"}),
     "cli": Rule(
         {*EVALUATION, "evaluation", "v1", "api", "settings", "assembly"}, {"numpy", "PIL", "rich", "typer", *GRPC}
     ),

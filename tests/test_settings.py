@@ -3,7 +3,7 @@
 import pytest
 
 from eacps.errors import InvalidRequest
-from eacps.settings import OpenAISettings, Settings
+from eacps.settings import GeminiSettings, MoondreamSettings, OpenAISettings, Settings
 
 
 def test_nothing_set_is_the_defaults() -> None:
@@ -25,6 +25,18 @@ def test_everything_can_be_set() -> None:
             "EACPS_OPENAI_TIMEOUT_S": "7.5",
             "EACPS_OPENAI_MAX_RETRIES": "0",
             "EACPS_OPENAI_IN_FLIGHT": "4",
+            "EACPS_GEMINI_API_KEY": "hush-g",
+            "EACPS_GEMINI_MODEL": "gemini-9",
+            "EACPS_GEMINI_BASE_URL": "http://gemini",
+            "EACPS_GEMINI_TIMEOUT_S": "9",
+            "EACPS_GEMINI_ATTEMPTS": "2",
+            "EACPS_GEMINI_IN_FLIGHT": "3",
+            "EACPS_MOONDREAM_BASE_URL": "http://moon/v1",
+            "EACPS_MOONDREAM_API_KEY": "hush-m",
+            "EACPS_MOONDREAM_MODEL": "moondream-9",
+            "EACPS_MOONDREAM_TIMEOUT_S": "8",
+            "EACPS_MOONDREAM_ATTEMPTS": "1",
+            "EACPS_MOONDREAM_IN_FLIGHT": "5",
         }
     )
     assert settings == Settings(
@@ -35,6 +47,8 @@ def test_everything_can_be_set() -> None:
         max_searches=3,
         default_weights={"identity": 2.0, "openai.realism": 1.5},
         openai=OpenAISettings("http://judge/v1", "vlm", "hush", 7.5, 0, 4),
+        gemini=GeminiSettings("gemini-9", "hush-g", "http://gemini", 9.0, 2, 3),
+        moondream=MoondreamSettings("http://moon/v1", "hush-m", "moondream-9", 8.0, 1, 5),
     )
     assert "hush" not in repr(settings)
 
@@ -51,6 +65,8 @@ def test_everything_can_be_set() -> None:
         ("EACPS_DEFAULT_WEIGHTS", "identity=0"),
         ("EACPS_OPENAI_IN_FLIGHT", "0"),
         ("EACPS_OPENAI_MAX_RETRIES", "-1"),
+        ("EACPS_GEMINI_TIMEOUT_S", "-1"),
+        ("EACPS_MOONDREAM_ATTEMPTS", "0"),
     ],
 )
 def test_what_cannot_be_read_is_named(name: str, text: str) -> None:
@@ -69,3 +85,11 @@ def test_what_cannot_be_read_is_named(name: str, text: str) -> None:
 def test_an_outside_judge_needs_address_and_model(given: dict[str, str], missing: str) -> None:
     with pytest.raises(InvalidRequest, match=missing):
         Settings.from_environment(given)
+
+
+def test_a_service_is_offered_once_what_it_needs_is_set() -> None:
+    assert Settings.from_environment({"EACPS_GEMINI_API_KEY": "k"}).gemini is None
+    assert Settings.from_environment({"EACPS_MOONDREAM_MODEL": "m"}).moondream is None
+    assert Settings.from_environment({"EACPS_MOONDREAM_API_KEY": "k"}).moondream == MoondreamSettings(api_key="k")
+    with pytest.raises(InvalidRequest, match=r"EACPS_GEMINI_API_KEY: is needed as well"):
+        Settings.from_environment({"EACPS_GEMINI_MODEL": "gemini-9"})

@@ -123,6 +123,8 @@ def _preservation(pack: FacePack, tasks: list[Task], truths: NDArray[np.uint8]) 
         left, top, right, bottom = map(float, faces[0].bbox)
         scene = drawn.scene.picture
         stays = kept_region(*scene.shape[:2], mask=None, face=(left, top, right, bottom))
+        if not stays.any():  # a head that fills the picture
+            continue
         kept.append(structural_similarity(same, scene)[stays].mean())
         lost.append(structural_similarity(other, scene)[stays].mean())
     return {"positive": distribution(kept), "negative": distribution(lost)}

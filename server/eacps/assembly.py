@@ -1,8 +1,9 @@
 """Putting the search server together from settings. Whoever has settings, and only they, calls this."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
+import httpx2
 import openai
 
 from eacps.api import DEFAULT_WEIGHTS, Rules, SearchServer
@@ -18,7 +19,10 @@ from eacps.scoring import (
     TritonJudge,
     load_question,
 )
-from eacps.settings import OpenAISettings, Settings
+from eacps.scoring.moondream_judge import CLOUD as MOONDREAM_CLOUD
+from eacps.scoring.moondream_judge import MoondreamJudge
+from eacps.scoring.picture_judge import Patience
+from eacps.settings import GeminiSettings, MoondreamSettings, OpenAISettings, Settings
 from eacps.triton import TritonGateway
 
 QUESTIONS = ("realism", "prompt")
@@ -39,10 +43,11 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
         InvalidRequest: The default weights name a scorer that is not offered.
         RuntimeError: The address cannot be bound.
     """
-    gateway = await TritonGateway.connect(settings.triton, ready_timeout_s=settings.triton_ready_timeout_s)
-    outside = None if settings.openai is None else _client(settings.openai)
-    try:
-        scorers = build_scorers(gateway, settings.openai, outside, verifier=await gateway.has_verifier())
+    async with AsyncExitStack() as stack:
+        gateway = await TritonGateway.connect(settings.triton, ready_timeout_s=settings.triton_ready_timeout_s)
+        stack.push_async_callback(gateway.close)
+        scorers = build_scorers(gateway, verifier=await gateway.has_verifier())
+        scorers |= await outside_scorers(settings, stack)
         servicer = SearchServicer(
             _rules(settings, scorers), lambda: Laboratory(gateway, scorers), max_searches=settings.max_searches
         )
@@ -52,46 +57,80 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
             yield server
         finally:
             await server.stop(settings.grace_s)
-    finally:
-        if outside is not None:
-            await outside.close()
-        await gateway.close()
 
 
-def build_scorers(
-    gateway: TritonGateway,
-    settings: OpenAISettings | None = None,
-    client: openai.AsyncOpenAI | None = None,
-    *,
-    verifier: bool = False,
-) -> dict[str, Scorer]:
-    """Give every scorer that can be offered, by name.
+def build_scorers(gateway: TritonGateway, *, verifier: bool = False) -> dict[str, Scorer]:
+    """Give every scorer that needs nothing but Triton, by name.
 
     Args:
-        gateway: For the models in Triton.
-        settings: Of the outside judge, together with ``client``.
-        client: The outside judge's own.
-        verifier: Whether Triton serves a held-out verifier.
+        gateway: To it.
+        verifier: Whether it serves a held-out verifier.
     """
     scorers: list[Scorer] = [IdentityScorer(gateway), PreservationScorer()]
     if verifier:
         scorers.append(HeldOutIdentityScorer(gateway))
     scorers += [TritonJudge(gateway, load_question(question)) for question in QUESTIONS]
-    if settings is not None and client is not None:
-        scorers += [
-            OpenAIJudge(client, model=settings.model, question=load_question(question), in_flight=settings.in_flight)
-            for question in QUESTIONS
-        ]
     return {scorer.name: scorer for scorer in scorers}
 
 
-def _client(settings: OpenAISettings) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(
+async def outside_scorers(settings: Settings, stack: AsyncExitStack) -> dict[str, Scorer]:
+    """Give the scorers by vision-language models elsewhere, by name; their clients are closed with ``stack``."""
+    scorers: list[Scorer] = []
+    if settings.openai is not None:
+        scorers += _by_openai(settings.openai, stack)
+    if settings.gemini is not None:
+        scorers += _by_gemini(settings.gemini, stack)
+    if settings.moondream is not None:
+        scorers += await _by_moondream(settings.moondream, stack)
+    return {scorer.name: scorer for scorer in scorers}
+
+
+def _by_openai(settings: OpenAISettings, stack: AsyncExitStack) -> list[Scorer]:
+    client = openai.AsyncOpenAI(
         base_url=settings.base_url,
         api_key=settings.api_key,
         timeout=settings.timeout_s,
         max_retries=settings.max_retries,
     )
+    stack.push_async_callback(client.close)
+    return [
+        OpenAIJudge(client, model=settings.model, question=load_question(question), in_flight=settings.in_flight)
+        for question in QUESTIONS
+    ]
+
+
+def _by_gemini(settings: GeminiSettings, stack: AsyncExitStack) -> list[Scorer]:
+    # An extra of its own, and slow to import: only who has a key for it needs it.
+    from google import genai
+    from google.genai import types
+
+    from eacps.scoring.gemini_judge import GeminiJudge
+
+    options = types.HttpOptions(base_url=settings.base_url, timeout=round(1000 * settings.timeout_s))
+    client = genai.Client(api_key=settings.api_key, http_options=options)
+    stack.push_async_callback(client.aio.aclose)
+    patience, in_flight = Patience(settings.attempts), settings.in_flight
+    questions = (load_question("realism"), load_question("prompt", version=2))
+    return [
+        GeminiJudge(client, question, model=settings.model, in_flight=in_flight, patience=patience)
+        for question in questions
+    ]
+
+
+async def _by_moondream(settings: MoondreamSettings, stack: AsyncExitStack) -> list[Scorer]:
+    client = await stack.enter_async_context(httpx2.AsyncClient(timeout=settings.timeout_s))
+    return [
+        MoondreamJudge(
+            client,
+            load_question(question),
+            base_url=settings.base_url or MOONDREAM_CLOUD,
+            api_key=settings.api_key,
+            model=settings.model,
+            in_flight=settings.in_flight,
+            patience=Patience(settings.attempts),
+        )
+        for question in QUESTIONS
+    ]
 
 
 def _rules(settings: Settings, scorers: Mapping[str, Scorer]) -> Rules:

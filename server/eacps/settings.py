@@ -8,6 +8,7 @@ from typing import TypeVar
 from eacps.errors import FieldViolation, InvalidRequest
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,46 @@ class OpenAISettings:
 
 
 @dataclass(frozen=True)
+class GeminiSettings:
+    """Gemini as a judge; the scorers are called ``gemini.realism`` and ``gemini.prompt``.
+
+    Args:
+        model: Name of the model.
+        api_key: Never logged.
+        base_url: Of the service; None takes the client library's own.
+        timeout_s: Of one call.
+        attempts: Calls about one picture, the first included.
+        in_flight: Most calls at once, over all searches.
+    """
+
+    model: str
+    api_key: str = field(repr=False)
+    base_url: str | None = None
+    timeout_s: float = 60.0
+    attempts: int = 4
+    in_flight: int = 16
+
+
+@dataclass(frozen=True)
+class MoondreamSettings:
+    """Moondream as a judge; the scorers are called ``moondream.realism`` and ``moondream.prompt``.
+
+    Args:
+        base_url: Of the interface; None takes the cloud's.
+        api_key: Of the cloud; empty for a local endpoint. Never logged.
+        model: Which of the endpoint's models; None leaves it to the endpoint.
+        timeout_s, attempts, in_flight: As for `GeminiSettings`.
+    """
+
+    base_url: str | None = None
+    api_key: str = field(default="", repr=False)
+    model: str | None = None
+    timeout_s: float = 60.0
+    attempts: int = 4
+    in_flight: int = 16
+
+
+@dataclass(frozen=True)
 class Settings:
     """All of them.
 
@@ -44,7 +85,7 @@ class Settings:
         grace_s: How long running searches may go on after the server was told to stop.
         max_searches: Searches that run at once; further ones are refused with a hint to try again.
         default_weights: Weights where a request names no scorer; None takes the API's own.
-        openai: An outside judge, if there is one.
+        openai, gemini, moondream: Outside judges, as far as there are any.
     """
 
     address: str = "127.0.0.1:50051"
@@ -54,6 +95,8 @@ class Settings:
     max_searches: int = 8
     default_weights: Mapping[str, float] | None = None
     openai: OpenAISettings | None = None
+    gemini: GeminiSettings | None = None
+    moondream: MoondreamSettings | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -62,7 +105,10 @@ class Settings:
         ``EACPS_ADDRESS``, ``EACPS_TRITON``, ``EACPS_TRITON_READY_TIMEOUT_S``, ``EACPS_GRACE_S``,
         ``EACPS_MAX_SEARCHES``, ``EACPS_DEFAULT_WEIGHTS`` (``identity=0.5,realism=0.3,prompt=0.2``), and for an
         outside judge ``EACPS_OPENAI_BASE_URL`` and ``EACPS_OPENAI_MODEL`` together, ``EACPS_OPENAI_API_KEY``,
-        ``EACPS_OPENAI_TIMEOUT_S``, ``EACPS_OPENAI_MAX_RETRIES``, ``EACPS_OPENAI_IN_FLIGHT``.
+        ``EACPS_OPENAI_TIMEOUT_S``, ``EACPS_OPENAI_MAX_RETRIES``, ``EACPS_OPENAI_IN_FLIGHT``. Gemini takes
+        ``EACPS_GEMINI_API_KEY`` and ``EACPS_GEMINI_MODEL`` together, Moondream ``EACPS_MOONDREAM_API_KEY`` or, for a
+        local endpoint, ``EACPS_MOONDREAM_BASE_URL``, or both; each of them further ``..._BASE_URL``, ``..._MODEL``,
+        ``..._TIMEOUT_S``, ``..._ATTEMPTS`` and ``..._IN_FLIGHT``.
 
         Raises:
             InvalidRequest: Names every variable that cannot be read.
@@ -76,6 +122,8 @@ class Settings:
             max_searches=reader.get("EACPS_MAX_SEARCHES", _positive, cls.max_searches),
             default_weights=reader.get("EACPS_DEFAULT_WEIGHTS", _weights, None),
             openai=_openai(reader),
+            gemini=_gemini(reader),
+            moondream=_moondream(reader),
         )
         if reader.violations:
             raise InvalidRequest(reader.violations)
@@ -89,7 +137,7 @@ class _Reader:
         self._environment = environment
         self.violations: list[FieldViolation] = []
 
-    def get(self, name: str, parse: Callable[[str], T], default: T) -> T:
+    def get(self, name: str, parse: Callable[[str], T], default: D) -> T | D:
         """Give the variable's value, or ``default`` where it is not set or empty."""
         text = self._environment.get(name, "").strip()
         if not text:
@@ -117,6 +165,36 @@ def _openai(reader: _Reader) -> OpenAISettings | None:
         missing = "EACPS_OPENAI_MODEL" if base_url else "EACPS_OPENAI_BASE_URL"
         reader.violations.append(FieldViolation(missing, "is needed as well"))
     return settings if base_url and model else None
+
+
+def _gemini(reader: _Reader) -> GeminiSettings | None:
+    own = GeminiSettings
+    api_key = reader.get("EACPS_GEMINI_API_KEY", str, "")
+    model = reader.get("EACPS_GEMINI_MODEL", str, "")
+    settings = own(
+        model=model,
+        api_key=api_key,
+        base_url=reader.get("EACPS_GEMINI_BASE_URL", str, None),
+        timeout_s=reader.get("EACPS_GEMINI_TIMEOUT_S", _seconds, own.timeout_s),
+        attempts=reader.get("EACPS_GEMINI_ATTEMPTS", _positive, own.attempts),
+        in_flight=reader.get("EACPS_GEMINI_IN_FLIGHT", _positive, own.in_flight),
+    )
+    if model and not api_key:
+        reader.violations.append(FieldViolation("EACPS_GEMINI_API_KEY", "is needed as well"))
+    return settings if api_key and model else None
+
+
+def _moondream(reader: _Reader) -> MoondreamSettings | None:
+    own = MoondreamSettings
+    settings = own(
+        base_url=reader.get("EACPS_MOONDREAM_BASE_URL", str, None),
+        api_key=reader.get("EACPS_MOONDREAM_API_KEY", str, ""),
+        model=reader.get("EACPS_MOONDREAM_MODEL", str, None),
+        timeout_s=reader.get("EACPS_MOONDREAM_TIMEOUT_S", _seconds, own.timeout_s),
+        attempts=reader.get("EACPS_MOONDREAM_ATTEMPTS", _positive, own.attempts),
+        in_flight=reader.get("EACPS_MOONDREAM_IN_FLIGHT", _positive, own.in_flight),
+    )
+    return settings if settings.api_key or settings.base_url else None
 
 
 def _seconds(text: str) -> float:

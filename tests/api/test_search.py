@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from eacps.assembly import serving
 from eacps.errors import InvalidRequest, TritonUnavailable
 from eacps.imaging import content_hash, decode_picture, encode_png
-from eacps.settings import OpenAISettings, Settings
+from eacps.settings import GeminiSettings, MoondreamSettings, OpenAISettings, Settings
 from eacps.triton.embedded import EmbeddedTriton
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
@@ -299,6 +299,25 @@ class TestDependencies:
         with pytest.raises(InvalidRequest, match=r"default_weights: beauty"):
             async with serving(settings_for(triton, default_weights={"beauty": 1.0})):
                 pass
+
+    async def test_judges_outside_are_offered_and_one_that_is_not_there_leaves_scores_missing(
+        self, triton: EmbeddedTriton, sample_request: MakeRequest
+    ) -> None:
+        nobody = f"http://127.0.0.1:{unused_port()}"
+        settings = settings_for(
+            triton,
+            openai=OpenAISettings(f"{nobody}/v1", "vlm", max_retries=0),
+            gemini=GeminiSettings("gemini-9", "k", nobody, attempts=1),
+            moondream=MoondreamSettings(f"{nobody}/v1", attempts=1),
+        )
+        outside = ("openai.realism", "gemini.prompt", "moondream.realism")
+        scorers = [pb.ScorerSettings(name=name, weight=1.0) for name in ("identity", *outside)]
+        async with client_of(settings) as stub:
+            events = await events_of(stub, sample_request(scorers=scorers))
+        for one in scored_in(events).values():
+            missing = {score.scorer for score in one.evaluation.scores if score.failure}
+            assert missing == set(outside)
+            assert not one.evaluation.complete
 
     async def test_a_triton_that_dies_makes_the_search_unavailable_and_health_says_so(
         self, model_repository_dir: Path, tmp_path: Path, sample_request: MakeRequest

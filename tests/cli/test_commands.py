@@ -71,6 +71,10 @@ def test_the_usual_name_of_the_key_is_read_too() -> None:
     assert openai is not None
     assert openai.api_key == "k2"
     assert Composition.from_environment({"OPENAI_API_KEY": "k1"}).settings.openai is None
+    for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY"):
+        gemini = Composition.from_environment({"EACPS_GEMINI_MODEL": "gemini-9", name: "k3"}).settings.gemini
+        assert gemini is not None
+        assert gemini.api_key == "k3"
 
 
 def test_a_malformed_setting_is_named(eacps: Eacps, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,9 @@
 import asyncio
 import json
 import math
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,7 @@ import openai
 import pytest
 
 from eacps.scoring import EditContext, Missing, OpenAIJudge, Outcome, load_question
-
-Reply = Callable[[BaseHTTPRequestHandler, int], None]
+from tests.scoring.endpoint import Endpoint, Reply, listening, send
 
 PICTURES = {f"c{i}": np.full((32, 32, 3), i, np.uint8) for i in range(8)}
 CONTEXT = EditContext(
@@ -28,15 +26,6 @@ CONTEXT = EditContext(
 )
 
 
-def send(handler: BaseHTTPRequestHandler, status: int, body: bytes, **headers: str) -> None:
-    handler.send_response(status)
-    for name, value in ({"content-type": "application/json"} | headers).items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.send_header("content-length", str(len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
 def completion(content: str | None, alternatives: dict[str, float] | None = None, refusal: str | None = None) -> bytes:
     tokens = [{"token": t, "logprob": math.log(p), "bytes": None} for t, p in (alternatives or {}).items()]
     logprobs = {"content": [{**tokens[0], "top_logprobs": tokens}], "refusal": None} if tokens else None
@@ -47,56 +36,15 @@ def completion(content: str | None, alternatives: dict[str, float] | None = None
     ).encode()
 
 
-class Endpoint:
-    """A local endpoint: `reply` answers call number n, counted from 1; bodies and the peak of calls are kept."""
-
-    def __init__(self) -> None:
-        self.reply: Reply = lambda handler, _: send(handler, 200, completion("Yes"))
-        self.bodies: list[dict[str, Any]] = []
-        self.peak = 0
-        self._active = 0
-        self._lock = threading.Lock()
-
-    def handle(self, handler: BaseHTTPRequestHandler) -> None:
-        body = json.loads(handler.rfile.read(int(handler.headers["content-length"])))
-        with self._lock:
-            self.bodies.append(body)
-            number = len(self.bodies)
-            self._active += 1
-            self.peak = max(self.peak, self._active)
-        try:
-            self.reply(handler, number)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # The client gave up on a slow answer: that is the point of some tests.
-        finally:
-            with self._lock:
-                self._active -= 1
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with listening(Endpoint(lambda handler, _: send(handler, 200, completion("Yes")))) as opened:
+        yield opened
 
 
 @pytest.fixture
-def endpoint() -> Endpoint:
-    return Endpoint()
-
-
-@pytest.fixture
-def base_url(endpoint: Endpoint) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            endpoint.handle(self)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def base_url(endpoint: Endpoint) -> str:
+    return f"{endpoint.url}/v1"
 
 
 async def ask(

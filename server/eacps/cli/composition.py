@@ -10,6 +10,13 @@ from pathlib import Path
 
 from eacps.settings import Settings
 
+# Names of keys that other clients of these services read, too.
+_USUAL_NAMES = (
+    ("OPENAI_API_KEY", "EACPS_OPENAI_API_KEY"),
+    ("GEMINI_API_KEY", "EACPS_GEMINI_API_KEY"),
+    ("GOOGLE_API_KEY", "EACPS_GEMINI_API_KEY"),
+    ("MOONDREAM_API_KEY", "EACPS_MOONDREAM_API_KEY"),
+)
 DEFAULT_MODEL_REPOSITORY = Path(".build/model_repository")
 
 
@@ -29,7 +36,7 @@ class Composition:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Composition":
-        """Read ``EACPS_*`` and ``OPENAI_API_KEY``; a variable that is empty counts as not set.
+        """Read ``EACPS_*`` and the usual names of the services' keys; a variable that is empty counts as not set.
 
         Args:
             environment: By default this process's.
@@ -38,8 +45,9 @@ class Composition:
             InvalidRequest: Names every variable that cannot be read.
         """
         known = {name: value for name, value in (os.environ if environment is None else environment).items() if value}
-        if "OPENAI_API_KEY" in known:  # the name that other clients of such endpoints read, too
-            known.setdefault("EACPS_OPENAI_API_KEY", known["OPENAI_API_KEY"])
+        for usual, ours in _USUAL_NAMES:
+            if usual in known:
+                known.setdefault(ours, known[usual])
         return cls(
             settings=Settings.from_environment(known),
             model_repository=Path(known.get("EACPS_MODEL_REPOSITORY", DEFAULT_MODEL_REPOSITORY)),

@@ -7,24 +7,22 @@ whatever is read here may be absent or of another type.
 """
 
 import asyncio
-import base64
 import json
 import math
-import re
 from collections.abc import Mapping
 
 import openai
 from openai.types.chat import ChatCompletion
 
 from eacps.errors import ScorerFailed
-from eacps.imaging import Picture, encode_png
+from eacps.imaging import Picture
+from eacps.scoring.answers import data_url, first_word, yes_or_no
 from eacps.scoring.questions import Question
 from eacps.scoring.scorer import EditContext, Missing, Outcome
 
 _INSTRUCTION = "You inspect pictures. Answer with one word, Yes or No."
 _TOP_LOGPROBS = 20
 _MAX_ANSWER_TOKENS = 3
-_WORD = re.compile(r"[^\W\d_]+")
 _MIN_ANSWER_MASS = 0.1
 """Below this share of probability on yes and no together, the first token was no answer and its ratio is noise."""
 
@@ -75,7 +73,7 @@ class OpenAIJudge:
 
     async def _in_a_slot(self, picture: Picture, question: str) -> Outcome:
         async with self._slots:  # around the encoding too: what waits for its turn shall not wait encoded
-            return await self._outcome(await asyncio.to_thread(_data_url, picture), question)
+            return await self._outcome(await asyncio.to_thread(data_url, picture), question)
 
     async def _outcome(self, url: str, question: str) -> Outcome:
         failure = Missing("not asked")
@@ -141,10 +139,7 @@ def p_yes(answer: object) -> float:
     content = getattr(message, "content", None)
     if not isinstance(content, str):
         raise ScorerFailed("the answer carries no text")
-    word = _word(content)
-    if word not in ("yes", "no"):
-        raise ScorerFailed("the answer is neither Yes nor No")
-    return 1.0 if word == "yes" else 0.0
+    return yes_or_no(content)
 
 
 def _graded(choice: object) -> float | None:
@@ -155,20 +150,10 @@ def _graded(choice: object) -> float | None:
     mass = {"yes": 0.0, "no": 0.0}
     for token in alternatives if isinstance(alternatives, list) else ():
         text, logprob = getattr(token, "token", None), getattr(token, "logprob", None)
-        if isinstance(text, str) and isinstance(logprob, int | float) and logprob <= 0.0 and _word(text) in mass:
-            mass[_word(text)] += math.exp(logprob)
+        if isinstance(text, str) and isinstance(logprob, int | float) and logprob <= 0.0 and first_word(text) in mass:
+            mass[first_word(text)] += math.exp(logprob)
     total = mass["yes"] + mass["no"]
     return mass["yes"] / total if total >= _MIN_ANSWER_MASS else None
-
-
-def _word(text: str) -> str:
-    """The first word, in small letters: ``**Yes**, it`` says yes."""
-    found = _WORD.search(text)
-    return found.group().lower() if found else ""
-
-
-def _data_url(picture: Picture) -> str:
-    return "data:image/png;base64," + base64.b64encode(encode_png(picture)).decode()
 
 
 def _status_of(error: Exception) -> str:

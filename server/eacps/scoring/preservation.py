@@ -16,7 +16,7 @@ from eacps.scoring.scorer import EditContext, Outcome
 Array = npt.NDArray[np.float64]
 
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-HEAD = (0.5, 0.9, 0.5, 0.35)
+HEAD = (0.25, 0.45, 0.25, 0.2)
 """By how much of its width or height the box of a face grows to hold hair, ears and neck: left, top, right, bottom."""
 _RADIUS, _SIGMA = 5, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2

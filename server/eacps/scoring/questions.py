@@ -11,7 +11,8 @@ class Question:
     Attributes:
         name: ``realism``, ``prompt``, ...
         version: Counts up whenever the text changes, since scores of different texts do not compare.
-        template: The text; ``{prompt}`` stands for the edit's prompt.
+        template: The text; ``{prompt}`` stands for the edit's prompt, ``{scene}`` and ``{result}`` for the pictures
+            before and after it, where both are to be shown.
     """
 
     name: str
@@ -25,8 +26,14 @@ class Question:
 
     def text(self, prompt: str) -> str:
         """The question as asked about an edit with this prompt."""
-        # Not str.format: a prompt may well contain braces.
-        return self.template.replace("{prompt}", prompt)
+        # Not str.format: a prompt may well contain braces. The prompt comes last: it is not searched for others.
+        text = self.template.replace("{scene}", "the first picture").replace("{result}", "the second picture")
+        return text.replace("{prompt}", prompt)
+
+    @property
+    def shows_scene(self) -> bool:
+        """Whether the scene is to be shown before the result."""
+        return "{scene}" in self.template
 
 
 def load_question(name: str, version: int = 1) -> Question:
