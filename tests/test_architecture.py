@@ -63,7 +63,8 @@ RULES = {
     "v1": Rule(set(), {"google", "grpc"}),
     "api": Rule({*EVALUATION, "evaluation", "v1"}, {"numpy", *GRPC}),
     "settings": Rule({"errors"}),
-    "assembly": Rule({*EVALUATION, "evaluation", "api", "settings"}, {"openai", "httpx2", "google"}),
+    "metrics": Rule({"evaluation"}, {"prometheus_client"}),
+    "assembly": Rule({*EVALUATION, "evaluation", "api", "metrics", "settings"}, {"openai", "httpx2", "google"}),
     "cli": Rule(
         {*EVALUATION, "evaluation", "v1", "api", "settings", "assembly"}, {"numpy", "PIL", "rich", "typer", *GRPC}
     ),

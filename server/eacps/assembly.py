@@ -9,7 +9,8 @@ import openai
 from eacps.api import DEFAULT_WEIGHTS, Rules, SearchServer
 from eacps.api.servicer import SearchServicer
 from eacps.errors import FieldViolation, InvalidRequest
-from eacps.evaluation import Laboratory
+from eacps.evaluation import Laboratory, Observer, Silent
+from eacps.metrics import SearchMetrics, exposed
 from eacps.scoring import (
     HeldOutIdentityScorer,
     IdentityScorer,
@@ -41,17 +42,24 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
         TritonUnavailable: Triton is not ready in time.
         TritonModelFailed: Its models are of another version.
         InvalidRequest: The default weights name a scorer that is not offered.
-        RuntimeError: The address cannot be bound.
+        RuntimeError: The address, or that of the metrics, cannot be bound.
     """
     async with AsyncExitStack() as stack:
         gateway = await TritonGateway.connect(settings.triton, ready_timeout_s=settings.triton_ready_timeout_s)
         stack.push_async_callback(gateway.close)
         scorers = build_scorers(gateway, verifier=await gateway.has_verifier())
         scorers |= await outside_scorers(settings, stack)
+        observer: Observer = Silent()
+        if settings.metrics is not None:
+            observer = metrics = SearchMetrics()
+            stack.enter_context(exposed(metrics, settings.metrics))
         servicer = SearchServicer(
-            _rules(settings, scorers), lambda: Laboratory(gateway, scorers), max_searches=settings.max_searches
+            _rules(settings, scorers),
+            lambda: Laboratory(gateway, scorers, observer=observer),
+            max_searches=settings.max_searches,
+            observer=observer,
         )
-        server = SearchServer(servicer, address=settings.address, is_ready=gateway.is_ready)
+        server = SearchServer(servicer, address=settings.address, is_ready=gateway.is_ready, observer=observer)
         await server.start()
         try:
             yield server

@@ -85,6 +85,7 @@ class Settings:
         grace_s: How long running searches may go on after the server was told to stop.
         max_searches: Searches that run at once; further ones are refused with a hint to try again.
         default_weights: Weights where a request names no scorer; None takes the API's own.
+        metrics: ``host:port`` to serve Prometheus metrics on; None serves none.
         openai, gemini, moondream: Outside judges, as far as there are any.
     """
 
@@ -94,6 +95,7 @@ class Settings:
     grace_s: float = 10.0
     max_searches: int = 8
     default_weights: Mapping[str, float] | None = None
+    metrics: str | None = None
     openai: OpenAISettings | None = None
     gemini: GeminiSettings | None = None
     moondream: MoondreamSettings | None = None
@@ -103,11 +105,12 @@ class Settings:
         """Read ``EACPS_*``; what is not set keeps its default.
 
         ``EACPS_ADDRESS``, ``EACPS_TRITON``, ``EACPS_TRITON_READY_TIMEOUT_S``, ``EACPS_GRACE_S``,
-        ``EACPS_MAX_SEARCHES``, ``EACPS_DEFAULT_WEIGHTS`` (``identity=0.5,realism=0.3,prompt=0.2``), and for an
-        outside judge ``EACPS_OPENAI_BASE_URL`` and ``EACPS_OPENAI_MODEL`` together, ``EACPS_OPENAI_API_KEY``,
-        ``EACPS_OPENAI_TIMEOUT_S``, ``EACPS_OPENAI_MAX_RETRIES``, ``EACPS_OPENAI_IN_FLIGHT``. Gemini takes
-        ``EACPS_GEMINI_API_KEY`` and ``EACPS_GEMINI_MODEL`` together, Moondream ``EACPS_MOONDREAM_API_KEY`` or, for a
-        local endpoint, ``EACPS_MOONDREAM_BASE_URL``, or both; each of them further ``..._BASE_URL``, ``..._MODEL``,
+        ``EACPS_MAX_SEARCHES``, ``EACPS_METRICS``, ``EACPS_DEFAULT_WEIGHTS``
+        (``identity=0.5,realism=0.3,prompt=0.2``), and for an outside judge ``EACPS_OPENAI_BASE_URL`` and
+        ``EACPS_OPENAI_MODEL`` together, ``EACPS_OPENAI_API_KEY``, ``EACPS_OPENAI_TIMEOUT_S``,
+        ``EACPS_OPENAI_MAX_RETRIES``, ``EACPS_OPENAI_IN_FLIGHT``. Gemini takes ``EACPS_GEMINI_API_KEY`` and
+        ``EACPS_GEMINI_MODEL`` together, Moondream ``EACPS_MOONDREAM_API_KEY`` or, for a local endpoint,
+        ``EACPS_MOONDREAM_BASE_URL``, or both; each of them further ``..._BASE_URL``, ``..._MODEL``,
         ``..._TIMEOUT_S``, ``..._ATTEMPTS`` and ``..._IN_FLIGHT``.
 
         Raises:
@@ -121,6 +124,7 @@ class Settings:
             grace_s=reader.get("EACPS_GRACE_S", _seconds, cls.grace_s),
             max_searches=reader.get("EACPS_MAX_SEARCHES", _positive, cls.max_searches),
             default_weights=reader.get("EACPS_DEFAULT_WEIGHTS", _weights, None),
+            metrics=reader.get("EACPS_METRICS", _address, None),
             openai=_openai(reader),
             gemini=_gemini(reader),
             moondream=_moondream(reader),
@@ -195,6 +199,13 @@ def _moondream(reader: _Reader) -> MoondreamSettings | None:
         in_flight=reader.get("EACPS_MOONDREAM_IN_FLIGHT", _positive, own.in_flight),
     )
     return settings if settings.api_key or settings.base_url else None
+
+
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not (host and colon and port.isdigit() and int(port) <= 65535):
+        raise ValueError(f"is {text}, not HOST:PORT")
+    return text
 
 
 def _seconds(text: str) -> float:

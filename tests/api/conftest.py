@@ -10,7 +10,7 @@ import pytest
 
 from eacps.api import Rules, SearchServer, ServerLimits
 from eacps.api.servicer import SearchServicer
-from eacps.evaluation import Laboratory, Pace
+from eacps.evaluation import Laboratory, Observer, Pace, Silent
 from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.imaging import encode_png
 from eacps.v1 import search_service_pb2 as pb
@@ -69,6 +69,7 @@ def serve() -> Serve:
         ready: bool = True,
         max_searches: int = 8,
         limits: ServerLimits | None = None,
+        observer: Observer | None = None,
         between: Between = straight,
         **parts: Any,
     ) -> AsyncIterator[grpc.aio.Channel]:
@@ -77,10 +78,14 @@ def serve() -> Serve:
 
         defaults = {"models": ToyModels(), "scorers": {"brightness": ToyScorer(), "other": ToyScorer("other")}}
         pace = Pace(retry_delay_s=0.0)
+        observer = observer or Silent()
         servicer = SearchServicer(
-            rules, lambda: Laboratory(**{**defaults, "pace": pace, **parts}), max_searches=max_searches
+            rules,
+            lambda: Laboratory(**{**defaults, "pace": pace, "observer": observer, **parts}),
+            max_searches=max_searches,
+            observer=observer,
         )
-        server = SearchServer(servicer, address="127.0.0.1:0", is_ready=is_ready, limits=limits)
+        server = SearchServer(servicer, address="127.0.0.1:0", is_ready=is_ready, limits=limits, observer=observer)
         await server.start()
         try:
             async with (

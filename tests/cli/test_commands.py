@@ -62,6 +62,13 @@ def test_settings_come_from_the_environment_and_options_win() -> None:
     assert Composition.from_environment({}).model_repository == DEFAULT_MODEL_REPOSITORY
 
 
+def test_where_metrics_are_served_is_an_option_too() -> None:
+    known = Composition.from_environment({"EACPS_METRICS": "127.0.0.1:9400"})
+    assert known.settings.metrics == "127.0.0.1:9400"
+    assert known.with_options(metrics="127.0.0.1:9401").settings.metrics == "127.0.0.1:9401"
+    assert Composition().with_options().settings.metrics is None
+
+
 def test_the_usual_name_of_the_key_is_read_too() -> None:
     environment = {"EACPS_OPENAI_BASE_URL": "http://judge/v1", "EACPS_OPENAI_MODEL": "vlm", "OPENAI_API_KEY": "k1"}
     openai = Composition.from_environment(environment).settings.openai

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from eacps.api.interceptor import ErrorInterceptor
 from eacps.api.servicer import SearchServicer
+from eacps.evaluation import Observer, Silent
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import add_SearchServiceServicer_to_server
 
@@ -49,6 +50,7 @@ class SearchServer:
         address: ``host:port``; port 0 takes a free one.
         is_ready: Whether what we depend on is ready; health follows it.
         limits: Bounds on what travels.
+        observer: Told whether we are ready.
 
     Raises:
         RuntimeError: The address cannot be bound.
@@ -61,7 +63,9 @@ class SearchServer:
         address: str,
         is_ready: Callable[[], Awaitable[bool]],
         limits: ServerLimits | None = None,
+        observer: Observer | None = None,
     ) -> None:
+        self._observer = observer or Silent()
         self._is_ready, self._limits = is_ready, limits or ServerLimits()
         self._server = grpc.aio.server(
             interceptors=[ErrorInterceptor()],
@@ -108,6 +112,7 @@ class SearchServer:
             await self._set_health(await self._is_ready())
 
     async def _set_health(self, ready: bool) -> None:
+        self._observer.ready(ready)
         kind = health_pb2.HealthCheckResponse
         for service in _WATCHED:
             await self._health.set(service, kind.SERVING if ready else kind.NOT_SERVING)

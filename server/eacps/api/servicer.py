@@ -12,8 +12,8 @@ import grpc.aio
 
 from eacps.api.converters import response_of
 from eacps.api.validation import Rules, plan_of
-from eacps.errors import TooManySearches
-from eacps.evaluation import Deadline, Laboratory, run_search
+from eacps.errors import EacpsError, TooManySearches
+from eacps.evaluation import Deadline, Laboratory, Observer, Silent, run_search
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceServicer
 
@@ -28,19 +28,25 @@ class SearchServicer(SearchServiceServicer):
         rules: What requests may ask for.
         open_laboratory: Gives every search a laboratory of its own, so that nothing of it outlives it.
         max_searches: Searches that run at once; further ones are refused, not queued.
+        observer: Watches.
     """
 
     def __init__(
-        self, rules: Rules, open_laboratory: Callable[[], Laboratory], *, max_searches: int = DEFAULT_MAX_SEARCHES
+        self,
+        rules: Rules,
+        open_laboratory: Callable[[], Laboratory],
+        *,
+        max_searches: int = DEFAULT_MAX_SEARCHES,
+        observer: Observer | None = None,
     ) -> None:
-        self._rules, self._open_laboratory = rules, open_laboratory
+        self._rules, self._open_laboratory, self._observer = rules, open_laboratory, observer or Silent()
         self._max_searches, self._running = max_searches, 0
 
     async def RunSearch(  # noqa: N802  # the service's name for it
         self, request: pb.RunSearchRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[pb.RunSearchResponse]:
         """See ``search_service.proto``."""
-        with self._place():
+        with self._place(), self._watched():
             async with aclosing(self._search(request, context)) as responses:
                 async for response in responses:
                     yield response
@@ -53,12 +59,30 @@ class SearchServicer(SearchServiceServicer):
             TooManySearches: All are taken.
         """
         if self._running >= self._max_searches:
+            self._observer.refused()
             raise TooManySearches(f"{self._running} searches are running, as many as this server runs at once")
         self._running += 1
         try:
             yield
         finally:
             self._running -= 1
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Tell the observer how the search ends."""
+        self._observer.began()
+        outcome, reason = "cancelled", ""
+        try:
+            yield
+            outcome = "finished"
+        except EacpsError as exc:
+            outcome, reason = "failed", exc.reason.lower()
+            raise
+        except Exception:
+            outcome, reason = "failed", "internal"
+            raise
+        finally:
+            self._observer.ended(outcome, reason)
 
     async def _search(
         self, request: pb.RunSearchRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -74,4 +98,5 @@ class SearchServicer(SearchServiceServicer):
             sequence = 0
             async for update in updates:
                 sequence += 1
+                self._observer.updated(update)
                 yield response_of(update, sequence=sequence)

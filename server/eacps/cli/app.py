@@ -32,11 +32,15 @@ def up(
     listen: options.Listen = None,
     model_repository: options.ModelRepository = None,
     log_file: options.LogFile = Path("out/triton.log"),
+    metrics: options.Metrics = None,
     verbose: options.Verbose = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Run an embedded Triton and the search server in the foreground."""
-    with _command(as_json, address=listen, model_repository=model_repository) as (console, composition):
+    with _command(as_json, address=listen, metrics=metrics, model_repository=model_repository) as (
+        console,
+        composition,
+    ):
         from eacps.cli.logs import log_to
         from eacps.cli.serving import Serving
 
@@ -48,11 +52,12 @@ def up(
 def serve(
     triton: options.Triton = None,
     listen: options.Listen = None,
+    metrics: options.Metrics = None,
     verbose: options.Verbose = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Run the search server alone, over a Triton that runs elsewhere."""
-    with _command(as_json, address=listen, triton=triton) as (console, composition):
+    with _command(as_json, address=listen, metrics=metrics, triton=triton) as (console, composition):
         from eacps.cli.logs import log_to
         from eacps.cli.serving import Serving
 

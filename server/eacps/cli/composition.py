@@ -59,13 +59,17 @@ class Composition:
         *,
         address: str | None = None,
         triton: str | None = None,
+        metrics: str | None = None,
         model_repository: Path | None = None,
         server: str | None = None,
     ) -> "Composition":
         """The same with what a command line gives in the place of what it replaces."""
         return Composition(
             settings=replace(
-                self.settings, address=address or self.settings.address, triton=triton or self.settings.triton
+                self.settings,
+                address=address or self.settings.address,
+                triton=triton or self.settings.triton,
+                metrics=metrics or self.settings.metrics,
             ),
             model_repository=model_repository or self.model_repository,
             server=server or self.server,

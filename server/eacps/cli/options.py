@@ -54,6 +54,10 @@ Triton = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="Its gRPC endpoint. \\[$EACPS_TRITON, else 127.0.0.1:8001]"),
 ]
+Metrics = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Where to serve Prometheus metrics. \\[$EACPS_METRICS, else nowhere]"),
+]
 Server = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="A running search server. \\[$EACPS_SERVER, else all is embedded]"),

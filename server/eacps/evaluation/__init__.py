@@ -10,12 +10,14 @@
     shelf       pictures in them, arrays at hand
     calls       calls within their time, tried twice
     deadline, stopwatch   time left, time spent
+    observer    who watches from outside
 
 It knows nothing of gRPC or of how requests look on the wire.
 """
 
 from eacps.evaluation.artifacts import ArtifactStore, MemoryArtifacts
 from eacps.evaluation.deadline import Deadline
+from eacps.evaluation.observer import Observer, Silent
 from eacps.evaluation.plan import SearchPlan
 from eacps.evaluation.ports import Laboratory, Models, Pace
 from eacps.evaluation.run import run_search
@@ -40,6 +42,7 @@ __all__ = [
     "Laboratory",
     "MemoryArtifacts",
     "Models",
+    "Observer",
     "Pace",
     "PriorReady",
     "RoundFinished",
@@ -47,6 +50,7 @@ __all__ = [
     "SearchPlan",
     "SearchStarted",
     "SearchUpdate",
+    "Silent",
     "StepRecord",
     "StepRunner",
     "run_search",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from eacps.evaluation.artifacts import ArtifactStore, MemoryArtifacts
+from eacps.evaluation.observer import Observer, Silent
 from eacps.evaluation.steps import DirectRunner, StepRunner
 from eacps.scoring.scorer import Scorer
 from eacps.triton.types import Generated, GenerateRequest, Prior, ServedCheckpoint, UInt8
@@ -63,6 +64,7 @@ class Laboratory:
         artifacts: Keeps pictures by content hash.
         steps: Runs and records the steps.
         pace: How much at once.
+        observer: Watches.
     """
 
     models: Models
@@ -70,3 +72,4 @@ class Laboratory:
     artifacts: ArtifactStore = field(default_factory=MemoryArtifacts)
     steps: StepRunner = field(default_factory=DirectRunner)
     pace: Pace = Pace()
+    observer: Observer = field(default_factory=Silent)

@@ -64,7 +64,7 @@ class Session:
         emit: Callable[[SearchUpdate], Awaitable[None]],
     ) -> None:
         self._plan, self._laboratory, self._emit = plan, laboratory, emit
-        self._stopwatch = Stopwatch()
+        self._stopwatch = Stopwatch(told=laboratory.observer.measured)
         self._shelf = Shelf(laboratory.artifacts)
         self._stages = Stages(plan, laboratory, self._shelf, deadline, self._stopwatch)
         self._reports: dict[TrialKey, TrialReport] = {}
@@ -224,6 +224,7 @@ class Session:
             CandidateScored(
                 candidate=report.trial.candidate,
                 stop_step=key.stop_step,
+                preview=key.stop_step < self._steps,
                 evaluation=report.evaluation,
                 failure=report.failure,
                 thumbnail=thumbnail,

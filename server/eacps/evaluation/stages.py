@@ -162,7 +162,7 @@ class Stages:
     async def forget_previews(self, keep: Iterable[str] = ()) -> None:
         """Let go of the latents of candidates that do not go on: of all but those in ``keep``."""
         for candidate_id in set(self._previews) - set(keep):
-            await self._artifacts.drop(self._previews.pop(candidate_id).latents)
+            await self._forget(candidate_id)
 
     async def score(
         self, edit: Edit, pictures: Mapping[str, str], *, again: int = 0, only: Collection[str] | None = None
@@ -230,8 +230,13 @@ class Stages:
 
     async def _let_go(self, trials: Sequence[Trial]) -> None:
         for trial in trials:
-            if preview := self._previews.pop(trial.candidate.id, None):
-                await self._artifacts.drop(preview.latents)
+            await self._forget(trial.candidate.id)
+
+    async def _forget(self, candidate_id: str) -> None:
+        """Let go of a candidate's latents, unless another one has the same: they are kept by their content."""
+        gone = self._previews.pop(candidate_id, None)
+        if gone is not None and all(other.latents != gone.latents for other in self._previews.values()):
+            await self._artifacts.drop(gone.latents)
 
     async def _make_pictures(
         self, edit: Edit, trials: Sequence[Trial], previews: Sequence[_Preview], *, expendable: bool

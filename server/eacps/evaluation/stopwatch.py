@@ -10,21 +10,26 @@ class Stopwatch:
 
     Args:
         clock: Seconds, never running backwards.
+        told: Told stage and seconds of every block that ends.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, told: Callable[[str, float], None] = lambda *_: None
+    ) -> None:
+        self._clock, self._told = clock, told
         self._spent: dict[str, float] = {}
         self._running: dict[str, tuple[int, float]] = {}  # how many at once, since when
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
         """Count the time of the ``with`` block towards ``stage``."""
-        count, since = self._running.get(stage, (0, self._clock()))
+        began = self._clock()
+        count, since = self._running.get(stage, (0, began))
         self._running[stage] = (count + 1, since)
         try:
             yield
         finally:
+            self._told(stage, self._clock() - began)
             count, since = self._running[stage]
             if count > 1:
                 self._running[stage] = (count - 1, since)

@@ -70,7 +70,8 @@ class CandidateScored:
 
     Args:
         candidate: Which.
-        stop_step: Denoising steps done; short of the schedule's it is a preview.
+        stop_step: Denoising steps done.
+        preview: Whether they are short of the schedule's.
         evaluation: None where it could not be made.
         failure: Why it has no potential; None where it has one.
         thumbnail: JPEG; empty where there is no picture.
@@ -81,6 +82,7 @@ class CandidateScored:
 
     candidate: Candidate
     stop_step: int
+    preview: bool
     evaluation: Evaluation | None
     failure: str | None
     thumbnail: bytes
