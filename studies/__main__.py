@@ -44,6 +44,9 @@ def main() -> int:
         return _failed(failures.exceptions[0])
     except EacpsError as exc:
         return _failed(exc)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -14,7 +14,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from eacps.search.recipe import Recipe
 
@@ -101,7 +101,7 @@ class Pool:
             packed.write((head + "\n".join(lines) + "\n").encode())
         partial.rename(self._published)
 
-    def _write_head(self, file) -> None:
+    def _write_head(self, file: TextIO) -> None:
         file.write(f"# weights {self._weights}\n")
         csv.writer(file).writerow(_COLUMNS)
 
