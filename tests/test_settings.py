@@ -1,9 +1,11 @@
 """Settings come from the environment, with every fault named."""
 
+from pathlib import Path
+
 import pytest
 
 from eacps.errors import InvalidRequest
-from eacps.settings import GeminiSettings, MoondreamSettings, OpenAISettings, Settings
+from eacps.settings import GeminiSettings, MoondreamSettings, OpenAISettings, Settings, TlsSettings
 
 
 def test_nothing_set_is_the_defaults() -> None:
@@ -19,6 +21,9 @@ def test_everything_can_be_set() -> None:
             "EACPS_GRACE_S": "0",
             "EACPS_MAX_SEARCHES": "3",
             "EACPS_METRICS": "127.0.0.1:9400",
+            "EACPS_TLS_CERTIFICATE": "server.pem",
+            "EACPS_TLS_KEY": "server.key",
+            "EACPS_TLS_CLIENT_CA": "clients.pem",
             "EACPS_DEFAULT_WEIGHTS": "identity=2, openai.realism=1.5",
             "EACPS_OPENAI_BASE_URL": "http://judge/v1",
             "EACPS_OPENAI_MODEL": "vlm",
@@ -47,6 +52,7 @@ def test_everything_can_be_set() -> None:
         grace_s=0.0,
         max_searches=3,
         metrics="127.0.0.1:9400",
+        tls=TlsSettings(Path("server.pem"), Path("server.key"), Path("clients.pem")),
         default_weights={"identity": 2.0, "openai.realism": 1.5},
         openai=OpenAISettings("http://judge/v1", "vlm", "hush", 7.5, 0, 4),
         gemini=GeminiSettings("gemini-9", "hush-g", "http://gemini", 9.0, 2, 3),
@@ -97,3 +103,14 @@ def test_a_service_is_offered_once_what_it_needs_is_set() -> None:
     assert Settings.from_environment({"EACPS_MOONDREAM_API_KEY": "k"}).moondream == MoondreamSettings(api_key="k")
     with pytest.raises(InvalidRequest, match=r"EACPS_GEMINI_API_KEY: is needed as well"):
         Settings.from_environment({"EACPS_GEMINI_MODEL": "gemini-9"})
+
+
+def test_half_of_tls_is_a_mistake_and_not_served_in_the_clear() -> None:
+    for given, missing in (
+        ({"EACPS_TLS_KEY": "k"}, ["EACPS_TLS_CERTIFICATE"]),
+        ({"EACPS_TLS_CERTIFICATE": "c"}, ["EACPS_TLS_KEY"]),
+        ({"EACPS_TLS_CLIENT_CA": "r"}, ["EACPS_TLS_CERTIFICATE", "EACPS_TLS_KEY"]),
+    ):
+        with pytest.raises(InvalidRequest) as caught:
+            Settings.from_environment(given)
+        assert [violation.field for violation in caught.value.violations] == missing

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx2
 import openai
 
-from eacps.api import DEFAULT_WEIGHTS, Rules, SearchServer
+from eacps.api import DEFAULT_WEIGHTS, Rules, SearchServer, ServerTls
 from eacps.api.servicer import SearchServicer
 from eacps.errors import FieldViolation, InvalidRequest
 from eacps.evaluation import Laboratory, Observer, Silent
@@ -41,7 +41,7 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
     Raises:
         TritonUnavailable: Triton is not ready in time.
         TritonModelFailed: Its models are of another version.
-        InvalidRequest: The default weights name a scorer that is not offered.
+        InvalidRequest: The default weights name a scorer that is not offered, or a certificate cannot be read.
         RuntimeError: The address, or that of the metrics, cannot be bound.
     """
     async with AsyncExitStack() as stack:
@@ -59,7 +59,13 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
             max_searches=settings.max_searches,
             observer=observer,
         )
-        server = SearchServer(servicer, address=settings.address, is_ready=gateway.is_ready, observer=observer)
+        server = SearchServer(
+            servicer,
+            address=settings.address,
+            is_ready=gateway.is_ready,
+            observer=observer,
+            tls=None if settings.tls is None else ServerTls(**vars(settings.tls)),
+        )
         await server.start()
         try:
             yield server

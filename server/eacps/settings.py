@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from eacps.errors import FieldViolation, InvalidRequest
@@ -75,6 +76,20 @@ class MoondreamSettings:
 
 
 @dataclass(frozen=True)
+class TlsSettings:
+    """Certificates of the search server, PEM files.
+
+    Args:
+        certificate, key: The server's own.
+        client_ca: Roots of the clients' certificates; with it every client must show one.
+    """
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """All of them.
 
@@ -86,6 +101,7 @@ class Settings:
         max_searches: Searches that run at once; further ones are refused with a hint to try again.
         default_weights: Weights where a request names no scorer; None takes the API's own.
         metrics: ``host:port`` to serve Prometheus metrics on; None serves none.
+        tls: Certificates to serve with; None serves in the clear.
         openai, gemini, moondream: Outside judges, as far as there are any.
     """
 
@@ -96,6 +112,7 @@ class Settings:
     max_searches: int = 8
     default_weights: Mapping[str, float] | None = None
     metrics: str | None = None
+    tls: TlsSettings | None = None
     openai: OpenAISettings | None = None
     gemini: GeminiSettings | None = None
     moondream: MoondreamSettings | None = None
@@ -105,12 +122,13 @@ class Settings:
         """Read ``EACPS_*``; what is not set keeps its default.
 
         ``EACPS_ADDRESS``, ``EACPS_TRITON``, ``EACPS_TRITON_READY_TIMEOUT_S``, ``EACPS_GRACE_S``,
-        ``EACPS_MAX_SEARCHES``, ``EACPS_METRICS``, ``EACPS_DEFAULT_WEIGHTS``
-        (``identity=0.5,realism=0.3,prompt=0.2``), and for an outside judge ``EACPS_OPENAI_BASE_URL`` and
-        ``EACPS_OPENAI_MODEL`` together, ``EACPS_OPENAI_API_KEY``, ``EACPS_OPENAI_TIMEOUT_S``,
-        ``EACPS_OPENAI_MAX_RETRIES``, ``EACPS_OPENAI_IN_FLIGHT``. Gemini takes ``EACPS_GEMINI_API_KEY`` and
-        ``EACPS_GEMINI_MODEL`` together, Moondream ``EACPS_MOONDREAM_API_KEY`` or, for a local endpoint,
-        ``EACPS_MOONDREAM_BASE_URL``, or both; each of them further ``..._BASE_URL``, ``..._MODEL``,
+        ``EACPS_MAX_SEARCHES``, ``EACPS_METRICS``, ``EACPS_TLS_CERTIFICATE``, ``EACPS_TLS_KEY``,
+        ``EACPS_TLS_CLIENT_CA``, ``EACPS_DEFAULT_WEIGHTS`` (``identity=0.5,realism=0.3,prompt=0.2``).
+
+        Outside judges: ``EACPS_OPENAI_BASE_URL`` and ``EACPS_OPENAI_MODEL`` together, ``EACPS_OPENAI_API_KEY``,
+        ``EACPS_OPENAI_TIMEOUT_S``, ``EACPS_OPENAI_MAX_RETRIES``, ``EACPS_OPENAI_IN_FLIGHT``. Gemini takes
+        ``EACPS_GEMINI_API_KEY`` and ``EACPS_GEMINI_MODEL`` together, Moondream ``EACPS_MOONDREAM_API_KEY`` or, for a
+        local endpoint, ``EACPS_MOONDREAM_BASE_URL``, or both; each of them further ``..._BASE_URL``, ``..._MODEL``,
         ``..._TIMEOUT_S``, ``..._ATTEMPTS`` and ``..._IN_FLIGHT``.
 
         Raises:
@@ -125,6 +143,7 @@ class Settings:
             max_searches=reader.get("EACPS_MAX_SEARCHES", _positive, cls.max_searches),
             default_weights=reader.get("EACPS_DEFAULT_WEIGHTS", _weights, None),
             metrics=reader.get("EACPS_METRICS", _address, None),
+            tls=_tls(reader),
             openai=_openai(reader),
             gemini=_gemini(reader),
             moondream=_moondream(reader),
@@ -169,6 +188,21 @@ def _openai(reader: _Reader) -> OpenAISettings | None:
         missing = "EACPS_OPENAI_MODEL" if base_url else "EACPS_OPENAI_BASE_URL"
         reader.violations.append(FieldViolation(missing, "is needed as well"))
     return settings if base_url and model else None
+
+
+def _tls(reader: _Reader) -> TlsSettings | None:
+    certificate = reader.get("EACPS_TLS_CERTIFICATE", Path, None)
+    key = reader.get("EACPS_TLS_KEY", Path, None)
+    client_ca = reader.get("EACPS_TLS_CLIENT_CA", Path, None)
+    if certificate is not None and key is not None:
+        return TlsSettings(certificate, key, client_ca)
+    if (certificate, key, client_ca) != (None, None, None):
+        # Half of it is a mistake, and serving in the clear is no answer to it.
+        missing = {"EACPS_TLS_CERTIFICATE": certificate, "EACPS_TLS_KEY": key}
+        reader.violations += [
+            FieldViolation(name, "is needed as well") for name, value in missing.items() if value is None
+        ]
+    return None
 
 
 def _gemini(reader: _Reader) -> GeminiSettings | None:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from PIL import Image
 
+from eacps.api import ServerTls
 from eacps.errors import NoFaceFound
 from eacps.evaluation.toy import ToyModels
 from eacps.triton.types import Prior
@@ -57,6 +59,23 @@ def test_the_same_seed_asks_for_the_same_noise(
     first, second = (json.loads(eacps(*command).stdout) for _ in range(2))
     assert first["candidates"] == second["candidates"]
     assert first["search_id"] != second["search_id"]
+
+
+def test_a_server_with_tls_is_searched_by_who_trusts_it(
+    eacps: Eacps, pictures: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca = trustme.CA()
+    issued, root = ca.issue_cert("127.0.0.1"), tmp_path / "root.pem"
+    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
+    ca.cert_pem.write_to_path(str(root))
+    issued.cert_chain_pems[0].write_to_path(str(certificate))
+    issued.private_key_pem.write_to_path(str(key))
+    with toy_server(tls=ServerTls(certificate, key)) as server:
+        command = ("search", *pictures, *PROMPT, *SMALL, "--server", server, "--out", tmp_path / "o", "--timeout", 10)
+        assert eacps(*command, "--tls-ca", root).exit_code == 0
+        assert eacps(*command, "--tls-ca", "system").exit_code in (3, 5)
+        monkeypatch.setenv("EACPS_SERVER_TLS_CA", str(root))
+        assert eacps(*command).exit_code == 0
 
 
 def test_a_plot_is_drawn_where_asked(eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path) -> None:

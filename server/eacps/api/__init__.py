@@ -4,6 +4,7 @@ Protobuf messages are seen here only, and here only by `validation` and `convert
 """
 
 from eacps.api.server import SearchServer, ServerLimits
+from eacps.api.tls import ServerTls
 from eacps.api.validation import DEFAULT_WEIGHTS, Rules
 
-__all__ = ["DEFAULT_WEIGHTS", "Rules", "SearchServer", "ServerLimits"]
+__all__ = ["DEFAULT_WEIGHTS", "Rules", "SearchServer", "ServerLimits", "ServerTls"]

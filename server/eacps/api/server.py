@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from eacps.api.interceptor import ErrorInterceptor
 from eacps.api.servicer import SearchServicer
+from eacps.api.tls import ServerTls, server_credentials
 from eacps.evaluation import Observer, Silent
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import add_SearchServiceServicer_to_server
@@ -51,9 +52,11 @@ class SearchServer:
         is_ready: Whether what we depend on is ready; health follows it.
         limits: Bounds on what travels.
         observer: Told whether we are ready.
+        tls: Certificates; None serves in the clear.
 
     Raises:
         RuntimeError: The address cannot be bound.
+        InvalidRequest: Names every certificate that cannot be read.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class SearchServer:
         is_ready: Callable[[], Awaitable[bool]],
         limits: ServerLimits | None = None,
         observer: Observer | None = None,
+        tls: ServerTls | None = None,
     ) -> None:
         self._observer = observer or Silent()
         self._is_ready, self._limits = is_ready, limits or ServerLimits()
@@ -83,7 +87,10 @@ class SearchServer:
         add_SearchServiceServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]  # generated
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((SEARCH_SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME), self._server)
-        self.port = self._server.add_insecure_port(address)
+        if tls is None:
+            self.port = self._server.add_insecure_port(address)
+        else:
+            self.port = self._server.add_secure_port(address, server_credentials(tls))
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -72,6 +72,9 @@ def search(
     prompt: options.Prompt,
     out: options.Out = Path("out/search"),
     server: options.Server = None,
+    tls_ca: options.TlsCa = None,
+    tls_certificate: options.TlsCertificate = None,
+    tls_key: options.TlsKey = None,
     model_repository: options.ModelRepository = None,
     mask: options.Mask = None,
     negative_prompt: options.NegativePrompt = None,
@@ -112,6 +115,7 @@ def search(
     Writes best.png, contact_sheet.png and result.json into --out, and search.png with --plot.
     """
     with _command(as_json, server=server, model_repository=model_repository) as (console, composition):
+        from eacps.cli.channel import ClientTls
         from eacps.cli.request import SearchOptions, build_request, parse_numbers
         from eacps.cli.searching import Searching
 
@@ -156,6 +160,7 @@ def search(
             held_out=held_out,
             scalarisation=scalarisation,
         )
+        composition = composition.with_options(server_tls=ClientTls.from_texts(tls_ca, tls_certificate, tls_key))
         Searching(composition, out, console, as_json, timeout, plot).run(build_request(asked))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from eacps.cli.channel import ClientTls
 from eacps.settings import Settings
 
 # Names of keys that other clients of these services read, too.
@@ -17,6 +18,7 @@ _USUAL_NAMES = (
     ("GOOGLE_API_KEY", "EACPS_GEMINI_API_KEY"),
     ("MOONDREAM_API_KEY", "EACPS_MOONDREAM_API_KEY"),
 )
+_TLS_FILES = ("CA", "CERTIFICATE", "KEY")
 DEFAULT_MODEL_REPOSITORY = Path(".build/model_repository")
 
 
@@ -28,11 +30,13 @@ class Composition:
         settings: Of the search server.
         model_repository: For an embedded Triton.
         server: ``host:port`` of a running search server; None where all is to be embedded.
+        server_tls: How to trust it; None speaks in the clear.
     """
 
     settings: Settings = field(default_factory=Settings)
     model_repository: Path = DEFAULT_MODEL_REPOSITORY
     server: str | None = None
+    server_tls: ClientTls | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Composition":
@@ -52,6 +56,7 @@ class Composition:
             settings=Settings.from_environment(known),
             model_repository=Path(known.get("EACPS_MODEL_REPOSITORY", DEFAULT_MODEL_REPOSITORY)),
             server=known.get("EACPS_SERVER"),
+            server_tls=ClientTls.from_texts(*(known.get(f"EACPS_SERVER_TLS_{name}") for name in _TLS_FILES)),
         )
 
     def with_options(
@@ -62,6 +67,7 @@ class Composition:
         metrics: str | None = None,
         model_repository: Path | None = None,
         server: str | None = None,
+        server_tls: ClientTls | None = None,
     ) -> "Composition":
         """The same with what a command line gives in the place of what it replaces."""
         return Composition(
@@ -73,4 +79,5 @@ class Composition:
             ),
             model_repository=model_repository or self.model_repository,
             server=server or self.server,
+            server_tls=server_tls or self.server_tls,
         )

@@ -62,6 +62,17 @@ Server = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="A running search server. \\[$EACPS_SERVER, else all is embedded]"),
 ]
+TlsCa = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|system",
+        help="Speak TLS to --server, trusting these roots. \\[$EACPS_SERVER_TLS_CA, else in the clear]",
+    ),
+]
+TlsCertificate = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Of ours, for mutual TLS. \\[$EACPS_SERVER_TLS_CERTIFICATE]")
+]
+TlsKey = Annotated[str | None, typer.Option(metavar="FILE", help="To it. \\[$EACPS_SERVER_TLS_KEY]")]
 Out = Annotated[Path, typer.Option(metavar="FOLDER", file_okay=False, help="Where the result goes; made if need be.")]
 Timeout = Annotated[
     float | None, typer.Option(min=0.001, metavar="SECONDS", help="Give the search up after this long.")

@@ -7,6 +7,7 @@ import grpc.aio
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from eacps.cli.channel import ClientTls, open_channel
 from eacps.cli.exit_codes import ExitCode
 from eacps.cli.outcome import CommandFailed
 from eacps.cli.record import CompleteSearch, SearchRecord
@@ -19,13 +20,17 @@ _REQUEST_CODES = {
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.OUT_OF_RANGE,
 }
-_LOOPBACK = ("127.", "localhost", "[::1]")
 
 Watcher = Callable[[pb.RunSearchResponse, SearchRecord], None]
 
 
 async def run_remote_search(
-    server: str, request: pb.RunSearchRequest, watch: Watcher, *, timeout_s: float | None = None
+    server: str,
+    request: pb.RunSearchRequest,
+    watch: Watcher,
+    *,
+    tls: ClientTls | None = None,
+    timeout_s: float | None = None,
 ) -> CompleteSearch:
     """Run a search to its end.
 
@@ -33,13 +38,14 @@ async def run_remote_search(
         server: ``host:port`` of the search server.
         request: What to search for.
         watch: Shown every event, after the record has taken it in.
+        tls: How to trust the server; None speaks in the clear.
         timeout_s: Deadline of the whole search; None for none.
 
     Raises:
         CommandFailed: The server cannot be reached, ended the call with an error, or had no time for one candidate.
     """
     record = SearchRecord()
-    async with grpc.aio.insecure_channel(server, options=_options(server)) as channel:
+    async with open_channel(server, tls) as channel:
         try:
             async for response in _events(channel, request, timeout_s):
                 record.add(response)
@@ -51,12 +57,6 @@ async def run_remote_search(
             "no candidate was done within --timeout", ExitCode.TIMEOUT, code=grpc.StatusCode.DEADLINE_EXCEEDED.name
         )
     return record.complete()
-
-
-def _options(server: str) -> list[tuple[str, int]]:
-    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-    # No proxy from the environment may stand between us and this very machine.
-    return [*options, ("grpc.enable_http_proxy", 0)] if server.startswith(_LOOPBACK) else options
 
 
 def _events(

@@ -3,7 +3,7 @@
 import json
 import logging
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,8 @@ class Searching:
 
     def _remote(self, server: str, request: pb.RunSearchRequest) -> CompleteSearch:
         with LiveView(self.console) as view:
-            return run_cancellable(lambda: run_remote_search(server, request, view.show, timeout_s=self.timeout_s))
+            tls, timeout_s = self.composition.server_tls, self.timeout_s
+            return run_cancellable(lambda: run_remote_search(server, request, view.show, tls=tls, timeout_s=timeout_s))
 
     def _embedded(self, request: pb.RunSearchRequest) -> CompleteSearch:
         from eacps.cli.embedding import embedded_triton
@@ -80,7 +81,9 @@ class Searching:
             LiveView(self.console) as view,
         ):
             here = self.composition.with_options(triton=triton.grpc_url, address="127.0.0.1:0")
-            return run_cancellable(lambda: self._over(here.settings, request, view.show))
+            # For this one search, on this machine: nobody else is served.
+            settings = replace(here.settings, tls=None, metrics=None)
+            return run_cancellable(lambda: self._over(settings, request, view.show))
 
     async def _over(self, settings: Settings, request: pb.RunSearchRequest, watch: Watcher) -> CompleteSearch:
         # Only an embedded server needs this, and it takes a second to import.
