@@ -76,7 +76,7 @@ def _scores_of(evaluation: pb.Evaluation) -> dict[str, float]:
 @asynccontextmanager
 async def served_editor(triton: EmbeddedTriton, *, steps: int, micro_batch: int) -> AsyncIterator[ServedEditor]:
     """A search server over ``triton`` on a free port, and a client of it."""
-    settings = Settings(address="127.0.0.1:0", triton=triton.grpc_url, grace_s=0.0)
+    settings = Settings(address="127.0.0.1:0", triton=triton.grpc_url, grace_s=0.0, insecure=True)
     # No proxy from the environment may stand between us and this very machine.
     options = [("grpc.max_receive_message_length", _MAX_MESSAGE), ("grpc.enable_http_proxy", 0)]
     async with (

@@ -1,7 +1,8 @@
 # The search server alone: no torch, no model. Triton runs elsewhere, at EACPS_TRITON.
 #
 #   docker build --file docker/server.Dockerfile --tag eacps-server .
-#   docker run --publish 50051:50051 --env EACPS_TRITON=triton:8001 eacps-server
+#   docker run --publish 50051:50051 --env EACPS_TRITON=triton:8001 \
+#       --volume ./api_keys.json:/keys/api_keys.json:ro --env EACPS_API_KEYS=/keys/api_keys.json eacps-server
 
 FROM python:3.12-slim
 

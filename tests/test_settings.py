@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from eacps.errors import InvalidRequest
-from eacps.settings import GeminiSettings, MoondreamSettings, OpenAISettings, Settings, TlsSettings
+from eacps.settings import GeminiSettings, MoondreamSettings, OpenAISettings, Settings, TlsSettings, check_access
 
 
 def test_nothing_set_is_the_defaults() -> None:
@@ -24,6 +24,8 @@ def test_everything_can_be_set() -> None:
             "EACPS_TLS_CERTIFICATE": "server.pem",
             "EACPS_TLS_KEY": "server.key",
             "EACPS_TLS_CLIENT_CA": "clients.pem",
+            "EACPS_API_KEYS": "keys.json",
+            "EACPS_INSECURE": "anywhere",
             "EACPS_DEFAULT_WEIGHTS": "identity=2, openai.realism=1.5",
             "EACPS_OPENAI_BASE_URL": "http://judge/v1",
             "EACPS_OPENAI_MODEL": "vlm",
@@ -53,6 +55,8 @@ def test_everything_can_be_set() -> None:
         max_searches=3,
         metrics="127.0.0.1:9400",
         tls=TlsSettings(Path("server.pem"), Path("server.key"), Path("clients.pem")),
+        api_keys=Path("keys.json"),
+        insecure="anywhere",
         default_weights={"identity": 2.0, "openai.realism": 1.5},
         openai=OpenAISettings("http://judge/v1", "vlm", "hush", 7.5, 0, 4),
         gemini=GeminiSettings("gemini-9", "hush-g", "http://gemini", 9.0, 2, 3),
@@ -75,6 +79,7 @@ def test_everything_can_be_set() -> None:
         ("EACPS_OPENAI_MAX_RETRIES", "-1"),
         ("EACPS_GEMINI_TIMEOUT_S", "-1"),
         ("EACPS_METRICS", "9400"),
+        ("EACPS_INSECURE", "maybe"),
         ("EACPS_METRICS", "host:port"),
         ("EACPS_MOONDREAM_ATTEMPTS", "0"),
     ],
@@ -114,3 +119,25 @@ def test_half_of_tls_is_a_mistake_and_not_served_in_the_clear() -> None:
         with pytest.raises(InvalidRequest) as caught:
             Settings.from_environment(given)
         assert [violation.field for violation in caught.value.violations] == missing
+
+
+def test_nobody_serves_strangers_without_having_said_so() -> None:
+    certificates = TlsSettings(Path("server.pem"), Path("server.key"))
+    mutual = TlsSettings(Path("server.pem"), Path("server.key"), Path("clients.pem"))
+    for allowed in (
+        Settings(insecure=True),
+        Settings(address="[::1]:50051", insecure=True),
+        Settings(address="0.0.0.0:50051", insecure="anywhere"),
+        Settings(address="0.0.0.0:50051", api_keys=Path("keys.json")),
+        Settings(address="0.0.0.0:50051", tls=mutual),
+    ):
+        check_access(allowed)
+    for refused, field in (
+        (Settings(), "api_keys"),
+        (Settings(tls=certificates), "api_keys"),
+        (Settings(address="0.0.0.0:50051", insecure=True), "insecure"),
+        (Settings(address="studio.example:50051", insecure=True), "insecure"),
+    ):
+        with pytest.raises(InvalidRequest) as caught:
+            check_access(refused)
+        assert [violation.field for violation in caught.value.violations] == [field]

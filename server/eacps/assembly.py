@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx2
 import openai
 
-from eacps.api import DEFAULT_WEIGHTS, Rules, SearchServer, ServerTls
+from eacps.api import DEFAULT_WEIGHTS, KeyRing, Rules, SearchServer, ServerTls
 from eacps.api.servicer import SearchServicer
 from eacps.errors import FieldViolation, InvalidRequest
 from eacps.evaluation import Laboratory, Observer, Silent
@@ -23,7 +23,7 @@ from eacps.scoring import (
 from eacps.scoring.moondream_judge import CLOUD as MOONDREAM_CLOUD
 from eacps.scoring.moondream_judge import MoondreamJudge
 from eacps.scoring.picture_judge import Patience
-from eacps.settings import GeminiSettings, MoondreamSettings, OpenAISettings, Settings
+from eacps.settings import GeminiSettings, MoondreamSettings, OpenAISettings, Settings, check_access
 from eacps.triton import TritonGateway
 
 QUESTIONS = ("realism", "prompt")
@@ -41,9 +41,12 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
     Raises:
         TritonUnavailable: Triton is not ready in time.
         TritonModelFailed: Its models are of another version.
-        InvalidRequest: The default weights name a scorer that is not offered, or a certificate cannot be read.
+        InvalidRequest: The default weights name a scorer that is not offered, a certificate or the keys cannot be
+            read, or nothing says who may call.
         RuntimeError: The address, or that of the metrics, cannot be bound.
     """
+    check_access(settings)
+    keys = None if settings.api_keys is None else KeyRing.read(settings.api_keys)
     async with AsyncExitStack() as stack:
         gateway = await TritonGateway.connect(settings.triton, ready_timeout_s=settings.triton_ready_timeout_s)
         stack.push_async_callback(gateway.close)
@@ -65,6 +68,7 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
             is_ready=gateway.is_ready,
             observer=observer,
             tls=None if settings.tls is None else ServerTls(**vars(settings.tls)),
+            keys=keys,
         )
         await server.start()
         try:

@@ -3,6 +3,7 @@
     EacpsError
     |-- InvalidRequest              the caller's request is at fault; names every field
     |   `-- InvalidSearchSpec       ... in the search settings
+    |-- Unauthenticated             nobody knows the caller
     |-- InvalidPicture              bytes or array that are not an acceptable picture
     |-- NoFaceFound                 scene or character shows no (such) face
     |-- DeadlineExceeded            the caller's deadline passed
@@ -70,6 +71,14 @@ class InvalidSearchSpec(InvalidRequest):
     """Search settings out of range or contradictory."""
 
     reason = "INVALID_SEARCH_SPEC"
+
+
+class Unauthenticated(EacpsError):
+    """The caller showed no key, or one that is nobody's."""
+
+    fault = Fault.CALLER
+    grpc_code = "UNAUTHENTICATED"
+    reason = "UNAUTHENTICATED"
 
 
 class InvalidPicture(EacpsError):

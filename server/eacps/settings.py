@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from eacps.errors import FieldViolation, InvalidRequest
 
+ANYWHERE = "anywhere"
+LOOPBACK = ("127.", "localhost:", "[::1]:")
 T = TypeVar("T")
 D = TypeVar("D")
 
@@ -102,6 +104,9 @@ class Settings:
         default_weights: Weights where a request names no scorer; None takes the API's own.
         metrics: ``host:port`` to serve Prometheus metrics on; None serves none.
         tls: Certificates to serve with; None serves in the clear.
+        api_keys: File of the keys of who may call, hashed.
+        insecure: Let anyone call who reaches the address, without ``api_keys`` or certificates of clients. Only on
+            this machine, unless it is `ANYWHERE`.
         openai, gemini, moondream: Outside judges, as far as there are any.
     """
 
@@ -113,6 +118,8 @@ class Settings:
     default_weights: Mapping[str, float] | None = None
     metrics: str | None = None
     tls: TlsSettings | None = None
+    api_keys: Path | None = None
+    insecure: bool | str = False
     openai: OpenAISettings | None = None
     gemini: GeminiSettings | None = None
     moondream: MoondreamSettings | None = None
@@ -123,7 +130,8 @@ class Settings:
 
         ``EACPS_ADDRESS``, ``EACPS_TRITON``, ``EACPS_TRITON_READY_TIMEOUT_S``, ``EACPS_GRACE_S``,
         ``EACPS_MAX_SEARCHES``, ``EACPS_METRICS``, ``EACPS_TLS_CERTIFICATE``, ``EACPS_TLS_KEY``,
-        ``EACPS_TLS_CLIENT_CA``, ``EACPS_DEFAULT_WEIGHTS`` (``identity=0.5,realism=0.3,prompt=0.2``).
+        ``EACPS_TLS_CLIENT_CA``, ``EACPS_API_KEYS``, ``EACPS_INSECURE``, ``EACPS_DEFAULT_WEIGHTS``
+        (``identity=0.5,realism=0.3,prompt=0.2``).
 
         Outside judges: ``EACPS_OPENAI_BASE_URL`` and ``EACPS_OPENAI_MODEL`` together, ``EACPS_OPENAI_API_KEY``,
         ``EACPS_OPENAI_TIMEOUT_S``, ``EACPS_OPENAI_MAX_RETRIES``, ``EACPS_OPENAI_IN_FLIGHT``. Gemini takes
@@ -144,6 +152,8 @@ class Settings:
             default_weights=reader.get("EACPS_DEFAULT_WEIGHTS", _weights, None),
             metrics=reader.get("EACPS_METRICS", _address, None),
             tls=_tls(reader),
+            api_keys=reader.get("EACPS_API_KEYS", Path, None),
+            insecure=reader.get("EACPS_INSECURE", _insecure, cls.insecure),
             openai=_openai(reader),
             gemini=_gemini(reader),
             moondream=_moondream(reader),
@@ -151,6 +161,23 @@ class Settings:
         if reader.violations:
             raise InvalidRequest(reader.violations)
         return settings
+
+
+def check_access(settings: Settings) -> None:
+    """See that nobody serves strangers without having said so.
+
+    Raises:
+        InvalidRequest: Neither keys nor certificates of clients are asked for, and ``insecure`` does not allow it.
+    """
+    asks = settings.api_keys is not None or (settings.tls is not None and settings.tls.client_ca is not None)
+    if asks or settings.insecure == ANYWHERE:
+        return
+    if not settings.insecure:
+        text = "is needed, or certificates of clients (tls_client_ca), or an explicit --insecure"
+        raise InvalidRequest([FieldViolation("api_keys", text)])
+    if not settings.address.startswith(LOOPBACK):
+        text = f"serves others than this machine on {settings.address}; only insecure={ANYWHERE} allows that"
+        raise InvalidRequest([FieldViolation("insecure", text)])
 
 
 class _Reader:
@@ -233,6 +260,13 @@ def _moondream(reader: _Reader) -> MoondreamSettings | None:
         in_flight=reader.get("EACPS_MOONDREAM_IN_FLIGHT", _positive, own.in_flight),
     )
     return settings if settings.api_key or settings.base_url else None
+
+
+def _insecure(text: str) -> bool | str:
+    known: dict[str, bool | str] = {"1": True, "true": True, "0": False, "false": False, ANYWHERE: ANYWHERE}
+    if text.lower() not in known:
+        raise ValueError(f"is {text}, not true, false or {ANYWHERE}")
+    return known[text.lower()]
 
 
 def _address(text: str) -> str:

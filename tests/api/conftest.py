@@ -8,7 +8,7 @@ import grpc.aio
 import numpy as np
 import pytest
 
-from eacps.api import Rules, SearchServer, ServerLimits
+from eacps.api import KeyRing, Rules, SearchServer, ServerLimits
 from eacps.api.servicer import SearchServicer
 from eacps.evaluation import Laboratory, Observer, Pace, Silent
 from eacps.evaluation.toy import ToyModels, ToyScorer
@@ -70,6 +70,7 @@ def serve() -> Serve:
         max_searches: int = 8,
         limits: ServerLimits | None = None,
         observer: Observer | None = None,
+        keys: KeyRing | None = None,
         between: Between = straight,
         **parts: Any,
     ) -> AsyncIterator[grpc.aio.Channel]:
@@ -85,7 +86,9 @@ def serve() -> Serve:
             max_searches=max_searches,
             observer=observer,
         )
-        server = SearchServer(servicer, address="127.0.0.1:0", is_ready=is_ready, limits=limits, observer=observer)
+        server = SearchServer(
+            servicer, address="127.0.0.1:0", is_ready=is_ready, limits=limits, observer=observer, keys=keys
+        )
         await server.start()
         try:
             async with (

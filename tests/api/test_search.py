@@ -62,7 +62,7 @@ async def client(triton: EmbeddedTriton) -> AsyncIterator[SearchServiceStub]:
 
 
 def settings_for(triton: EmbeddedTriton, **fields: Any) -> Settings:
-    return Settings(address="127.0.0.1:0", triton=triton.grpc_url, grace_s=0.0, **fields)
+    return Settings(address="127.0.0.1:0", triton=triton.grpc_url, grace_s=0.0, insecure=True, **fields)
 
 
 async def events_of(client: SearchServiceStub, request: pb.RunSearchRequest) -> list[pb.RunSearchResponse]:
@@ -290,7 +290,9 @@ class TestDependencies:
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
     async def test_without_triton_there_is_no_server(self) -> None:
-        settings = Settings(address="127.0.0.1:0", triton=f"127.0.0.1:{unused_port()}", triton_ready_timeout_s=0.3)
+        settings = Settings(
+            address="127.0.0.1:0", triton=f"127.0.0.1:{unused_port()}", triton_ready_timeout_s=0.3, insecure=True
+        )
         with pytest.raises(TritonUnavailable):
             async with serving(settings):
                 pass

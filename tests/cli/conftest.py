@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from eacps.api import Rules, SearchServer, ServerTls
+from eacps.api import KeyRing, Rules, SearchServer, ServerTls
 from eacps.api.servicer import SearchServicer
 from eacps.cli.app import app
 from eacps.evaluation import Laboratory, Pace
@@ -30,7 +30,7 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def toy_server(*, tls: ServerTls | None = None, **parts: Any) -> Iterator[str]:
+def toy_server(*, tls: ServerTls | None = None, keys: KeyRing | None = None, **parts: Any) -> Iterator[str]:
     """Serve over toy models, or what keywords put in their place, and give the address."""
     started, loop = threading.Event(), asyncio.new_event_loop()
     address, stop = [], asyncio.Event()
@@ -45,7 +45,7 @@ def toy_server(*, tls: ServerTls | None = None, **parts: Any) -> Iterator[str]:
             "pace": Pace(retry_delay_s=0.0),
         }
         servicer = SearchServicer(RULES, lambda: Laboratory(**{**defaults, **parts}))
-        server = SearchServer(servicer, address="127.0.0.1:0", is_ready=ready, tls=tls)
+        server = SearchServer(servicer, address="127.0.0.1:0", is_ready=ready, tls=tls, keys=keys)
         await server.start()
         address.append(f"127.0.0.1:{server.port}")
         started.set()

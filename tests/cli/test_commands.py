@@ -36,7 +36,7 @@ SAMPLES = Path(__file__).parents[2] / "export" / "studio_mini" / "samples"
 
 def test_help_lists_the_commands_and_what_exit_codes_mean(eacps: Eacps) -> None:
     text = eacps("--help").stdout
-    assert all(command in text for command in ("up", "serve", "search", "demo", "doctor"))
+    assert all(command in text for command in ("up", "serve", "search", "demo", "doctor", "key"))
     assert all(str(code.value) in text for code in ExitCode)
 
 

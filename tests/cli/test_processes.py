@@ -52,7 +52,7 @@ def running(*words: object) -> Iterator[tuple[subprocess.Popen[str], dict[str, A
 @pytest.fixture(scope="module")
 def server(triton: EmbeddedTriton) -> Iterator[str]:
     """Address of a search server that ``eacps serve`` runs over the shared Triton."""
-    with running("serve", "--triton", triton.grpc_url, "--listen", "127.0.0.1:0") as (process, told):
+    with running("serve", "--triton", triton.grpc_url, "--listen", "127.0.0.1:0", "--insecure") as (process, told):
         assert told["triton"] == triton.grpc_url
         yield told["address"]
         process.send_signal(signal.SIGTERM)
@@ -136,7 +136,7 @@ def test_an_interrupted_search_ends_at_once(server: str, tmp_path: Path) -> None
 
 
 def test_a_second_server_on_the_address_is_refused(server: str, triton: EmbeddedTriton) -> None:
-    done = run("serve", "--triton", triton.grpc_url, "--listen", server)
+    done = run("serve", "--triton", triton.grpc_url, "--listen", server, "--insecure")
     assert done.returncode == 2
     assert f"cannot listen on {server}" in done.stderr
 
@@ -165,7 +165,7 @@ def test_up_says_so_when_its_triton_ends_by_itself(model_repository_dir: Path, t
 
 @contextmanager
 def up(repository: Path, folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    words: Sequence[object] = ("up", "--listen", "127.0.0.1:0", "--model-repository", repository)
+    words: Sequence[object] = ("up", "--listen", "127.0.0.1:0", "--insecure", "--model-repository", repository)
     with running(*words, "--log-file", folder / "triton.log") as served:
         yield served
 

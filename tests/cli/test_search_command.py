@@ -10,7 +10,7 @@ import pytest
 import trustme
 from PIL import Image
 
-from eacps.api import ServerTls
+from eacps.api import KeyRing, ServerTls
 from eacps.errors import NoFaceFound
 from eacps.evaluation.toy import ToyModels
 from eacps.triton.types import Prior
@@ -75,6 +75,20 @@ def test_a_server_with_tls_is_searched_by_who_trusts_it(
         assert eacps(*command, "--tls-ca", root).exit_code == 0
         assert eacps(*command, "--tls-ca", "system").exit_code in (3, 5)
         monkeypatch.setenv("EACPS_SERVER_TLS_CA", str(root))
+        assert eacps(*command).exit_code == 0
+
+
+def test_a_server_with_keys_is_searched_with_one(
+    eacps: Eacps, pictures: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "keys.json"
+    key = eacps("key", "studio", "--api-keys", file).stdout.strip()
+    with toy_server(keys=KeyRing.read(file)) as server:
+        command = ("search", *pictures, *PROMPT, *SMALL, "--server", server, "--out", tmp_path / "o", "--json")
+        refused = eacps(*command)
+        assert refused.exit_code == 2
+        assert json.loads(refused.stdout)["error"]["code"] == "UNAUTHENTICATED"
+        monkeypatch.setenv("EACPS_API_KEY", key)
         assert eacps(*command).exit_code == 0
 
 

@@ -3,8 +3,9 @@
 Protobuf messages are seen here only, and here only by `validation` and `converters`.
 """
 
+from eacps.api.access import KeyRing
 from eacps.api.server import SearchServer, ServerLimits
 from eacps.api.tls import ServerTls
 from eacps.api.validation import DEFAULT_WEIGHTS, Rules
 
-__all__ = ["DEFAULT_WEIGHTS", "Rules", "SearchServer", "ServerLimits", "ServerTls"]
+__all__ = ["DEFAULT_WEIGHTS", "KeyRing", "Rules", "SearchServer", "ServerLimits", "ServerTls"]

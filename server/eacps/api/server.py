@@ -11,6 +11,7 @@ from grpc_health.v1.health import OVERALL_HEALTH, aio
 from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
 from grpc_reflection.v1alpha import reflection
 
+from eacps.api.access import AccessInterceptor, KeyRing
 from eacps.api.interceptor import ErrorInterceptor
 from eacps.api.servicer import SearchServicer
 from eacps.api.tls import ServerTls, server_credentials
@@ -53,6 +54,7 @@ class SearchServer:
         limits: Bounds on what travels.
         observer: Told whether we are ready.
         tls: Certificates; None serves in the clear.
+        keys: Of who may call; None lets anyone.
 
     Raises:
         RuntimeError: The address cannot be bound.
@@ -68,11 +70,13 @@ class SearchServer:
         limits: ServerLimits | None = None,
         observer: Observer | None = None,
         tls: ServerTls | None = None,
+        keys: KeyRing | None = None,
     ) -> None:
         self._observer = observer or Silent()
         self._is_ready, self._limits = is_ready, limits or ServerLimits()
         self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor()],
+            # The first one is the outermost: what the second refuses becomes a status like any other error.
+            interceptors=[ErrorInterceptor(), AccessInterceptor(keys)],
             options=[
                 ("grpc.max_receive_message_length", self._limits.max_request_bytes),
                 ("grpc.max_send_message_length", self._limits.max_response_bytes),

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc.aio
 
+from eacps.api.access import tenant
 from eacps.api.converters import response_of
 from eacps.api.validation import Rules, plan_of
 from eacps.errors import EacpsError, TooManySearches
@@ -91,7 +92,7 @@ class SearchServicer(SearchServiceServicer):
         plan = await asyncio.to_thread(
             plan_of, request, self._rules, search_id=uuid.uuid4().hex, drawn_seed=secrets.randbits(32)
         )
-        _log.info("search %s: asked for by %s", plan.search_id, context.peer())
+        _log.info("search %s: asked for by %s at %s", plan.search_id, tenant.get(), context.peer())
         search = run_search(plan, self._open_laboratory(), deadline=deadline)
         del plan  # the search lets go of the pictures as they came once they are fitted
         async with aclosing(search) as updates:

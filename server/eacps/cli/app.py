@@ -33,14 +33,14 @@ def up(
     model_repository: options.ModelRepository = None,
     log_file: options.LogFile = Path("out/triton.log"),
     metrics: options.Metrics = None,
+    api_keys: options.ApiKeys = None,
+    insecure: options.Insecure = False,
     verbose: options.Verbose = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Run an embedded Triton and the search server in the foreground."""
-    with _command(as_json, address=listen, metrics=metrics, model_repository=model_repository) as (
-        console,
-        composition,
-    ):
+    given = {"address": listen, "metrics": metrics, "api_keys": api_keys, "insecure": insecure}
+    with _command(as_json, **given, model_repository=model_repository) as (console, composition):
         from eacps.cli.logs import log_to
         from eacps.cli.serving import Serving
 
@@ -53,11 +53,14 @@ def serve(
     triton: options.Triton = None,
     listen: options.Listen = None,
     metrics: options.Metrics = None,
+    api_keys: options.ApiKeys = None,
+    insecure: options.Insecure = False,
     verbose: options.Verbose = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Run the search server alone, over a Triton that runs elsewhere."""
-    with _command(as_json, address=listen, metrics=metrics, triton=triton) as (console, composition):
+    given = {"address": listen, "metrics": metrics, "api_keys": api_keys, "insecure": insecure}
+    with _command(as_json, **given, triton=triton) as (console, composition):
         from eacps.cli.logs import log_to
         from eacps.cli.serving import Serving
 
@@ -179,6 +182,15 @@ def demo(
         from eacps.cli.searching import Searching
 
         Searching(composition, out, console, as_json, plot=True).run(demo_request(samples, sample))
+
+
+@app.command()
+def key(tenant: options.Tenant, api_keys: options.KeysFile = Path("api_keys.json")) -> None:
+    """Make an API key for TENANT and print it once; a server that is started with the file knows it from then on."""
+    with _command(False):
+        from eacps.api.access import add_key
+
+        print(add_key(api_keys, tenant))
 
 
 @app.command()

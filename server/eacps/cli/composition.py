@@ -31,12 +31,14 @@ class Composition:
         model_repository: For an embedded Triton.
         server: ``host:port`` of a running search server; None where all is to be embedded.
         server_tls: How to trust it; None speaks in the clear.
+        api_key: Shown to it. Read from the environment alone: command lines are seen by others.
     """
 
     settings: Settings = field(default_factory=Settings)
     model_repository: Path = DEFAULT_MODEL_REPOSITORY
     server: str | None = None
     server_tls: ClientTls | None = None
+    api_key: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Composition":
@@ -57,6 +59,7 @@ class Composition:
             model_repository=Path(known.get("EACPS_MODEL_REPOSITORY", DEFAULT_MODEL_REPOSITORY)),
             server=known.get("EACPS_SERVER"),
             server_tls=ClientTls.from_texts(*(known.get(f"EACPS_SERVER_TLS_{name}") for name in _TLS_FILES)),
+            api_key=known.get("EACPS_API_KEY"),
         )
 
     def with_options(
@@ -65,6 +68,8 @@ class Composition:
         address: str | None = None,
         triton: str | None = None,
         metrics: str | None = None,
+        api_keys: Path | None = None,
+        insecure: bool = False,
         model_repository: Path | None = None,
         server: str | None = None,
         server_tls: ClientTls | None = None,
@@ -76,8 +81,11 @@ class Composition:
                 address=address or self.settings.address,
                 triton=triton or self.settings.triton,
                 metrics=metrics or self.settings.metrics,
+                api_keys=api_keys or self.settings.api_keys,
+                insecure=self.settings.insecure or insecure,
             ),
             model_repository=model_repository or self.model_repository,
             server=server or self.server,
             server_tls=server_tls or self.server_tls,
+            api_key=self.api_key,
         )

@@ -58,6 +58,17 @@ Metrics = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="Where to serve Prometheus metrics. \\[$EACPS_METRICS, else nowhere]"),
 ]
+ApiKeys = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", dir_okay=False, help="Keys of who may call, as `eacps key` writes them. \\[$EACPS_API_KEYS]"
+    ),
+]
+KeysFile = Annotated[Path, typer.Option("--api-keys", metavar="FILE", dir_okay=False, help="Where its digest goes.")]
+Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Whose: letters, digits, - and _.")]
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="Let anyone on this machine call, without keys or certificates.")
+]
 Server = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="A running search server. \\[$EACPS_SERVER, else all is embedded]"),

@@ -19,6 +19,7 @@ _REQUEST_CODES = {
     grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.OUT_OF_RANGE,
+    grpc.StatusCode.UNAUTHENTICATED,
 }
 
 Watcher = Callable[[pb.RunSearchResponse, SearchRecord], None]
@@ -30,6 +31,7 @@ async def run_remote_search(
     watch: Watcher,
     *,
     tls: ClientTls | None = None,
+    api_key: str | None = None,
     timeout_s: float | None = None,
 ) -> CompleteSearch:
     """Run a search to its end.
@@ -39,6 +41,7 @@ async def run_remote_search(
         request: What to search for.
         watch: Shown every event, after the record has taken it in.
         tls: How to trust the server; None speaks in the clear.
+        api_key: Sent with the call; None sends none.
         timeout_s: Deadline of the whole search; None for none.
 
     Raises:
@@ -47,7 +50,7 @@ async def run_remote_search(
     record = SearchRecord()
     async with open_channel(server, tls) as channel:
         try:
-            async for response in _events(channel, request, timeout_s):
+            async for response in _events(channel, request, api_key, timeout_s):
                 record.add(response)
                 watch(response, record)
         except grpc.aio.AioRpcError as exc:
@@ -60,10 +63,11 @@ async def run_remote_search(
 
 
 def _events(
-    channel: grpc.aio.Channel, request: pb.RunSearchRequest, timeout_s: float | None
+    channel: grpc.aio.Channel, request: pb.RunSearchRequest, api_key: str | None, timeout_s: float | None
 ) -> AsyncIterator[pb.RunSearchResponse]:
     stub = pb_grpc.SearchServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
-    responses: AsyncIterator[pb.RunSearchResponse] = stub.RunSearch(request, timeout=timeout_s)
+    metadata = None if api_key is None else (("authorization", f"Bearer {api_key}"),)
+    responses: AsyncIterator[pb.RunSearchResponse] = stub.RunSearch(request, metadata=metadata, timeout=timeout_s)
     return responses
 
 

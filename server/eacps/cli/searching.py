@@ -66,8 +66,12 @@ class Searching:
 
     def _remote(self, server: str, request: pb.RunSearchRequest) -> CompleteSearch:
         with LiveView(self.console) as view:
-            tls, timeout_s = self.composition.server_tls, self.timeout_s
-            return run_cancellable(lambda: run_remote_search(server, request, view.show, tls=tls, timeout_s=timeout_s))
+            here = self.composition
+            return run_cancellable(
+                lambda: run_remote_search(
+                    server, request, view.show, tls=here.server_tls, api_key=here.api_key, timeout_s=self.timeout_s
+                )
+            )
 
     def _embedded(self, request: pb.RunSearchRequest) -> CompleteSearch:
         from eacps.cli.embedding import embedded_triton
@@ -82,7 +86,7 @@ class Searching:
         ):
             here = self.composition.with_options(triton=triton.grpc_url, address="127.0.0.1:0")
             # For this one search, on this machine: nobody else is served.
-            settings = replace(here.settings, tls=None, metrics=None)
+            settings = replace(here.settings, tls=None, metrics=None, api_keys=None, insecure=True)
             return run_cancellable(lambda: self._over(settings, request, view.show))
 
     async def _over(self, settings: Settings, request: pb.RunSearchRequest, watch: Watcher) -> CompleteSearch:
