@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -15,6 +16,8 @@ from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.imaging import encode_png
 from eacps.v1 import search_service_pb2 as pb
 
+SAMPLE = Path(__file__).parents[2] / "export" / "studio_mini" / "samples" / "smile"
+SMALL = {"global_candidates": 4, "parents": 1, "children_per_parent": 2, "random_seed": 11, "micro_batch": 2}
 RULES = Rules(frozenset({"brightness", "other"}), {"brightness": 1.0})
 
 
@@ -40,6 +43,23 @@ def make_request(png: Callable[..., bytes]) -> Callable[..., pb.RunSearchRequest
             "search": pb.SearchSettings(
                 global_candidates=4, parents=2, children_per_parent=2, random_seed=5, micro_batch=2
             ),
+        }
+        return pb.RunSearchRequest(**{**defaults, **fields})
+
+    return make
+
+
+@pytest.fixture
+def sample_request() -> Callable[..., pb.RunSearchRequest]:
+    """Makes a request for a small search over a bundled scene; keywords replace fields."""
+
+    def make(steps: int = 3, **fields: Any) -> pb.RunSearchRequest:
+        defaults: dict[str, Any] = {
+            "scene": pb.Image(data=(SAMPLE / "scene.png").read_bytes()),
+            "character": pb.Image(data=(SAMPLE / "character.png").read_bytes()),
+            "prompt": (SAMPLE / "prompt.txt").read_text().strip(),
+            "sampler": pb.SamplerSettings(steps=steps),
+            "search": pb.SearchSettings(**SMALL),
         }
         return pb.RunSearchRequest(**{**defaults, **fields})
 

@@ -22,31 +22,13 @@ from eacps.settings import GeminiSettings, MoondreamSettings, OpenAISettings, Se
 from eacps.triton.embedded import EmbeddedTriton
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
+from tests.api.conftest import SAMPLE, SMALL
 
-SAMPLE = Path(__file__).parents[2] / "export" / "studio_mini" / "samples" / "smile"
 CANCELLED = re.compile(r"cancelled at step (\d+) of (\d+)")
-SMALL = {"global_candidates": 4, "parents": 1, "children_per_parent": 2, "random_seed": 11, "micro_batch": 2}
 LONG = {**SMALL, "global_candidates": 16, "micro_batch": 16}  # keeps the sampler busy for many seconds
 WALL = encode_png(np.full((128, 128, 3), 128, np.uint8))
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
-
-
-@pytest.fixture
-def sample_request() -> MakeRequest:
-    """Makes a request for a small search over a bundled scene; keywords replace fields."""
-
-    def make(steps: int = 3, **fields: Any) -> pb.RunSearchRequest:
-        defaults: dict[str, Any] = {
-            "scene": pb.Image(data=(SAMPLE / "scene.png").read_bytes()),
-            "character": pb.Image(data=(SAMPLE / "character.png").read_bytes()),
-            "prompt": (SAMPLE / "prompt.txt").read_text().strip(),
-            "sampler": pb.SamplerSettings(steps=steps),
-            "search": pb.SearchSettings(**SMALL),
-        }
-        return pb.RunSearchRequest(**{**defaults, **fields})
-
-    return make
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from google.protobuf.duration_pb2 import Duration
 
+from eacps.evaluation.single import PreparedPrior, RenderedCandidate, ScoredPictures
 from eacps.evaluation.updates import (
     Box,
     CandidateScored,
@@ -44,6 +45,34 @@ def response_of(update: SearchUpdate, *, sequence: int) -> pb.RunSearchResponse:
             return pb.RunSearchResponse(sequence=sequence, round_finished=_round_finished(update))
         case SearchFinished():
             return pb.RunSearchResponse(sequence=sequence, finished=_finished(update))
+
+
+def prior_of(prepared: PreparedPrior) -> pb.PreparePriorResponse:
+    """Give the message for a prior."""
+    return pb.PreparePriorResponse(
+        prior=pb.Image(data=prepared.picture),
+        scene=pb.Image(data=prepared.scene),
+        scene_face=_box(prepared.scene_box),
+        character_face=_box(prepared.character_box),
+        versions=dict(prepared.versions),
+    )
+
+
+def rendered_of(rendered: RenderedCandidate) -> pb.RenderCandidateResponse:
+    """Give the message for a picture made from its recipe."""
+    return pb.RenderCandidateResponse(
+        picture=pb.Image(data=rendered.picture),
+        picture_sha256=rendered.picture_sha256,
+        steps=rendered.steps,
+        versions=dict(rendered.versions),
+    )
+
+
+def scored_of(scored: ScoredPictures) -> pb.ScoreImagesResponse:
+    """Give the message for scores of pictures."""
+    return pb.ScoreImagesResponse(
+        evaluations=[_evaluation(one) for one in scored.evaluations], versions=dict(scored.versions)
+    )
 
 
 def _started(update: SearchStarted) -> pb.SearchStarted:

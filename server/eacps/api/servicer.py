@@ -11,10 +11,19 @@ from typing import Any
 import grpc.aio
 
 from eacps.api.access import tenant
-from eacps.api.converters import response_of
-from eacps.api.validation import Rules, plan_of
+from eacps.api.converters import prior_of, rendered_of, response_of, scored_of
+from eacps.api.validation import Rules, plan_of, prior_plan_of, render_plan_of, score_plan_of
 from eacps.errors import EacpsError, TooManySearches
-from eacps.evaluation import Deadline, Laboratory, Observer, Silent, run_search
+from eacps.evaluation import (
+    Deadline,
+    Laboratory,
+    Observer,
+    Silent,
+    prepare_prior,
+    render_candidate,
+    run_search,
+    score_pictures,
+)
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceServicer
 
@@ -52,6 +61,32 @@ class SearchServicer(SearchServiceServicer):
                 async for response in responses:
                     yield response
 
+    async def PreparePrior(  # noqa: N802
+        self, request: pb.PreparePriorRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.PreparePriorResponse:
+        """See ``search_service.proto``."""
+        with self._place():
+            plan = await asyncio.to_thread(prior_plan_of, request, self._rules, call_id=uuid.uuid4().hex)
+            return prior_of(await prepare_prior(plan, self._open_laboratory(), deadline=_deadline_of(context)))
+
+    async def RenderCandidate(  # noqa: N802
+        self, request: pb.RenderCandidateRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.RenderCandidateResponse:
+        """See ``search_service.proto``."""
+        with self._place():
+            plan, recipe = await asyncio.to_thread(render_plan_of, request, self._rules, call_id=uuid.uuid4().hex)
+            deadline = _deadline_of(context)
+            return rendered_of(await render_candidate(plan, self._open_laboratory(), recipe, deadline=deadline))
+
+    async def ScoreImages(  # noqa: N802
+        self, request: pb.ScoreImagesRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ScoreImagesResponse:
+        """See ``search_service.proto``."""
+        with self._place():
+            plan, pictures = await asyncio.to_thread(score_plan_of, request, self._rules, call_id=uuid.uuid4().hex)
+            deadline = _deadline_of(context)
+            return scored_of(await score_pictures(plan, self._open_laboratory(), pictures, deadline=deadline))
+
     @contextmanager
     def _place(self) -> Iterator[None]:
         """Take one of the places for searches, to be given back at the end.
@@ -88,7 +123,7 @@ class SearchServicer(SearchServiceServicer):
     async def _search(
         self, request: pb.RunSearchRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncGenerator[pb.RunSearchResponse, None]:
-        deadline = Deadline.after(context.time_remaining())
+        deadline = _deadline_of(context)
         plan = await asyncio.to_thread(
             plan_of, request, self._rules, search_id=uuid.uuid4().hex, drawn_seed=secrets.randbits(32)
         )
@@ -101,3 +136,7 @@ class SearchServicer(SearchServiceServicer):
                 sequence += 1
                 self._observer.updated(update)
                 yield response_of(update, sequence=sequence)
+
+
+def _deadline_of(context: grpc.aio.ServicerContext[Any, Any]) -> Deadline:
+    return Deadline.after(context.time_remaining())

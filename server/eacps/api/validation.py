@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypedDict
 
+from google.protobuf.message import Message
+
 from eacps.api.faults import Faults
 from eacps.api.search_settings import (
     DEFAULT_SCORE_REPEATS,
@@ -17,14 +19,17 @@ from eacps.api.search_settings import (
     objective_of,
     spec_of,
 )
-from eacps.errors import InvalidPicture, InvalidRequest
+from eacps.errors import InvalidPicture, InvalidRequest, InvalidSearchSpec
 from eacps.evaluation.plan import SearchPlan
 from eacps.imaging import Limits, Mask, Picture, decode_mask, decode_picture
+from eacps.search.recipe import Recipe
 from eacps.tensors import MAX_FACES
 from eacps.v1 import search_service_pb2 as pb
 
 MAX_PROMPT_CHARACTERS = 2000
 MAX_MICRO_BATCH = 16
+MAX_SCORED_IMAGES = 16
+_UNUSED_PROMPT = "none"  # a prior is made without one
 # Marks of the text encoder's chat form: within a prompt they would be read as structure, not as words.
 RESERVED_MARK = re.compile(r"<\|\w+\|>")
 DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType({"identity": 0.5, "realism": 0.3, "prompt": 0.2})
@@ -70,6 +75,69 @@ def plan_of(request: pb.RunSearchRequest, rules: Rules, *, search_id: str, drawn
     if faults.found or scene is None or character is None or spec is None or objective is None:
         raise InvalidRequest(faults.found)
     return SearchPlan(search_id, scene, character, spec=spec, objective=objective, budget=budget, mask=mask, **settings)
+
+
+def prior_plan_of(request: pb.PreparePriorRequest, rules: Rules, *, call_id: str) -> SearchPlan:
+    """Check a request for a prior; otherwise as `plan_of`."""
+    search = pb.RunSearchRequest(prompt=_UNUSED_PROMPT)
+    _copy(request, search, "scene", "character", "scene_face", "character_face")
+    return plan_of(search, rules, search_id=call_id, drawn_seed=0)
+
+
+def render_plan_of(request: pb.RenderCandidateRequest, rules: Rules, *, call_id: str) -> tuple[SearchPlan, Recipe]:
+    """Check a request for a picture, recipe included; otherwise as `plan_of`."""
+    search = pb.RunSearchRequest(prompt=request.prompt)
+    _copy(request, search, "scene", "character", "mask", "negative_prompt", "sampler", "scene_face", "character_face")
+    faults = Faults()
+    recipe = None
+    try:
+        recipe = Recipe(tuple((term.seed, term.coefficient) for term in request.recipe.terms))
+    except InvalidSearchSpec as exc:
+        for violation in exc.violations:
+            faults.add("recipe.terms", violation.description)
+    plan = _plan_beside(faults, search, rules, call_id)
+    if faults.found or plan is None or recipe is None:
+        raise InvalidRequest(faults.found)
+    return plan, recipe
+
+
+def score_plan_of(request: pb.ScoreImagesRequest, rules: Rules, *, call_id: str) -> tuple[SearchPlan, list[Picture]]:
+    """Check a request for scores, pictures included; otherwise as `plan_of`."""
+    search = pb.RunSearchRequest(prompt=request.prompt, scorers=request.scorers, scalarisation=request.scalarisation)
+    _copy(request, search, "scene", "character", "mask", "scene_face", "character_face")
+    faults, pictures = Faults(), []
+    if not 1 <= len(request.images) <= MAX_SCORED_IMAGES:
+        faults.add("images", f"are {len(request.images)}, not 1 to {MAX_SCORED_IMAGES}")
+    for place, image in enumerate(request.images[:MAX_SCORED_IMAGES]):
+        try:
+            pictures.append(decode_picture(image.data, rules.pictures))
+        except InvalidPicture as exc:
+            faults.add(f"images[{place}].data", str(exc))
+    plan = _plan_beside(faults, search, rules, call_id)
+    if faults.found or plan is None:
+        raise InvalidRequest(faults.found)
+    return plan, pictures
+
+
+def _copy(request: Message, search: pb.RunSearchRequest, *names: str) -> None:
+    """Copy the fields that are set; both messages name and number them alike in meaning."""
+    for name in names:
+        if request.HasField(name):
+            value = getattr(request, name)
+            if isinstance(value, Message):
+                getattr(search, name).CopyFrom(value)
+            else:
+                setattr(search, name, value)
+
+
+def _plan_beside(faults: Faults, search: pb.RunSearchRequest, rules: Rules, call_id: str) -> SearchPlan | None:
+    """Check what a request shares with a search, so that its faults are named beside the others."""
+    try:
+        return plan_of(search, rules, search_id=call_id, drawn_seed=0)
+    except InvalidRequest as exc:
+        for violation in exc.violations:
+            faults.add(violation.field, violation.description)
+        return None
 
 
 class _Settings(TypedDict):

@@ -3,6 +3,7 @@
     plan        what to search for
     updates     what happened, as it happens
     run         a plan to a stream of updates
+    single      its stages one at a time
     pipeline    micro-batches: scoring of one overlaps generation of the next
     stages      the work itself, each piece of it one step
     steps       running steps, recording and replaying them
@@ -21,6 +22,7 @@ from eacps.evaluation.observer import Observer, Silent
 from eacps.evaluation.plan import SearchPlan
 from eacps.evaluation.ports import Laboratory, Models, Pace
 from eacps.evaluation.run import run_search
+from eacps.evaluation.single import prepare_prior, render_candidate, score_pictures
 from eacps.evaluation.steps import DirectRunner, JournalRunner, StepRecord, StepRunner
 from eacps.evaluation.updates import (
     CandidateScored,
@@ -53,5 +55,8 @@ __all__ = [
     "Silent",
     "StepRecord",
     "StepRunner",
+    "prepare_prior",
+    "render_candidate",
     "run_search",
+    "score_pictures",
 ]

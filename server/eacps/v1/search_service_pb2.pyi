@@ -127,6 +127,117 @@ class RunSearchRequest(_message.Message):
     missing_scores: MissingScores
     def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., search: _Optional[_Union[SearchSettings, _Mapping]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., scalarisation: _Optional[_Union[Scalarisation, str]] = ..., missing_scores: _Optional[_Union[MissingScores, str]] = ...) -> None: ...
 
+class PreparePriorRequest(_message.Message):
+    __slots__ = ("scene", "character", "scene_face", "character_face")
+    SCENE_FIELD_NUMBER: _ClassVar[int]
+    CHARACTER_FIELD_NUMBER: _ClassVar[int]
+    SCENE_FACE_FIELD_NUMBER: _ClassVar[int]
+    CHARACTER_FACE_FIELD_NUMBER: _ClassVar[int]
+    scene: Image
+    character: Image
+    scene_face: int
+    character_face: int
+    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ...) -> None: ...
+
+class PreparePriorResponse(_message.Message):
+    __slots__ = ("prior", "scene", "scene_face", "character_face", "versions")
+    class VersionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    PRIOR_FIELD_NUMBER: _ClassVar[int]
+    SCENE_FIELD_NUMBER: _ClassVar[int]
+    SCENE_FACE_FIELD_NUMBER: _ClassVar[int]
+    CHARACTER_FACE_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    prior: Image
+    scene: Image
+    scene_face: Box
+    character_face: Box
+    versions: _containers.ScalarMap[str, str]
+    def __init__(self, prior: _Optional[_Union[Image, _Mapping]] = ..., scene: _Optional[_Union[Image, _Mapping]] = ..., scene_face: _Optional[_Union[Box, _Mapping]] = ..., character_face: _Optional[_Union[Box, _Mapping]] = ..., versions: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class RenderCandidateRequest(_message.Message):
+    __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "scene_face", "character_face", "recipe")
+    SCENE_FIELD_NUMBER: _ClassVar[int]
+    CHARACTER_FIELD_NUMBER: _ClassVar[int]
+    MASK_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVE_PROMPT_FIELD_NUMBER: _ClassVar[int]
+    SAMPLER_FIELD_NUMBER: _ClassVar[int]
+    SCENE_FACE_FIELD_NUMBER: _ClassVar[int]
+    CHARACTER_FACE_FIELD_NUMBER: _ClassVar[int]
+    RECIPE_FIELD_NUMBER: _ClassVar[int]
+    scene: Image
+    character: Image
+    mask: Image
+    prompt: str
+    negative_prompt: str
+    sampler: SamplerSettings
+    scene_face: int
+    character_face: int
+    recipe: Recipe
+    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ...) -> None: ...
+
+class RenderCandidateResponse(_message.Message):
+    __slots__ = ("picture", "picture_sha256", "steps", "versions")
+    class VersionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_SHA256_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    picture: Image
+    picture_sha256: str
+    steps: int
+    versions: _containers.ScalarMap[str, str]
+    def __init__(self, picture: _Optional[_Union[Image, _Mapping]] = ..., picture_sha256: _Optional[str] = ..., steps: _Optional[int] = ..., versions: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class ScoreImagesRequest(_message.Message):
+    __slots__ = ("scene", "character", "mask", "prompt", "scene_face", "character_face", "images", "scorers", "scalarisation")
+    SCENE_FIELD_NUMBER: _ClassVar[int]
+    CHARACTER_FIELD_NUMBER: _ClassVar[int]
+    MASK_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    SCENE_FACE_FIELD_NUMBER: _ClassVar[int]
+    CHARACTER_FACE_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    SCORERS_FIELD_NUMBER: _ClassVar[int]
+    SCALARISATION_FIELD_NUMBER: _ClassVar[int]
+    scene: Image
+    character: Image
+    mask: Image
+    prompt: str
+    scene_face: int
+    character_face: int
+    images: _containers.RepeatedCompositeFieldContainer[Image]
+    scorers: _containers.RepeatedCompositeFieldContainer[ScorerSettings]
+    scalarisation: Scalarisation
+    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scalarisation: _Optional[_Union[Scalarisation, str]] = ...) -> None: ...
+
+class ScoreImagesResponse(_message.Message):
+    __slots__ = ("evaluations", "versions")
+    class VersionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    evaluations: _containers.RepeatedCompositeFieldContainer[Evaluation]
+    versions: _containers.ScalarMap[str, str]
+    def __init__(self, evaluations: _Optional[_Iterable[_Union[Evaluation, _Mapping]]] = ..., versions: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
 class Budget(_message.Message):
     __slots__ = ("denoiser_evaluations", "pictures", "vlm_calls", "wall_time", "target_potential")
     DENOISER_EVALUATIONS_FIELD_NUMBER: _ClassVar[int]

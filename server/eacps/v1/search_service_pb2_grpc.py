@@ -40,6 +40,21 @@ class SearchServiceStub:
                 request_serializer=eacps_dot_v1_dot_search__service__pb2.RunSearchRequest.SerializeToString,
                 response_deserializer=eacps_dot_v1_dot_search__service__pb2.RunSearchResponse.FromString,
                 _registered_method=True)
+        self.PreparePrior = channel.unary_unary(
+                '/eacps.v1.SearchService/PreparePrior',
+                request_serializer=eacps_dot_v1_dot_search__service__pb2.PreparePriorRequest.SerializeToString,
+                response_deserializer=eacps_dot_v1_dot_search__service__pb2.PreparePriorResponse.FromString,
+                _registered_method=True)
+        self.RenderCandidate = channel.unary_unary(
+                '/eacps.v1.SearchService/RenderCandidate',
+                request_serializer=eacps_dot_v1_dot_search__service__pb2.RenderCandidateRequest.SerializeToString,
+                response_deserializer=eacps_dot_v1_dot_search__service__pb2.RenderCandidateResponse.FromString,
+                _registered_method=True)
+        self.ScoreImages = channel.unary_unary(
+                '/eacps.v1.SearchService/ScoreImages',
+                request_serializer=eacps_dot_v1_dot_search__service__pb2.ScoreImagesRequest.SerializeToString,
+                response_deserializer=eacps_dot_v1_dot_search__service__pb2.ScoreImagesResponse.FromString,
+                _registered_method=True)
 
 
 class SearchServiceServicer:
@@ -60,6 +75,33 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreparePrior(self, request, context):
+        """Makes the identity prior alone: the character's face in the scene, and where both faces were found.
+
+        Errors: as of RunSearch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenderCandidate(self, request, context):
+        """Makes one candidate's picture again from its recipe, or as it would be with other steps.
+
+        Errors: as of RunSearch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ScoreImages(self, request, context):
+        """Scores pictures that the caller brings, as a search would score its candidates.
+
+        Errors: as of RunSearch. A scorer that fails leaves its scores missing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SearchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -67,6 +109,21 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.RunSearch,
                     request_deserializer=eacps_dot_v1_dot_search__service__pb2.RunSearchRequest.FromString,
                     response_serializer=eacps_dot_v1_dot_search__service__pb2.RunSearchResponse.SerializeToString,
+            ),
+            'PreparePrior': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreparePrior,
+                    request_deserializer=eacps_dot_v1_dot_search__service__pb2.PreparePriorRequest.FromString,
+                    response_serializer=eacps_dot_v1_dot_search__service__pb2.PreparePriorResponse.SerializeToString,
+            ),
+            'RenderCandidate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenderCandidate,
+                    request_deserializer=eacps_dot_v1_dot_search__service__pb2.RenderCandidateRequest.FromString,
+                    response_serializer=eacps_dot_v1_dot_search__service__pb2.RenderCandidateResponse.SerializeToString,
+            ),
+            'ScoreImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ScoreImages,
+                    request_deserializer=eacps_dot_v1_dot_search__service__pb2.ScoreImagesRequest.FromString,
+                    response_serializer=eacps_dot_v1_dot_search__service__pb2.ScoreImagesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -97,6 +154,87 @@ class SearchService:
             '/eacps.v1.SearchService/RunSearch',
             eacps_dot_v1_dot_search__service__pb2.RunSearchRequest.SerializeToString,
             eacps_dot_v1_dot_search__service__pb2.RunSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreparePrior(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eacps.v1.SearchService/PreparePrior',
+            eacps_dot_v1_dot_search__service__pb2.PreparePriorRequest.SerializeToString,
+            eacps_dot_v1_dot_search__service__pb2.PreparePriorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenderCandidate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eacps.v1.SearchService/RenderCandidate',
+            eacps_dot_v1_dot_search__service__pb2.RenderCandidateRequest.SerializeToString,
+            eacps_dot_v1_dot_search__service__pb2.RenderCandidateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScoreImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eacps.v1.SearchService/ScoreImages',
+            eacps_dot_v1_dot_search__service__pb2.ScoreImagesRequest.SerializeToString,
+            eacps_dot_v1_dot_search__service__pb2.ScoreImagesResponse.FromString,
             options,
             channel_credentials,
             insecure,
