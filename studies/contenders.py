@@ -42,7 +42,7 @@ def contenders(angle: float) -> tuple[Contender, ...]:
         Contender("best_of_n", "best-of-N", lambda n, seed: BestOfNSpec(seed, n, pruning=_OFF)),
         Contender("seed_offset", "EACPS, seed offset", lambda n, seed: two_rounds(n, seed, SeedOffset())),
         Contender("fixed", f"EACPS, fixed at {angle:g} rad", lambda n, seed: two_rounds(n, seed, fixed)),
-        Contender("adaptive", "adaptive", lambda n, seed: AdaptiveSpec(seed, n, pruning=_OFF)),
+        Contender("adaptive", "adaptive", lambda n, seed: AdaptiveSpec(seed, n)),
         Contender("adaptive_pruned", "adaptive, pruned", lambda n, seed: AdaptiveSpec(seed, n, pruning=_AUTO)),
         Contender("best_of_n_pruned", "best-of-N, pruned", lambda n, seed: BestOfNSpec(seed, n, pruning=_AUTO)),
     )

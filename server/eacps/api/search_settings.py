@@ -11,7 +11,6 @@ from eacps.search.objective import MissingPolicy, Objective, Scalarisation
 from eacps.search.potential import Weights
 from eacps.search.pruning import Pruning, PruningMode
 from eacps.search.spec import (
-    AUTO_PRUNING,
     DEFAULT_ADAPTIVE_CANDIDATES,
     DEFAULT_ADAPTIVE_ROUNDS,
     DEFAULT_ANGLE_RAD,
@@ -102,7 +101,7 @@ def spec_of(faults: Faults, search: pb.SearchSettings, drawn_seed: int) -> Searc
     if search.strategy not in pb.Strategy.values():
         faults.add("search.strategy", f"{int(search.strategy)} is not known")
     adaptive = strategy_of(search) == pb.STRATEGY_EACPS_ADAPTIVE
-    pruning = _pruning(faults, search.pruning, AUTO_PRUNING if adaptive else NO_PRUNING)
+    pruning = _pruning(faults, search.pruning)
     low = _low_diversity(faults, search, LowDiversityPolicy.WIDEN if adaptive else LowDiversityPolicy.REPORT)
     seed = search.random_seed if search.HasField("random_seed") else drawn_seed
     first = search.first_seed if search.HasField("first_seed") else None
@@ -173,20 +172,20 @@ def _local_move(faults: Faults, search: pb.SearchSettings) -> LocalMove:
     return SeedOffset(radius)
 
 
-def _pruning(faults: Faults, settings: pb.PruningSettings, default: Pruning) -> Pruning:
+def _pruning(faults: Faults, settings: pb.PruningSettings) -> Pruning:
     rungs = tuple((rung.steps_share, rung.kept_share) for rung in settings.rungs)
     if settings.mode == pb.PRUNING_MODE_UNSPECIFIED and not rungs:
-        return default
-    mode = _PRUNING_MODES.get(settings.mode, default.mode)
+        return NO_PRUNING
+    mode = _PRUNING_MODES.get(settings.mode, NO_PRUNING.mode)
     if settings.mode not in pb.PruningMode.values():
         faults.add("search.pruning.mode", f"{int(settings.mode)} is not known")
-        return default
+        return NO_PRUNING
     try:
         return Pruning(mode, rungs)
     except InvalidSearchSpec as exc:
         for violation in exc.violations:
             faults.add(f"search.{violation.field}", violation.description)
-        return default
+        return NO_PRUNING
 
 
 def _low_diversity(faults: Faults, search: pb.SearchSettings, default: LowDiversityPolicy) -> LowDiversityPolicy:

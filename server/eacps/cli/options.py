@@ -165,9 +165,7 @@ Scalarisation = Annotated[
 ]
 PruningOption = Annotated[
     PruningName | None,
-    typer.Option(
-        "--pruning", help="Whether previews decide who is finished. \\[auto with adaptive]", rich_help_panel=SEARCH
-    ),
+    typer.Option("--pruning", help="Whether previews decide who is finished. \\[off]", rich_help_panel=SEARCH),
 ]
 MaxEvaluations = Annotated[int | None, _count("Denoiser evaluations.", BUDGET)]
 MaxPictures = Annotated[int | None, _count("Pictures made and scored, previews included.", BUDGET)]

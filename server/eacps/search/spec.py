@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from eacps.errors import FieldViolation, InvalidSearchSpec
 from eacps.search.diversity import LowDiversityPolicy
-from eacps.search.pruning import Pruning, PruningMode
+from eacps.search.pruning import Pruning
 from eacps.search.recipe import SEED_BOUND, fault_of_seed
 
 MAX_CANDIDATES = 4096
@@ -24,7 +24,6 @@ DEFAULT_PARENTS = 4
 DEFAULT_CHILDREN = 4
 DEFAULT_ROUNDS = 1
 NO_PRUNING = Pruning()
-AUTO_PRUNING = Pruning(PruningMode.AUTO)
 DEFAULT_ADAPTIVE_CANDIDATES = 32
 DEFAULT_ADAPTIVE_ROUNDS = 6
 DEFAULT_FRESH_SHARE = 0.1
@@ -215,7 +214,7 @@ class AdaptiveSpec:
     parents: int = 6
     crossover: bool = True
     first_seed: int | None = None
-    pruning: Pruning = AUTO_PRUNING
+    pruning: Pruning = NO_PRUNING
     low_diversity: LowDiversityPolicy = LowDiversityPolicy.WIDEN
 
     def __post_init__(self) -> None:
