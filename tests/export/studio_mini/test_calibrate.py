@@ -28,7 +28,7 @@ def test_distributions_are_described() -> None:
 def test_measured_anew_a_few_tasks_lie_where_the_stored_ones_do() -> None:
     stored = json.loads((CHECKPOINT / calibrate.CALIBRATION_FILE).read_text(encoding="utf-8"))["scorers"]
     anew = calibrate.scorer_distributions(CHECKPOINT, 12)
-    assert anew.keys() == stored.keys() == {"identity", "identity_heldout", "realism", "prompt"}
+    assert anew.keys() == stored.keys() == {"identity", "identity_heldout", "realism", "prompt", "preservation"}
     for name, section in stored.items():
         assert section["positive"]["quantiles"]["0.5"] > section["negative"]["quantiles"]["0.5"] + 0.1
         for kind in ("positive", "negative"):
