@@ -36,7 +36,7 @@ class ServedEditor:
         return await asyncio.gather(*(self._search(edit) for edit in edits))
 
     async def _search(self, edit: Edit) -> Outcome:
-        return outcome_of(edit, [event async for event in self._stub.RunSearch(self._request(edit))])
+        return outcome_of(edit, [response.event async for response in self._stub.RunSearch(self._request(edit))])
 
     def _request(self, edit: Edit) -> pb.RunSearchRequest:
         return pb.RunSearchRequest(
@@ -54,7 +54,7 @@ class ServedEditor:
         )
 
 
-def outcome_of(edit: Edit, events: Sequence[pb.RunSearchResponse]) -> Outcome:
+def outcome_of(edit: Edit, events: Sequence[pb.SearchEvent]) -> Outcome:
     """Read a search's events. Of the pictures, the stream carries the best one whole."""
     scored = [event.candidate_scored for event in events if event.HasField("candidate_scored")]
     prior = next(event.prior_ready.prior for event in events if event.HasField("prior_ready"))

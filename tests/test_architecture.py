@@ -17,7 +17,7 @@ import eacps
 
 SOURCE = Path(eacps.__file__).parent
 HEAVY = ("torch", "diffusers", "transformers", "insightface")
-SERVER_PACKAGES = ("api", "cli", "evaluation", "scoring", "triton", "imaging", "search")
+SERVER_PACKAGES = ("api", "cli", "durable", "evaluation", "scoring", "triton", "imaging", "search")
 PURE_STDLIB = {
     "abc",
     "collections",
@@ -61,12 +61,17 @@ RULES = {
     "scoring": Rule({"errors", "tensors", "imaging", "triton"}, {"numpy", "openai", "httpx2", "google"}),
     "evaluation": Rule(EVALUATION, {"numpy"}),
     "v1": Rule(set(), {"google", "grpc"}),
-    "api": Rule({*EVALUATION, "evaluation", "v1"}, {"numpy", *GRPC}),
+    "durable": Rule({*EVALUATION, "evaluation"}, {"sqlalchemy", "dbos", "obstore"}),
+    "api": Rule({*EVALUATION, "evaluation", "durable", "v1"}, {"numpy", *GRPC}),
+    "client": Rule({"v1"}, GRPC),
     "settings": Rule({"errors"}),
     "metrics": Rule({"evaluation"}, {"prometheus_client"}),
-    "assembly": Rule({*EVALUATION, "evaluation", "api", "metrics", "settings"}, {"openai", "httpx2", "google"}),
+    "assembly": Rule(
+        {*EVALUATION, "evaluation", "durable", "api", "metrics", "settings"}, {"openai", "httpx2", "google"}
+    ),
     "cli": Rule(
-        {*EVALUATION, "evaluation", "v1", "api", "settings", "assembly"}, {"numpy", "PIL", "rich", "typer", *GRPC}
+        {*EVALUATION, "evaluation", "v1", "api", "client", "settings", "assembly"},
+        {"numpy", "PIL", "rich", "typer", *GRPC},
     ),
     "models": Rule({"errors", "tensors"}, may_be_heavy=True),
 }

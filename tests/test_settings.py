@@ -5,11 +5,19 @@ from pathlib import Path
 import pytest
 
 from eacps.errors import InvalidRequest
-from eacps.settings import GeminiSettings, MoondreamSettings, OpenAISettings, Settings, TlsSettings, check_access
+from eacps.settings import (
+    GeminiSettings,
+    MoondreamSettings,
+    OpenAISettings,
+    Settings,
+    StoreSettings,
+    TlsSettings,
+    check_access,
+)
 
 
 def test_nothing_set_is_the_defaults() -> None:
-    assert Settings.from_environment({"HOME": "somewhere", "EACPS_TRITON": " "}) == Settings()
+    assert Settings.from_environment({"HOME": "somewhere", "EACPS_TRITON": " "}) == Settings(store=StoreSettings())
 
 
 def test_everything_can_be_set() -> None:
@@ -18,8 +26,21 @@ def test_everything_can_be_set() -> None:
             "EACPS_ADDRESS": "0.0.0.0:7000",
             "EACPS_TRITON": "triton:8001",
             "EACPS_TRITON_READY_TIMEOUT_S": "5",
+            "EACPS_TRITON_RETRIES": "3",
             "EACPS_GRACE_S": "0",
             "EACPS_MAX_SEARCHES": "3",
+            "EACPS_DATA": "kept",
+            "EACPS_DATABASE": "postgresql://eacps:hush-p@database/eacps",
+            "EACPS_ARTIFACTS": "s3://bucket/pictures",
+            "EACPS_EXECUTOR_ID": "search-2",
+            "EACPS_MAX_SEARCHES_EVERYWHERE": "12",
+            "EACPS_MAX_SEARCHES_PER_TENANT": "2",
+            "EACPS_MAX_UNFINISHED": "100",
+            "EACPS_MAX_UNFINISHED_PER_TENANT": "20",
+            "EACPS_KEEP_S": "3600",
+            "EACPS_KEEP_UPLOADS_S": "60",
+            "EACPS_KEEP_BYTES": "1000000",
+            "EACPS_SWEEP_S": "10",
             "EACPS_METRICS": "127.0.0.1:9400",
             "EACPS_TLS_CERTIFICATE": "server.pem",
             "EACPS_TLS_KEY": "server.key",
@@ -51,8 +72,23 @@ def test_everything_can_be_set() -> None:
         address="0.0.0.0:7000",
         triton="triton:8001",
         triton_ready_timeout_s=5.0,
+        triton_retries=3,
         grace_s=0.0,
         max_searches=3,
+        store=StoreSettings(
+            folder=Path("kept"),
+            database="postgresql://eacps:hush-p@database/eacps",
+            artifacts="s3://bucket/pictures",
+            executor_id="search-2",
+            max_everywhere=12,
+            max_per_tenant=2,
+            max_unfinished=100,
+            max_unfinished_per_tenant=20,
+            keep_s=3600.0,
+            keep_uploads_s=60.0,
+            keep_bytes=1_000_000,
+            sweep_s=10.0,
+        ),
         metrics="127.0.0.1:9400",
         tls=TlsSettings(Path("server.pem"), Path("server.key"), Path("clients.pem")),
         api_keys=Path("keys.json"),

@@ -7,7 +7,16 @@
     |-- InvalidPicture              bytes or array that are not an acceptable picture
     |-- NoFaceFound                 scene or character shows no (such) face
     |-- DeadlineExceeded            the caller's deadline passed
-    |-- TooManySearches             the server runs as many searches as it may
+    |-- TooManySearches             as many searches are unfinished as may be
+    |-- TooManyCalls                as many other calls are being answered as may be
+    |-- SearchNotFound              the caller has no such search
+    |-- ArtifactNotFound            the caller has no such artifact
+    |-- RequestIdTaken              another request has this request_id
+    |-- SearchOver                  a search that was cancelled or deleted meanwhile; never reaches a caller
+    |-- SearchCancelled             the search was cancelled by another call
+    |-- CheckpointChanged           a search cannot go on: other weights are served than it began with
+    |-- ServerStopping              the server stops; searches go on when it is back
+    |-- StoreUnavailable            database or object store failed
     |-- EvaluationFailed            pictures were made, but not one could be scored
     |-- ScorerFailed                one scoring call failed for good; becomes a missing score
     |-- TritonError
@@ -116,11 +125,81 @@ class DeadlineExceeded(EacpsError):
 
 
 class TooManySearches(EacpsError):
-    """The server already runs as many searches at once as it may; one that ends makes room."""
+    """As many searches are unfinished as may be; one that ends makes room."""
 
     fault = Fault.SERVER
     grpc_code = "RESOURCE_EXHAUSTED"
     reason = "TOO_MANY_SEARCHES"
+    retryable = True
+
+
+class TooManyCalls(EacpsError):
+    """The server answers as many calls at once, searches aside, as it may."""
+
+    grpc_code = "RESOURCE_EXHAUSTED"
+    reason = "TOO_MANY_CALLS"
+    retryable = True
+
+
+class SearchNotFound(EacpsError):
+    """The caller has no such search. It is not said whether another one has."""
+
+    fault = Fault.CALLER
+    grpc_code = "NOT_FOUND"
+    reason = "SEARCH_NOT_FOUND"
+
+
+class ArtifactNotFound(EacpsError):
+    """The caller has no such artifact. It is not said whether another one has."""
+
+    fault = Fault.CALLER
+    grpc_code = "NOT_FOUND"
+    reason = "ARTIFACT_NOT_FOUND"
+
+
+class RequestIdTaken(EacpsError):
+    """The ``request_id`` names a search that another request created."""
+
+    fault = Fault.CALLER
+    grpc_code = "ALREADY_EXISTS"
+    reason = "REQUEST_ID_TAKEN"
+
+
+class SearchOver(EacpsError):
+    """What a search would still record of itself after it was cancelled or deleted."""
+
+    reason = "SEARCH_OVER"
+
+
+class SearchCancelled(EacpsError):
+    """The search was cancelled by another call than the one that waits for it."""
+
+    fault = Fault.CALLER
+    grpc_code = "CANCELLED"
+    reason = "SEARCH_CANCELLED"
+
+
+class CheckpointChanged(EacpsError):
+    """Other weights are served than those that a search was begun with: half of its pictures would be of each."""
+
+    grpc_code = "FAILED_PRECONDITION"
+    reason = "CHECKPOINT_CHANGED"
+
+
+class ServerStopping(EacpsError):
+    """The server stops. Searches are kept and go on when it is back."""
+
+    grpc_code = "UNAVAILABLE"
+    reason = "SERVER_STOPPING"
+    retryable = True
+
+
+class StoreUnavailable(EacpsError):
+    """The database or the object store failed."""
+
+    fault = Fault.DEPENDENCY
+    grpc_code = "UNAVAILABLE"
+    reason = "STORE_UNAVAILABLE"
     retryable = True
 
 

@@ -76,9 +76,9 @@ class SearchMetrics:
         self._running.dec()
         self._searches.labels(outcome, reason).inc()
 
-    def refused(self) -> None:
+    def refused(self, reason: str) -> None:
         """See `Observer`."""
-        self._searches.labels("refused", "").inc()
+        self._searches.labels("refused", reason).inc()
 
     def ready(self, ready: bool) -> None:
         """See `Observer`."""

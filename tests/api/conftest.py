@@ -9,8 +9,9 @@ import grpc.aio
 import numpy as np
 import pytest
 
-from eacps.api import KeyRing, Rules, SearchServer, ServerLimits
-from eacps.api.servicer import SearchServicer
+from eacps.api import KeyRing, MessageCodec, Rules, SearchServer, SearchServicer, ServerLimits
+from eacps.durable import Codec, Database, Limits, ObjectStore, SearchEngine, open_store, sqlite_url
+from eacps.durable.workflows import LocalWorkflows, Places
 from eacps.evaluation import Laboratory, Observer, Pace, Silent
 from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.imaging import encode_png
@@ -78,8 +79,24 @@ async def straight(port: int) -> AsyncIterator[int]:
 Serve = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
 
 
+@asynccontextmanager
+async def engine_over(
+    codec: Codec, open_laboratory: Callable[[], Laboratory], folder: Path, *, places: Places, **parts: Any
+) -> AsyncIterator[tuple[SearchEngine, ObjectStore]]:
+    """An engine over SQLite and a folder, in this process alone."""
+    database = Database(sqlite_url(folder / "searches.sqlite"))
+    objects = ObjectStore(open_store(str(folder / "artifacts")), database)
+    engine = SearchEngine(database, objects, codec, open_laboratory, LocalWorkflows(places), **parts)
+    await engine.start()
+    try:
+        yield engine, objects
+    finally:
+        await engine.stop(0.0)
+        database.close()
+
+
 @pytest.fixture
-def serve() -> Serve:
+def serve(tmp_path: Path) -> Serve:
     """Serves over toy models, or what keywords put in their place, and gives a channel to it."""
 
     @asynccontextmanager
@@ -88,6 +105,8 @@ def serve() -> Serve:
         rules: Rules = RULES,
         ready: bool = True,
         max_searches: int = 8,
+        max_unfinished: int = 64,
+        max_calls: int = 16,
         limits: ServerLimits | None = None,
         observer: Observer | None = None,
         keys: KeyRing | None = None,
@@ -100,23 +119,30 @@ def serve() -> Serve:
         defaults = {"models": ToyModels(), "scorers": {"brightness": ToyScorer(), "other": ToyScorer("other")}}
         pace = Pace(retry_delay_s=0.0)
         observer = observer or Silent()
-        servicer = SearchServicer(
-            rules,
-            lambda: Laboratory(**{**defaults, "pace": pace, "observer": observer, **parts}),
-            max_searches=max_searches,
+
+        def open_laboratory() -> Laboratory:
+            return Laboratory(**{**defaults, "pace": pace, "observer": observer, **parts})
+
+        async with engine_over(
+            MessageCodec(rules),
+            open_laboratory,
+            tmp_path,
+            places=Places(max_searches),
+            limits=Limits(max_unfinished, max_unfinished),
             observer=observer,
-        )
-        server = SearchServer(
-            servicer, address="127.0.0.1:0", is_ready=is_ready, limits=limits, observer=observer, keys=keys
-        )
-        await server.start()
-        try:
-            async with (
-                between(server.port) as port,
-                grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel,
-            ):
-                yield channel
-        finally:
-            await server.stop(grace_s=0.0)
+        ) as (engine, objects):
+            servicer = SearchServicer(rules, engine, objects, open_laboratory, max_calls=max_calls, observer=observer)
+            server = SearchServer(
+                servicer, address="127.0.0.1:0", is_ready=is_ready, limits=limits, observer=observer, keys=keys
+            )
+            await server.start()
+            try:
+                async with (
+                    between(server.port) as port,
+                    grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel,
+                ):
+                    yield channel
+            finally:
+                await server.stop(lambda: engine.stop(0.0), rest_s=0.0)
 
     return run

@@ -30,8 +30,8 @@ def scraped(metrics: SearchMetrics) -> dict[str, float]:
     return {f"{one.name}{{{','.join(f'{k}={v}' for k, v in one.labels.items())}}}": one.value for one in samples}
 
 
-async def run(channel: grpc.aio.Channel, request: pb.RunSearchRequest) -> list[pb.RunSearchResponse]:
-    return [event async for event in SearchServiceStub(channel).RunSearch(request, timeout=30)]
+async def run(channel: grpc.aio.Channel, request: pb.RunSearchRequest) -> list[pb.SearchEvent]:
+    return [response.event async for response in SearchServiceStub(channel).RunSearch(request, timeout=30)]
 
 
 class Hanging(ToyModels):
@@ -90,7 +90,7 @@ async def test_failed_cancelled_and_refused_searches_are_told_apart(serve: Serve
     async with serve(observer=metrics, models=Faceless()) as channel:
         with pytest.raises(grpc.aio.AioRpcError):
             await run(channel, make_request())
-    async with serve(observer=metrics, models=Hanging(), max_searches=1) as channel:
+    async with serve(observer=metrics, models=Hanging(), max_unfinished=1) as channel:
         call = SearchServiceStub(channel).RunSearch(make_request(), timeout=30)
         await call.read()
         assert scraped(metrics)["eacps_searches_running{}"] == 1
@@ -102,16 +102,16 @@ async def test_failed_cancelled_and_refused_searches_are_told_apart(serve: Serve
                 await asyncio.sleep(0.02)
     found = scraped(metrics)
     assert found["eacps_searches_total{outcome=failed,reason=no_face_found}"] == 1
-    assert found["eacps_searches_total{outcome=refused,reason=}"] == 1
+    assert found["eacps_searches_total{outcome=refused,reason=too_many_searches}"] == 1
     assert found["eacps_searches_total{outcome=cancelled,reason=}"] == 1
 
 
-async def test_a_request_at_fault_is_a_failed_search(serve: Serve, make_request: MakeRequest) -> None:
+async def test_a_request_at_fault_is_a_refused_search(serve: Serve, make_request: MakeRequest) -> None:
     metrics = SearchMetrics()
     async with serve(observer=metrics) as channel:
         with pytest.raises(grpc.aio.AioRpcError):
             await run(channel, make_request(prompt=""))
-    assert scraped(metrics)["eacps_searches_total{outcome=failed,reason=invalid_request}"] == 1
+    assert scraped(metrics)["eacps_searches_total{outcome=refused,reason=invalid_request}"] == 1
 
 
 async def test_readiness_follows_triton(serve: Serve) -> None:

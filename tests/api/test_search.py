@@ -47,11 +47,11 @@ def settings_for(triton: EmbeddedTriton, **fields: Any) -> Settings:
     return Settings(address="127.0.0.1:0", triton=triton.grpc_url, grace_s=0.0, insecure=True, **fields)
 
 
-async def events_of(client: SearchServiceStub, request: pb.RunSearchRequest) -> list[pb.RunSearchResponse]:
-    return [event async for event in client.RunSearch(request, timeout=120)]
+async def events_of(client: SearchServiceStub, request: pb.RunSearchRequest) -> list[pb.SearchEvent]:
+    return [response.event async for response in client.RunSearch(request, timeout=120)]
 
 
-def scored_in(events: list[pb.RunSearchResponse]) -> dict[str, pb.CandidateScored]:
+def scored_in(events: list[pb.SearchEvent]) -> dict[str, pb.CandidateScored]:
     scored = (event.candidate_scored for event in events if event.HasField("candidate_scored"))
     return {one.candidate_id: one for one in scored}
 
@@ -208,7 +208,7 @@ class TestLeaving:
     ) -> None:
         steps = 97
         call = client.RunSearch(sample_request(steps=steps, search=pb.SearchSettings(**LONG)))
-        while not (await call.read()).HasField("prior_ready"):
+        while not (await call.read()).event.HasField("prior_ready"):
             pass
         await asyncio.sleep(0.5)
         call.cancel()
@@ -219,7 +219,7 @@ class TestLeaving:
     ) -> None:
         steps = 98
         call = client.RunSearch(sample_request(steps=steps, search=pb.SearchSettings(**LONG)), timeout=4.0)
-        events = [event async for event in call]
+        events = [response.event async for response in call]
         # In time before it, the caller has the best so far: nothing was done, so that is the prior.
         finished = events[-1].finished
         assert finished.stop_reason == pb.STOP_REASON_WALL_TIME
@@ -232,7 +232,7 @@ class TestLeaving:
         steps = 99
         async with client_of(settings_for(triton)) as client:
             call = client.RunSearch(sample_request(steps=steps, search=pb.SearchSettings(**LONG)))
-            while not (await call.read()).HasField("prior_ready"):
+            while not (await call.read()).event.HasField("prior_ready"):
                 pass
             await asyncio.sleep(0.5)
         assert await cancelled_step(triton, steps) < steps
@@ -310,11 +310,11 @@ class TestDependencies:
         await asyncio.to_thread(mortal.start)
         try:
             async with (
-                serving(settings_for(mortal)) as server,
+                serving(settings_for(mortal, triton_retries=1)) as server,
                 grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
             ):
                 call = SearchServiceStub(channel).RunSearch(sample_request(steps=96), timeout=60)
-                while not (await call.read()).HasField("prior_ready"):
+                while not (await call.read()).event.HasField("prior_ready"):
                     pass
                 await asyncio.to_thread(mortal.stop, grace_s=0.0)
                 with pytest.raises(grpc.aio.AioRpcError, match=r"qwen_edit: ") as caught:

@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
 
 import grpc
 import grpc.aio
@@ -14,21 +15,22 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
-from eacps.api import Rules, SearchServer, ServerLimits
-from eacps.api.servicer import SearchServicer
+from eacps.api import MessageCodec, Rules, SearchServer, SearchServicer, ServerLimits
+from eacps.durable.workflows import Places
 from eacps.evaluation import Laboratory
 from eacps.evaluation.toy import ToyModels
 from eacps.imaging import content_hash, decode_picture
 from eacps.triton import Generated, GenerateRequest
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
+from tests.api.conftest import engine_over
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 Serve = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
 
 
-async def events_of(channel: grpc.aio.Channel, request: pb.RunSearchRequest) -> list[pb.RunSearchResponse]:
-    return [event async for event in SearchServiceStub(channel).RunSearch(request)]
+async def events_of(channel: grpc.aio.Channel, request: pb.RunSearchRequest) -> list[pb.SearchEvent]:
+    return [response.event async for response in SearchServiceStub(channel).RunSearch(request)]
 
 
 class Endless(ToyModels):
@@ -161,7 +163,7 @@ class TestCrowding:
         self, serve: Serve, make_request: MakeRequest
     ) -> None:
         models = Endless()
-        async with serve(models=models, max_searches=1) as channel:
+        async with serve(models=models, max_unfinished=1) as channel:
             first = SearchServiceStub(channel).RunSearch(make_request())
             await first.read()
             with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -172,8 +174,21 @@ class TestCrowding:
         assert status is not None
         assert any(detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in status.details)
 
+    async def test_a_search_waits_for_a_place(self, serve: Serve, make_request: MakeRequest) -> None:
+        models = Endless()
+        async with serve(models=models, max_searches=1) as channel:
+            stub = SearchServiceStub(channel)
+            first, second = stub.RunSearch(make_request()), stub.RunSearch(make_request())
+            await first.read()
+            waiting = asyncio.ensure_future(second.read())
+            done, _ = await asyncio.wait({waiting}, timeout=0.5)
+            assert not done
+            first.cancel()
+            assert (await waiting).event.HasField("started")
+            second.cancel()
+
     async def test_a_search_that_ends_makes_room(self, serve: Serve, make_request: MakeRequest) -> None:
-        async with serve(max_searches=1) as channel:
+        async with serve(max_unfinished=1) as channel:
             with pytest.raises(grpc.aio.AioRpcError):
                 await events_of(channel, pb.RunSearchRequest())
             for _ in range(2):
@@ -196,7 +211,8 @@ class TestLeaving:
     ) -> None:
         models = Endless()
         async with serve(models=models) as channel:
-            events = [event async for event in SearchServiceStub(channel).RunSearch(make_request(), timeout=1.0)]
+            call = SearchServiceStub(channel).RunSearch(make_request(), timeout=1.0)
+            events = [response.event async for response in call]
             assert events[-1].finished.stop_reason == pb.STOP_REASON_WALL_TIME
             async with asyncio.timeout(5):
                 await models.cancelled.wait()
@@ -228,11 +244,19 @@ class TestLeaving:
                 await asyncio.sleep(0.01)
 
 
-async def test_a_port_that_is_taken_is_refused() -> None:
+async def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
     async def is_ready() -> bool:
         return True
 
-    servicer = SearchServicer(Rules(frozenset({"brightness"})), lambda: Laboratory(ToyModels(), {}))
+    def open_laboratory() -> Laboratory:
+        return Laboratory(ToyModels(), {})
+
+    rules = Rules(frozenset({"brightness"}))
+    async with engine_over(MessageCodec(rules), open_laboratory, tmp_path, places=Places()) as (engine, objects):
+        await see_refused(SearchServicer(rules, engine, objects, open_laboratory), is_ready)
+
+
+async def see_refused(servicer: SearchServicer, is_ready: Callable[[], Awaitable[bool]]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

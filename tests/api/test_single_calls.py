@@ -44,8 +44,8 @@ async def faults_of(call: grpc.aio.UnaryUnaryCall) -> list[str]:
     return [violation.field for violation in bad_request.field_violations]
 
 
-async def searched(stub: SearchServiceStub, request: pb.RunSearchRequest) -> list[pb.RunSearchResponse]:
-    return [event async for event in stub.RunSearch(request, timeout=60)]
+async def searched(stub: SearchServiceStub, request: pb.RunSearchRequest) -> list[pb.SearchEvent]:
+    return [response.event async for response in stub.RunSearch(request, timeout=60)]
 
 
 class TestOverToys:
@@ -57,7 +57,7 @@ class TestOverToys:
                 pb.PreparePriorRequest(scene=search.scene, character=search.character), timeout=10
             )
             prior = next(e.prior_ready for e in await searched(stub, search) if e.HasField("prior_ready"))
-        assert (answer.prior, answer.scene) == (prior.prior, prior.scene)
+        assert (answer.prior.data, answer.scene.data) == (prior.prior.data, prior.scene.data)
         assert (answer.scene_face, answer.character_face) == (prior.scene_face, prior.character_face)
         assert answer.versions["checkpoint"].startswith("toy@")
 
@@ -143,10 +143,10 @@ class TestOverToys:
             score.images.extend([search.scene] * 17)
             assert "images" in await faults_of(stub.ScoreImages(score, timeout=10))
 
-    async def test_they_take_a_place_like_a_search(self, serve: Serve, make_request: MakeRequest) -> None:
+    async def test_beyond_the_limit_they_are_asked_to_come_again(self, serve: Serve, make_request: MakeRequest) -> None:
         search = make_request()
         request = pb.PreparePriorRequest(scene=search.scene, character=search.character)
-        async with serve(max_searches=0) as channel:
+        async with serve(max_calls=0) as channel:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await SearchServiceStub(channel).PreparePrior(request, timeout=10)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -5,22 +5,23 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import grpc.aio
 import pytest
 import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from eacps.api import SearchServer, ServerTls
-from eacps.api.servicer import SearchServicer
-from eacps.cli.channel import ClientTls, open_channel
-from eacps.cli.outcome import CommandFailed
+from eacps.api import MessageCodec, SearchServer, SearchServicer, ServerTls
+from eacps.client import ClientTls, InvalidSettings
+from eacps.client.tls import open_channel
+from eacps.durable.workflows import Places
 from eacps.errors import InvalidRequest
 from eacps.evaluation import Laboratory
 from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
-from tests.api.conftest import RULES
+from tests.api.conftest import RULES, engine_over
 
 
 class Authority:
@@ -55,14 +56,21 @@ async def served(tls: ServerTls) -> AsyncIterator[str]:
     async def ready() -> bool:
         return True
 
-    scorers = {"brightness": ToyScorer(), "other": ToyScorer("other")}
-    servicer = SearchServicer(RULES, lambda: Laboratory(ToyModels(), scorers))
-    server = SearchServer(servicer, address="127.0.0.1:0", is_ready=ready, tls=tls)
-    await server.start()
-    try:
-        yield f"127.0.0.1:{server.port}"
-    finally:
-        await server.stop(grace_s=0.0)
+    def open_laboratory() -> Laboratory:
+        return Laboratory(ToyModels(), {"brightness": ToyScorer(), "other": ToyScorer("other")})
+
+    with TemporaryDirectory() as folder:
+        async with engine_over(MessageCodec(RULES), open_laboratory, Path(folder), places=Places()) as (
+            engine,
+            objects,
+        ):
+            servicer = SearchServicer(RULES, engine, objects, open_laboratory)
+            server = SearchServer(servicer, address="127.0.0.1:0", is_ready=ready, tls=tls)
+            await server.start()
+            try:
+                yield f"127.0.0.1:{server.port}"
+            finally:
+                await server.stop(lambda: engine.stop(0.0), rest_s=0.0)
 
 
 async def healthy(address: str, tls: ClientTls | None) -> bool:
@@ -83,7 +91,7 @@ async def test_a_search_runs_over_tls(ours: Authority, make_request: Callable[..
         served(ServerTls(certificate, key)) as address,
         open_channel(address, ClientTls(ours.root)) as channel,
     ):
-        events = [event async for event in SearchServiceStub(channel).RunSearch(make_request(), timeout=30)]
+        events = [response.event async for response in SearchServiceStub(channel).RunSearch(make_request(), timeout=30)]
     assert events[-1].HasField("finished")
 
 
@@ -135,8 +143,8 @@ async def test_files_that_cannot_be_read_are_all_named(tmp_path: Path) -> None:
 
 async def test_half_a_pair_of_ours_is_named(ours: Authority) -> None:
     certificate, _ = ours.issue("client", "studio@example.org")
-    with pytest.raises(CommandFailed, match="together"):
+    with pytest.raises(InvalidSettings, match="together"):
         open_channel("127.0.0.1:1", ClientTls(ours.root, certificate))
-    with pytest.raises(CommandFailed, match="cannot read"):
+    with pytest.raises(InvalidSettings, match="cannot read"):
         open_channel("127.0.0.1:1", ClientTls(Path("/none.pem")))
     await asyncio.sleep(0)

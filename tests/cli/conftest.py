@@ -6,16 +6,18 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from eacps.api import KeyRing, Rules, SearchServer, ServerTls
-from eacps.api.servicer import SearchServicer
+from eacps.api import KeyRing, MessageCodec, Rules, SearchServer, SearchServicer, ServerTls
 from eacps.cli.app import app
+from eacps.durable.workflows import Places
 from eacps.evaluation import Laboratory, Pace
 from eacps.evaluation.toy import ToyModels, ToyScorer
+from tests.api.conftest import engine_over
 from tests.cli.searches import picture
 
 RULES = Rules(frozenset({"brightness", "other"}), {"brightness": 0.75, "other": 0.25})
@@ -44,13 +46,19 @@ def toy_server(*, tls: ServerTls | None = None, keys: KeyRing | None = None, **p
             "scorers": {name: ToyScorer(name) for name in RULES.scorers},
             "pace": Pace(retry_delay_s=0.0),
         }
-        servicer = SearchServicer(RULES, lambda: Laboratory(**{**defaults, **parts}))
-        server = SearchServer(servicer, address="127.0.0.1:0", is_ready=ready, tls=tls, keys=keys)
-        await server.start()
-        address.append(f"127.0.0.1:{server.port}")
-        started.set()
-        await stop.wait()
-        await server.stop(grace_s=0.0)
+
+        def open_laboratory() -> Laboratory:
+            return Laboratory(**{**defaults, **parts})
+
+        with TemporaryDirectory() as folder:
+            async with engine_over(MessageCodec(RULES), open_laboratory, Path(folder), places=Places()) as kept:
+                servicer = SearchServicer(RULES, *kept, open_laboratory)
+                server = SearchServer(servicer, address="127.0.0.1:0", is_ready=ready, tls=tls, keys=keys)
+                await server.start()
+                address.append(f"127.0.0.1:{server.port}")
+                started.set()
+                await stop.wait()
+                await server.stop(lambda: kept[0].stop(0.0), rest_s=0.0)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()

@@ -75,7 +75,7 @@ CANDIDATES = (
 )
 
 
-def events(candidates: Sequence[pb.CandidateScored] = CANDIDATES) -> list[pb.RunSearchResponse]:
+def events(candidates: Sequence[pb.CandidateScored] = CANDIDATES) -> list[pb.SearchEvent]:
     """The stream of a search; the winner and the statistics follow from the candidates."""
     prior = evaluation((0.35, 0.55, 0.30))
     scored = [one for one in candidates if one.evaluation.HasField("potential")]
@@ -115,7 +115,7 @@ def events(candidates: Sequence[pb.CandidateScored] = CANDIDATES) -> list[pb.Run
     for stage, seconds in (("prepare", 0.25), ("generate", 3.5), ("score", 1.25), ("total", 4.0)):
         finished.timings[stage].FromMilliseconds(int(1000 * seconds))
     told = [
-        pb.RunSearchResponse(
+        pb.SearchEvent(
             started=pb.SearchStarted(
                 search_id="0a1b",
                 planned_candidates=len(candidates),
@@ -125,18 +125,18 @@ def events(candidates: Sequence[pb.CandidateScored] = CANDIDATES) -> list[pb.Run
                 scorers=[pb.ScorerSettings(name=name, weight=weight) for name, weight in WEIGHTS.items()],
             )
         ),
-        pb.RunSearchResponse(
+        pb.SearchEvent(
             prior_ready=pb.PriorReady(
                 prior=pb.Image(data=picture(30)), scene=pb.Image(data=picture(10)), evaluation=prior
             )
         ),
-        *(pb.RunSearchResponse(candidate_scored=one) for one in candidates),
-        pb.RunSearchResponse(
+        *(pb.SearchEvent(candidate_scored=one) for one in candidates),
+        pb.SearchEvent(
             round_finished=pb.RoundFinished(
                 generation=0, best_candidate_id=best.candidate_id, best_potential=best.evaluation.potential
             )
         ),
-        pb.RunSearchResponse(finished=finished),
+        pb.SearchEvent(finished=finished),
     ]
     for number, event in enumerate(told, start=1):
         event.sequence = number

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from eacps.errors import DeadlineExceeded, ScorerFailed, TritonModelFailed, TritonUnavailable
-from eacps.evaluation import Deadline, MemoryArtifacts
+from eacps.evaluation import Deadline, MemoryArtifacts, Pace
 from eacps.evaluation.artifacts import get_picture, get_vector, put_picture, put_vector
 from eacps.evaluation.calls import Calls
 from eacps.evaluation.pipeline import micro_batches
@@ -35,7 +35,7 @@ CONTEXT = EditContext(
 
 
 def calls_within(deadline: Deadline) -> Calls:
-    return Calls("test", deadline, retry_delay_s=0.0)
+    return Calls("test", deadline, pace=Pace(retry_delay_s=0.0))
 
 
 async def ask(scorers: Mapping[str, "Scripted"], *, deadline: Deadline = NO_DEADLINE) -> dict[str, ScoreCard]:

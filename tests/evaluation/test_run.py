@@ -127,8 +127,9 @@ class TestACompleteSearch:
     async def test_delivers_the_picture_that_was_scored(
         self, make_plan: MakePlan, make_laboratory: MakeLaboratory
     ) -> None:
-        finished = finish_of(await updates_of(make_plan(), make_laboratory()))
-        picture = decode_picture(finished.picture)
+        laboratory = make_laboratory()
+        finished = finish_of(await updates_of(make_plan(), laboratory))
+        picture = decode_picture(await laboratory.artifacts.get(finished.picture))
         assert picture.shape == (32, 32, 3)
         assert picture.mean() / 255 == pytest.approx(finished.evaluation.card.values["brightness"])
 
@@ -224,7 +225,7 @@ class TestMemory:
         assert len(scored_in(updates)) == 14
         held = store.digests
         assert len(held) == 6  # scene, character, reference, prior, embedding, best
-        assert finish_of(updates).picture in [await store.get(digest) for digest in held]
+        assert finish_of(updates).picture in held
 
     async def test_of_equals_the_first_proposed_is_delivered(
         self, make_plan: MakePlan, make_laboratory: MakeLaboratory

@@ -32,6 +32,23 @@ tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant", default=A
 """Whose call is being answered."""
 
 
+def tenant_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    """Give whose call it is: by its key, else by the common name of its certificate, else `ANYONE`'s.
+
+    Raises:
+        Unauthenticated: The certificate's common name cannot be a tenant's.
+    """
+    if (name := tenant.get()) != ANYONE:
+        return name
+    names = context.auth_context().get("x509_common_name", ())
+    if not names:
+        return ANYONE
+    name = bytes(next(iter(names))).decode(errors="replace")
+    if not _is_tenant(name):
+        raise Unauthenticated(f"the certificate's common name is not 1 to {_MAX_TENANT} letters, digits, - or _")
+    return name
+
+
 def new_key() -> str:
     """Make a key. It is shown once and never stored."""
     return PREFIX + secrets.token_urlsafe(32)
@@ -146,6 +163,8 @@ def _refusal(handler: Any) -> Any:
     async def stream(_: Any, __: Any) -> Any:
         yield refuse()
 
+    if handler.request_streaming:
+        return grpc.stream_unary_rpc_method_handler(call, handler.request_deserializer, handler.response_serializer)
     if handler.response_streaming:
         return grpc.unary_stream_rpc_method_handler(stream, handler.request_deserializer, handler.response_serializer)
     return grpc.unary_unary_rpc_method_handler(call, handler.request_deserializer, handler.response_serializer)

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from google.protobuf.duration_pb2 import Duration
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from eacps.durable import SearchState, StoredSearch
 from eacps.evaluation.single import PreparedPrior, RenderedCandidate, ScoredPictures
 from eacps.evaluation.updates import (
     Box,
@@ -31,20 +33,28 @@ _STOP_REASONS = {
     StopReason.LOW_DIVERSITY: pb.STOP_REASON_LOW_DIVERSITY,
 }
 
+STATE_NUMBERS = {
+    SearchState.QUEUED: pb.SEARCH_STATE_QUEUED,
+    SearchState.RUNNING: pb.SEARCH_STATE_RUNNING,
+    SearchState.SUCCEEDED: pb.SEARCH_STATE_SUCCEEDED,
+    SearchState.FAILED: pb.SEARCH_STATE_FAILED,
+    SearchState.CANCELLED: pb.SEARCH_STATE_CANCELLED,
+}
 
-def response_of(update: SearchUpdate, *, sequence: int) -> pb.RunSearchResponse:
-    """Give the message for an update, the ``sequence``-th of its search, from 1."""
+
+def event_of(update: SearchUpdate, *, sequence: int) -> pb.SearchEvent:
+    """Give the message for an update, the ``sequence``-th of its search, from 1; pictures are named, not contained."""
     match update:
         case SearchStarted():
-            return pb.RunSearchResponse(sequence=sequence, started=_started(update))
+            return pb.SearchEvent(sequence=sequence, started=_started(update))
         case PriorReady():
-            return pb.RunSearchResponse(sequence=sequence, prior_ready=_prior_ready(update))
+            return pb.SearchEvent(sequence=sequence, prior_ready=_prior_ready(update))
         case CandidateScored():
-            return pb.RunSearchResponse(sequence=sequence, candidate_scored=_candidate_scored(update))
+            return pb.SearchEvent(sequence=sequence, candidate_scored=_candidate_scored(update))
         case RoundFinished():
-            return pb.RunSearchResponse(sequence=sequence, round_finished=_round_finished(update))
+            return pb.SearchEvent(sequence=sequence, round_finished=_round_finished(update))
         case SearchFinished():
-            return pb.RunSearchResponse(sequence=sequence, finished=_finished(update))
+            return pb.SearchEvent(sequence=sequence, finished=_finished(update))
 
 
 def prior_of(prepared: PreparedPrior) -> pb.PreparePriorResponse:
@@ -75,6 +85,37 @@ def scored_of(scored: ScoredPictures) -> pb.ScoreImagesResponse:
     )
 
 
+def search_of(search: StoredSearch, *, brief: bool = False) -> pb.Search:
+    """Give the message for a search as it stands; ``brief``, without its request and result."""
+    message = pb.Search(
+        search_id=search.id,
+        state=STATE_NUMBERS[search.state],
+        request_id=search.request_id or "",
+        labels=search.labels,
+        priority=search.priority,
+        last_sequence=search.events,
+    )
+    for name, time_s in (("create", search.created_s), ("start", search.started_s), ("finish", search.finished_s)):
+        if time_s is not None:
+            getattr(message, f"{name}_time").FromNanoseconds(round(time_s * 1e9))
+    if not brief:
+        message.request.MergeFromString(search.request)
+    if search.result is not None and not brief:
+        message.result.CopyFrom(pb.SearchEvent.FromString(search.result).finished)
+    if search.failure is not None:
+        message.failure.CopyFrom(failure_of(status_pb2.Status.FromString(search.failure)))
+    return message
+
+
+def failure_of(status: status_pb2.Status) -> pb.SearchFailed:
+    """Give the message for why a search failed."""
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details:
+        if detail.Unpack(info):
+            break
+    return pb.SearchFailed(code=code_pb2.Code.Name(status.code), reason=info.reason, message=status.message)
+
+
 def _started(update: SearchStarted) -> pb.SearchStarted:
     return pb.SearchStarted(
         search_id=update.search_id,
@@ -91,8 +132,8 @@ def _started(update: SearchStarted) -> pb.SearchStarted:
 
 def _prior_ready(update: PriorReady) -> pb.PriorReady:
     return pb.PriorReady(
-        prior=pb.Image(data=update.prior),
-        scene=pb.Image(data=update.scene),
+        prior=pb.Image(artifact=update.prior),
+        scene=pb.Image(artifact=update.scene),
         evaluation=_evaluation(update.evaluation),
         scene_face=_box(update.scene_box),
         character_face=_box(update.character_box),
@@ -115,6 +156,8 @@ def _candidate_scored(update: CandidateScored) -> pb.CandidateScored:
     )
     if update.evaluation is not None:
         message.evaluation.CopyFrom(_evaluation(update.evaluation))
+    if update.picture is not None:
+        message.picture.artifact = update.picture
     if update.thumbnail:
         message.thumbnail.data = update.thumbnail
     return message
@@ -139,7 +182,7 @@ def _round_finished(update: RoundFinished) -> pb.RoundFinished:
 def _finished(update: SearchFinished) -> pb.SearchFinished:
     return pb.SearchFinished(
         best_candidate_id="" if update.best is None else update.best.id,
-        best=pb.Image(data=update.picture),
+        best=pb.Image(artifact=update.picture),
         recipe=None if update.recipe is None else _recipe(update.recipe),
         evaluation=_evaluation(update.evaluation),
         lineage=update.lineage,

@@ -12,7 +12,7 @@ import grpc.aio
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from eacps.api.status import incident_status, status_of
+from eacps.api.status import RecordedFailure, incident_status, status_of
 from eacps.errors import EacpsError, Fault
 
 _log = logging.getLogger(__name__)
@@ -36,15 +36,14 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         method = str(handler_call_details.method)
         if handler is None or not method.startswith(_OURS):
             return handler
+        if handler.request_streaming and handler.response_streaming:
+            raise NotImplementedError(f"{method}: streams both ways are not intercepted yet")
+        forms = handler.request_deserializer, handler.response_serializer
         if handler.request_streaming:
-            raise NotImplementedError(f"{method}: streams of requests are not intercepted yet")
-        make, wrap = (
-            (grpc.unary_stream_rpc_method_handler, _mapped_stream)
-            if handler.response_streaming
-            else (grpc.unary_unary_rpc_method_handler, _mapped_call)
-        )
-        behaviour = handler.unary_stream if handler.response_streaming else handler.unary_unary
-        return make(wrap(behaviour, method), handler.request_deserializer, handler.response_serializer)
+            return grpc.stream_unary_rpc_method_handler(_mapped_call(handler.stream_unary, method), *forms)
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(_mapped_stream(handler.unary_stream, method), *forms)
+        return grpc.unary_unary_rpc_method_handler(_mapped_call(handler.unary_unary, method), *forms)
 
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -89,6 +88,8 @@ async def _abort(context: Context, error: Exception, method: str) -> None:
 
 
 def _status_and_log(error: Exception, method: str) -> status_pb2.Status:
+    if isinstance(error, RecordedFailure):
+        return error.status
     if isinstance(error, EacpsError):
         level = logging.INFO if error.fault is Fault.CALLER else logging.WARNING
         _log.log(level, "%s: %s: %s", method, error.reason, error)

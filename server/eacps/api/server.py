@@ -104,13 +104,19 @@ class SearchServer:
         self._watch = asyncio.create_task(self._follow_readiness(), name="health")
         _log.info("serving on port %d", self.port)
 
-    async def stop(self, grace_s: float = 5.0) -> None:
-        """Stop: health says NOT_SERVING at once, running searches get ``grace_s`` to end, then they are cancelled."""
+    async def stop(self, settle: Callable[[], Awaitable[None]], *, rest_s: float = 1.0) -> None:
+        """Stop: health says NOT_SERVING at once; then searches are settled, and then all calls end.
+
+        Args:
+            settle: Lets what runs come to an end, or to where it can be taken up again.
+            rest_s: For calls that are left after that.
+        """
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait({self._watch})
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace_s)
+        await settle()
+        await self._server.stop(rest_s)
         _log.info("stopped")
 
     async def wait_for_termination(self) -> None:

@@ -15,6 +15,18 @@ INTERNAL_REASON = "INTERNAL"
 _MAX_MESSAGE = 500  # trailers are limited; the details carry the rest
 
 
+class RecordedFailure(Exception):
+    """Why a search failed, as it was recorded: perhaps by another server.
+
+    Args:
+        status: Encoded ``google.rpc.Status``.
+    """
+
+    def __init__(self, status: bytes) -> None:
+        self.status = status_pb2.Status.FromString(status)
+        super().__init__(self.status.message)
+
+
 def status_of(error: EacpsError) -> status_pb2.Status:
     """Describe an error of the tree: always ErrorInfo, BadRequest with fields, RetryInfo where retrying may help."""
     details: list[Message] = [

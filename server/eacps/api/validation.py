@@ -4,10 +4,10 @@ Ranges and defaults are those that the comments in ``search_service.proto`` stat
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 
 from google.protobuf.message import Message
 
@@ -19,13 +19,14 @@ from eacps.api.search_settings import (
     objective_of,
     spec_of,
 )
-from eacps.errors import InvalidPicture, InvalidRequest, InvalidSearchSpec
+from eacps.errors import FieldViolation, InvalidPicture, InvalidRequest, InvalidSearchSpec
 from eacps.evaluation.plan import SearchPlan
 from eacps.imaging import Limits, Mask, Picture, decode_mask, decode_picture
 from eacps.search.recipe import Recipe
 from eacps.tensors import MAX_FACES
 from eacps.v1 import search_service_pb2 as pb
 
+T = TypeVar("T")
 MAX_PROMPT_CHARACTERS = 2000
 MAX_MICRO_BATCH = 16
 MAX_SCORED_IMAGES = 16
@@ -43,13 +44,41 @@ class Rules:
         scorers: Names of the scorers it offers.
         default_weights: Weights where the request names no scorer; a subset of ``scorers``.
         default_held_out: Scorers that are then reported beside them; a subset of ``scorers`` too.
-        pictures: Bounds on every picture.
+        pictures: Bounds on every picture within a request.
+        uploads: Bounds on every picture that was uploaded.
     """
 
     scorers: frozenset[str]
     default_weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     default_held_out: frozenset[str] = frozenset()
     pictures: Limits = field(default_factory=Limits)
+    uploads: Limits = field(default_factory=lambda: Limits(max_bytes=64 * 2**20))
+
+    def limits_of(self, image: pb.Image) -> Limits:
+        """Bounds on a picture, by the way it came."""
+        return self.uploads if image.artifact else self.pictures
+
+
+def gathered(known: Sequence[FieldViolation], check: Callable[[], T]) -> T:
+    """Check a request of which some fields are known to be at fault, so that all faults are named together.
+
+    Args:
+        known: Faults found already; what ``check`` says of the same fields or of their parts is left out.
+        check: Gives what the request asks for, or raises `InvalidRequest`.
+
+    Raises:
+        InvalidRequest: Names every field at fault.
+    """
+    try:
+        result = check()
+    except InvalidRequest as exc:
+        said = tuple(fault.field.rpartition(".")[0] for fault in known)
+        raise InvalidRequest(
+            [*known, *(one for one in exc.violations if not one.field.startswith(said or "\0"))]
+        ) from exc
+    if known:
+        raise InvalidRequest(known)
+    return result
 
 
 def plan_of(request: pb.RunSearchRequest, rules: Rules, *, search_id: str, drawn_seed: int) -> SearchPlan:
@@ -65,9 +94,9 @@ def plan_of(request: pb.RunSearchRequest, rules: Rules, *, search_id: str, drawn
         InvalidRequest: Names every field at fault.
     """
     faults = Faults()
-    scene = _picture(faults, request, "scene", rules.pictures)
-    character = _picture(faults, request, "character", rules.pictures)
-    mask = _mask(faults, request, scene, rules.pictures)
+    scene = _picture(faults, request, "scene", rules)
+    character = _picture(faults, request, "character", rules)
+    mask = _mask(faults, request, scene, rules)
     spec = spec_of(faults, request.search, drawn_seed)
     objective = objective_of(faults, request, rules.scorers, rules.default_weights, rules.default_held_out)
     budget = budget_of(faults, request)
@@ -110,7 +139,7 @@ def score_plan_of(request: pb.ScoreImagesRequest, rules: Rules, *, call_id: str)
         faults.add("images", f"are {len(request.images)}, not 1 to {MAX_SCORED_IMAGES}")
     for place, image in enumerate(request.images[:MAX_SCORED_IMAGES]):
         try:
-            pictures.append(decode_picture(image.data, rules.pictures))
+            pictures.append(decode_picture(image.data, rules.limits_of(image)))
         except InvalidPicture as exc:
             faults.add(f"images[{place}].data", str(exc))
     plan = _plan_beside(faults, search, rules, call_id)
@@ -175,22 +204,23 @@ def _flag(message: pb.SamplerSettings, name: str, *, default: bool) -> bool:
     return bool(getattr(message, name)) if message.HasField(name) else default
 
 
-def _picture(faults: Faults, request: pb.RunSearchRequest, name: str, limits: Limits) -> Picture | None:
+def _picture(faults: Faults, request: pb.RunSearchRequest, name: str, rules: Rules) -> Picture | None:
     if not request.HasField(name):
         faults.add(name, "is required")
         return None
+    image = getattr(request, name)
     try:
-        return decode_picture(getattr(request, name).data, limits)
+        return decode_picture(image.data, rules.limits_of(image))
     except InvalidPicture as exc:
         faults.add(f"{name}.data", str(exc))
         return None
 
 
-def _mask(faults: Faults, request: pb.RunSearchRequest, scene: Picture | None, limits: Limits) -> Mask | None:
+def _mask(faults: Faults, request: pb.RunSearchRequest, scene: Picture | None, rules: Rules) -> Mask | None:
     if not request.HasField("mask"):
         return None
     try:
-        mask = decode_mask(request.mask.data, limits)
+        mask = decode_mask(request.mask.data, rules.limits_of(request.mask))
     except InvalidPicture as exc:
         faults.add("mask.data", str(exc))
         return None

@@ -10,11 +10,15 @@ import typer
 from rich.console import Console
 
 from eacps.cli import options
+from eacps.cli.asking import asks_for_a_search
 from eacps.cli.exit_codes import HELP
 from eacps.cli.outcome import reported
 
 if TYPE_CHECKING:
     from eacps.cli.composition import Composition
+    from eacps.cli.request import SearchOptions
+
+KEPT = "Searches that a server keeps"
 
 app = typer.Typer(
     name="eacps",
@@ -39,7 +43,7 @@ def up(
     as_json: options.AsJson = False,
 ) -> None:
     """Run an embedded Triton and the search server in the foreground."""
-    given = {"address": listen, "metrics": metrics, "api_keys": api_keys, "insecure": insecure}
+    given: dict[str, Any] = {"address": listen, "metrics": metrics, "api_keys": api_keys, "insecure": insecure}
     with _command(as_json, **given, model_repository=model_repository) as (console, composition):
         from eacps.cli.logs import log_to
         from eacps.cli.serving import Serving
@@ -59,7 +63,7 @@ def serve(
     as_json: options.AsJson = False,
 ) -> None:
     """Run the search server alone, over a Triton that runs elsewhere."""
-    given = {"address": listen, "metrics": metrics, "api_keys": api_keys, "insecure": insecure}
+    given: dict[str, Any] = {"address": listen, "metrics": metrics, "api_keys": api_keys, "insecure": insecure}
     with _command(as_json, **given, triton=triton) as (console, composition):
         from eacps.cli.logs import log_to
         from eacps.cli.serving import Serving
@@ -69,102 +73,180 @@ def serve(
 
 
 @app.command()
+@asks_for_a_search
 def search(
-    scene: options.Scene,
-    character: options.Character,
-    prompt: options.Prompt,
+    asked: "SearchOptions",
     out: options.Out = Path("out/search"),
     server: options.Server = None,
     tls_ca: options.TlsCa = None,
     tls_certificate: options.TlsCertificate = None,
     tls_key: options.TlsKey = None,
     model_repository: options.ModelRepository = None,
-    mask: options.Mask = None,
-    negative_prompt: options.NegativePrompt = None,
-    scene_face: options.SceneFace = None,
-    character_face: options.CharacterFace = None,
     timeout: options.Timeout = None,
     as_json: options.AsJson = False,
-    steps: options.Steps = None,
-    true_cfg_scale: options.TrueCfgScale = None,
-    character_as_reference: options.CharacterAsReference = None,
-    strategy: options.Strategy = None,
-    trajectories: options.Trajectories = None,
-    global_candidates: options.GlobalCandidates = None,
-    parents: options.Parents = None,
-    children: options.Children = None,
-    rounds: options.Rounds = None,
-    local_move: options.LocalMove = None,
-    angle: options.Angle = None,
-    angle_decay: options.AngleDecay = None,
-    seed_radius: options.SeedRadius = None,
-    seed: options.Seed = None,
-    first_seed: options.FirstSeed = None,
-    micro_batch: options.MicroBatch = None,
-    pruning: options.PruningOption = None,
-    weight: options.Weights = [],  # noqa: B006 - typer makes a new list for every call
-    floor: options.Floors = [],  # noqa: B006
-    held_out: options.HeldOut = [],  # noqa: B006
-    scalarisation: options.Scalarisation = None,
-    max_evaluations: options.MaxEvaluations = None,
-    max_pictures: options.MaxPictures = None,
-    max_vlm_calls: options.MaxVlmCalls = None,
-    max_seconds: options.MaxSeconds = None,
-    target: options.Target = None,
     plot: options.Plot = False,
 ) -> None:
     """Put CHARACTER into SCENE, edited as --prompt says: search the noise for the best picture.
 
     Writes best.png, contact_sheet.png and result.json into --out, and search.png with --plot.
     """
-    with _command(as_json, server=server, model_repository=model_repository) as (console, composition):
-        from eacps.cli.channel import ClientTls
-        from eacps.cli.request import SearchOptions, build_request, parse_numbers
+    tls = tls_ca, tls_certificate, tls_key
+    with _command(as_json, tls, server=server, model_repository=model_repository) as (console, composition):
+        from eacps.cli.request import build_request
         from eacps.cli.searching import Searching
 
-        asked = SearchOptions(
-            scene,
-            character,
-            prompt,
-            mask=mask,
-            negative_prompt=negative_prompt,
-            scene_face=scene_face,
-            character_face=character_face,
-            sampler={
-                "steps": steps,
-                "true_cfg_scale": true_cfg_scale,
-                "character_as_reference": character_as_reference,
-            },
-            search={
-                "strategy": strategy,
-                "trajectories": trajectories,
-                "global_candidates": global_candidates,
-                "parents": parents,
-                "children_per_parent": children,
-                "local_rounds": rounds,
-                "local_move": local_move,
-                "angle": angle,
-                "angle_decay": angle_decay,
-                "seed_radius": seed_radius,
-                "random_seed": seed,
-                "first_seed": first_seed,
-                "micro_batch": micro_batch,
-            },
-            pruning=pruning,
-            budget={
-                "denoiser_evaluations": max_evaluations,
-                "pictures": max_pictures,
-                "vlm_calls": max_vlm_calls,
-                "target_potential": target,
-            },
-            max_seconds=max_seconds,
-            weights=parse_numbers(weight),
-            floors=parse_numbers(floor),
-            held_out=held_out,
-            scalarisation=scalarisation,
-        )
-        composition = composition.with_options(server_tls=ClientTls.from_texts(tls_ca, tls_certificate, tls_key))
         Searching(composition, out, console, as_json, timeout, plot).run(build_request(asked))
+
+
+@app.command(rich_help_panel=KEPT)
+@asks_for_a_search
+def submit(
+    asked: "SearchOptions",
+    request_id: options.RequestId = None,
+    label: options.Labels = [],  # noqa: B006 - typer makes a new list for every call
+    priority: options.Priority = None,
+    server: options.KeptServer = None,
+    tls_ca: options.TlsCa = None,
+    tls_certificate: options.TlsCertificate = None,
+    tls_key: options.TlsKey = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Ask a server for a search and leave it to it; print its id."""
+    with _command(as_json, (tls_ca, tls_certificate, tls_key), server=server) as (console, composition):
+        from eacps.cli.kept import Kept
+        from eacps.cli.request import build_request, parse_labels
+
+        request = build_request(asked)
+        request.request_id, request.priority = request_id or "", priority or request.priority
+        if priority is None:
+            request.ClearField("priority")
+        request.labels.update(parse_labels(label))
+        Kept(composition, console, as_json).submit(request)
+
+
+@app.command(rich_help_panel=KEPT)
+def watch(
+    search_id: options.SearchId,
+    out: options.Out = Path("out/search"),
+    server: options.KeptServer = None,
+    tls_ca: options.TlsCa = None,
+    tls_certificate: options.TlsCertificate = None,
+    tls_key: options.TlsKey = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Follow a search from its beginning to its end, and write its result into --out. Leaving does not end it."""
+    with _command(as_json, (tls_ca, tls_certificate, tls_key), server=server) as (console, composition):
+        from eacps.cli.kept import Kept
+
+        Kept(composition, console, as_json).watch(search_id, out)
+
+
+@app.command("list", rich_help_panel=KEPT)
+def list_searches(
+    state: options.States = [],  # noqa: B006
+    label: options.Labels = [],  # noqa: B006
+    most: options.Most = 50,
+    server: options.KeptServer = None,
+    tls_ca: options.TlsCa = None,
+    tls_certificate: options.TlsCertificate = None,
+    tls_key: options.TlsKey = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """List your searches, newest first."""
+    with _command(as_json, (tls_ca, tls_certificate, tls_key), server=server) as (console, composition):
+        from eacps.cli.kept import Kept
+        from eacps.cli.request import parse_labels
+
+        Kept(composition, console, as_json).list([one.value for one in state], parse_labels(label), most)
+
+
+@app.command(rich_help_panel=KEPT)
+def cancel(
+    search_id: options.SearchId,
+    server: options.KeptServer = None,
+    tls_ca: options.TlsCa = None,
+    tls_certificate: options.TlsCertificate = None,
+    tls_key: options.TlsKey = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Cancel a search; what it found stays."""
+    with _command(as_json, (tls_ca, tls_certificate, tls_key), server=server) as (console, composition):
+        from eacps.cli.kept import Kept
+
+        Kept(composition, console, as_json).cancel(search_id)
+
+
+@app.command(rich_help_panel=KEPT)
+def delete(
+    search_id: options.SearchId,
+    server: options.KeptServer = None,
+    tls_ca: options.TlsCa = None,
+    tls_certificate: options.TlsCertificate = None,
+    tls_key: options.TlsKey = None,
+) -> None:
+    """Delete a search and its pictures."""
+    with _command(False, (tls_ca, tls_certificate, tls_key), server=server) as (console, composition):
+        from eacps.cli.kept import Kept
+
+        Kept(composition, console).delete(search_id)
+
+
+@app.command(rich_help_panel=KEPT)
+def download(
+    artifact: options.Artifact,
+    out: options.PictureFile,
+    server: options.KeptServer = None,
+    tls_ca: options.TlsCa = None,
+    tls_certificate: options.TlsCertificate = None,
+    tls_key: options.TlsKey = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Write a picture of one of your searches, named by its hash, to a file."""
+    with _command(as_json, (tls_ca, tls_certificate, tls_key), server=server) as (console, composition):
+        from eacps.cli.kept import Kept
+
+        Kept(composition, console, as_json).download(artifact, out)
+
+
+@app.command(rich_help_panel=KEPT)
+def render(
+    search_id: options.SearchId,
+    candidate: options.CandidateId,
+    out: options.PictureFile,
+    steps: options.Steps = None,
+    server: options.KeptServer = None,
+    tls_ca: options.TlsCa = None,
+    tls_certificate: options.TlsCertificate = None,
+    tls_key: options.TlsKey = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Make a candidate of a search again from its recipe, perhaps with other --steps, and write its picture."""
+    with _command(as_json, (tls_ca, tls_certificate, tls_key), server=server) as (console, composition):
+        from eacps.cli.kept import Kept
+
+        Kept(composition, console, as_json).render(search_id, candidate, out, steps)
+
+
+@app.command(rich_help_panel=KEPT)
+def score(
+    scene: options.Scene,
+    character: options.Character,
+    pictures: options.Pictures,
+    prompt: options.Prompt,
+    weight: options.Weights = [],  # noqa: B006
+    server: options.KeptServer = None,
+    tls_ca: options.TlsCa = None,
+    tls_certificate: options.TlsCertificate = None,
+    tls_key: options.TlsKey = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Score PICTURES as a search would score its candidates."""
+    with _command(as_json, (tls_ca, tls_certificate, tls_key), server=server) as (console, composition):
+        from eacps.cli.kept import Kept
+        from eacps.cli.request import parse_numbers, score_request
+
+        request = score_request(scene, character, pictures, prompt, parse_numbers(weight))
+        Kept(composition, console, as_json).score(request, [picture.name for picture in pictures])
 
 
 @app.command()
@@ -215,13 +297,16 @@ def version() -> None:
 
 
 @contextmanager
-def _command(as_json: bool, **given: Any) -> Iterator[tuple[Console, "Composition"]]:
+def _command(
+    as_json: bool, tls: tuple[str | None, str | None, str | None] = (None, None, None), **given: Any
+) -> Iterator[tuple[Console, "Composition"]]:
     """What every command runs in: its failures reported, its settings read, the options ``given`` winning over them."""
     console = Console(stderr=True)
     with reported(console, as_json=as_json):
         from eacps.cli.composition import Composition
+        from eacps.client import ClientTls
 
-        yield console, Composition.from_environment().with_options(**given)
+        yield console, Composition.from_environment().with_options(server_tls=ClientTls.from_texts(*tls), **given)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from eacps.cli.channel import ClientTls
+from eacps.client import ClientTls
 from eacps.settings import Settings
 
 # Names of keys that other clients of these services read, too.

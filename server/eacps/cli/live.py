@@ -39,18 +39,18 @@ class LiveView:
     ) -> None:
         self._progress.stop()
 
-    def show(self, response: pb.RunSearchResponse, record: SearchRecord) -> None:
+    def show(self, event: pb.SearchEvent, record: SearchRecord) -> None:
         """Reflect one event."""
-        match response.WhichOneof("event"):
+        match event.WhichOneof("event"):
             case "started":
-                self._progress.update(self._task, total=response.started.planned_candidates)
+                self._progress.update(self._task, total=event.started.planned_candidates)
             case "prior_ready":
-                self._console.print(_prior_line(response.prior_ready), highlight=False)
+                self._console.print(_prior_line(event.prior_ready), highlight=False)
                 self._progress.update(self._task, description="exploring")
             case "candidate_scored":
                 self._progress.update(self._task, completed=len(record.candidates), best=_best_text(record))
             case "round_finished":
-                self._console.print(_round_line(response.round_finished), highlight=False)
+                self._console.print(_round_line(event.round_finished), highlight=False)
                 self._progress.update(self._task, description="annealing")
             case "finished":
                 self._progress.update(self._task, description="done")

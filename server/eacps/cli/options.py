@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from eacps.cli.request import LocalMoveName, PruningName, ScalarisationName, StrategyName, parse_numbers
+from eacps.cli.request import LocalMoveName, PruningName, ScalarisationName, StateName, StrategyName, parse_numbers
 
 SEARCH, POTENTIAL, BUDGET = "Search", "Potential", "Budget: the search stops at the first that is spent"
 _UINT32 = 2**32 - 1
@@ -32,6 +32,26 @@ def _count(text: str, panel: str | None = None) -> Any:
 def _number(text: str, panel: str | None = None) -> Any:
     return typer.Option(metavar="X", help=text, rich_help_panel=panel)
 
+
+KeptServer = Annotated[
+    str | None,
+    typer.Option("--server", metavar="HOST:PORT", help="The search server. \\[$EACPS_SERVER, else 127.0.0.1:50051]"),
+]
+SearchId = Annotated[str, typer.Argument(metavar="SEARCH", help="Its id.")]
+CandidateId = Annotated[str, typer.Argument(metavar="CANDIDATE", help="Its id within the search.")]
+Artifact = Annotated[str, typer.Argument(metavar="HASH", help="SHA-256, as events and results name it.")]
+PictureFile = Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="Where the picture goes.")]
+Pictures = Annotated[
+    list[Path], typer.Argument(metavar="PICTURES...", exists=True, dir_okay=False, help="What is to be scored.")
+]
+RequestId = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Asked again with it, the same request is the same search. \\[drawn]"),
+]
+Labels = Annotated[list[str], typer.Option("--label", metavar="KEY=VALUE", help="To find searches by; repeatable.")]
+Priority = Annotated[int | None, typer.Option(min=1, max=1000, help="Smaller goes first. \\[100]")]
+States = Annotated[list[StateName], typer.Option("--state", help="Only those in it; repeatable.")]
+Most = Annotated[int, typer.Option("--most", min=1, max=100_000, help="At most so many.")]
 
 Scene = Annotated[Path, typer.Argument(metavar="SCENE", exists=True, dir_okay=False, help="The picture to edit.")]
 Character = Annotated[

@@ -134,17 +134,17 @@ class SearchRecord:
     finished: pb.SearchFinished | None = None
     _stops: dict[str, int] = field(default_factory=dict)  # furthest step of every candidate seen
 
-    def add(self, response: pb.RunSearchResponse) -> None:
+    def add(self, event: pb.SearchEvent) -> None:
         """Take in the next event."""
-        match response.WhichOneof("event"):
+        match event.WhichOneof("event"):
             case "started":
-                self.started = response.started
+                self.started = event.started
             case "prior_ready":
-                self.prior = response.prior_ready
+                self.prior = event.prior_ready
             case "candidate_scored":
-                self._add_candidate(response.candidate_scored)
+                self._add_candidate(event.candidate_scored)
             case "finished":
-                self.finished = response.finished
+                self.finished = event.finished
 
     def _add_candidate(self, message: pb.CandidateScored) -> None:
         steps = self.started.steps if self.started else message.stop_step

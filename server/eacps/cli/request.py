@@ -44,6 +44,16 @@ class ScalarisationName(StrEnum):
     RANK_SUM = "rank-sum"
 
 
+class StateName(StrEnum):
+    """Where a search is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 DEFAULT_WEIGHTS = {"identity": 0.5, "realism": 0.3, "prompt": 0.2}
 """Those of a server that was set up with no others; sent along where floors or held-out scorers are asked for."""
 _STRATEGIES = {
@@ -132,6 +142,36 @@ def _budget(options: SearchOptions) -> pb.Budget | None:
         bounds["wall_time"] = Duration(nanos=0)
         bounds["wall_time"].FromNanoseconds(round(options.max_seconds * 1e9))
     return pb.Budget(**bounds) if bounds else None
+
+
+def score_request(
+    scene: Path, character: Path, pictures: Sequence[Path], prompt: str, weights: Mapping[str, float]
+) -> pb.ScoreImagesRequest:
+    """Read the pictures and put a request for scores together.
+
+    Raises:
+        CommandFailed: A picture cannot be read.
+    """
+    return pb.ScoreImagesRequest(
+        scene=_image(scene),
+        character=_image(character),
+        prompt=prompt,
+        images=[_image(picture) for picture in pictures],
+        scorers=[pb.ScorerSettings(name=name, weight=weight) for name, weight in weights.items()],
+    )
+
+
+def parse_labels(texts: Sequence[str]) -> dict[str, str]:
+    """Read ``KEY=VALUE`` pairs.
+
+    Raises:
+        CommandFailed: One is malformed.
+    """
+    pairs = [text.partition("=") for text in texts]
+    for text, (key, equals, _) in zip(texts, pairs, strict=True):
+        if not key or not equals:
+            raise CommandFailed(f"{text!r} is not of the form KEY=VALUE", ExitCode.REQUEST, code="LABEL")
+    return {key: value for key, _, value in pairs}
 
 
 def parse_numbers(texts: list[str]) -> dict[str, float]:

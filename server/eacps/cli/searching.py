@@ -85,8 +85,8 @@ class Searching:
             LiveView(self.console) as view,
         ):
             here = self.composition.with_options(triton=triton.grpc_url, address="127.0.0.1:0")
-            # For this one search, on this machine: nobody else is served.
-            settings = replace(here.settings, tls=None, metrics=None, api_keys=None, insecure=True)
+            # For this one search, on this machine: nobody else is served, and nothing is kept.
+            settings = replace(here.settings, store=None, tls=None, metrics=None, api_keys=None, insecure=True)
             return run_cancellable(lambda: self._over(settings, request, view.show))
 
     async def _over(self, settings: Settings, request: pb.RunSearchRequest, watch: Watcher) -> CompleteSearch:

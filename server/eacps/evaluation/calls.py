@@ -1,4 +1,4 @@
-"""Calls to models and scorers: each bounded in time, each with one second try."""
+"""Calls to models and scorers: each bounded in time, and tried again where Triton was not available."""
 
 import asyncio
 import logging
@@ -7,8 +7,10 @@ from typing import TypeVar
 
 from eacps.errors import DeadlineExceeded, TritonUnavailable
 from eacps.evaluation.deadline import Deadline
+from eacps.evaluation.ports import Pace
 
 _log = logging.getLogger(__name__)
+_MOST_DELAYS = 10
 T = TypeVar("T")
 
 
@@ -18,14 +20,14 @@ class Calls:
     Args:
         search_id: Names it in logs.
         deadline: Of the search.
-        retry_delay_s: Pause before the second try.
+        pace: How often to try again, and after which pauses.
     """
 
-    def __init__(self, search_id: str, deadline: Deadline, *, retry_delay_s: float) -> None:
-        self._search_id, self._deadline, self._retry_delay_s = search_id, deadline, retry_delay_s
+    def __init__(self, search_id: str, deadline: Deadline, *, pace: Pace) -> None:
+        self._search_id, self._deadline, self._pace = search_id, deadline, pace
 
     async def patiently(self, call: Callable[[float], Awaitable[T]], *, cap_s: float) -> T:
-        """Call, and once more after a pause if Triton was not available.
+        """Call, and again after a pause if Triton was not available.
 
         Args:
             call: Given the seconds it may take; ends with `DeadlineExceeded` once they have passed.
@@ -33,9 +35,9 @@ class Calls:
 
         Raises:
             DeadlineExceeded: The search's time is up.
-            TritonUnavailable: Not available on both tries, or no answer within ``cap_s``, which is not tried again.
+            TritonUnavailable: Not available on any try, or no answer within ``cap_s``, which is not tried again.
         """
-        tried = False
+        tried = 0
         while True:
             left_s = self._deadline.left_s()
             timeout_s = cap_s if left_s is None else min(cap_s, left_s)
@@ -46,8 +48,8 @@ class Calls:
                     raise
                 raise TritonUnavailable(f"no answer within {cap_s:g} s ({exc})") from exc
             except TritonUnavailable as exc:
-                if tried:
+                if tried >= self._pace.retries:
                     raise
                 _log.warning("search %s: trying again: %s", self._search_id, exc)
-            tried = True
-            await asyncio.sleep(self._retry_delay_s)
+            await asyncio.sleep(self._pace.retry_delay_s * min(2**tried, _MOST_DELAYS))
+            tried += 1

@@ -52,6 +52,10 @@ class Ledger:
             left.steps, left.pictures, left.scored, left.time_is_up or (left_s is not None and left_s <= 0)
         )
 
+    def spend_time(self, elapsed_s: float) -> None:
+        """Go on from so many seconds spent, as they were recorded; no fewer than were spent here."""
+        self._start_s = min(self._start_s, self._clock() - elapsed_s)
+
     def affords_calls(self, calls: int) -> bool:
         """Whether so many calls of vision-language models may be made on top."""
         return self._budget.vlm_calls is None or self._vlm_calls + calls <= self._budget.vlm_calls

@@ -29,8 +29,8 @@ class Observer(Protocol):
         """
         ...
 
-    def refused(self) -> None:
-        """A search was not accepted, since too many run."""
+    def refused(self, reason: str) -> None:
+        """A search was not accepted: the error's reason in lower case."""
         ...
 
     def ready(self, ready: bool) -> None:
@@ -53,7 +53,7 @@ class Silent:
     def ended(self, outcome: str, reason: str) -> None:
         """See `Observer`."""
 
-    def refused(self) -> None:
+    def refused(self, reason: str) -> None:
         """See `Observer`."""
 
     def ready(self, ready: bool) -> None:

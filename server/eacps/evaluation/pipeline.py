@@ -9,7 +9,7 @@ from eacps.evaluation.edit import Edit
 from eacps.evaluation.plan import SearchPlan
 from eacps.evaluation.stages import Stages
 from eacps.evaluation.updates import Evaluation
-from eacps.search.cohort import Cohort, Failed, Outcome, Trial
+from eacps.search.cohort import Cohort, Failed, Outcome, Trial, TrialKey
 from eacps.search.objective import Objective
 from eacps.search.scores import ScoreCard
 
@@ -46,6 +46,7 @@ async def evaluate_cohort(
     stages: Stages,
     unscored_batches: int,
     report: Callable[[TrialReport], Awaitable[None]],
+    told: Sequence[TrialKey] = (),
 ) -> None:
     """Evaluate all trials of a cohort and report each as soon as it is known.
 
@@ -56,12 +57,15 @@ async def evaluate_cohort(
         stages: Do the work.
         unscored_batches: So many micro-batches at most are under way, not yet scored and reported.
         report: Called once for every trial, one at a time, in order of completion.
+        told: Trials of the cohort that were reported before in this order, in a run of the search that was cut off.
+            They are reported in the same order again, before all others.
 
     Raises:
         ExceptionGroup: Holds what ended the cohort, such as two failed micro-batches in a row.
     """
     slots = asyncio.Semaphore(unscored_batches)
     one_at_a_time = asyncio.Lock()
+    first, waiting = list(told), dict[TrialKey, TrialReport]()
 
     batches = micro_batches(cohort.trials, plan.micro_batch)
 
@@ -70,8 +74,11 @@ async def evaluate_cohort(
         pictures = await stages.generate(edit, batch, expendable=len(batches) > 1)
         reports = await _reports(batch, pictures, plan=plan, edit=edit, stages=stages)
         async with one_at_a_time:
-            for one in reports:
-                await report(one)  # waits for a slow reader, and generation with it
+            waiting.update((one.trial.key, one) for one in reports)
+            while first and first[0] in waiting:
+                await report(waiting.pop(first.pop(0)))
+            while waiting and not first:
+                await report(waiting.pop(next(iter(waiting))))  # waits for a slow reader, and generation with it
         slots.release()  # not in a finally: whatever fails here ends the whole cohort
 
     async with asyncio.TaskGroup() as group:

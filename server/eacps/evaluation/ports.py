@@ -42,7 +42,9 @@ class Pace:
     Args:
         unscored_batches: Micro-batches under way, being generated or scored; 1 would be no overlap at all.
         updates_ahead: Updates that may wait for a slow reader before the search waits for it.
-        retry_delay_s: Pause before the one retry of a call that found Triton unavailable.
+        retry_delay_s: Pause before a call that found Triton unavailable is tried again; every further one is twice as
+            long, up to ten times this.
+        retries: How often at most.
         generate_timeout_s: Most time for the sampler's work on one micro-batch, whatever the search's deadline.
         call_timeout_s: Most time for any other call of a model.
     """
@@ -50,6 +52,7 @@ class Pace:
     unscored_batches: int = 3
     updates_ahead: int = 64
     retry_delay_s: float = 1.0
+    retries: int = 1
     generate_timeout_s: float = 600.0
     call_timeout_s: float = 60.0
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 from eacps.errors import DeadlineExceeded
 from eacps.evaluation.deadline import Deadline
@@ -10,13 +10,14 @@ from eacps.evaluation.plan import SearchPlan
 from eacps.evaluation.ports import Laboratory
 from eacps.evaluation.session import Session
 from eacps.evaluation.updates import SearchUpdate
+from eacps.search.cohort import TrialKey
 
 _log = logging.getLogger(__name__)
 _NO_DEADLINE = Deadline()
 
 
 async def run_search(
-    plan: SearchPlan, laboratory: Laboratory, *, deadline: Deadline = _NO_DEADLINE
+    plan: SearchPlan, laboratory: Laboratory, *, deadline: Deadline = _NO_DEADLINE, told: Sequence[TrialKey] = ()
 ) -> AsyncGenerator[SearchUpdate, None]:
     """Run a search and yield what happens.
 
@@ -27,6 +28,8 @@ async def run_search(
         plan: What to search for.
         laboratory: Where.
         deadline: When to give up.
+        told: Where the search was cut off and goes on from its recorded steps: the trials that it had reported, in
+            their order. The updates up to there then come again in the same order.
 
     Yields:
         `SearchStarted`, `PriorReady`, then `CandidateScored` as candidates are done and `RoundFinished` after each
@@ -42,7 +45,7 @@ async def run_search(
     """
     # The search runs in a task of its own: a task group held open across a yield would cancel whoever reads.
     updates: asyncio.Queue[SearchUpdate] = asyncio.Queue(maxsize=laboratory.pace.updates_ahead)
-    search = asyncio.create_task(_drive(plan, laboratory, deadline, updates.put), name=f"search {plan.search_id}")
+    search = asyncio.create_task(_drive(plan, laboratory, deadline, updates.put, told), name=f"search {plan.search_id}")
     del plan  # and with it the pictures as they came
     try:
         while (update := await _next(updates, search)) is not None:
@@ -68,9 +71,13 @@ async def _next(updates: asyncio.Queue[SearchUpdate], search: asyncio.Task[None]
 
 
 async def _drive(
-    plan: SearchPlan, laboratory: Laboratory, deadline: Deadline, emit: Callable[[SearchUpdate], Awaitable[None]]
+    plan: SearchPlan,
+    laboratory: Laboratory,
+    deadline: Deadline,
+    emit: Callable[[SearchUpdate], Awaitable[None]],
+    told: Sequence[TrialKey],
 ) -> None:
-    session, search_id = Session(plan, laboratory, deadline, emit), plan.search_id
+    session, search_id = Session(plan, laboratory, deadline, emit, told=told), plan.search_id
     del plan  # the session lets go of its pictures once they are fitted
     try:
         async with asyncio.timeout(deadline.left_s()) as limit:

@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from eacps.errors import EvaluationFailed
 from eacps.evaluation.deadline import Deadline
 from eacps.evaluation.edit import Edit
 from eacps.evaluation.findings import front_of, gains_of, lineage_of
 from eacps.evaluation.ledger import Ledger
-from eacps.evaluation.pictures import hash_of, png_of, thumbnail_of
+from eacps.evaluation.pictures import hash_of, thumbnail_of
 from eacps.evaluation.pipeline import TrialReport, evaluate_cohort, evaluation_of, report_of
 from eacps.evaluation.plan import SearchPlan
 from eacps.evaluation.ports import Laboratory
@@ -54,6 +54,7 @@ class Session:
         laboratory: Where.
         deadline: Bounds every call.
         emit: Told every update; may block while the reader is slow.
+        told: Of a search that was cut off and goes on, the trials whose reports came out before, in their order.
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class Session:
         laboratory: Laboratory,
         deadline: Deadline,
         emit: Callable[[SearchUpdate], Awaitable[None]],
+        *,
+        told: Sequence[TrialKey] = (),
     ) -> None:
-        self._plan, self._laboratory, self._emit = plan, laboratory, emit
+        self._plan, self._laboratory, self._emit, self._told = plan, laboratory, emit, told
         self._stopwatch = Stopwatch(told=laboratory.observer.measured)
         self._shelf = Shelf(laboratory.artifacts)
         self._stages = Stages(plan, laboratory, self._shelf, deadline, self._stopwatch)
@@ -77,18 +80,24 @@ class Session:
 
     async def run(self) -> None:
         """Run the search to its end. Raises what `eacps.evaluation.run_search` raises."""
-        with self._stopwatch.measure("total"):
-            checkpoint = await self._stages.describe()
-            strategy = self._strategy(checkpoint)
-            await self._start(checkpoint, strategy)
-            edit = await self._stages.prepare(checkpoint)
-            self._plan = self._plan.without_pictures()
-            prior = await self._report_prior(edit)
-            while not strategy.done:
-                cohort = strategy.ask(self._ledger.allowance())
-                if cohort is not None:
-                    await self._round(strategy, cohort, edit)
+        checkpoint = await self._stages.describe()
+        strategy = self._strategy(checkpoint)
+        await self._start(checkpoint, strategy)
+        edit = await self._stages.prepare(checkpoint)
+        self._plan = self._plan.without_pictures()
+        prior = await self._report_prior(edit)
+        while not strategy.done:
+            await self._read_clock()
+            cohort = strategy.ask(self._ledger.allowance())
+            if cohort is not None:
+                await self._round(strategy, cohort, edit)
         await self._finish(edit, strategy, prior)
+
+    async def _read_clock(self) -> None:
+        """Record the time spent, so that a search which is cut off and goes on has not had it for nothing."""
+        reading = await self._stages.read_clock(len(self._proposed), self._ledger.spent.wall_s)
+        self._ledger.spend_time(reading.elapsed_s)
+        self._stopwatch.at_least(reading.stages_s)
 
     def _strategy(self, checkpoint: ServedCheckpoint) -> Strategy:
         self._steps = self._plan.steps or checkpoint.default_steps
@@ -127,8 +136,8 @@ class Session:
         evaluation = evaluation_of(cards["prior"], self._plan.objective)
         await self._emit(
             PriorReady(
-                prior=await png_of(edit.prior),
-                scene=await png_of(edit.inputs.scene),
+                prior=edit.digests["prior"],
+                scene=edit.digests["scene"],
                 evaluation=evaluation,
                 scene_box=edit.scene_box,
                 character_box=edit.character_box,
@@ -183,6 +192,7 @@ class Session:
             stages=self._stages,
             unscored_batches=self._laboratory.pace.unscored_batches,
             report=self._report,
+            told=[key for key in self._told if key in cohort.keys],
         )
 
     async def _repeat(self, strategy: Strategy, cohort: Cohort, edit: Edit) -> None:
@@ -228,6 +238,7 @@ class Session:
                 evaluation=report.evaluation,
                 failure=report.failure,
                 thumbnail=thumbnail,
+                picture=report.picture,
                 picture_sha256=digest,
                 done=len(self._reports),
                 best_potential=None if self._best is None else _potential(self._best).value,
@@ -283,8 +294,8 @@ class Session:
 
     async def _finish(self, edit: Edit, strategy: Strategy, prior: Evaluation) -> None:
         best = strategy.best()
-        picture, evaluation = await self._winner(edit, best, prior)
-        timings = self._stopwatch.spent_s()
+        picture, evaluation = self._winner(edit, best, prior)
+        timings = {**self._stopwatch.spent_s(), "total": self._ledger.spent.wall_s}
         _log.info("search %s: %s after %.2f s", self._plan.search_id, strategy.stop_reason, timings["total"])
         finals = [one for one in strategy.history() if one.trial.stop_step == strategy.steps]
         first = self._reports.get(finals[0].trial.key) if finals else None
@@ -315,14 +326,14 @@ class Session:
             )
         )
 
-    async def _winner(self, edit: Edit, best: Ranked | None, prior: Evaluation) -> tuple[bytes, Evaluation]:
-        """The best picture with its scores; the prior where time was up before any other was done."""
+    def _winner(self, edit: Edit, best: Ranked | None, prior: Evaluation) -> tuple[str, Evaluation]:
+        """The best picture's artifact and scores; the prior where time was up before any other was done."""
         if best is None:
-            return await png_of(edit.prior), prior
+            return edit.digests["prior"], prior
         report = self._reports[TrialKey(best.candidate.id, self._steps)]
         if report.picture is None or report.evaluation is None:
             raise EvaluationFailed(f"the best candidate {best.candidate.id} has no picture")
-        return await self._laboratory.artifacts.get(report.picture), report.evaluation
+        return report.picture, report.evaluation
 
     def _missing_scores(self) -> int:
         evaluations = (report.evaluation for report in self._reports.values())

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from eacps.errors import TritonModelFailed, TritonUnavailable
+from eacps.errors import CheckpointChanged, TritonModelFailed, TritonUnavailable
 from eacps.evaluation.artifacts import get_vector, put_picture, put_vector
 from eacps.evaluation.calls import Calls
 from eacps.evaluation.deadline import Deadline
@@ -38,6 +38,14 @@ class _Preview:
     shape: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class ClockReading:
+    """Seconds that a search has taken so far, in all and by stage."""
+
+    elapsed_s: float
+    stages_s: Mapping[str, float]
+
+
 class Stages:
     """The steps of one search.
 
@@ -54,10 +62,11 @@ class Stages:
     ) -> None:
         self._plan, self._laboratory, self._shelf, self._stopwatch = plan, laboratory, shelf, stopwatch
         self._artifacts, self._steps, self._pace = laboratory.artifacts, laboratory.steps, laboratory.pace
-        self._calls = Calls(plan.search_id, deadline, retry_delay_s=laboratory.pace.retry_delay_s)
+        self._calls = Calls(plan.search_id, deadline, pace=laboratory.pace)
         self._scorers = {name: laboratory.scorers[name] for name in plan.scorers}
         self._sampler, self._last_batch_failed = asyncio.Lock(), False
         self._previews: dict[str, _Preview] = {}  # by candidate: where its trajectory goes on
+        self._seen_checkpoint = False
 
     @property
     def vlm_calls(self) -> int:
@@ -83,6 +92,14 @@ class Stages:
 
         fields = await self._steps.run("describe", {}, work)
         return ServedCheckpoint(**{**fields, "latent_shape": tuple(fields["latent_shape"])})
+
+    async def read_clock(self, asked: int, elapsed_s: float) -> ClockReading:
+        """Record how long the search has taken when so many trials were asked for, or hear what was recorded then."""
+
+        async def work() -> Json:
+            return {"elapsed_s": elapsed_s, "stages_s": self._stopwatch.spent_s()}
+
+        return ClockReading(**await self._steps.run("clock", {"asked": asked}, work))
 
     async def prepare(self, checkpoint: ServedCheckpoint) -> Edit:
         """Bring the pictures to the checkpoint's size and make the identity prior.
@@ -241,6 +258,7 @@ class Stages:
     async def _make_pictures(
         self, edit: Edit, trials: Sequence[Trial], previews: Sequence[_Preview], *, expendable: bool
     ) -> Json:
+        await self._see_same_checkpoint(edit.checkpoint)
         latents = [(await get_vector(self._artifacts, one.latents)).reshape(one.shape) for one in previews]
         request = self._request(edit, trials)
         if previews:
@@ -261,6 +279,19 @@ class Stages:
             outputs["latents"] = [await put_vector(self._artifacts, one.ravel()) for one in made.latents]
             outputs["latent_shape"] = list(made.latents.shape[1:])
         return outputs
+
+    async def _see_same_checkpoint(self, checkpoint: ServedCheckpoint) -> None:
+        """See that what was recorded of this search, and what is made now, come from the same weights."""
+        if self._seen_checkpoint:
+            return
+        models = self._laboratory.models
+        served = await self._calls.patiently(lambda _: models.describe(), cap_s=_DESCRIBE_TIMEOUT_S)
+        if served.fingerprint != checkpoint.fingerprint:
+            raise CheckpointChanged(
+                f"the search began on {checkpoint.name}@{checkpoint.fingerprint}; "
+                f"{served.name}@{served.fingerprint} is served now"
+            )
+        self._seen_checkpoint = True
 
     async def _sample(self, request: GenerateRequest) -> Generated:
         async def call(timeout_s: float) -> Generated:

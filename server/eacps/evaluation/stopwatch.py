@@ -1,7 +1,7 @@
 """Wall-clock time spent by stage. A stage that runs several times at once is counted once."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 
@@ -36,6 +36,11 @@ class Stopwatch:
             else:
                 del self._running[stage]
                 self._spent[stage] = self._spent.get(stage, 0.0) + self._clock() - since
+
+    def at_least(self, spent_s: Mapping[str, float]) -> None:
+        """Count what was measured before, in a run of the search that was cut off."""
+        for stage, seconds in spent_s.items():
+            self._spent[stage] = max(seconds, self._spent.get(stage, 0.0))
 
     def spent_s(self) -> dict[str, float]:
         """Seconds by stage, of blocks that have ended."""

@@ -1,4 +1,7 @@
-"""What a search reports while it runs, in this order: started, prior ready, then candidates and rounds, finished."""
+"""What a search reports while it runs, in this order: started, prior ready, then candidates and rounds, finished.
+
+Pictures are named by their digests in the search's artifact store.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,15 +53,15 @@ class PriorReady:
     """The identity prior exists.
 
     Args:
-        prior: PNG, of the size in which the search works.
-        scene: PNG, the scene at that size.
+        prior: Artifact of the prior, PNG, of the size in which the search works.
+        scene: Artifact of the scene, PNG, at that size.
         evaluation: Of the prior itself.
         scene_box: Face replaced, xyxy in pixels of ``scene``.
         character_box: Face taken, xyxy in pixels of the character picture as it came.
     """
 
-    prior: bytes
-    scene: bytes
+    prior: str
+    scene: str
     evaluation: Evaluation
     scene_box: Box
     character_box: Box
@@ -75,6 +78,7 @@ class CandidateScored:
         evaluation: None where it could not be made.
         failure: Why it has no potential; None where it has one.
         thumbnail: JPEG; empty where there is no picture.
+        picture: Artifact of the full picture, PNG; None where there is none.
         picture_sha256: Hash of the pixels (`eacps.imaging.content_hash`); empty where there is no picture.
         done: Trials done so far, this one, previews and failed ones included.
         best_potential: Highest so far; None where there is none yet.
@@ -86,6 +90,7 @@ class CandidateScored:
     evaluation: Evaluation | None
     failure: str | None
     thumbnail: bytes
+    picture: str | None
     picture_sha256: str
     done: int
     best_potential: float | None
@@ -131,7 +136,7 @@ class SearchFinished:
 
     Args:
         best: The winner; None where time was up before any candidate was done: then all is the prior's.
-        picture: PNG, of the size in which the search works.
+        picture: Artifact of the best picture, PNG, of the size in which the search works.
         evaluation: Of the winner.
         lineage: Ids from the winner back to its first ancestor.
         statistics: Of all candidates.
@@ -149,7 +154,7 @@ class SearchFinished:
     """
 
     best: Candidate | None
-    picture: bytes
+    picture: str
     evaluation: Evaluation
     lineage: tuple[str, ...]
     statistics: PoolStatistics

@@ -30,6 +30,8 @@ _CALLERS_FIELDS = {
     "steps": "sampler.steps",
     "edit_mask": "mask",
 }
+# All models were ready when we connected: one that is not there is unloaded by a server that goes down or restarts.
+_UNLOADED = re.compile(r"unknown model|is not ready|no available versions")
 _FAULT = re.compile(r"(?P<input>\w+): (?P<description>.+)", re.DOTALL)
 # What a call through tritonclient raises; asyncio.CancelledError is none of it and travels on.
 CLIENT_ERRORS = (grpc.RpcError, InferenceServerException, grpc.aio.UsageError)
@@ -45,7 +47,7 @@ def translated(error: Exception, *, doing: str) -> EacpsError:
     status, message = _status_of(error)
     if status == "INVALID_ARGUMENT" and doing == QWEN_EDIT.name and (violations := _callers_faults(message)):
         return InvalidRequest(violations)
-    kind = _ERRORS.get(status, TritonModelFailed)
+    kind = TritonUnavailable if _UNLOADED.search(message) else _ERRORS.get(status, TritonModelFailed)
     return kind(f"{doing}: {message} ({status})")
 
 

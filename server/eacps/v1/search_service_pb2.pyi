@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -9,6 +10,15 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class SearchState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SEARCH_STATE_UNSPECIFIED: _ClassVar[SearchState]
+    SEARCH_STATE_QUEUED: _ClassVar[SearchState]
+    SEARCH_STATE_RUNNING: _ClassVar[SearchState]
+    SEARCH_STATE_SUCCEEDED: _ClassVar[SearchState]
+    SEARCH_STATE_FAILED: _ClassVar[SearchState]
+    SEARCH_STATE_CANCELLED: _ClassVar[SearchState]
 
 class Scalarisation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -60,6 +70,12 @@ class StopReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STOP_REASON_WALL_TIME: _ClassVar[StopReason]
     STOP_REASON_TARGET_REACHED: _ClassVar[StopReason]
     STOP_REASON_LOW_DIVERSITY: _ClassVar[StopReason]
+SEARCH_STATE_UNSPECIFIED: SearchState
+SEARCH_STATE_QUEUED: SearchState
+SEARCH_STATE_RUNNING: SearchState
+SEARCH_STATE_SUCCEEDED: SearchState
+SEARCH_STATE_FAILED: SearchState
+SEARCH_STATE_CANCELLED: SearchState
 SCALARISATION_UNSPECIFIED: Scalarisation
 SCALARISATION_WEIGHTED_SUM: Scalarisation
 SCALARISATION_GEOMETRIC_MEAN: Scalarisation
@@ -92,13 +108,22 @@ STOP_REASON_TARGET_REACHED: StopReason
 STOP_REASON_LOW_DIVERSITY: StopReason
 
 class Image(_message.Message):
-    __slots__ = ("data",)
+    __slots__ = ("data", "artifact")
     DATA_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACT_FIELD_NUMBER: _ClassVar[int]
     data: bytes
-    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+    artifact: str
+    def __init__(self, data: _Optional[bytes] = ..., artifact: _Optional[str] = ...) -> None: ...
 
 class RunSearchRequest(_message.Message):
-    __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "search", "scorers", "scene_face", "character_face", "budget", "scalarisation", "missing_scores")
+    __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "search", "scorers", "scene_face", "character_face", "budget", "scalarisation", "missing_scores", "request_id", "labels", "priority", "detach")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     SCENE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FIELD_NUMBER: _ClassVar[int]
     MASK_FIELD_NUMBER: _ClassVar[int]
@@ -112,6 +137,10 @@ class RunSearchRequest(_message.Message):
     BUDGET_FIELD_NUMBER: _ClassVar[int]
     SCALARISATION_FIELD_NUMBER: _ClassVar[int]
     MISSING_SCORES_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    DETACH_FIELD_NUMBER: _ClassVar[int]
     scene: Image
     character: Image
     mask: Image
@@ -125,7 +154,161 @@ class RunSearchRequest(_message.Message):
     budget: Budget
     scalarisation: Scalarisation
     missing_scores: MissingScores
-    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., search: _Optional[_Union[SearchSettings, _Mapping]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., scalarisation: _Optional[_Union[Scalarisation, str]] = ..., missing_scores: _Optional[_Union[MissingScores, str]] = ...) -> None: ...
+    request_id: str
+    labels: _containers.ScalarMap[str, str]
+    priority: int
+    detach: bool
+    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., search: _Optional[_Union[SearchSettings, _Mapping]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., scalarisation: _Optional[_Union[Scalarisation, str]] = ..., missing_scores: _Optional[_Union[MissingScores, str]] = ..., request_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., detach: _Optional[bool] = ...) -> None: ...
+
+class CreateSearchRequest(_message.Message):
+    __slots__ = ("search",)
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
+    search: RunSearchRequest
+    def __init__(self, search: _Optional[_Union[RunSearchRequest, _Mapping]] = ...) -> None: ...
+
+class CreateSearchResponse(_message.Message):
+    __slots__ = ("search",)
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
+    search: Search
+    def __init__(self, search: _Optional[_Union[Search, _Mapping]] = ...) -> None: ...
+
+class GetSearchRequest(_message.Message):
+    __slots__ = ("search_id",)
+    SEARCH_ID_FIELD_NUMBER: _ClassVar[int]
+    search_id: str
+    def __init__(self, search_id: _Optional[str] = ...) -> None: ...
+
+class GetSearchResponse(_message.Message):
+    __slots__ = ("search",)
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
+    search: Search
+    def __init__(self, search: _Optional[_Union[Search, _Mapping]] = ...) -> None: ...
+
+class ListSearchesRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "states", "labels")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    states: _containers.RepeatedScalarFieldContainer[SearchState]
+    labels: _containers.ScalarMap[str, str]
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., states: _Optional[_Iterable[_Union[SearchState, str]]] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class ListSearchesResponse(_message.Message):
+    __slots__ = ("searches", "next_page_token")
+    SEARCHES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    searches: _containers.RepeatedCompositeFieldContainer[Search]
+    next_page_token: str
+    def __init__(self, searches: _Optional[_Iterable[_Union[Search, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class WatchSearchRequest(_message.Message):
+    __slots__ = ("search_id", "after_sequence", "inline_pictures")
+    SEARCH_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    INLINE_PICTURES_FIELD_NUMBER: _ClassVar[int]
+    search_id: str
+    after_sequence: int
+    inline_pictures: bool
+    def __init__(self, search_id: _Optional[str] = ..., after_sequence: _Optional[int] = ..., inline_pictures: _Optional[bool] = ...) -> None: ...
+
+class WatchSearchResponse(_message.Message):
+    __slots__ = ("event",)
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    event: SearchEvent
+    def __init__(self, event: _Optional[_Union[SearchEvent, _Mapping]] = ...) -> None: ...
+
+class CancelSearchRequest(_message.Message):
+    __slots__ = ("search_id",)
+    SEARCH_ID_FIELD_NUMBER: _ClassVar[int]
+    search_id: str
+    def __init__(self, search_id: _Optional[str] = ...) -> None: ...
+
+class CancelSearchResponse(_message.Message):
+    __slots__ = ("search",)
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
+    search: Search
+    def __init__(self, search: _Optional[_Union[Search, _Mapping]] = ...) -> None: ...
+
+class DeleteSearchRequest(_message.Message):
+    __slots__ = ("search_id",)
+    SEARCH_ID_FIELD_NUMBER: _ClassVar[int]
+    search_id: str
+    def __init__(self, search_id: _Optional[str] = ...) -> None: ...
+
+class DeleteSearchResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class UploadImageRequest(_message.Message):
+    __slots__ = ("chunk",)
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    chunk: bytes
+    def __init__(self, chunk: _Optional[bytes] = ...) -> None: ...
+
+class UploadImageResponse(_message.Message):
+    __slots__ = ("image", "size")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    image: Image
+    size: int
+    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., size: _Optional[int] = ...) -> None: ...
+
+class DownloadArtifactRequest(_message.Message):
+    __slots__ = ("artifact",)
+    ARTIFACT_FIELD_NUMBER: _ClassVar[int]
+    artifact: str
+    def __init__(self, artifact: _Optional[str] = ...) -> None: ...
+
+class DownloadArtifactResponse(_message.Message):
+    __slots__ = ("chunk",)
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    chunk: bytes
+    def __init__(self, chunk: _Optional[bytes] = ...) -> None: ...
+
+class Search(_message.Message):
+    __slots__ = ("search_id", "state", "request_id", "labels", "priority", "create_time", "start_time", "finish_time", "last_sequence", "result", "failure", "request")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    SEARCH_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    FINISH_TIME_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    search_id: str
+    state: SearchState
+    request_id: str
+    labels: _containers.ScalarMap[str, str]
+    priority: int
+    create_time: _timestamp_pb2.Timestamp
+    start_time: _timestamp_pb2.Timestamp
+    finish_time: _timestamp_pb2.Timestamp
+    last_sequence: int
+    result: SearchFinished
+    failure: SearchFailed
+    request: RunSearchRequest
+    def __init__(self, search_id: _Optional[str] = ..., state: _Optional[_Union[SearchState, str]] = ..., request_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finish_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_sequence: _Optional[int] = ..., result: _Optional[_Union[SearchFinished, _Mapping]] = ..., failure: _Optional[_Union[SearchFailed, _Mapping]] = ..., request: _Optional[_Union[RunSearchRequest, _Mapping]] = ...) -> None: ...
 
 class PreparePriorRequest(_message.Message):
     __slots__ = ("scene", "character", "scene_face", "character_face")
@@ -333,20 +516,44 @@ class ScorerSettings(_message.Message):
     def __init__(self, name: _Optional[str] = ..., weight: _Optional[float] = ..., floor: _Optional[float] = ..., held_out: _Optional[bool] = ...) -> None: ...
 
 class RunSearchResponse(_message.Message):
-    __slots__ = ("sequence", "started", "prior_ready", "candidate_scored", "round_finished", "finished")
+    __slots__ = ("event",)
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    event: SearchEvent
+    def __init__(self, event: _Optional[_Union[SearchEvent, _Mapping]] = ...) -> None: ...
+
+class SearchEvent(_message.Message):
+    __slots__ = ("sequence", "started", "prior_ready", "candidate_scored", "round_finished", "finished", "failed", "cancelled")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     STARTED_FIELD_NUMBER: _ClassVar[int]
     PRIOR_READY_FIELD_NUMBER: _ClassVar[int]
     CANDIDATE_SCORED_FIELD_NUMBER: _ClassVar[int]
     ROUND_FINISHED_FIELD_NUMBER: _ClassVar[int]
     FINISHED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     started: SearchStarted
     prior_ready: PriorReady
     candidate_scored: CandidateScored
     round_finished: RoundFinished
     finished: SearchFinished
-    def __init__(self, sequence: _Optional[int] = ..., started: _Optional[_Union[SearchStarted, _Mapping]] = ..., prior_ready: _Optional[_Union[PriorReady, _Mapping]] = ..., candidate_scored: _Optional[_Union[CandidateScored, _Mapping]] = ..., round_finished: _Optional[_Union[RoundFinished, _Mapping]] = ..., finished: _Optional[_Union[SearchFinished, _Mapping]] = ...) -> None: ...
+    failed: SearchFailed
+    cancelled: SearchCancelled
+    def __init__(self, sequence: _Optional[int] = ..., started: _Optional[_Union[SearchStarted, _Mapping]] = ..., prior_ready: _Optional[_Union[PriorReady, _Mapping]] = ..., candidate_scored: _Optional[_Union[CandidateScored, _Mapping]] = ..., round_finished: _Optional[_Union[RoundFinished, _Mapping]] = ..., finished: _Optional[_Union[SearchFinished, _Mapping]] = ..., failed: _Optional[_Union[SearchFailed, _Mapping]] = ..., cancelled: _Optional[_Union[SearchCancelled, _Mapping]] = ...) -> None: ...
+
+class SearchFailed(_message.Message):
+    __slots__ = ("code", "reason", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    reason: str
+    message: str
+    def __init__(self, code: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class SearchCancelled(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class SearchStarted(_message.Message):
     __slots__ = ("search_id", "planned_candidates", "random_seed", "checkpoint", "steps", "scorers")
@@ -431,7 +638,7 @@ class Evaluation(_message.Message):
     def __init__(self, scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., potential: _Optional[float] = ..., complete: _Optional[bool] = ..., shortfall: _Optional[float] = ...) -> None: ...
 
 class CandidateScored(_message.Message):
-    __slots__ = ("candidate_id", "generation", "move", "parents", "recipe", "evaluation", "thumbnail", "done", "best_potential", "picture_sha256", "failure", "stop_step")
+    __slots__ = ("candidate_id", "generation", "move", "parents", "recipe", "evaluation", "thumbnail", "done", "best_potential", "picture_sha256", "failure", "stop_step", "picture")
     CANDIDATE_ID_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     MOVE_FIELD_NUMBER: _ClassVar[int]
@@ -444,6 +651,7 @@ class CandidateScored(_message.Message):
     PICTURE_SHA256_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     STOP_STEP_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
     candidate_id: str
     generation: int
     move: str
@@ -456,7 +664,8 @@ class CandidateScored(_message.Message):
     picture_sha256: str
     failure: str
     stop_step: int
-    def __init__(self, candidate_id: _Optional[str] = ..., generation: _Optional[int] = ..., move: _Optional[str] = ..., parents: _Optional[_Iterable[str]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., thumbnail: _Optional[_Union[Image, _Mapping]] = ..., done: _Optional[int] = ..., best_potential: _Optional[float] = ..., picture_sha256: _Optional[str] = ..., failure: _Optional[str] = ..., stop_step: _Optional[int] = ...) -> None: ...
+    picture: Image
+    def __init__(self, candidate_id: _Optional[str] = ..., generation: _Optional[int] = ..., move: _Optional[str] = ..., parents: _Optional[_Iterable[str]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., thumbnail: _Optional[_Union[Image, _Mapping]] = ..., done: _Optional[int] = ..., best_potential: _Optional[float] = ..., picture_sha256: _Optional[str] = ..., failure: _Optional[str] = ..., stop_step: _Optional[int] = ..., picture: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
 
 class RoundFinished(_message.Message):
     __slots__ = ("generation", "best_candidate_id", "best_potential", "mean_potential", "kind", "fresh", "crossovers", "angle", "predicted_gain", "curvature")

@@ -27,6 +27,9 @@ if _version_not_supported:
 
 class SearchServiceStub:
     """Searches the noise of an image-editing diffusion model for the picture with the highest potential.
+
+    A search is kept: it outlives its caller's connection and the server's process, and goes on where it was. All of it
+    belongs to the tenant whose key created it; to others it does not exist.
     """
 
     def __init__(self, channel):
@@ -39,6 +42,46 @@ class SearchServiceStub:
                 '/eacps.v1.SearchService/RunSearch',
                 request_serializer=eacps_dot_v1_dot_search__service__pb2.RunSearchRequest.SerializeToString,
                 response_deserializer=eacps_dot_v1_dot_search__service__pb2.RunSearchResponse.FromString,
+                _registered_method=True)
+        self.CreateSearch = channel.unary_unary(
+                '/eacps.v1.SearchService/CreateSearch',
+                request_serializer=eacps_dot_v1_dot_search__service__pb2.CreateSearchRequest.SerializeToString,
+                response_deserializer=eacps_dot_v1_dot_search__service__pb2.CreateSearchResponse.FromString,
+                _registered_method=True)
+        self.GetSearch = channel.unary_unary(
+                '/eacps.v1.SearchService/GetSearch',
+                request_serializer=eacps_dot_v1_dot_search__service__pb2.GetSearchRequest.SerializeToString,
+                response_deserializer=eacps_dot_v1_dot_search__service__pb2.GetSearchResponse.FromString,
+                _registered_method=True)
+        self.ListSearches = channel.unary_unary(
+                '/eacps.v1.SearchService/ListSearches',
+                request_serializer=eacps_dot_v1_dot_search__service__pb2.ListSearchesRequest.SerializeToString,
+                response_deserializer=eacps_dot_v1_dot_search__service__pb2.ListSearchesResponse.FromString,
+                _registered_method=True)
+        self.WatchSearch = channel.unary_stream(
+                '/eacps.v1.SearchService/WatchSearch',
+                request_serializer=eacps_dot_v1_dot_search__service__pb2.WatchSearchRequest.SerializeToString,
+                response_deserializer=eacps_dot_v1_dot_search__service__pb2.WatchSearchResponse.FromString,
+                _registered_method=True)
+        self.CancelSearch = channel.unary_unary(
+                '/eacps.v1.SearchService/CancelSearch',
+                request_serializer=eacps_dot_v1_dot_search__service__pb2.CancelSearchRequest.SerializeToString,
+                response_deserializer=eacps_dot_v1_dot_search__service__pb2.CancelSearchResponse.FromString,
+                _registered_method=True)
+        self.DeleteSearch = channel.unary_unary(
+                '/eacps.v1.SearchService/DeleteSearch',
+                request_serializer=eacps_dot_v1_dot_search__service__pb2.DeleteSearchRequest.SerializeToString,
+                response_deserializer=eacps_dot_v1_dot_search__service__pb2.DeleteSearchResponse.FromString,
+                _registered_method=True)
+        self.UploadImage = channel.stream_unary(
+                '/eacps.v1.SearchService/UploadImage',
+                request_serializer=eacps_dot_v1_dot_search__service__pb2.UploadImageRequest.SerializeToString,
+                response_deserializer=eacps_dot_v1_dot_search__service__pb2.UploadImageResponse.FromString,
+                _registered_method=True)
+        self.DownloadArtifact = channel.unary_stream(
+                '/eacps.v1.SearchService/DownloadArtifact',
+                request_serializer=eacps_dot_v1_dot_search__service__pb2.DownloadArtifactRequest.SerializeToString,
+                response_deserializer=eacps_dot_v1_dot_search__service__pb2.DownloadArtifactResponse.FromString,
                 _registered_method=True)
         self.PreparePrior = channel.unary_unary(
                 '/eacps.v1.SearchService/PreparePrior',
@@ -59,17 +102,99 @@ class SearchServiceStub:
 
 class SearchServiceServicer:
     """Searches the noise of an image-editing diffusion model for the picture with the highest potential.
+
+    A search is kept: it outlives its caller's connection and the server's process, and goes on where it was. All of it
+    belongs to the tenant whose key created it; to others it does not exist.
     """
 
     def RunSearch(self, request, context):
-        """Runs one search and streams what happens; the last event is SearchFinished. Ending the call, or its deadline
-        passing, stops the work down to the denoising step. Messages with large pictures exceed the 4 MiB that gRPC clients
-        accept by default: allow 16 MiB.
+        """Creates one search and streams what happens; the last event is SearchFinished. The search ends before the call's
+        deadline, and ending the call cancels it, down to the denoising step: unless `detach` is set, or a `request_id`, with
+        which the caller may come back. Messages with large pictures exceed
+        the 4 MiB that gRPC clients accept by default: allow 16 MiB.
 
         Errors: INVALID_ARGUMENT naming every field at fault, FAILED_PRECONDITION where scene or character shows no face,
-        UNAVAILABLE where Triton cannot be reached or no candidate could be evaluated, RESOURCE_EXHAUSTED with RetryInfo
-        where as many searches run as the server allows (by default 8). A request of more than 13 MiB gets
-        RESOURCE_EXHAUSTED from gRPC itself, without details: trying again does not help.
+        ALREADY_EXISTS where `request_id` names another request, UNAVAILABLE where Triton cannot be reached, no candidate
+        could be evaluated or the server stops (the search then goes on when it is back), RESOURCE_EXHAUSTED with RetryInfo
+        where as many searches wait as the server allows. A request of more than 13 MiB gets RESOURCE_EXHAUSTED from gRPC
+        itself, without details: trying again does not help; upload its pictures first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateSearch(self, request, context):
+        """Creates a search and returns at once. With a `request_id` it may be called again safely: the same request gives
+        the search that it created before.
+
+        Errors: of the request as of RunSearch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSearch(self, request, context):
+        """Gives a search as it stands.
+
+        Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSearches(self, request, context):
+        """Lists the caller's searches, newest first.
+
+        Errors: INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchSearch(self, request, context):
+        """Streams the events of a search from any place in their sequence, those to come included, without gap or repeat,
+        until the search is over. The last event is SearchFinished, SearchFailed or SearchCancelled.
+
+        Errors: NOT_FOUND; UNAVAILABLE where the server stops: watch again after the last sequence number received.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelSearch(self, request, context):
+        """Cancels a search that waits or runs, down to the denoising step. What it found stays. Cancelling one that is over
+        changes nothing.
+
+        Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSearch(self, request, context):
+        """Deletes a search and its artifacts, as far as nothing else refers to them; one that runs is cancelled.
+
+        Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadImage(self, request_iterator, context):
+        """Takes in a picture of up to 64 MiB in chunks, for use in later requests by its hash. It is kept for a day at
+        least, and as long as a search refers to it.
+
+        Errors: INVALID_ARGUMENT where it is no picture that a request could carry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadArtifact(self, request, context):
+        """Gives the bytes of an artifact in chunks of at most 1 MiB: of an uploaded picture, or of anything that a search of
+        the caller refers to.
+
+        Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,6 +235,46 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     request_deserializer=eacps_dot_v1_dot_search__service__pb2.RunSearchRequest.FromString,
                     response_serializer=eacps_dot_v1_dot_search__service__pb2.RunSearchResponse.SerializeToString,
             ),
+            'CreateSearch': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSearch,
+                    request_deserializer=eacps_dot_v1_dot_search__service__pb2.CreateSearchRequest.FromString,
+                    response_serializer=eacps_dot_v1_dot_search__service__pb2.CreateSearchResponse.SerializeToString,
+            ),
+            'GetSearch': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSearch,
+                    request_deserializer=eacps_dot_v1_dot_search__service__pb2.GetSearchRequest.FromString,
+                    response_serializer=eacps_dot_v1_dot_search__service__pb2.GetSearchResponse.SerializeToString,
+            ),
+            'ListSearches': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSearches,
+                    request_deserializer=eacps_dot_v1_dot_search__service__pb2.ListSearchesRequest.FromString,
+                    response_serializer=eacps_dot_v1_dot_search__service__pb2.ListSearchesResponse.SerializeToString,
+            ),
+            'WatchSearch': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchSearch,
+                    request_deserializer=eacps_dot_v1_dot_search__service__pb2.WatchSearchRequest.FromString,
+                    response_serializer=eacps_dot_v1_dot_search__service__pb2.WatchSearchResponse.SerializeToString,
+            ),
+            'CancelSearch': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelSearch,
+                    request_deserializer=eacps_dot_v1_dot_search__service__pb2.CancelSearchRequest.FromString,
+                    response_serializer=eacps_dot_v1_dot_search__service__pb2.CancelSearchResponse.SerializeToString,
+            ),
+            'DeleteSearch': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSearch,
+                    request_deserializer=eacps_dot_v1_dot_search__service__pb2.DeleteSearchRequest.FromString,
+                    response_serializer=eacps_dot_v1_dot_search__service__pb2.DeleteSearchResponse.SerializeToString,
+            ),
+            'UploadImage': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadImage,
+                    request_deserializer=eacps_dot_v1_dot_search__service__pb2.UploadImageRequest.FromString,
+                    response_serializer=eacps_dot_v1_dot_search__service__pb2.UploadImageResponse.SerializeToString,
+            ),
+            'DownloadArtifact': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadArtifact,
+                    request_deserializer=eacps_dot_v1_dot_search__service__pb2.DownloadArtifactRequest.FromString,
+                    response_serializer=eacps_dot_v1_dot_search__service__pb2.DownloadArtifactResponse.SerializeToString,
+            ),
             'PreparePrior': grpc.unary_unary_rpc_method_handler(
                     servicer.PreparePrior,
                     request_deserializer=eacps_dot_v1_dot_search__service__pb2.PreparePriorRequest.FromString,
@@ -135,6 +300,9 @@ def add_SearchServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class SearchService:
     """Searches the noise of an image-editing diffusion model for the picture with the highest potential.
+
+    A search is kept: it outlives its caller's connection and the server's process, and goes on where it was. All of it
+    belongs to the tenant whose key created it; to others it does not exist.
     """
 
     @staticmethod
@@ -154,6 +322,222 @@ class SearchService:
             '/eacps.v1.SearchService/RunSearch',
             eacps_dot_v1_dot_search__service__pb2.RunSearchRequest.SerializeToString,
             eacps_dot_v1_dot_search__service__pb2.RunSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateSearch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eacps.v1.SearchService/CreateSearch',
+            eacps_dot_v1_dot_search__service__pb2.CreateSearchRequest.SerializeToString,
+            eacps_dot_v1_dot_search__service__pb2.CreateSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSearch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eacps.v1.SearchService/GetSearch',
+            eacps_dot_v1_dot_search__service__pb2.GetSearchRequest.SerializeToString,
+            eacps_dot_v1_dot_search__service__pb2.GetSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSearches(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eacps.v1.SearchService/ListSearches',
+            eacps_dot_v1_dot_search__service__pb2.ListSearchesRequest.SerializeToString,
+            eacps_dot_v1_dot_search__service__pb2.ListSearchesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchSearch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/eacps.v1.SearchService/WatchSearch',
+            eacps_dot_v1_dot_search__service__pb2.WatchSearchRequest.SerializeToString,
+            eacps_dot_v1_dot_search__service__pb2.WatchSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelSearch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eacps.v1.SearchService/CancelSearch',
+            eacps_dot_v1_dot_search__service__pb2.CancelSearchRequest.SerializeToString,
+            eacps_dot_v1_dot_search__service__pb2.CancelSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSearch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eacps.v1.SearchService/DeleteSearch',
+            eacps_dot_v1_dot_search__service__pb2.DeleteSearchRequest.SerializeToString,
+            eacps_dot_v1_dot_search__service__pb2.DeleteSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadImage(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/eacps.v1.SearchService/UploadImage',
+            eacps_dot_v1_dot_search__service__pb2.UploadImageRequest.SerializeToString,
+            eacps_dot_v1_dot_search__service__pb2.UploadImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/eacps.v1.SearchService/DownloadArtifact',
+            eacps_dot_v1_dot_search__service__pb2.DownloadArtifactRequest.SerializeToString,
+            eacps_dot_v1_dot_search__service__pb2.DownloadArtifactResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,12 +6,9 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
-from eacps.cli.exit_codes import ExitCode
-from eacps.cli.outcome import CommandFailed
+from eacps.client.errors import InvalidSettings
 
 _LOOPBACK = ("127.", "localhost", "[::1]")
-
-
 SYSTEM = "system"
 """In the place of a file: the roots that gRPC brings."""
 
@@ -46,7 +43,7 @@ def open_channel(server: str, tls: ClientTls | None) -> grpc.aio.Channel:
         tls: None speaks in the clear.
 
     Raises:
-        CommandFailed: A certificate cannot be read, or there is one without its key.
+        InvalidSettings: A certificate cannot be read, or there is one without its key.
     """
     options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     if server.startswith(_LOOPBACK):
@@ -55,9 +52,7 @@ def open_channel(server: str, tls: ClientTls | None) -> grpc.aio.Channel:
     if tls is None:
         return grpc.aio.insecure_channel(server, options=options)
     if (tls.certificate is None) != (tls.key is None):
-        raise CommandFailed(
-            "--tls-certificate and --tls-key are given together or not at all", ExitCode.REQUEST, code="TLS_SETTINGS"
-        )
+        raise InvalidSettings("a client's certificate and its key are given together or not at all")
     credentials = grpc.ssl_channel_credentials(_read(tls.ca), _read(tls.key), _read(tls.certificate))
     return grpc.aio.secure_channel(server, credentials, options=options)
 
@@ -66,4 +61,4 @@ def _read(path: Path | None) -> bytes | None:
     try:
         return None if path is None else path.read_bytes()
     except OSError as exc:
-        raise CommandFailed(f"cannot read {path}: {exc.strerror}", ExitCode.REQUEST, code="UNREADABLE_FILE") from exc
+        raise InvalidSettings(f"cannot read {path}: {exc.strerror}") from exc

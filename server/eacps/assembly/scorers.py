@@ -1,16 +1,10 @@
-"""Putting the search server together from settings. Whoever has settings, and only they, calls this."""
+"""The scorers that a server offers."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
 import httpx2
 import openai
 
-from eacps.api import DEFAULT_WEIGHTS, KeyRing, Rules, SearchServer, ServerTls
-from eacps.api.servicer import SearchServicer
-from eacps.errors import FieldViolation, InvalidRequest
-from eacps.evaluation import Laboratory, Observer, Silent
-from eacps.metrics import SearchMetrics, exposed
 from eacps.scoring import (
     HeldOutIdentityScorer,
     IdentityScorer,
@@ -23,58 +17,10 @@ from eacps.scoring import (
 from eacps.scoring.moondream_judge import CLOUD as MOONDREAM_CLOUD
 from eacps.scoring.moondream_judge import MoondreamJudge
 from eacps.scoring.picture_judge import Patience
-from eacps.settings import GeminiSettings, MoondreamSettings, OpenAISettings, Settings, check_access
+from eacps.settings import GeminiSettings, MoondreamSettings, OpenAISettings, Settings
 from eacps.triton import TritonGateway
 
 QUESTIONS = ("realism", "prompt")
-HELD_OUT = "identity_heldout"
-"""Reported, never searched, where a request names no scorer."""
-
-
-@asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
-    """Serve until the block ends: connected to Triton, health and reflection on.
-
-    Args:
-        settings: All of them; the address's port may be 0, ``SearchServer.port`` says which it became.
-
-    Raises:
-        TritonUnavailable: Triton is not ready in time.
-        TritonModelFailed: Its models are of another version.
-        InvalidRequest: The default weights name a scorer that is not offered, a certificate or the keys cannot be
-            read, or nothing says who may call.
-        RuntimeError: The address, or that of the metrics, cannot be bound.
-    """
-    check_access(settings)
-    keys = None if settings.api_keys is None else KeyRing.read(settings.api_keys)
-    async with AsyncExitStack() as stack:
-        gateway = await TritonGateway.connect(settings.triton, ready_timeout_s=settings.triton_ready_timeout_s)
-        stack.push_async_callback(gateway.close)
-        scorers = build_scorers(gateway, verifier=await gateway.has_verifier())
-        scorers |= await outside_scorers(settings, stack)
-        observer: Observer = Silent()
-        if settings.metrics is not None:
-            observer = metrics = SearchMetrics()
-            stack.enter_context(exposed(metrics, settings.metrics))
-        servicer = SearchServicer(
-            _rules(settings, scorers),
-            lambda: Laboratory(gateway, scorers, observer=observer),
-            max_searches=settings.max_searches,
-            observer=observer,
-        )
-        server = SearchServer(
-            servicer,
-            address=settings.address,
-            is_ready=gateway.is_ready,
-            observer=observer,
-            tls=None if settings.tls is None else ServerTls(**vars(settings.tls)),
-            keys=keys,
-        )
-        await server.start()
-        try:
-            yield server
-        finally:
-            await server.stop(settings.grace_s)
 
 
 def build_scorers(gateway: TritonGateway, *, verifier: bool = False) -> dict[str, Scorer]:
@@ -149,13 +95,3 @@ async def _by_moondream(settings: MoondreamSettings, stack: AsyncExitStack) -> l
         )
         for question in QUESTIONS
     ]
-
-
-def _rules(settings: Settings, scorers: Mapping[str, Scorer]) -> Rules:
-    weights = DEFAULT_WEIGHTS if settings.default_weights is None else settings.default_weights
-    if unknown := sorted(set(weights) - set(scorers)):
-        raise InvalidRequest(
-            [FieldViolation("default_weights", f"{', '.join(unknown)}: not offered; there are {', '.join(scorers)}")]
-        )
-    held_out = frozenset({HELD_OUT} & set(scorers) - set(weights))
-    return Rules(frozenset(scorers), dict(weights), held_out)

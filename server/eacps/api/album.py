@@ -1,0 +1,72 @@
+"""The pictures of requests: within them, or brought before and named by their hash."""
+
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from eacps.durable import ObjectStore
+from eacps.errors import ArtifactNotFound, FieldViolation
+from eacps.v1 import search_service_pb2 as pb
+
+M = TypeVar("M", bound=Message)
+
+
+class Album:
+    """Puts the pictures of requests into the object store, and gets those that are there.
+
+    Args:
+        objects: The store.
+    """
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+
+    async def filled(self, request: M, tenant: str) -> tuple[M, list[FieldViolation]]:
+        """Give a request with the bytes of all its pictures.
+
+        Args:
+            request: Not modified.
+            tenant: Whose; pictures of others do not exist.
+
+        Returns:
+            The request, pictures that were named still carrying their names, and what is wrong with the names.
+        """
+        full = type(request)()
+        full.CopyFrom(request)
+        faults: list[FieldViolation] = []
+        for path, image in images_in(full):
+            if not image.artifact:
+                continue
+            if image.data:
+                faults.append(FieldViolation(f"{path}.artifact", "is given beside data"))
+                continue
+            try:
+                image.data = await self._objects.get_for_tenant(tenant, image.artifact)
+            except ArtifactNotFound as exc:
+                faults.append(FieldViolation(f"{path}.artifact", str(exc)))
+        return full, faults
+
+    async def named(self, request: M, tenant: str) -> tuple[M, frozenset[str]]:
+        """Give a request with its pictures by name alone, all of them in the store; and their digests."""
+        bare = type(request)()
+        bare.CopyFrom(request)
+        digests: set[str] = set()
+        for _, image in images_in(bare):
+            if not image.artifact:
+                image.artifact = await self._objects.put_upload(tenant, image.data)
+            image.ClearField("data")
+            digests.add(image.artifact)
+        return bare, frozenset(digests)
+
+
+def images_in(message: Message) -> list[tuple[str, pb.Image]]:
+    """Give the pictures of a request, with the paths of their fields."""
+    found: list[tuple[str, pb.Image]] = []
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is not pb.Image.DESCRIPTOR:
+            continue
+        if descriptor.is_repeated:
+            found += [(f"{descriptor.name}[{place}]", image) for place, image in enumerate(value)]
+        else:
+            found.append((descriptor.name, value))
+    return found

@@ -1,0 +1,139 @@
+"""The blocking client: the asyncio one, on a loop of its own in a thread."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from eacps.client.aio import AsyncClient
+from eacps.v1 import search_service_pb2 as pb
+
+T = TypeVar("T")
+
+
+class Client:
+    """Calls a search server from blocking code; any thread may. Close it, or use it as a context manager.
+
+    Methods, arguments and errors are those of `AsyncClient`.
+
+    Args:
+        server: ``host:port``.
+        settings: See `AsyncClient`.
+    """
+
+    def __init__(self, server: str, **settings: Any) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="eacps client", daemon=True)
+        self._thread.start()
+        try:
+            self._client = self._wait(_made(server, settings))
+        except BaseException:
+            self._stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all calls and close the connection."""
+        self._wait(self._client.close())
+        self._stop()
+
+    def run(
+        self, request: pb.RunSearchRequest, *, timeout_s: float | None = None
+    ) -> Generator[pb.SearchEvent, None, None]:
+        """See `AsyncClient.run`."""
+        return self._iterate(self._client.run(request, timeout_s=timeout_s))
+
+    def submit(self, request: pb.RunSearchRequest) -> pb.Search:
+        """See `AsyncClient.submit`."""
+        return self._wait(self._client.submit(request))
+
+    def get(self, search_id: str) -> pb.Search:
+        """See `AsyncClient.get`."""
+        return self._wait(self._client.get(search_id))
+
+    def list(
+        self,
+        *,
+        states: Iterable["pb.SearchState"] = (),
+        labels: Mapping[str, str] | None = None,
+        page_size: int | None = None,
+    ) -> Generator[pb.Search, None, None]:
+        """See `AsyncClient.list`."""
+        return self._iterate(self._client.list(states=states, labels=labels, page_size=page_size))
+
+    def watch(
+        self, search_id: str, *, after: int = 0, inline_pictures: bool = False
+    ) -> Generator[pb.SearchEvent, None, None]:
+        """See `AsyncClient.watch`."""
+        return self._iterate(self._client.watch(search_id, after=after, inline_pictures=inline_pictures))
+
+    def cancel(self, search_id: str) -> pb.Search:
+        """See `AsyncClient.cancel`."""
+        return self._wait(self._client.cancel(search_id))
+
+    def delete(self, search_id: str) -> None:
+        """See `AsyncClient.delete`."""
+        self._wait(self._client.delete(search_id))
+
+    def upload(self, picture: bytes) -> pb.Image:
+        """See `AsyncClient.upload`."""
+        return self._wait(self._client.upload(picture))
+
+    def download(self, artifact: str) -> bytes:
+        """See `AsyncClient.download`."""
+        return self._wait(self._client.download(artifact))
+
+    def prepare_prior(self, request: pb.PreparePriorRequest) -> pb.PreparePriorResponse:
+        """See `AsyncClient.prepare_prior`."""
+        return self._wait(self._client.prepare_prior(request))
+
+    def render(self, request: pb.RenderCandidateRequest) -> pb.RenderCandidateResponse:
+        """See `AsyncClient.render`."""
+        return self._wait(self._client.render(request))
+
+    def score(self, request: pb.ScoreImagesRequest) -> pb.ScoreImagesResponse:
+        """See `AsyncClient.score`."""
+        return self._wait(self._client.score(request))
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # an interrupted caller waits for nothing any more
+            raise
+
+    def _iterate(self, items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
+        try:
+            while True:
+                item = self._wait(_next(items))
+                if isinstance(item, _End):
+                    return
+                yield item
+        finally:
+            self._wait(items.aclose())
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+async def _made(server: str, settings: Mapping[str, Any]) -> AsyncClient:
+    return AsyncClient(server, **settings)  # within the loop on which its channel is to live
+
+
+class _End:
+    """In the place of an item after the last one."""
+
+
+async def _next(items: AsyncGenerator[T, None]) -> T | _End:
+    return await anext(items, _End())
