@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
@@ -36,17 +37,18 @@ def run(*words: object, timeout_s: float = 120.0) -> subprocess.CompletedProcess
 @contextmanager
 def running(*words: object) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """A server command in the foreground, and what it says of itself once it serves."""
-    command = [*EACPS, *map(str, words), "--json"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        if not line:
-            pytest.fail(f"{' '.join(map(str, words))}: {process.communicate()[1][-2000:]}")
-        yield process, json.loads(line)
-    finally:
-        process.kill()
-        process.communicate()
+    with TemporaryDirectory() as data:
+        command = [*EACPS, *map(str, words), "--data", data, "--json"]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            if not line:
+                pytest.fail(f"{' '.join(map(str, words))}: {process.communicate()[1][-2000:]}")
+            yield process, json.loads(line)
+        finally:
+            process.kill()
+            process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -135,8 +137,9 @@ def test_an_interrupted_search_ends_at_once(server: str, tmp_path: Path) -> None
     assert not (tmp_path / "best.png").exists()
 
 
-def test_a_second_server_on_the_address_is_refused(server: str, triton: EmbeddedTriton) -> None:
-    done = run("serve", "--triton", triton.grpc_url, "--listen", server, "--insecure")
+def test_a_second_server_on_the_address_is_refused(server: str, triton: EmbeddedTriton, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    done = run("serve", "--triton", triton.grpc_url, "--listen", server, "--insecure", "--data", data)
     assert done.returncode == 2
     assert f"cannot listen on {server}" in done.stderr
 

@@ -39,11 +39,18 @@ def up(
     metrics: options.Metrics = None,
     api_keys: options.ApiKeys = None,
     insecure: options.Insecure = False,
+    data: options.Data = None,
     verbose: options.Verbose = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Run an embedded Triton and the search server in the foreground."""
-    given: dict[str, Any] = {"address": listen, "metrics": metrics, "api_keys": api_keys, "insecure": insecure}
+    given: dict[str, Any] = {
+        "address": listen,
+        "metrics": metrics,
+        "api_keys": api_keys,
+        "insecure": insecure,
+        "data": data,
+    }
     with _command(as_json, **given, model_repository=model_repository) as (console, composition):
         from eacps.cli.logs import log_to
         from eacps.cli.serving import Serving
@@ -59,11 +66,18 @@ def serve(
     metrics: options.Metrics = None,
     api_keys: options.ApiKeys = None,
     insecure: options.Insecure = False,
+    data: options.Data = None,
     verbose: options.Verbose = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Run the search server alone, over a Triton that runs elsewhere."""
-    given: dict[str, Any] = {"address": listen, "metrics": metrics, "api_keys": api_keys, "insecure": insecure}
+    given: dict[str, Any] = {
+        "address": listen,
+        "metrics": metrics,
+        "api_keys": api_keys,
+        "insecure": insecure,
+        "data": data,
+    }
     with _command(as_json, **given, triton=triton) as (console, composition):
         from eacps.cli.logs import log_to
         from eacps.cli.serving import Serving

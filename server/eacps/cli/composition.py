@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from eacps.client import ClientTls
-from eacps.settings import Settings
+from eacps.settings import Settings, StoreSettings
 
 # Names of keys that other clients of these services read, too.
 _USUAL_NAMES = (
@@ -70,14 +70,17 @@ class Composition:
         metrics: str | None = None,
         api_keys: Path | None = None,
         insecure: bool = False,
+        data: Path | None = None,
         model_repository: Path | None = None,
         server: str | None = None,
         server_tls: ClientTls | None = None,
     ) -> "Composition":
         """The same with what a command line gives in the place of what it replaces."""
+        store = self.settings.store
         return Composition(
             settings=replace(
                 self.settings,
+                store=replace(store or StoreSettings(), folder=data) if data else store,
                 address=address or self.settings.address,
                 triton=triton or self.settings.triton,
                 metrics=metrics or self.settings.metrics,

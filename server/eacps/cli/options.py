@@ -89,6 +89,10 @@ Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Whose: letters, d
 Insecure = Annotated[
     bool, typer.Option("--insecure", help="Let anyone on this machine call, without keys or certificates.")
 ]
+Data = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", file_okay=False, help="Where searches are kept. \\[$EACPS_DATA, else eacps-data]"),
+]
 Server = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="A running search server. \\[$EACPS_SERVER, else all is embedded]"),
