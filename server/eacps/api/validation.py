@@ -72,10 +72,9 @@ def gathered(known: Sequence[FieldViolation], check: Callable[[], T]) -> T:
     try:
         result = check()
     except InvalidRequest as exc:
-        said = tuple(fault.field.rpartition(".")[0] for fault in known)
-        raise InvalidRequest(
-            [*known, *(one for one in exc.violations if not one.field.startswith(said or "\0"))]
-        ) from exc
+        said = tuple(f"{head}." for head, dot, _ in (fault.field.rpartition(".") for fault in known) if dot)
+        others = [one for one in exc.violations if not (said and one.field.startswith(said))]
+        raise InvalidRequest([*known, *others]) from exc
     if known:
         raise InvalidRequest(known)
     return result

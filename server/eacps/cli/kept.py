@@ -20,6 +20,7 @@ from eacps.cli.outcome import CommandFailed
 from eacps.cli.record import SearchRecord
 from eacps.cli.remote import PATIENCE, calling
 from eacps.cli.report import make_folder, write_report
+from eacps.cli.searching import result_console
 from eacps.cli.summary import print_summary
 from eacps.client import AsyncClient
 from eacps.v1 import search_service_pb2 as pb
@@ -49,7 +50,7 @@ class Kept:
     composition: Composition
     console: Console
     as_json: bool = False
-    results: Console = field(default_factory=Console)
+    results: Console = field(default_factory=result_console)
 
     def submit(self, request: pb.RunSearchRequest) -> None:
         """Create a search and say its id."""
