@@ -46,8 +46,12 @@ demo: $(MODELS_STAMP) ## Search on bundled pictures and write out/demo
 test: $(MODELS_STAMP) ## Run the tests
 	$(RUN) -m pytest $(PYTEST_ARGS)
 
+.PHONY: test-faults
+test-faults: $(MODELS_STAMP) ## Kill servers and Tritons at many more random moments than make test does
+	EACPS_FAULTS=20 $(RUN) -m pytest --timeout 600 tests/faults $(PYTEST_ARGS)
+
 .PHONY: check
-check: $(PACKAGES_STAMP) ## Lint, check types, and check that the generated gRPC stubs are fresh
+check: $(PACKAGES_STAMP) ## Lint, check types, and check that the API is clean, breaks nothing and has fresh stubs
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy server/eacps
@@ -55,6 +59,8 @@ check: $(PACKAGES_STAMP) ## Lint, check types, and check that the generated gRPC
 	$(call generate_stubs,$(BUILD)/protos)
 	diff -r -x __init__.py -x __pycache__ $(BUILD)/protos/eacps/v1 server/eacps/v1 \
 		|| { echo 'generated stubs are stale: run make proto' >&2; exit 1; }
+	$(VENV)/bin/buf lint
+	$(VENV)/bin/buf breaking --against protos/released.binpb
 
 .PHONY: bench
 bench: $(MODELS_STAMP) ## Measure throughput and write out/bench
