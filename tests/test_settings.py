@@ -29,6 +29,7 @@ def test_everything_can_be_set() -> None:
             "EACPS_TRITON_RETRIES": "3",
             "EACPS_GRACE_S": "0",
             "EACPS_MAX_SEARCHES": "3",
+            "EACPS_DECODERS": "4",
             "EACPS_DATA": "kept",
             "EACPS_DATABASE": "postgresql://eacps:hush-p@database/eacps",
             "EACPS_ARTIFACTS": "s3://bucket/pictures",
@@ -75,6 +76,7 @@ def test_everything_can_be_set() -> None:
         triton_retries=3,
         grace_s=0.0,
         max_searches=3,
+        decoders=4,
         store=StoreSettings(
             folder=Path("kept"),
             database="postgresql://eacps:hush-p@database/eacps",

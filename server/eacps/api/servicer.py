@@ -29,7 +29,6 @@ from eacps.errors import (
     TooManyCalls,
 )
 from eacps.evaluation import Deadline, Laboratory, Observer, Silent, prepare_prior, render_candidate, score_pictures
-from eacps.imaging import decode_picture
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceServicer
 
@@ -146,7 +145,7 @@ class SearchServicer(SearchServiceServicer):
                 if len(data) > self._rules.uploads.max_bytes:
                     raise InvalidPicture(f"has more than {self._rules.uploads.max_bytes} bytes")
             picture = bytes(data)
-            await asyncio.to_thread(decode_picture, picture, self._rules.uploads)
+            await asyncio.to_thread(self._rules.decode, picture, self._rules.uploads)
             digest = await self._objects.put_upload(tenant_of(context), picture)
             return pb.UploadImageResponse(image=pb.Image(artifact=digest), size=len(picture))
 

@@ -21,7 +21,7 @@ from eacps.api.search_settings import (
 )
 from eacps.errors import FieldViolation, InvalidPicture, InvalidRequest, InvalidSearchSpec
 from eacps.evaluation.plan import SearchPlan
-from eacps.imaging import Limits, Mask, Picture, decode_mask, decode_picture
+from eacps.imaging import Limits, Mask, Picture, decode_picture, mask_of
 from eacps.search.recipe import Recipe
 from eacps.tensors import MAX_FACES
 from eacps.v1 import search_service_pb2 as pb
@@ -46,6 +46,7 @@ class Rules:
         default_held_out: Scorers that are then reported beside them; a subset of ``scorers`` too.
         pictures: Bounds on every picture within a request.
         uploads: Bounds on every picture that was uploaded.
+        decode: How pictures are decoded; see `eacps.imaging.decode_picture`.
     """
 
     scorers: frozenset[str]
@@ -53,10 +54,15 @@ class Rules:
     default_held_out: frozenset[str] = frozenset()
     pictures: Limits = field(default_factory=Limits)
     uploads: Limits = field(default_factory=lambda: Limits(max_bytes=64 * 2**20))
+    decode: Callable[[bytes, Limits], Picture] = decode_picture
 
-    def limits_of(self, image: pb.Image) -> Limits:
-        """Bounds on a picture, by the way it came."""
-        return self.uploads if image.artifact else self.pictures
+    def picture_of(self, image: pb.Image) -> Picture:
+        """Decode a picture, within the bounds of the way it came.
+
+        Raises:
+            InvalidPicture: It is none, or out of bounds.
+        """
+        return self.decode(image.data, self.uploads if image.artifact else self.pictures)
 
 
 def gathered(known: Sequence[FieldViolation], check: Callable[[], T]) -> T:
@@ -138,7 +144,7 @@ def score_plan_of(request: pb.ScoreImagesRequest, rules: Rules, *, call_id: str)
         faults.add("images", f"are {len(request.images)}, not 1 to {MAX_SCORED_IMAGES}")
     for place, image in enumerate(request.images[:MAX_SCORED_IMAGES]):
         try:
-            pictures.append(decode_picture(image.data, rules.limits_of(image)))
+            pictures.append(rules.picture_of(image))
         except InvalidPicture as exc:
             faults.add(f"images[{place}].data", str(exc))
     plan = _plan_beside(faults, search, rules, call_id)
@@ -209,7 +215,7 @@ def _picture(faults: Faults, request: pb.RunSearchRequest, name: str, rules: Rul
         return None
     image = getattr(request, name)
     try:
-        return decode_picture(image.data, rules.limits_of(image))
+        return rules.picture_of(image)
     except InvalidPicture as exc:
         faults.add(f"{name}.data", str(exc))
         return None
@@ -219,7 +225,7 @@ def _mask(faults: Faults, request: pb.RunSearchRequest, scene: Picture | None, r
     if not request.HasField("mask"):
         return None
     try:
-        mask = decode_mask(request.mask.data, rules.limits_of(request.mask))
+        mask = mask_of(rules.picture_of(request.mask))
     except InvalidPicture as exc:
         faults.add("mask.data", str(exc))
         return None

@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 from eacps.api import DEFAULT_WEIGHTS, KeyRing, MessageCodec, Rules, SearchServer, SearchServicer, ServerTls
 from eacps.assembly.engine import running_engine
 from eacps.assembly.scorers import build_scorers, outside_scorers
 from eacps.errors import FieldViolation, InvalidRequest
 from eacps.evaluation import Laboratory, Observer, Pace, Silent
+from eacps.imaging.workers import DecodingWorkers
 from eacps.metrics import SearchMetrics, exposed
 from eacps.scoring import Scorer
 from eacps.settings import Settings, check_access
@@ -44,7 +46,8 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
         if settings.metrics is not None:
             observer = metrics = SearchMetrics()
             stack.enter_context(exposed(metrics, settings.metrics))
-        rules = _rules(settings, scorers)
+        workers = stack.enter_context(DecodingWorkers(settings.decoders))
+        rules = replace(_rules(settings, scorers), decode=workers.decode)
 
         def open_laboratory() -> Laboratory:
             return Laboratory(gateway, scorers, pace=Pace(retries=settings.triton_retries), observer=observer)

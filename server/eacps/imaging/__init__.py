@@ -4,7 +4,7 @@ A ``Picture`` is a C-contiguous ``uint8`` array ``[H, W, 3]``, sRGB; a ``Mask`` 
 change is allowed. This package knows nothing of requests, searches or models.
 """
 
-from eacps.imaging.decoding import Limits, decode_mask, decode_picture
+from eacps.imaging.decoding import Limits, decode_mask, decode_picture, mask_of
 from eacps.imaging.encoding import content_hash, encode_png, encode_thumbnail
 from eacps.imaging.fitting import fit_mask, fit_picture, shrink_to
 from eacps.imaging.types import Mask, Picture
@@ -20,5 +20,6 @@ __all__ = [
     "encode_thumbnail",
     "fit_mask",
     "fit_picture",
+    "mask_of",
     "shrink_to",
 ]

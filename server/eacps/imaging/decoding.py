@@ -61,7 +61,12 @@ def decode_mask(data: bytes, limits: Limits | None = None) -> Mask:
     Raises:
         InvalidPicture: As in `decode_picture`.
     """
-    grey = np.asarray(Image.fromarray(decode_picture(data, limits)).convert("L"))
+    return mask_of(decode_picture(data, limits))
+
+
+def mask_of(picture: Picture) -> Mask:
+    """Read a decoded picture as a mask: grey, cut at half brightness; see `decode_mask`."""
+    grey = np.asarray(Image.fromarray(picture).convert("L"))
     return np.where(grey >= 128, np.uint8(255), np.uint8(0))
 
 

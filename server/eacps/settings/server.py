@@ -46,6 +46,7 @@ class Settings:
             12 times are a minute and a half.
         grace_s: How long running searches may go on after the server was told to stop.
         max_searches: Searches that run at once on this server; further ones wait.
+        decoders: Processes that decode pictures.
         store: Where searches are kept; None keeps them while the server runs.
         default_weights: Weights where a request names no scorer; None takes the API's own.
         metrics: ``host:port`` to serve Prometheus metrics on; None serves none.
@@ -62,6 +63,7 @@ class Settings:
     triton_retries: int = 12
     grace_s: float = 10.0
     max_searches: int = 8
+    decoders: int = 2
     store: StoreSettings | None = None
     default_weights: Mapping[str, float] | None = None
     metrics: str | None = None
@@ -77,9 +79,9 @@ class Settings:
         """Read ``EACPS_*``; what is not set keeps its default.
 
         ``EACPS_ADDRESS``, ``EACPS_TRITON``, ``EACPS_TRITON_READY_TIMEOUT_S``, ``EACPS_TRITON_RETRIES``,
-        ``EACPS_GRACE_S``, ``EACPS_MAX_SEARCHES``, ``EACPS_METRICS``, ``EACPS_TLS_CERTIFICATE``, ``EACPS_TLS_KEY``,
-        ``EACPS_TLS_CLIENT_CA``, ``EACPS_API_KEYS``, ``EACPS_INSECURE``, ``EACPS_DEFAULT_WEIGHTS``
-        (``identity=0.5,realism=0.3,prompt=0.2``).
+        ``EACPS_GRACE_S``, ``EACPS_MAX_SEARCHES``, ``EACPS_DECODERS``, ``EACPS_METRICS``, ``EACPS_TLS_CERTIFICATE``,
+        ``EACPS_TLS_KEY``, ``EACPS_TLS_CLIENT_CA``, ``EACPS_API_KEYS``, ``EACPS_INSECURE``,
+        ``EACPS_DEFAULT_WEIGHTS`` (``identity=0.5,realism=0.3,prompt=0.2``).
 
         Where searches are kept: ``EACPS_DATA`` (a folder), ``EACPS_DATABASE``, ``EACPS_ARTIFACTS``,
         ``EACPS_EXECUTOR_ID``, ``EACPS_MAX_SEARCHES_EVERYWHERE``, ``EACPS_MAX_SEARCHES_PER_TENANT``,
@@ -103,6 +105,7 @@ class Settings:
             triton_retries=reader.get("EACPS_TRITON_RETRIES", count, cls.triton_retries),
             grace_s=reader.get("EACPS_GRACE_S", seconds, cls.grace_s),
             max_searches=reader.get("EACPS_MAX_SEARCHES", positive, cls.max_searches),
+            decoders=reader.get("EACPS_DECODERS", positive, cls.decoders),
             store=store_of(reader),
             default_weights=reader.get("EACPS_DEFAULT_WEIGHTS", weights, None),
             metrics=reader.get("EACPS_METRICS", address_of, None),
