@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from eacps.search.pruning import Pruning, PruningMode
+from eacps.search.calibration import Calibration
+from eacps.search.pruning import Pruning, PruningMode, planned
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec, EacpsSpec, LocalMove, SearchSpec, SeedOffset, SphericalMove
 
 BUDGETS: Final = (8, 16, 32, 64)
 """In whole trajectories: the price of a search in denoiser evaluations, over the steps of one."""
-_OFF, _AUTO = Pruning(PruningMode.OFF), Pruning(PruningMode.AUTO)
+_OFF = Pruning(PruningMode.OFF)
 _FAMILIES: Final = {8: (4, 2, 1), 16: (8, 2, 2), 32: (16, 2, 4), 64: (32, 4, 4)}
 """Global candidates, parents, children of each, over two local rounds: half the budget explores."""
 
@@ -31,11 +32,43 @@ def two_rounds(budget: int, seed: int, local: LocalMove) -> EacpsSpec:
     return EacpsSpec(seed, explored, parents, children, rounds=2, local=local, pruning=_OFF)
 
 
-def contenders(angle: float) -> tuple[Contender, ...]:
+Planned = Callable[[int], Pruning]
+"""How a search of a budget prunes, as the checkpoint's calibration expects it to be best."""
+
+
+def planner(calibration: Calibration, *, steps: int) -> Planned:
+    """Plan by how previews correlate with finals, whatever came of it when it was tried."""
+
+    def plan(budget: int) -> Pruning:
+        found = planned(steps=steps, trajectories=budget, calibration=calibration)
+        rungs = tuple((rung.stop_step / steps, rung.kept) for rung in found.rungs)
+        return Pruning(PruningMode.FIXED, rungs) if rungs else _OFF
+
+    return plan
+
+
+def plain_contenders() -> tuple[Contender, ...]:
+    """Give those of `pruned_contenders` without pruning, in the same order."""
+    return (
+        Contender("adaptive", "adaptive", lambda n, seed: AdaptiveSpec(seed, n)),
+        Contender("best_of_n", "best-of-N", lambda n, seed: BestOfNSpec(seed, n, pruning=_OFF)),
+    )
+
+
+def pruned_contenders(plan: Planned) -> tuple[Contender, ...]:
+    """Give those that prune."""
+    return (
+        Contender("adaptive_pruned", "adaptive, pruned", lambda n, seed: AdaptiveSpec(seed, n, pruning=plan(n))),
+        Contender("best_of_n_pruned", "best-of-N, pruned", lambda n, seed: BestOfNSpec(seed, n, pruning=plan(n))),
+    )
+
+
+def contenders(angle: float, plan: Planned) -> tuple[Contender, ...]:
     """Give all of them.
 
     Args:
         angle: Of the fixed spherical moves, in radians.
+        plan: How those that prune do it.
     """
     fixed = SphericalMove(angle, decay=1.0)
     return (
@@ -43,6 +76,5 @@ def contenders(angle: float) -> tuple[Contender, ...]:
         Contender("seed_offset", "EACPS, seed offset", lambda n, seed: two_rounds(n, seed, SeedOffset())),
         Contender("fixed", f"EACPS, fixed at {angle:g} rad", lambda n, seed: two_rounds(n, seed, fixed)),
         Contender("adaptive", "adaptive", lambda n, seed: AdaptiveSpec(seed, n)),
-        Contender("adaptive_pruned", "adaptive, pruned", lambda n, seed: AdaptiveSpec(seed, n, pruning=_AUTO)),
-        Contender("best_of_n_pruned", "best-of-N, pruned", lambda n, seed: BestOfNSpec(seed, n, pruning=_AUTO)),
+        *pruned_contenders(plan),
     )

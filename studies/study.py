@@ -11,7 +11,7 @@ from typing import Final
 from eacps.search.calibration import Calibration
 from export.studio_mini.calibrate import CALIBRATION_FILE, write_section
 from studies import tuning
-from studies.contenders import Contender, contenders
+from studies.contenders import Contender, contenders, planner
 from studies.parts import fresh_rows, preview_rows, probe_rows, search_rows
 from studies.pool import Pool, fingerprint
 from studies.potentials import Yardstick
@@ -115,13 +115,15 @@ async def _tune(workshop: Workshop, checkpoint: Path, size: Size) -> list[Search
     previews = await tuning.measure_previews(workshop, tasks, seeds=size.tuned_seeds)
     for name, section in tuning.sections(landscapes, previews).items():
         write_section(checkpoint, name, section)
+    workshop.yardstick = Yardstick(_calibration(checkpoint))
+    write_section(checkpoint, "pruning", await tuning.try_pruning(workshop, tasks, size.compared))
     return await tuning.try_angles(workshop, tasks, size.angles, size.compared)
 
 
 async def _compare(workshop: Workshop, size: Size, angles: list[SearchRow]) -> Results:
     tasks = range(FIRST_STUDIED, FIRST_STUDIED + size.tasks)
     angle = tuning.best_angle(angles)
-    compared = contenders(angle)
+    compared = contenders(angle, planner(workshop.yardstick.calibration, steps=workshop.oracle.steps))
     fresh = await workshop.over_tasks("fresh seeds", tasks, partial(fresh_rows, count=size.fresh))
     searches: list[SearchRow] = []
 

@@ -18,10 +18,11 @@ import numpy as np
 from eacps.search.calibration import Landscape
 from eacps.search.landscape import LandscapeModel, Observation
 from eacps.search.spec import SphericalMove
-from studies.contenders import Contender, two_rounds
-from studies.parts import Bench, preview_rows, search_rows
+from studies.analysis.by_task import within_task_sd
+from studies.contenders import Contender, plain_contenders, planner, pruned_contenders, two_rounds
+from studies.parts import Bench, fresh_rows, preview_rows, search_rows
 from studies.probes import fresh, probes, recipes_of
-from studies.tables import PreviewRow, SearchRow
+from studies.tables import FreshRow, PreviewRow, SearchRow
 from studies.workshop import Workshop
 
 _UNKNOWN: Final = Landscape(curvature=1.0, curvature_sd=3.0)
@@ -91,6 +92,29 @@ async def try_angles(workshop: Workshop, tasks: Sequence[int], angles: Sequence[
         part = partial(search_rows, contender=contender, budget=budget)
         rows += await workshop.over_tasks(f"fixed at {angle:g} rad", tasks, part)
     return rows
+
+
+async def try_pruning(workshop: Workshop, tasks: Sequence[int], budget: int) -> dict[str, Any]:
+    """Run strategies with pruning, as it is expected to be best, and without; give the section ``pruning``."""
+    plan = planner(workshop.yardstick.calibration, steps=workshop.oracle.steps)
+    section = {}
+    for plain, pruned in zip(plain_contenders(), pruned_contenders(plan), strict=True):
+        rows: list[list[SearchRow]] = []
+        for contender in (plain, pruned):
+            part = partial(search_rows, contender=contender, budget=budget)
+            rows.append(await workshop.over_tasks(f"{contender.title} at {budget}", tasks, part))
+        fresh = await workshop.over_tasks("fresh seeds", tasks, partial(fresh_rows, count=budget))
+        section[plain.spec(budget, 0).strategy] = pruning_gain(*rows, fresh)
+    return section
+
+
+def pruning_gain(
+    plain: Sequence[SearchRow], pruned: Sequence[SearchRow], fresh: Sequence[FreshRow]
+) -> dict[str, float]:
+    """Give what pruning did to results, in standard deviations within a task, and its standard error."""
+    before, after = ({row.task: row.potential for row in rows if row.last} for rows in (plain, pruned))
+    differences = np.array([after[task] - before[task] for task in sorted(before)]) / within_task_sd(fresh)
+    return {"gain": _short(differences.mean()), "se": _short(differences.std(ddof=1) / math.sqrt(len(differences)))}
 
 
 def best_angle(rows: Sequence[SearchRow]) -> float:

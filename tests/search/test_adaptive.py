@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from eacps.errors import IllegalSearchMove, InvalidSearchSpec
 from eacps.search.budget import Allowance, Budget, Price, Spent, StopReason
-from eacps.search.calibration import Calibration, Landscape
+from eacps.search.calibration import Calibration, Landscape, PruningGain
 from eacps.search.cohort import Cohort, Move, Outcome, Skipped, TrialKey
 from eacps.search.diversity import LowDiversityPolicy
 from eacps.search.factory import restore
@@ -119,6 +119,23 @@ def test_pruning_says_why(previews: dict[float, float], says: str) -> None:
     plan = decide(AUTO, steps=STEPS, trajectories=16, calibration=Calibration(previews=previews))
     assert says in plan.reason
     assert bool(plan.rungs) == ("kept" in says)
+
+
+@pytest.mark.parametrize(
+    ("tried", "says"),
+    [(None, "kept after"), (0.2, "+0.20"), (-0.3, "does not pay"), (0.04, "does not pay"), ("eacps", "not tried")],
+)
+def test_what_pruning_did_on_the_checkpoint_decides(tried: float | str | None, says: str) -> None:
+    pruning = {}
+    if isinstance(tried, float):
+        pruning["best_of_n"] = PruningGain(tried, 0.1)
+    elif tried is not None:
+        pruning[tried] = PruningGain(0.5, 0.1)
+    calibration = Calibration(previews={0.25: 0.9}, pruning=pruning)
+    plan = decide(AUTO, steps=STEPS, trajectories=16, calibration=calibration, strategy="best_of_n")
+    assert says in plan.reason
+    assert bool(plan.rungs) == (says in ("kept after", "+0.20"))
+    assert Calibration.restored(calibration.to_dict()) == calibration
 
 
 @given(st.integers(0, 99), st.integers(1, 200), st.integers(1, 40))

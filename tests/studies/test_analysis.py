@@ -1,23 +1,27 @@
 """Every analysis on a landscape whose figures are known."""
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from eacps.search.calibration import Calibration
 from eacps.search.expectation import expected_maximum_of_normals
 from eacps.search.spec import BestOfNSpec
 from studies.analysis import best_of_n, comparison, moves, previews
 from studies.analysis.by_task import within_task_sd
-from studies.contenders import BUDGETS, Contender, contenders
+from studies.contenders import BUDGETS, Contender, contenders, plain_contenders, planner
 from studies.parts import fresh_rows, preview_rows, probe_rows, search_rows
 from studies.probes import fresh
 from studies.searches import gaussian_noise, search
 from studies.tables import FreshRow, SearchRow
-from studies.tuning import best_angle, landscape_rows, preview_correlations, sections
+from studies.tuning import best_angle, landscape_rows, preview_correlations, pruning_gain, sections
 from tests.studies.landscape import SD, STEPS, bench
 
 TASKS = range(40)
+PREVIEWS = Calibration(previews={step / STEPS: 0.9 for step in range(1, STEPS)})
+PLAN = planner(PREVIEWS, steps=STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +41,19 @@ async def test_every_search_of_a_task_begins_with_the_same_seeds() -> None:
 
 @pytest.mark.parametrize("budget", BUDGETS)
 async def test_no_contender_spends_more_than_its_budget(budget: int) -> None:
-    for contender in contenders(0.6):
+    for contender in contenders(0.6, PLAN):
         rows = await search_rows(bench(1), contender, budget)
         assert rows[-1].nfe <= budget * STEPS
         assert [row.last for row in rows] == [0] * (len(rows) - 1) + [1]
         assert [row.nfe for row in rows] == sorted(row.nfe for row in rows)
+
+
+async def test_what_pruning_does_is_told_with_its_error(fresh_seeds: list[FreshRow]) -> None:
+    plain = [row for task in range(4) for row in await search_rows(bench(task), plain_contenders()[1], 8)]
+    pruned = [replace(row, potential=row.potential + (0.3 if row.task < 2 else 0.1) * SD) for row in plain]
+    found = pruning_gain(plain, pruned, fresh_seeds)
+    assert found["gain"] == pytest.approx(0.2, rel=0.1)
+    assert found["se"] == pytest.approx(0.1 * (4 / 3) ** 0.5 / 2, rel=0.1)
 
 
 async def test_children_correlate_with_parents_as_their_noises_do(fresh_seeds: list[FreshRow]) -> None:
@@ -94,7 +106,7 @@ async def test_what_is_not_searched_follows_as_far_as_it_is_the_same(fresh_seeds
 async def test_adaptive_beats_best_of_n_at_equal_cost_and_seed_offset_does_not(fresh_seeds: list[FreshRow]) -> None:
     sd = within_task_sd(fresh_seeds)
     rows: list[SearchRow] = []
-    for contender in contenders(0.6):
+    for contender in contenders(0.6, PLAN):
         if contender.name in ("best_of_n", "seed_offset", "adaptive"):
             rows += [row for task in TASKS for row in await search_rows(bench(task), contender, 32)]
     found = {one.contender: one for one in comparison.compare(rows, fresh_seeds, sd, sd)}
@@ -113,8 +125,8 @@ async def test_a_verifiers_noise_is_the_same_for_the_same_picture_and_as_large_a
     errors = [noise(recipe, STEPS) for recipe in recipes]
     assert errors == [noise(recipe, STEPS) for recipe in recipes]
     assert np.std(errors) == pytest.approx(0.1, rel=0.15)
-    noisy = await search_rows(bench(3), contenders(0.6)[0], 32, noise_sd=1.0)
-    clean = await search_rows(bench(3), contenders(0.6)[0], 32)
+    noisy = await search_rows(bench(3), contenders(0.6, PLAN)[0], 32, noise_sd=1.0)
+    clean = await search_rows(bench(3), contenders(0.6, PLAN)[0], 32)
     assert noisy[-1].potential <= clean[-1].potential, "what is reported is the true potential"
 
 

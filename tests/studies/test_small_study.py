@@ -77,6 +77,7 @@ async def test_a_study_cut_off_goes_on_and_writes_everything_down(triton: Embedd
     known = Calibration.from_dict(json.loads((paths.checkpoint / "calibration.json").read_text()))
     assert known.landscape.spread is not None
     assert known.preview_correlation(0.5) is not None
+    assert set(known.pruning) == {"best_of_n", "eacps_adaptive"}
 
 
 async def test_a_trajectory_that_was_previewed_ends_in_the_same_picture(

@@ -5,6 +5,7 @@ Read from the checkpoint's ``calibration.json``; every section may be absent. Th
     scorers     {scorer: {"positive": {"quantiles": {...}}, "negative": {...}}}, raw scores of good and bad pictures
     landscape   {"curvature": {"mean", "sd"}, "spread": {"mean", "sd"}}, see `eacps.search.landscape`
     previews    {"<share of the steps>": correlation of preview's and final potential}
+    pruning     {strategy: {"gain", "se"}}, see `PruningGain`
 """
 
 import math
@@ -76,6 +77,19 @@ class Landscape:
     spread_sd: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PruningGain:
+    """What pruning, as it is expected to be best, did to a strategy's results on tasks of their own.
+
+    Args:
+        gain: Mean difference at equal cost, in standard deviations of the potential within a task.
+        se: Standard error of that.
+    """
+
+    gain: float
+    se: float
+
+
 @dataclass(frozen=True)
 class Calibration:
     """All that is known of a checkpoint.
@@ -84,11 +98,13 @@ class Calibration:
         maps: By scorer's name; a scorer without one is taken as it is.
         landscape: Prior of the search's model.
         previews: Correlation of a preview's potential with the final one's, by share of the steps done.
+        pruning: What pruning did, by strategy; empty where that was not tried.
     """
 
     maps: Mapping[str, ScoreMap] = field(default_factory=dict)
     landscape: Landscape = Landscape()
     previews: Mapping[float, float] = field(default_factory=dict)
+    pruning: Mapping[str, PruningGain] = field(default_factory=dict)
 
     def card(self, raw: Mapping[str, float], missing: Mapping[str, str], repeats: Mapping[str, int]) -> ScoreCard:
         """Put raw scores on the scale on which weights mean something."""
@@ -118,6 +134,10 @@ class Calibration:
                 maps={name: _score_map(name, section) for name, section in data.get("scorers", {}).items()},
                 landscape=_landscape(data["landscape"]) if "landscape" in data else Landscape(),
                 previews={float(share): float(r) for share, r in data.get("previews", {}).items()},
+                pruning={
+                    name: PruningGain(float(section["gain"]), float(section["se"]))
+                    for name, section in data.get("pruning", {}).items()
+                },
             )
         except (AttributeError, KeyError, TypeError, ValueError) as exc:
             raise InvalidSearchSpec([FieldViolation("calibration", f"is malformed: {exc!r}")]) from exc
@@ -128,6 +148,7 @@ class Calibration:
             "maps": {name: [one.scale.value, one.zero, one.one] for name, one in self.maps.items()},
             "landscape": [getattr(self.landscape, name) for name in Landscape.__slots__],
             "previews": [[share, r] for share, r in self.previews.items()],
+            "pruning": {name: [one.gain, one.se] for name, one in self.pruning.items()},
         }
 
     @classmethod
@@ -137,6 +158,7 @@ class Calibration:
             maps={name: ScoreMap(Scale(scale), zero, one) for name, (scale, zero, one) in data["maps"].items()},
             landscape=Landscape(*data["landscape"]),
             previews=dict(data["previews"]),
+            pruning={name: PruningGain(gain, se) for name, (gain, se) in data["pruning"].items()},
         )
 
 

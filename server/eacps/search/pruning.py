@@ -2,7 +2,8 @@
 
 A plan is worth what its best final picture is expected to be, at the price of the same number of denoising steps. That
 follows from how well previews correlate with finals, which is measured for each checkpoint; where they tell too little,
-or come too late, pruning does not pay and is switched off.
+or come too late, pruning does not pay and is switched off. Correlations say nothing of the best few, on whom it turns:
+where it was tried on this checkpoint, what it did decides.
 """
 
 import math
@@ -133,7 +134,9 @@ class PruningPlan:
         yield self.steps - before, kept
 
 
-def decide(pruning: Pruning, *, steps: int, trajectories: int, calibration: Calibration) -> PruningPlan:
+def decide(
+    pruning: Pruning, *, steps: int, trajectories: int, calibration: Calibration, strategy: str = ""
+) -> PruningPlan:
     """Decide how a search prunes.
 
     Args:
@@ -141,6 +144,7 @@ def decide(pruning: Pruning, *, steps: int, trajectories: int, calibration: Cali
         steps: Denoising steps of the full schedule.
         trajectories: What the search may cost, in whole trajectories.
         calibration: Of the checkpoint.
+        strategy: Which it is.
     """
     if pruning.mode is PruningMode.OFF:
         return PruningPlan((), steps, "off by request")
@@ -151,8 +155,21 @@ def decide(pruning: Pruning, *, steps: int, trajectories: int, calibration: Cali
         return PruningPlan(tuple(Rung(*rung) for rung in sorted(rungs.items())), steps, "fixed by request")
     if not calibration.previews:
         return PruningPlan((), steps, "off: this checkpoint's previews were not calibrated")
-    known = tuple(sorted(calibration.previews.items()))
-    return _decided(steps, trajectories, known)
+    plan = planned(steps=steps, trajectories=trajectories, calibration=calibration)
+    if not plan.rungs or not calibration.pruning:
+        return plan
+    tried = calibration.pruning.get(strategy)
+    if tried is None:
+        return PruningPlan((), steps, f"off: on this checkpoint it was not tried with {strategy}")
+    figures = f"tried on this checkpoint, the best was {tried.gain:+.2f} \N{PLUS-MINUS SIGN} {tried.se:.2f} sd higher"
+    if tried.gain < MIN_GAIN_SD:
+        return PruningPlan((), steps, f"does not pay: {figures}")
+    return PruningPlan(plan.rungs, steps, f"{plan.reason}; {figures}")
+
+
+def planned(*, steps: int, trajectories: int, calibration: Calibration) -> PruningPlan:
+    """Give the plan that is expected to be best, by how previews correlate with finals; otherwise as `decide`."""
+    return _decided(steps, trajectories, tuple(sorted(calibration.previews.items())))
 
 
 @lru_cache(maxsize=256)

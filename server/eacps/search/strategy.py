@@ -151,7 +151,11 @@ class AskTell(ABC):
             raise InvalidSearchSpec([FieldViolation("rng", "is not on a PCG64 bit generator")])
         self._spec, self._context, self._rng = spec, context, rng
         self._plan = decide(
-            spec.pruning, steps=context.steps, trajectories=spec.total_candidates, calibration=context.calibration
+            spec.pruning,
+            steps=context.steps,
+            trajectories=spec.total_candidates,
+            calibration=context.calibration,
+            strategy=spec.strategy,
         )
         self._generation = 0  # of the next round
         self._rung = 0  # of the next cohort within its round
