@@ -98,15 +98,22 @@ class Served:
         return self.process.returncode
 
 
-@pytest.fixture(scope="module")
-def lasting(model_repository_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lasting]:
-    """A Triton of one's own, so that what is counted is one's own."""
-    triton = Lasting(model_repository_dir, log_file=tmp_path_factory.mktemp("triton") / "triton.log")
+@contextmanager
+def running_triton(repository: Path, folder: Path) -> Iterator[Lasting]:
+    """A Triton until the block ends."""
+    triton = Lasting(repository, log_file=folder / "triton.log")
     triton.start()
     try:
         yield triton
     finally:
         triton.stop(grace_s=0.0)
+
+
+@pytest.fixture(scope="package")
+def lasting(model_repository_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lasting]:
+    """A Triton of one's own, so that what is counted is one's own."""
+    with running_triton(model_repository_dir, tmp_path_factory.mktemp("lasting")) as triton:
+        yield triton
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ class Settings:
 
     Args:
         address: ``host:port`` to serve on; port 0 takes a free one.
-        triton: ``host:port`` of Triton's gRPC endpoint.
+        triton: ``host:port`` of Triton's gRPC endpoint, or of several; see `eacps.triton.TritonGateway.connect`.
         triton_ready_timeout_s: How long to wait for it at the start.
         triton_retries: How often a call that finds it unavailable is tried again, after growing pauses of up to 10 s:
             12 times are a minute and a half.

@@ -29,6 +29,11 @@ _CHANNEL_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2000),
 ]
+# Of several servers each call takes the next one that is connected and, where it says so, healthy.
+_BALANCING = [
+    ("grpc.lb_policy_name", "round_robin"),
+    ("grpc.service_config", '{"healthCheckConfig": {"serviceName": ""}}'),
+]
 _LOOPBACK = ("127.", "localhost", "[::1]")
 _STREAM_HEADERS = {"triton_grpc_error": "true"}  # real status codes instead of text within the stream
 _POLL_INTERVAL_S = 0.2
@@ -53,14 +58,17 @@ class TritonGateway:
         """Connect and wait until all models that a search calls are ready.
 
         Args:
-            url: ``host:port`` of Triton's gRPC endpoint.
+            url: ``host:port`` of Triton's gRPC endpoint; of several equal ones their IP addresses and ports,
+                separated by commas, or ``dns:///name:port`` of a name that has all their addresses. They must serve the
+                same models.
             ready_timeout_s: How long to wait for it.
 
         Raises:
             TritonUnavailable: It is not ready in time.
             TritonModelFailed: It is, but its models are not those of the contract.
         """
-        gateway = cls(tritonclient.InferenceServerClient(url, channel_args=_channel_options(url)), url)
+        target = f"{_family(url)}:{url}" if "," in url else url
+        gateway = cls(tritonclient.InferenceServerClient(target, channel_args=_channel_options(url)), url)
         try:
             await gateway._wait_until_ready(ready_timeout_s)
             for model in CALLED_MODELS:
@@ -215,9 +223,15 @@ class TritonGateway:
             await asyncio.sleep(_POLL_INTERVAL_S)
 
 
-def _channel_options(url: str) -> list[tuple[str, int]]:
+def _channel_options(url: str) -> list[tuple[str, int | str]]:
+    options: list[tuple[str, int | str]] = [*_CHANNEL_OPTIONS, *_BALANCING]
     # No proxy from the environment may stand between us and this very machine.
-    return [*_CHANNEL_OPTIONS, ("grpc.enable_http_proxy", 0)] if url.startswith(_LOOPBACK) else _CHANNEL_OPTIONS
+    return [*options, ("grpc.enable_http_proxy", 0)] if url.startswith(_LOOPBACK) else options
+
+
+def _family(url: str) -> str:
+    """gRPC's scheme for a list of addresses."""
+    return "ipv6" if url.startswith("[") else "ipv4"
 
 
 def _sampler_arrays(request: GenerateRequest) -> dict[str, Array]:
