@@ -55,6 +55,7 @@ def test_everything_can_be_set() -> None:
             "EACPS_OPENAI_TIMEOUT_S": "7.5",
             "EACPS_OPENAI_MAX_RETRIES": "0",
             "EACPS_OPENAI_IN_FLIGHT": "4",
+            "EACPS_OPENAI_PER_SECOND": "2.5",
             "EACPS_GEMINI_API_KEY": "hush-g",
             "EACPS_GEMINI_MODEL": "gemini-9",
             "EACPS_GEMINI_BASE_URL": "http://gemini",
@@ -96,7 +97,7 @@ def test_everything_can_be_set() -> None:
         api_keys=Path("keys.json"),
         insecure="anywhere",
         default_weights={"identity": 2.0, "openai.realism": 1.5},
-        openai=OpenAISettings("http://judge/v1", "vlm", "hush", 7.5, 0, 4),
+        openai=OpenAISettings("http://judge/v1", "vlm", "hush", 7.5, 0, 4, 2.5),
         gemini=GeminiSettings("gemini-9", "hush-g", "http://gemini", 9.0, 2, 3),
         moondream=MoondreamSettings("http://moon/v1", "hush-m", "moondream-9", 8.0, 1, 5),
     )

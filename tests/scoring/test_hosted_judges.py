@@ -18,6 +18,7 @@ from google.genai import types
 from PIL import Image
 
 from eacps.scoring import EditContext, Missing, Outcome, load_question
+from eacps.scoring.gate import Gate
 from eacps.scoring.gemini_judge import GeminiJudge
 from eacps.scoring.moondream_judge import MoondreamJudge
 from eacps.scoring.picture_judge import CallFailed, Patience, PictureJudge, retry_after_s
@@ -138,7 +139,7 @@ class TestGemini:
         self, endpoint: Endpoint, ask: Ask
     ) -> None:
         endpoint.reply = answering(graded(1))
-        await ask("gemini", 2, question="prompt", version=2, in_flight=1)
+        await ask("gemini", 2, question="prompt", version=2, gate=Gate(1))
         body = endpoint.bodies[1]
         assert endpoint.paths[1].endswith("/models/gemini-test:generateContent")
         assert endpoint.headers[1]["x-goog-api-key"] == KEY
@@ -278,17 +279,17 @@ class TestBoth:
 
     async def test_many_calls_are_in_flight_within_the_limit(self, endpoint: Endpoint, ask: Ask, provider: str) -> None:
         endpoint.reply = slowly(yes(provider), 0.2)
-        assert await ask(provider, 8, in_flight=4) == dict.fromkeys(PICTURES, 1.0)
+        assert await ask(provider, 8, gate=Gate(4)) == dict.fromkeys(PICTURES, 1.0)
         assert 2 <= endpoint.peak <= 4
 
     async def test_one_failed_call_leaves_the_others_alone(self, endpoint: Endpoint, ask: Ask, provider: str) -> None:
         endpoint.reply = lambda handler, n: send(handler, 403 if n == 3 else 200, yes(provider))
-        outcomes = await ask(provider, 8, in_flight=1)
+        outcomes = await ask(provider, 8, gate=Gate(1))
         assert [isinstance(outcome, Missing) for outcome in outcomes.values()] == [i == 2 for i in range(8)]
 
     async def test_cancelling_the_score_cancels_its_calls(self, endpoint: Endpoint, ask: Ask, provider: str) -> None:
         endpoint.reply = slowly(yes(provider), 0.5)
-        task = asyncio.create_task(ask(provider, 8, in_flight=2))
+        task = asyncio.create_task(ask(provider, 8, gate=Gate(2)))
         async with asyncio.timeout(10):
             while len(endpoint.bodies) < 2:
                 await asyncio.sleep(0.01)

@@ -13,6 +13,7 @@ import openai
 import pytest
 
 from eacps.scoring import EditContext, Missing, OpenAIJudge, Outcome, load_question
+from eacps.scoring.gate import Gate
 from tests.scoring.endpoint import Endpoint, Reply, listening, send
 
 PICTURES = {f"c{i}": np.full((32, 32, 3), i, np.uint8) for i in range(8)}
@@ -48,14 +49,20 @@ def base_url(endpoint: Endpoint) -> str:
 
 
 async def ask(
-    base_url: str, pictures: int = 1, *, timeout_s: float = 5.0, retries: int = 1, in_flight: int = 16, **options: Any
+    base_url: str,
+    pictures: int = 1,
+    *,
+    timeout_s: float = 5.0,
+    retries: int = 1,
+    gate: Gate | None = None,
+    **options: Any,
 ) -> dict[str, Outcome]:
     # No proxy of the environment stands between a test and its own server.
     http = openai.DefaultAsyncHttpx2Client(trust_env=False)
     async with openai.AsyncOpenAI(
         base_url=base_url, api_key="k", timeout=timeout_s, max_retries=retries, http_client=http
     ) as client:
-        judge = OpenAIJudge(client, model="m", question=load_question("prompt"), in_flight=in_flight, **options)
+        judge = OpenAIJudge(client, model="m", question=load_question("prompt"), gate=gate, **options)
         chosen = dict(list(PICTURES.items())[:pictures])
         return dict(await judge.score(chosen, CONTEXT))
 
@@ -94,7 +101,7 @@ async def test_many_calls_are_in_flight_within_the_limit(endpoint: Endpoint, bas
         send(handler, 200, completion("Yes"))
 
     endpoint.reply = slow
-    assert await ask(base_url, pictures=8, in_flight=4) == dict.fromkeys(PICTURES, 1.0)
+    assert await ask(base_url, pictures=8, gate=Gate(4)) == dict.fromkeys(PICTURES, 1.0)
     assert 2 <= endpoint.peak <= 4
 
 
@@ -148,13 +155,13 @@ async def test_an_endpoint_that_rejects_log_probabilities_is_asked_without(endpo
         send(handler, 400 if extra else 200, b"{}" if extra else completion("Yes"))
 
     endpoint.reply = plain_only
-    assert await ask(base_url, pictures=3, in_flight=1) == {"c0": 1.0, "c1": 1.0, "c2": 1.0}
+    assert await ask(base_url, pictures=3, gate=Gate(1)) == {"c0": 1.0, "c1": 1.0, "c2": 1.0}
     assert len(endpoint.bodies) == 4  # the first picture alone was shown twice
 
 
 async def test_a_picture_that_is_rejected_either_way_changes_nothing(endpoint: Endpoint, base_url: str) -> None:
     endpoint.reply = lambda handler, n: send(handler, 400 if n <= 2 else 200, completion("Yes"))
-    outcomes = await ask(base_url, pictures=2, in_flight=1)
+    outcomes = await ask(base_url, pictures=2, gate=Gate(1))
     assert isinstance(outcomes["c0"], Missing)
     assert outcomes["c1"] == 1.0
     assert ["logprobs" in body for body in endpoint.bodies] == [True, False, True]
@@ -228,7 +235,7 @@ async def test_a_failed_call_is_missing_with_its_reason(endpoint: Endpoint, base
 
 async def test_one_failed_call_leaves_the_others_alone(endpoint: Endpoint, base_url: str) -> None:
     endpoint.reply = lambda handler, n: send(handler, 403 if n == 3 else 200, completion("Yes"))
-    outcomes = await ask(base_url, pictures=8, in_flight=1)
+    outcomes = await ask(base_url, pictures=8, gate=Gate(1))
     assert [isinstance(outcome, Missing) for outcome in outcomes.values()] == [i == 2 for i in range(8)]
 
 
@@ -240,7 +247,7 @@ async def test_an_endpoint_that_is_not_there_is_missing(unused_tcp_port: int) ->
 
 async def test_cancelling_the_score_cancels_its_calls(endpoint: Endpoint, base_url: str) -> None:
     endpoint.reply = lambda handler, _: (time.sleep(0.5), send(handler, 200, completion("Yes")))[1]
-    task = asyncio.create_task(ask(base_url, pictures=8, in_flight=2))
+    task = asyncio.create_task(ask(base_url, pictures=8, gate=Gate(2)))
     async with asyncio.timeout(10):
         while len(endpoint.bodies) < 2:
             await asyncio.sleep(0.01)

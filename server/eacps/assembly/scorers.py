@@ -14,6 +14,7 @@ from eacps.scoring import (
     TritonJudge,
     load_question,
 )
+from eacps.scoring.gate import Gate
 from eacps.scoring.moondream_judge import CLOUD as MOONDREAM_CLOUD
 from eacps.scoring.moondream_judge import MoondreamJudge
 from eacps.scoring.picture_judge import Patience
@@ -57,9 +58,9 @@ def _by_openai(settings: OpenAISettings, stack: AsyncExitStack) -> list[Scorer]:
         max_retries=settings.max_retries,
     )
     stack.push_async_callback(client.close)
+    gate = Gate(settings.in_flight, per_second=settings.per_second)
     return [
-        OpenAIJudge(client, model=settings.model, question=load_question(question), in_flight=settings.in_flight)
-        for question in QUESTIONS
+        OpenAIJudge(client, model=settings.model, question=load_question(question), gate=gate) for question in QUESTIONS
     ]
 
 
@@ -73,16 +74,14 @@ def _by_gemini(settings: GeminiSettings, stack: AsyncExitStack) -> list[Scorer]:
     options = types.HttpOptions(base_url=settings.base_url, timeout=round(1000 * settings.timeout_s))
     client = genai.Client(api_key=settings.api_key, http_options=options)
     stack.push_async_callback(client.aio.aclose)
-    patience, in_flight = Patience(settings.attempts), settings.in_flight
+    patience, gate = Patience(settings.attempts), Gate(settings.in_flight, per_second=settings.per_second)
     questions = (load_question("realism"), load_question("prompt", version=2))
-    return [
-        GeminiJudge(client, question, model=settings.model, in_flight=in_flight, patience=patience)
-        for question in questions
-    ]
+    return [GeminiJudge(client, question, model=settings.model, gate=gate, patience=patience) for question in questions]
 
 
 async def _by_moondream(settings: MoondreamSettings, stack: AsyncExitStack) -> list[Scorer]:
     client = await stack.enter_async_context(httpx2.AsyncClient(timeout=settings.timeout_s))
+    gate = Gate(settings.in_flight, per_second=settings.per_second)
     return [
         MoondreamJudge(
             client,
@@ -90,7 +89,7 @@ async def _by_moondream(settings: MoondreamSettings, stack: AsyncExitStack) -> l
             base_url=settings.base_url or MOONDREAM_CLOUD,
             api_key=settings.api_key,
             model=settings.model,
-            in_flight=settings.in_flight,
+            gate=gate,
             patience=Patience(settings.attempts),
         )
         for question in QUESTIONS

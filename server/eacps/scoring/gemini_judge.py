@@ -15,6 +15,7 @@ from google.genai import errors, types
 
 from eacps.errors import ScorerFailed
 from eacps.imaging import Picture, encode_png
+from eacps.scoring.gate import Gate
 from eacps.scoring.picture_judge import DEFAULT_PATIENCE, CallFailed, Patience, PictureJudge, retry_after_s
 from eacps.scoring.questions import Question
 from eacps.scoring.scorer import EditContext
@@ -36,7 +37,7 @@ class GeminiJudge(PictureJudge):
         client: With key and time-out set, and without retries of its own.
         question: What is asked; see `Question.shows_scene`.
         model: Name of the model.
-        in_flight, patience: See `PictureJudge`.
+        gate, patience: See `PictureJudge`.
     """
 
     def __init__(
@@ -45,14 +46,14 @@ class GeminiJudge(PictureJudge):
         question: Question,
         *,
         model: str,
-        in_flight: int = 16,
+        gate: Gate | None = None,
         patience: Patience = DEFAULT_PATIENCE,
     ) -> None:
         super().__init__(
             question,
             name=f"gemini.{question.name}",
             identity=f"gemini:{model}:{question.identity}",
-            in_flight=in_flight,
+            gate=gate,
             patience=patience,
         )
         self._client, self._model = client, model

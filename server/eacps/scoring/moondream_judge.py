@@ -13,6 +13,7 @@ import httpx2
 from eacps.errors import ScorerFailed
 from eacps.imaging import Picture
 from eacps.scoring.answers import data_url, yes_or_no
+from eacps.scoring.gate import Gate
 from eacps.scoring.picture_judge import DEFAULT_PATIENCE, CallFailed, Patience, PictureJudge, retry_after_s
 from eacps.scoring.questions import Question
 from eacps.scoring.scorer import EditContext
@@ -31,7 +32,7 @@ class MoondreamJudge(PictureJudge):
         base_url: Of the interface.
         api_key: Of the cloud; empty for a local endpoint.
         model: Which of the endpoint's models; None leaves it to the endpoint.
-        in_flight, patience: See `PictureJudge`.
+        gate, patience: See `PictureJudge`.
     """
 
     def __init__(
@@ -42,14 +43,14 @@ class MoondreamJudge(PictureJudge):
         base_url: str = CLOUD,
         api_key: str = "",
         model: str | None = None,
-        in_flight: int = 16,
+        gate: Gate | None = None,
         patience: Patience = DEFAULT_PATIENCE,
     ) -> None:
         super().__init__(
             question,
             name=f"moondream.{question.name}",
             identity=f"moondream:{model or 'default'}:{question.identity}",
-            in_flight=in_flight,
+            gate=gate,
             patience=patience,
         )
         self._client, self._url, self._model = client, f"{base_url.rstrip('/')}/query", model

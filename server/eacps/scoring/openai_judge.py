@@ -17,9 +17,12 @@ from openai.types.chat import ChatCompletion
 from eacps.errors import ScorerFailed
 from eacps.imaging import Picture
 from eacps.scoring.answers import data_url, first_word, yes_or_no
+from eacps.scoring.gate import Gate, GateClosed
 from eacps.scoring.questions import Question
 from eacps.scoring.scorer import EditContext, Missing, Outcome
 
+_UNANSWERED = (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError)
+"""What the provider ails from, not the request."""
 _INSTRUCTION = "You inspect pictures. Answer with one word, Yes or No."
 _TOP_LOGPROBS = 20
 _MAX_ANSWER_TOKENS = 3
@@ -35,7 +38,7 @@ class OpenAIJudge:
         model: Name of the model at that endpoint.
         question: What is asked.
         name: Name of the scorer; default ``openai.<question>``.
-        in_flight: Most calls at once, shared by all searches that use this scorer.
+        gate: The provider's, shared by all scorers that ask it; by default one of its own.
         attempts: How often an answer that cannot be read is asked for, the first time included; at least 1.
         logprobs: Ask for log-probabilities and a short answer. An endpoint that rejects these fields with HTTP 400 is
             asked without them from then on.
@@ -48,12 +51,12 @@ class OpenAIJudge:
         model: str,
         question: Question,
         name: str | None = None,
-        in_flight: int = 16,
+        gate: Gate | None = None,
         attempts: int = 2,
         logprobs: bool = True,
     ) -> None:
-        if attempts < 1 or in_flight < 1:
-            raise ValueError("attempts and in_flight must be at least 1")
+        if attempts < 1:
+            raise ValueError("attempts must be at least 1")
         self.name = name or f"openai.{question.name}"
         self.identity = f"openai:{model}:{question.identity}"
         self.stochastic, self.vlm_calls = True, 1  # hosted models differ from call to call even at temperature 0
@@ -62,7 +65,7 @@ class OpenAIJudge:
         self._model = model
         self._attempts = attempts
         self._logprobs = logprobs
-        self._slots = asyncio.Semaphore(in_flight)
+        self._gate = gate or Gate()
 
     async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
         """See `Scorer.score`."""
@@ -72,8 +75,13 @@ class OpenAIJudge:
         return {name: task.result() for name, task in asked.items()}
 
     async def _in_a_slot(self, picture: Picture, question: str) -> Outcome:
-        async with self._slots:  # around the encoding too: what waits for its turn shall not wait encoded
-            return await self._outcome(await asyncio.to_thread(data_url, picture), question)
+        try:
+            async with self._gate.slot():  # around the encoding too: what waits for its turn shall not wait encoded
+                return await self._outcome(await asyncio.to_thread(data_url, picture), question)
+        except GateClosed as exc:
+            return Missing(str(exc))
+        except _UNANSWERED as exc:
+            return Missing(f"{type(exc).__name__} after {self._client.max_retries} retries, {_status_of(exc)}")
 
     async def _outcome(self, url: str, question: str) -> Outcome:
         failure = Missing("not asked")
@@ -82,8 +90,10 @@ class OpenAIJudge:
                 return p_yes(await self._ask(url, question))
             except ScorerFailed as exc:
                 failure = Missing(f"{exc} ({attempt} of {self._attempts} attempts)")
+            except _UNANSWERED:
+                raise  # the library has retried already
             except (openai.OpenAIError, json.JSONDecodeError) as exc:
-                # The library has retried already; JSONDecodeError is how it reports a body that is not JSON.
+                # JSONDecodeError is how the library reports a body that is not JSON.
                 return Missing(f"{type(exc).__name__} after {self._client.max_retries} retries, {_status_of(exc)}")
         return failure
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from eacps.errors import ScorerFailed
 from eacps.imaging import Picture
+from eacps.scoring.gate import Gate, GateClosed
 from eacps.scoring.questions import Question
 from eacps.scoring.scorer import EditContext, Missing, Outcome
 
@@ -67,7 +68,7 @@ class PictureJudge(ABC):
         question: What is asked.
         name: Name of the scorer.
         identity: What judges: provider, model and question with its version.
-        in_flight: Most calls at once, shared by all searches that use this scorer, at least 1.
+        gate: The provider's, shared by all scorers that ask it; by default one of its own.
         patience: With calls that fail and answers that cannot be read.
     """
 
@@ -77,15 +78,13 @@ class PictureJudge(ABC):
         *,
         name: str,
         identity: str,
-        in_flight: int = 16,
+        gate: Gate | None = None,
         patience: Patience = DEFAULT_PATIENCE,
     ) -> None:
-        if in_flight < 1:
-            raise ValueError("in_flight must be at least 1")
         self.name, self.identity, self.question = name, identity, question
         self.stochastic, self.vlm_calls = True, 1  # hosted models differ from call to call even at temperature 0
         self._patience = patience
-        self._slots = asyncio.Semaphore(in_flight)
+        self._gate = gate or Gate()
 
     async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
         """See `Scorer.score`."""
@@ -107,16 +106,30 @@ class PictureJudge(ABC):
         while True:
             attempt += 1
             try:
-                async with self._slots:
-                    return await self._ask(picture, context)
-            except ScorerFailed as exc:
-                failure = CallFailed(str(exc), again=True, after_s=0.0)
+                answer = await self._answer(picture, context)
+            except GateClosed as exc:
+                return Missing(str(exc))
             except CallFailed as exc:
-                failure = exc
+                answer = exc
+            if not isinstance(answer, CallFailed):
+                return answer
+            failure = answer
             pause_s = self._patience.pause_s(attempt, failure)
             if pause_s is None:
                 return Missing(f"{failure.reason} ({attempt} of {self._patience.attempts} attempts)")
             await asyncio.sleep(pause_s)  # without a slot: who waits shall not keep others waiting
+
+    async def _answer(self, picture: Picture, context: EditContext) -> float | CallFailed:
+        """Make one call; what the provider cannot help is returned, what ails it is raised."""
+        async with self._gate.slot():
+            try:
+                return await self._ask(picture, context)
+            except ScorerFailed as exc:
+                return CallFailed(str(exc), again=True, after_s=0.0)
+            except CallFailed as exc:
+                if exc.again:
+                    raise
+                return exc
 
 
 def retry_after_s(value: str | None) -> float | None:

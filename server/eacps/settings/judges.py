@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from eacps.errors import FieldViolation
-from eacps.settings.reader import Reader, count, positive, seconds
+from eacps.settings.reader import Reader, count, positive, rate, seconds
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class OpenAISettings:
         api_key: Never logged.
         timeout_s: Of one call.
         max_retries: Of one call, with back-off.
-        in_flight: Most calls at once, over all searches.
+        in_flight: Most calls at once, over all searches and both scorers.
+        per_second: Most calls begun in a second; None for no bound.
     """
 
     base_url: str
@@ -27,6 +28,7 @@ class OpenAISettings:
     timeout_s: float = 30.0
     max_retries: int = 3
     in_flight: int = 16
+    per_second: float | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class GeminiSettings:
         base_url: Of the service; None takes the client library's own.
         timeout_s: Of one call.
         attempts: Calls about one picture, the first included.
-        in_flight: Most calls at once, over all searches.
+        in_flight: Most calls at once, over all searches and both scorers.
+        per_second: Most calls begun in a second; None for no bound.
     """
 
     model: str
@@ -48,6 +51,7 @@ class GeminiSettings:
     timeout_s: float = 60.0
     attempts: int = 4
     in_flight: int = 16
+    per_second: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class MoondreamSettings:
         base_url: Of the interface; None takes the cloud's.
         api_key: Of the cloud; empty for a local endpoint. Never logged.
         model: Which of the endpoint's models; None leaves it to the endpoint.
-        timeout_s, attempts, in_flight: As for `GeminiSettings`.
+        timeout_s, attempts, in_flight, per_second: As for `GeminiSettings`.
     """
 
     base_url: str | None = None
@@ -67,6 +71,7 @@ class MoondreamSettings:
     timeout_s: float = 60.0
     attempts: int = 4
     in_flight: int = 16
+    per_second: float | None = None
 
 
 def openai_of(reader: Reader) -> OpenAISettings | None:
@@ -80,6 +85,7 @@ def openai_of(reader: Reader) -> OpenAISettings | None:
         timeout_s=reader.get("EACPS_OPENAI_TIMEOUT_S", seconds, own.timeout_s),
         max_retries=reader.get("EACPS_OPENAI_MAX_RETRIES", count, own.max_retries),
         in_flight=reader.get("EACPS_OPENAI_IN_FLIGHT", positive, own.in_flight),
+        per_second=reader.get("EACPS_OPENAI_PER_SECOND", rate, None),
     )
     if bool(base_url) != bool(model):
         missing = "EACPS_OPENAI_MODEL" if base_url else "EACPS_OPENAI_BASE_URL"
@@ -98,6 +104,7 @@ def gemini_of(reader: Reader) -> GeminiSettings | None:
         timeout_s=reader.get("EACPS_GEMINI_TIMEOUT_S", seconds, own.timeout_s),
         attempts=reader.get("EACPS_GEMINI_ATTEMPTS", positive, own.attempts),
         in_flight=reader.get("EACPS_GEMINI_IN_FLIGHT", positive, own.in_flight),
+        per_second=reader.get("EACPS_GEMINI_PER_SECOND", rate, None),
     )
     if model and not api_key:
         reader.violations.append(FieldViolation("EACPS_GEMINI_API_KEY", "is needed as well"))
@@ -113,5 +120,6 @@ def moondream_of(reader: Reader) -> MoondreamSettings | None:
         timeout_s=reader.get("EACPS_MOONDREAM_TIMEOUT_S", seconds, own.timeout_s),
         attempts=reader.get("EACPS_MOONDREAM_ATTEMPTS", positive, own.attempts),
         in_flight=reader.get("EACPS_MOONDREAM_IN_FLIGHT", positive, own.in_flight),
+        per_second=reader.get("EACPS_MOONDREAM_PER_SECOND", rate, None),
     )
     return settings if settings.api_key or settings.base_url else None

@@ -43,6 +43,14 @@ def seconds(text: str) -> float:
     return value
 
 
+def rate(text: str) -> float:
+    """Read how often a second, above 0."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise ValueError(f"is {text}, not a number above 0")
+    return value
+
+
 def count(text: str) -> int:
     value = int(text)
     if value < 0:

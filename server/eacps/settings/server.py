@@ -89,10 +89,10 @@ class Settings:
         ``EACPS_KEEP_BYTES``, ``EACPS_SWEEP_S``; see `StoreSettings`.
 
         Outside judges: ``EACPS_OPENAI_BASE_URL`` and ``EACPS_OPENAI_MODEL`` together, ``EACPS_OPENAI_API_KEY``,
-        ``EACPS_OPENAI_TIMEOUT_S``, ``EACPS_OPENAI_MAX_RETRIES``, ``EACPS_OPENAI_IN_FLIGHT``. Gemini takes
-        ``EACPS_GEMINI_API_KEY`` and ``EACPS_GEMINI_MODEL`` together, Moondream ``EACPS_MOONDREAM_API_KEY`` or, for a
-        local endpoint, ``EACPS_MOONDREAM_BASE_URL``, or both; each of them further ``..._BASE_URL``, ``..._MODEL``,
-        ``..._TIMEOUT_S``, ``..._ATTEMPTS`` and ``..._IN_FLIGHT``.
+        ``EACPS_OPENAI_TIMEOUT_S``, ``EACPS_OPENAI_MAX_RETRIES``, ``EACPS_OPENAI_IN_FLIGHT``, ``..._PER_SECOND``. Gemini
+        takes ``EACPS_GEMINI_API_KEY`` and ``EACPS_GEMINI_MODEL`` together, Moondream ``EACPS_MOONDREAM_API_KEY`` or,
+        for a local endpoint, ``EACPS_MOONDREAM_BASE_URL``, or both; each of them further ``..._BASE_URL``, ``..._MODEL``,
+        ``..._TIMEOUT_S``, ``..._ATTEMPTS``, ``..._IN_FLIGHT`` and ``..._PER_SECOND``.
 
         Raises:
             InvalidRequest: Names every variable that cannot be read.
