@@ -110,7 +110,7 @@ $(PACKAGES_STAMP): pyproject.toml
 	@$(RUN) -I -S server/eacps/triton/installation.py
 	@echo '==> packages'
 	$(RUN) -m pip install --no-input $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
-	$(RUN) -m pip install --no-input --editable '.[export,gemini,study,triton,dev]'
+	$(RUN) -m pip install --no-input --editable '.[export,gemini,otlp,study,triton,dev]'
 	$(RUN) -m pip install --no-input --no-deps $(TRITON_WHEEL)
 	@rm $(VENV)/.incomplete
 	@touch $@

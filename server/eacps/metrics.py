@@ -9,14 +9,14 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from eacps.evaluation import CandidateScored, SearchFinished, SearchUpdate
+from eacps.evaluation import CandidateScored, SearchFinished, SearchUpdate, Silent
 
 _STAGE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _SEARCH_BUCKETS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 _GAIN_BUCKETS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)
 
 
-class SearchMetrics:
+class SearchMetrics(Silent):
     """An `eacps.evaluation.observer.Observer` that counts.
 
     Args:

@@ -178,8 +178,9 @@ class TestCrowding:
         models = Endless()
         async with serve(models=models, max_searches=1) as channel:
             stub = SearchServiceStub(channel)
-            first, second = stub.RunSearch(make_request()), stub.RunSearch(make_request())
+            first = stub.RunSearch(make_request())
             await first.read()
+            second = stub.RunSearch(make_request())
             waiting = asyncio.ensure_future(second.read())
             done, _ = await asyncio.wait({waiting}, timeout=0.5)
             assert not done

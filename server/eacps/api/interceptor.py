@@ -3,8 +3,8 @@
 import inspect
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import grpc
@@ -12,9 +12,12 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 from grpc_status import rpc_status
+from opentelemetry import propagate
+from opentelemetry.context import attach, detach
 
 from eacps.api.status import RecordedFailure, incident_status, status_of
 from eacps.errors import EacpsError, Fault, FieldViolation, InvalidRequest
+from eacps.evaluation import Observer, Silent
 
 _log = logging.getLogger(__name__)
 _OURS = "/eacps."
@@ -25,7 +28,13 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     It also drives the streams: a response stream is an async generator, and it is closed, and with it all it holds,
     before the call ends, whatever ends it. Left to itself, grpc.aio leaves that to the garbage collector.
+
+    Args:
+        observer: Shown every call as a span, within its caller's trace where there is one.
     """
+
+    def __init__(self, observer: Observer | None = None) -> None:
+        self._observer = observer or Silent()
 
     async def intercept_service(
         self,
@@ -41,10 +50,14 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             raise NotImplementedError(f"{method}: streams both ways are not intercepted yet")
         forms = _tolerant(handler.request_deserializer), handler.response_serializer
         if handler.request_streaming:
-            return grpc.stream_unary_rpc_method_handler(_mapped_call(handler.stream_unary, method), *forms)
+            return grpc.stream_unary_rpc_method_handler(
+                _mapped_call(handler.stream_unary, method, self._observer), *forms
+            )
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(_mapped_stream(handler.unary_stream, method), *forms)
-        return grpc.unary_unary_rpc_method_handler(_mapped_call(handler.unary_unary, method), *forms)
+            return grpc.unary_stream_rpc_method_handler(
+                _mapped_stream(handler.unary_stream, method, self._observer), *forms
+            )
+        return grpc.unary_unary_rpc_method_handler(_mapped_call(handler.unary_unary, method, self._observer), *forms)
 
 
 class _Malformed:
@@ -83,10 +96,11 @@ async def _all_checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-def _mapped_call(behaviour: Callable[[Any, Context], Awaitable[Any]], method: str) -> Any:
+def _mapped_call(behaviour: Callable[[Any, Context], Awaitable[Any]], method: str, observer: Observer) -> Any:
     async def call(request: Any, context: Context) -> Any:
         try:
-            return await behaviour(_checked(request), context)
+            with _span(observer, method, context):
+                return await behaviour(_checked(request), context)
         except grpc.aio.AbortError:
             raise
         except Exception as exc:
@@ -95,21 +109,34 @@ def _mapped_call(behaviour: Callable[[Any, Context], Awaitable[Any]], method: st
     return call
 
 
-def _mapped_stream(behaviour: Callable[[Any, Context], AsyncIterator[Any]], method: str) -> Any:
+def _mapped_stream(behaviour: Callable[[Any, Context], AsyncIterator[Any]], method: str, observer: Observer) -> Any:
     if not inspect.isasyncgenfunction(behaviour):
         raise TypeError(f"{method} must be an async generator")
 
     async def call(request: Any, context: Context) -> None:
         try:
-            async with aclosing(behaviour(_checked(request), context)) as responses:
-                async for response in responses:
-                    await context.write(response)
+            with _span(observer, method, context):
+                async with aclosing(behaviour(_checked(request), context)) as responses:
+                    async for response in responses:
+                        await context.write(response)
         except grpc.aio.AbortError:
             raise
         except Exception as exc:
             await _abort(context, exc, method)
 
     return call
+
+
+@contextmanager
+def _span(observer: Observer, method: str, context: Context) -> Iterator[None]:
+    """Show a call as a span, within the trace that its caller says it is part of."""
+    said = {str(name): value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
+    token = attach(propagate.extract(said))
+    try:
+        with observer.span(method.rpartition("/")[2], {}):
+            yield
+    finally:
+        detach(token)
 
 
 async def _abort(context: Context, error: Exception, method: str) -> None:

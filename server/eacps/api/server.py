@@ -76,7 +76,7 @@ class SearchServer:
         self._is_ready, self._limits = is_ready, limits or ServerLimits()
         self._server = grpc.aio.server(
             # The first one is the outermost: what the second refuses becomes a status like any other error.
-            interceptors=[ErrorInterceptor(), AccessInterceptor(keys)],
+            interceptors=[ErrorInterceptor(self._observer), AccessInterceptor(keys)],
             options=[
                 ("grpc.max_receive_message_length", self._limits.max_request_bytes),
                 ("grpc.max_send_message_length", self._limits.max_response_bytes),

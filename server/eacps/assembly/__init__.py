@@ -7,8 +7,10 @@ from dataclasses import replace
 from eacps.api import DEFAULT_WEIGHTS, KeyRing, MessageCodec, Rules, SearchServer, SearchServicer, ServerTls
 from eacps.assembly.engine import running_engine
 from eacps.assembly.scorers import build_scorers, outside_scorers
+from eacps.assembly.tracing import exported_traces
 from eacps.errors import FieldViolation, InvalidRequest
-from eacps.evaluation import Laboratory, Observer, Pace, Silent
+from eacps.evaluation import Laboratory, Observer, Pace
+from eacps.evaluation.observer import Several
 from eacps.imaging.workers import DecodingWorkers
 from eacps.metrics import SearchMetrics, exposed
 from eacps.scoring import Scorer
@@ -42,10 +44,7 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
         stack.push_async_callback(gateway.close)
         scorers = build_scorers(gateway, verifier=await gateway.has_verifier())
         scorers |= await outside_scorers(settings, stack)
-        observer: Observer = Silent()
-        if settings.metrics is not None:
-            observer = metrics = SearchMetrics()
-            stack.enter_context(exposed(metrics, settings.metrics))
+        observer = _observer(settings, stack)
         workers = stack.enter_context(DecodingWorkers(settings.decoders))
         rules = replace(_rules(settings, scorers), decode=workers.decode)
 
@@ -69,6 +68,18 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
             yield server
         finally:
             await server.stop(lambda: engine.stop(settings.grace_s))
+
+
+def _observer(settings: Settings, stack: AsyncExitStack) -> Observer:
+    """Who watches, as far as anyone is to."""
+    observers: list[Observer] = []
+    if settings.metrics is not None:
+        metrics = SearchMetrics()
+        stack.enter_context(exposed(metrics, settings.metrics))
+        observers.append(metrics)
+    if settings.otlp is not None:
+        observers.append(stack.enter_context(exported_traces(settings.otlp)))
+    return Several(observers)
 
 
 def _rules(settings: Settings, scorers: Mapping[str, Scorer]) -> Rules:

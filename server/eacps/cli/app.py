@@ -41,6 +41,7 @@ def up(
     insecure: options.Insecure = False,
     data: options.Data = None,
     verbose: options.Verbose = False,
+    log_json: options.LogJson = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Run an embedded Triton and the search server in the foreground."""
@@ -55,7 +56,7 @@ def up(
         from eacps.cli.logs import log_to
         from eacps.cli.serving import Serving
 
-        log_to(console, level=logging.INFO if verbose else logging.WARNING)
+        log_to(console, level=logging.INFO if verbose else logging.WARNING, as_json=log_json)
         Serving(composition, console, as_json).up(log_file)
 
 
@@ -68,6 +69,7 @@ def serve(
     insecure: options.Insecure = False,
     data: options.Data = None,
     verbose: options.Verbose = False,
+    log_json: options.LogJson = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Run the search server alone, over a Triton that runs elsewhere."""
@@ -82,7 +84,7 @@ def serve(
         from eacps.cli.logs import log_to
         from eacps.cli.serving import Serving
 
-        log_to(console, level=logging.INFO if verbose else logging.WARNING)
+        log_to(console, level=logging.INFO if verbose else logging.WARNING, as_json=log_json)
         Serving(composition, console, as_json).over_triton()
 
 

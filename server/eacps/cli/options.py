@@ -60,6 +60,7 @@ Character = Annotated[
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output; all else on standard error.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what the search server does.")]
+LogJson = Annotated[bool, typer.Option("--log-json", help="Log lines of JSON, each with the search it is about.")]
 ModelRepository = Annotated[
     Path | None,
     typer.Option(

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
+from eacps import logs
 from eacps.durable.bells import Bells
 from eacps.durable.course import identity_of, trials_in
 from eacps.durable.database import Database
@@ -167,7 +168,7 @@ class SearchEngine:
             return
         self._observer.began()
         outcome, reason = "abandoned", ""
-        task = self._running[search_id] = asyncio.create_task(self._patiently(search), name=f"search {search_id}")
+        task = self._running[search_id] = asyncio.create_task(self._watched(search), name=f"search {search_id}")
         try:
             while not task.done():
                 await asyncio.wait({task}, timeout=POLL_S)
@@ -215,6 +216,12 @@ class SearchEngine:
         except SearchOver:
             return "cancelled", ""
         return "failed", error.reason.lower() if isinstance(error, EacpsError) else "internal"
+
+    async def _watched(self, search: StoredSearch) -> None:
+        """Run a search, in sight of who watches; everything that this task logs is about it."""
+        logs.search_id.set(search.id)
+        with self._observer.span("search", {"search_id": search.id, "tenant": search.tenant}, search_id=search.id):
+            await self._patiently(search)
 
     async def _patiently(self, search: StoredSearch) -> None:
         """Run a search, on and on where what keeps it fails for a while."""

@@ -1,8 +1,13 @@
 """Who watches searches from outside: metrics, for one. A watcher never changes what a search does."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Protocol
 
 from eacps.evaluation.updates import SearchUpdate
+
+Attribute = str | int | float | bool
+"""Of a span."""
 
 
 class Observer(Protocol):
@@ -37,6 +42,19 @@ class Observer(Protocol):
         """Whether what the server depends on was ready when last looked at."""
         ...
 
+    def span(
+        self, name: str, attributes: Mapping[str, Attribute], *, search_id: str = "", current: bool = True
+    ) -> AbstractContextManager[None]:
+        """Watch a piece of work while the block lasts.
+
+        Args:
+            name: What is done.
+            attributes: Names and numbers; never a picture, a prompt or a key.
+            search_id: Of the search that it begins the work for; empty for a part of what is being done already.
+            current: Whether what is begun within the block is a part of it.
+        """
+        ...
+
 
 class Silent:
     """An `Observer` that tells nobody."""
@@ -58,3 +76,65 @@ class Silent:
 
     def ready(self, ready: bool) -> None:
         """See `Observer`."""
+
+    def span(
+        self,
+        name: str,  # noqa: ARG002 - the protocol's names
+        attributes: Mapping[str, Attribute],  # noqa: ARG002
+        *,
+        search_id: str = "",  # noqa: ARG002
+        current: bool = True,  # noqa: ARG002
+    ) -> AbstractContextManager[None]:
+        """See `Observer`."""
+        return nullcontext()
+
+
+class Several(Silent):
+    """An `Observer` that hands on to others.
+
+    Args:
+        observers: In order.
+    """
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = tuple(observers)
+
+    def began(self) -> None:
+        """See `Observer`."""
+        for one in self._observers:
+            one.began()
+
+    def updated(self, update: SearchUpdate) -> None:
+        """See `Observer`."""
+        for one in self._observers:
+            one.updated(update)
+
+    def measured(self, stage: str, seconds: float) -> None:
+        """See `Observer`."""
+        for one in self._observers:
+            one.measured(stage, seconds)
+
+    def ended(self, outcome: str, reason: str) -> None:
+        """See `Observer`."""
+        for one in self._observers:
+            one.ended(outcome, reason)
+
+    def refused(self, reason: str) -> None:
+        """See `Observer`."""
+        for one in self._observers:
+            one.refused(reason)
+
+    def ready(self, ready: bool) -> None:
+        """See `Observer`."""
+        for one in self._observers:
+            one.ready(ready)
+
+    @contextmanager
+    def span(
+        self, name: str, attributes: Mapping[str, Attribute], *, search_id: str = "", current: bool = True
+    ) -> Iterator[None]:
+        """See `Observer`."""
+        with ExitStack() as stack:
+            for one in self._observers:
+                stack.enter_context(one.span(name, attributes, search_id=search_id, current=current))
+            yield

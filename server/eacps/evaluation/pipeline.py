@@ -71,8 +71,9 @@ async def evaluate_cohort(
 
     async def evaluate(batch: Sequence[Trial]) -> None:
         # The sampler takes one batch at a time; encoding and scoring one overlap the generation of the next.
-        pictures = await stages.generate(edit, batch, expendable=len(batches) > 1)
-        reports = await _reports(batch, pictures, plan=plan, edit=edit, stages=stages)
+        with stages.watching(batch):
+            pictures = await stages.generate(edit, batch, expendable=len(batches) > 1)
+            reports = await _reports(batch, pictures, plan=plan, edit=edit, stages=stages)
         async with one_at_a_time:
             waiting.update((one.trial.key, one) for one in reports)
             while first and first[0] in waiting:

@@ -10,6 +10,7 @@ from typing import Any
 
 from eacps.errors import DeadlineExceeded, EacpsError
 from eacps.evaluation.calls import Calls
+from eacps.evaluation.observer import Observer, Silent
 from eacps.evaluation.steps import Json
 from eacps.imaging import Picture
 from eacps.scoring.scorer import EditContext, Missing, Outcome, Scorer
@@ -27,6 +28,7 @@ async def ask_scorers(
     calibration: Calibration,
     calls: Calls,
     timeout_s: float,
+    observer: Observer | None = None,
 ) -> dict[str, ScoreCard]:
     """Ask every scorer about every picture, all scorers at once.
 
@@ -39,6 +41,7 @@ async def ask_scorers(
         calibration: Puts raw scores on the scale on which weights mean something.
         calls: Makes the calls.
         timeout_s: Most time for one call that a scorer makes.
+        observer: Watches.
 
     Returns:
         One card for each picture, with a value or a reason for each scorer.
@@ -46,11 +49,14 @@ async def ask_scorers(
     Raises:
         ExceptionGroup: Holds `DeadlineExceeded`, the search's time is up.
     """
+    watching = observer or Silent()
+
+    async def ask(name: str) -> Mapping[str, Outcome]:
+        with watching.span(f"score {name}", {"pictures": len(pictures)}):
+            return await _ask(scorers[name], pictures, context, calls=calls, timeout_s=timeout_s)
+
     async with asyncio.TaskGroup() as group:
-        asked = {
-            name: group.create_task(_ask(scorer, pictures, context, calls=calls, timeout_s=timeout_s))
-            for name, scorer in scorers.items()
-        }
+        asked = {name: group.create_task(ask(name)) for name in scorers}
     answers = {name: task.result() for name, task in asked.items()}
     return {picture: _card({name: answers[name].get(picture) for name in scorers}, calibration) for picture in pictures}
 

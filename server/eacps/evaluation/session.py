@@ -67,7 +67,7 @@ class Session:
         told: Sequence[TrialKey] = (),
     ) -> None:
         self._plan, self._laboratory, self._emit, self._told = plan, laboratory, emit, told
-        self._stopwatch = Stopwatch(told=laboratory.observer.measured)
+        self._stopwatch = Stopwatch(observer=laboratory.observer)
         self._shelf = Shelf(laboratory.artifacts)
         self._stages = Stages(plan, laboratory, self._shelf, deadline, self._stopwatch)
         self._reports: dict[TrialKey, TrialReport] = {}

@@ -70,7 +70,7 @@ class _Bench:
 
     def __init__(self, plan: SearchPlan, laboratory: Laboratory, deadline: Deadline) -> None:
         self.plan, self.shelf = plan, Shelf(laboratory.artifacts)
-        stopwatch = Stopwatch(told=laboratory.observer.measured)
+        stopwatch = Stopwatch(observer=laboratory.observer)
         self.stages = Stages(plan, laboratory, self.shelf, deadline, stopwatch)
 
     async def prepare(self) -> tuple[ServedCheckpoint, Edit]:

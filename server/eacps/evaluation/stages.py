@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -176,6 +177,16 @@ class Stages:
                 self._previews[trial.candidate.id] = _Preview(stop, latents, shape)
         return {trial.candidate.id: digest for trial, digest in zip(trials, outputs["pictures"], strict=True)}
 
+    @contextmanager
+    def watching(self, trials: Sequence[Trial]) -> Iterator[None]:
+        """Show a micro-batch, and each of its candidates, as spans while the block lasts."""
+        span = self._laboratory.observer.span
+        with span("micro-batch", {"candidates": len(trials)}), ExitStack() as stack:
+            for trial in trials:
+                about = {"id": trial.candidate.id, "move": trial.candidate.move.value, "stop_step": trial.stop_step}
+                stack.enter_context(span("candidate", about, current=False))
+            yield
+
     async def forget_previews(self, keep: Iterable[str] = ()) -> None:
         """Let go of the latents of candidates that do not go on: of all but those in ``keep``."""
         for candidate_id in set(self._previews) - set(keep):
@@ -297,7 +308,8 @@ class Stages:
         async def call(timeout_s: float) -> Generated:
             return await self._laboratory.models.generate(request, timeout_s=timeout_s)
 
-        with self._stopwatch.measure("generate"):
+        steps = request.stop_step - request.start_step
+        with self._stopwatch.measure("generate", candidates=len(request.seeds), steps=steps):
             return await self._calls.patiently(call, cap_s=self._pace.generate_timeout_s)
 
     def _request(self, edit: Edit, trials: Sequence[Trial]) -> GenerateRequest:
@@ -330,8 +342,14 @@ class Stages:
         timeout_s = self._pace.call_timeout_s
         scorers = {name: one for name, one in self._scorers.items() if only is None or name in only}
         calibration = Calibration.from_dict(edit.checkpoint.calibration)
-        with self._stopwatch.measure("score"):
+        with self._stopwatch.measure("score", pictures=len(pictures)):
             cards = await ask_scorers(
-                scorers, pictures, context, calibration=calibration, calls=self._calls, timeout_s=timeout_s
+                scorers,
+                pictures,
+                context,
+                calibration=calibration,
+                calls=self._calls,
+                timeout_s=timeout_s,
+                observer=self._laboratory.observer,
             )
         return cards_to_json(cards)

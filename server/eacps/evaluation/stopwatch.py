@@ -4,32 +4,33 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from eacps.evaluation.observer import Attribute, Observer, Silent
+
 
 class Stopwatch:
     """Measures named stages, which may overlap each other and themselves.
 
     Args:
         clock: Seconds, never running backwards.
-        told: Told stage and seconds of every block that ends.
+        observer: Told stage and seconds of every block that ends, and shown it as a span.
     """
 
-    def __init__(
-        self, clock: Callable[[], float] = time.monotonic, told: Callable[[str, float], None] = lambda *_: None
-    ) -> None:
-        self._clock, self._told = clock, told
+    def __init__(self, clock: Callable[[], float] = time.monotonic, observer: Observer | None = None) -> None:
+        self._clock, self._observer = clock, observer or Silent()
         self._spent: dict[str, float] = {}
         self._running: dict[str, tuple[int, float]] = {}  # how many at once, since when
 
     @contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
-        """Count the time of the ``with`` block towards ``stage``."""
+    def measure(self, stage: str, **attributes: Attribute) -> Iterator[None]:
+        """Count the time of the ``with`` block towards ``stage``; ``attributes`` are those of its span."""
         began = self._clock()
         count, since = self._running.get(stage, (0, began))
         self._running[stage] = (count + 1, since)
         try:
-            yield
+            with self._observer.span(stage, attributes):
+                yield
         finally:
-            self._told(stage, self._clock() - began)
+            self._observer.measured(stage, self._clock() - began)
             count, since = self._running[stage]
             if count > 1:
                 self._running[stage] = (count - 1, since)

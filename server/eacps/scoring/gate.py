@@ -1,4 +1,4 @@
-"""What stands before a provider: so many calls at once, so many a second, and none for a while after all have failed."""
+"""What stands before a provider: so many calls at once, so many a second, and none for a while after all failed."""
 
 import asyncio
 import time

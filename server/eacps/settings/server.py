@@ -50,6 +50,7 @@ class Settings:
         store: Where searches are kept; None keeps them while the server runs.
         default_weights: Weights where a request names no scorer; None takes the API's own.
         metrics: ``host:port`` to serve Prometheus metrics on; None serves none.
+        otlp: ``http://host:port`` of an OpenTelemetry collector (gRPC) that gets traces; None makes none.
         tls: Certificates to serve with; None serves in the clear.
         api_keys: File of the keys of who may call, hashed.
         insecure: Let anyone call who reaches the address, without ``api_keys`` or certificates of clients. Only on
@@ -67,6 +68,7 @@ class Settings:
     store: StoreSettings | None = None
     default_weights: Mapping[str, float] | None = None
     metrics: str | None = None
+    otlp: str | None = None
     tls: TlsSettings | None = None
     api_keys: Path | None = None
     insecure: bool | str = False
@@ -79,8 +81,8 @@ class Settings:
         """Read ``EACPS_*``; what is not set keeps its default.
 
         ``EACPS_ADDRESS``, ``EACPS_TRITON``, ``EACPS_TRITON_READY_TIMEOUT_S``, ``EACPS_TRITON_RETRIES``,
-        ``EACPS_GRACE_S``, ``EACPS_MAX_SEARCHES``, ``EACPS_DECODERS``, ``EACPS_METRICS``, ``EACPS_TLS_CERTIFICATE``,
-        ``EACPS_TLS_KEY``, ``EACPS_TLS_CLIENT_CA``, ``EACPS_API_KEYS``, ``EACPS_INSECURE``,
+        ``EACPS_GRACE_S``, ``EACPS_MAX_SEARCHES``, ``EACPS_DECODERS``, ``EACPS_METRICS``, ``EACPS_OTLP``,
+        ``EACPS_TLS_CERTIFICATE``, ``EACPS_TLS_KEY``, ``EACPS_TLS_CLIENT_CA``, ``EACPS_API_KEYS``, ``EACPS_INSECURE``,
         ``EACPS_DEFAULT_WEIGHTS`` (``identity=0.5,realism=0.3,prompt=0.2``).
 
         Where searches are kept: ``EACPS_DATA`` (a folder), ``EACPS_DATABASE``, ``EACPS_ARTIFACTS``,
@@ -91,8 +93,8 @@ class Settings:
         Outside judges: ``EACPS_OPENAI_BASE_URL`` and ``EACPS_OPENAI_MODEL`` together, ``EACPS_OPENAI_API_KEY``,
         ``EACPS_OPENAI_TIMEOUT_S``, ``EACPS_OPENAI_MAX_RETRIES``, ``EACPS_OPENAI_IN_FLIGHT``, ``..._PER_SECOND``. Gemini
         takes ``EACPS_GEMINI_API_KEY`` and ``EACPS_GEMINI_MODEL`` together, Moondream ``EACPS_MOONDREAM_API_KEY`` or,
-        for a local endpoint, ``EACPS_MOONDREAM_BASE_URL``, or both; each of them further ``..._BASE_URL``, ``..._MODEL``,
-        ``..._TIMEOUT_S``, ``..._ATTEMPTS``, ``..._IN_FLIGHT`` and ``..._PER_SECOND``.
+        for a local endpoint, ``EACPS_MOONDREAM_BASE_URL``, or both; each of them further ``..._BASE_URL``,
+        ``..._MODEL``, ``..._TIMEOUT_S``, ``..._ATTEMPTS``, ``..._IN_FLIGHT`` and ``..._PER_SECOND``.
 
         Raises:
             InvalidRequest: Names every variable that cannot be read.
@@ -109,6 +111,7 @@ class Settings:
             store=store_of(reader),
             default_weights=reader.get("EACPS_DEFAULT_WEIGHTS", weights, None),
             metrics=reader.get("EACPS_METRICS", address_of, None),
+            otlp=reader.get("EACPS_OTLP", str, None),
             tls=_tls(reader),
             api_keys=reader.get("EACPS_API_KEYS", Path, None),
             insecure=reader.get("EACPS_INSECURE", _insecure, cls.insecure),

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 import numpy as np
+from opentelemetry import propagate
 from tritonclient.grpc import InferResult
 from tritonclient.grpc import aio as tritonclient
 
@@ -195,11 +196,13 @@ class TritonGateway:
     async def _infer(self, model: ModelSpec, arrays: Mapping[str, Array], timeout_s: float | None) -> dict[str, Array]:
         inputs, axes = codec.encode(model, arrays)
         _check_time_left(model, timeout_s)
-        call = self._client.infer(model.name, inputs, timeout=_microseconds(timeout_s), client_timeout=timeout_s)
+        call = self._client.infer(
+            model.name, inputs, timeout=_microseconds(timeout_s), client_timeout=timeout_s, headers=_headers()
+        )
         return codec.decode(model, await self._ask(model.name, call), axes)
 
     async def _stream(self, call: dict[str, Any], timeout_s: float | None) -> list[InferResult]:
-        stream = self._client.stream_infer(_only(call), stream_timeout=timeout_s, headers=_STREAM_HEADERS)
+        stream = self._client.stream_infer(_only(call), stream_timeout=timeout_s, headers=_headers(_STREAM_HEADERS))
         try:
             return [result async for result in _results(stream)]
         finally:
@@ -227,6 +230,13 @@ def _channel_options(url: str) -> list[tuple[str, int | str]]:
     options: list[tuple[str, int | str]] = [*_CHANNEL_OPTIONS, *_BALANCING]
     # No proxy from the environment may stand between us and this very machine.
     return [*options, ("grpc.enable_http_proxy", 0)] if url.startswith(_LOOPBACK) else options
+
+
+def _headers(others: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Headers of a call, which carry the trace that it is part of; nothing where none is made."""
+    headers = dict(others or {})
+    propagate.inject(headers)
+    return headers
 
 
 def _family(url: str) -> str:
