@@ -5,6 +5,7 @@
 #   PYTEST_ARGS='-k name'  further arguments of pytest
 #   BENCH_ARGS=--cores=1    further arguments of the benchmark
 #   STUDY_ARGS=--tasks=20   further arguments of the study
+#   SOAK_ARGS=--minutes=60  further arguments of the soak
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -65,6 +66,10 @@ check: $(PACKAGES_STAMP) ## Lint, check types, and check that the API is clean, 
 .PHONY: bench
 bench: $(MODELS_STAMP) ## Measure throughput and write out/bench
 	$(RUN) -m benchmarks.throughput $(BENCH_ARGS)
+
+.PHONY: soak
+soak: $(MODELS_STAMP) ## Load a server for ten minutes, with faults, and write out/soak
+	$(RUN) -m benchmarks.soak $(SOAK_ARGS)
 
 .PHONY: study
 study: $(MODELS_STAMP) ## Compare search strategies and write docs/study
