@@ -30,6 +30,7 @@ def test_everything_can_be_set() -> None:
             "EACPS_GRACE_S": "0",
             "EACPS_MAX_SEARCHES": "3",
             "EACPS_DECODERS": "4",
+            "EACPS_CALLS_PER_SECOND": "7.5",
             "EACPS_DATA": "kept",
             "EACPS_DATABASE": "postgresql://eacps:hush-p@database/eacps",
             "EACPS_ARTIFACTS": "s3://bucket/pictures",
@@ -79,6 +80,7 @@ def test_everything_can_be_set() -> None:
         grace_s=0.0,
         max_searches=3,
         decoders=4,
+        calls_per_second=7.5,
         store=StoreSettings(
             folder=Path("kept"),
             database="postgresql://eacps:hush-p@database/eacps",

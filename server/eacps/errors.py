@@ -8,7 +8,7 @@
     |-- NoFaceFound                 scene or character shows no (such) face
     |-- DeadlineExceeded            the caller's deadline passed
     |-- TooManySearches             as many searches are unfinished as may be
-    |-- TooManyCalls                as many other calls are being answered as may be
+    |-- TooManyCalls                as many other calls are being answered as may be, or a tenant calls too often
     |-- SearchNotFound              the caller has no such search
     |-- ArtifactNotFound            the caller has no such artifact
     |-- RequestIdTaken              another request has this request_id
@@ -134,7 +134,7 @@ class TooManySearches(EacpsError):
 
 
 class TooManyCalls(EacpsError):
-    """The server answers as many calls at once, searches aside, as it may."""
+    """The server answers as many calls at once, searches aside, as it may; or a tenant calls more often than it may."""
 
     grpc_code = "RESOURCE_EXHAUSTED"
     reason = "TOO_MANY_CALLS"

@@ -4,7 +4,7 @@ Names follow Prometheus's conventions: base units, ``_total`` for counters. Labe
 picture or a prompt.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
@@ -53,6 +53,7 @@ class SearchMetrics(Silent):
         self._stage_s = Histogram(
             "eacps_stage_seconds", "Time of one piece of work.", ("stage",), buckets=_STAGE_BUCKETS, registry=place
         )
+        self._kept = Gauge("eacps_searches_kept", "Searches in the database, by state.", ("state",), registry=place)
         self._ready = Gauge("eacps_triton_ready", "Whether Triton was ready when last looked at.", registry=place)
 
     def began(self) -> None:
@@ -83,6 +84,11 @@ class SearchMetrics(Silent):
     def ready(self, ready: bool) -> None:
         """See `Observer`."""
         self._ready.set(ready)
+
+    def counted(self, searches: Mapping[str, int]) -> None:
+        """See `Observer`."""
+        for state, count in searches.items():
+            self._kept.labels(state).set(count)
 
     def _count_candidate(self, update: CandidateScored) -> None:
         kind = "preview" if update.preview else "final"

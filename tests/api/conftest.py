@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from eacps.api import KeyRing, MessageCodec, Rules, SearchServer, SearchServicer, ServerLimits
+from eacps.api.rates import RateLimit
 from eacps.durable import Codec, Database, Limits, ObjectStore, SearchEngine, open_store, sqlite_url
 from eacps.durable.workflows import LocalWorkflows, Places
 from eacps.evaluation import Laboratory, Observer, Pace, Silent
@@ -107,6 +108,7 @@ def serve(tmp_path: Path) -> Serve:
         max_searches: int = 8,
         max_unfinished: int = 64,
         max_calls: int = 16,
+        rate: RateLimit | None = None,
         limits: ServerLimits | None = None,
         observer: Observer | None = None,
         keys: KeyRing | None = None,
@@ -131,7 +133,9 @@ def serve(tmp_path: Path) -> Serve:
             limits=Limits(max_unfinished, max_unfinished),
             observer=observer,
         ) as (engine, objects):
-            servicer = SearchServicer(rules, engine, objects, open_laboratory, max_calls=max_calls, observer=observer)
+            servicer = SearchServicer(
+                rules, engine, objects, open_laboratory, max_calls=max_calls, observer=observer, rate=rate
+            )
             server = SearchServer(
                 servicer, address="127.0.0.1:0", is_ready=is_ready, limits=limits, observer=observer, keys=keys
             )

@@ -14,7 +14,8 @@ from grpc_status import rpc_status
 
 from eacps.api import KeyRing
 from eacps.api.access import digest_of
-from eacps.errors import NoFaceFound
+from eacps.api.rates import RateLimit
+from eacps.errors import NoFaceFound, TooManyCalls
 from eacps.evaluation.toy import ToyModels
 from eacps.imaging import encode_png
 from eacps.triton import Generated, GenerateRequest, Prior
@@ -311,6 +312,32 @@ def every_call(stub: Any, request: pb.RunSearchRequest, search_id: str, artifact
             pb.ScoreImagesRequest(**pictures, prompt=prompt, images=[image]), **o
         ),
     }
+
+
+class TestRate:
+    async def test_who_calls_too_often_is_asked_to_come_again(self, serve: Serve, make_request: MakeRequest) -> None:
+        async with serve(rate=RateLimit(0.01, burst=300), keys=KEYS) as channel:
+            stub = SearchServiceStub(channel)
+            for _ in range(3):
+                await create(stub, make_request(), metadata=ADA)
+            error = await refused(create(stub, make_request(), metadata=ADA))
+            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            status = rpc_status.from_call(error)
+            assert status is not None
+            assert any(detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in status.details)
+            await create(stub, make_request(), metadata=BOB)  # others may
+
+    def test_tokens_come_back_with_time(self) -> None:
+        now = [0.0]
+        rate = RateLimit(2.0, burst=1.0, clock=lambda: now[0])
+        for _ in range(2):
+            rate.take("ada")
+        with pytest.raises(TooManyCalls):
+            rate.take("ada")
+        now[0] += 0.5
+        rate.take("ada")
+        with pytest.raises(TooManyCalls):
+            rate.take("ada")
 
 
 class TestTenancy:

@@ -114,6 +114,14 @@ async def test_a_request_at_fault_is_a_refused_search(serve: Serve, make_request
     assert scraped(metrics)["eacps_searches_total{outcome=refused,reason=invalid_request}"] == 1
 
 
+def test_kept_searches_are_counted_by_state() -> None:
+    metrics = SearchMetrics()
+    metrics.counted({"queued": 2, "running": 1})
+    metrics.counted({"queued": 0, "running": 3})
+    found = scraped(metrics)
+    assert (found["eacps_searches_kept{state=queued}"], found["eacps_searches_kept{state=running}"]) == (0, 3)
+
+
 async def test_readiness_follows_triton(serve: Serve) -> None:
     metrics = SearchMetrics()
     async with serve(observer=metrics, ready=False):

@@ -15,6 +15,7 @@ from eacps.api.album import Album
 from eacps.api.converters import prior_of, rendered_of, scored_of, search_of
 from eacps.api.faults import Faults
 from eacps.api.listing import listing_of, page_token_of
+from eacps.api.rates import RateLimit
 from eacps.api.status import RecordedFailure
 from eacps.api.submission import check_envelope, submission_of
 from eacps.api.validation import Rules, gathered, plan_of, prior_plan_of, render_plan_of, score_plan_of
@@ -48,6 +49,7 @@ class SearchServicer(SearchServiceServicer):
         open_laboratory: Gives every call that is no search a laboratory of its own, so that nothing of it outlives it.
         max_calls: Calls that make or take in pictures at once, searches aside; further ones are refused.
         observer: Told of requests for searches that are refused.
+        rate: Of every tenant's searches and of calls that make or take in pictures.
     """
 
     def __init__(
@@ -59,10 +61,12 @@ class SearchServicer(SearchServiceServicer):
         *,
         max_calls: int = DEFAULT_MAX_CALLS,
         observer: Observer | None = None,
+        rate: RateLimit | None = None,
     ) -> None:
         self._rules, self._engine, self._objects = rules, engine, objects
         self._open_laboratory, self._album = open_laboratory, Album(objects)
         self._max_calls, self._calls, self._observer = max_calls, 0, observer or Silent()
+        self._rate = rate or RateLimit(None)
 
     async def RunSearch(  # noqa: N802  # the service's name for it
         self, request: pb.RunSearchRequest, context: Context
@@ -138,7 +142,7 @@ class SearchServicer(SearchServiceServicer):
         self, request_iterator: AsyncIterator[pb.UploadImageRequest], context: Context
     ) -> pb.UploadImageResponse:
         """See ``search_service.proto``."""
-        with self._place():
+        with self._place(context):
             data = bytearray()
             async for request in request_iterator:
                 data += request.chunk
@@ -159,7 +163,7 @@ class SearchServicer(SearchServiceServicer):
 
     async def PreparePrior(self, request: pb.PreparePriorRequest, context: Context) -> pb.PreparePriorResponse:  # noqa: N802
         """See ``search_service.proto``."""
-        with self._place():
+        with self._place(context):
             plan = await self._checked(request, context, prior_plan_of)
             return prior_of(await prepare_prior(plan, self._open_laboratory(), deadline=_deadline_of(context)))
 
@@ -167,14 +171,14 @@ class SearchServicer(SearchServiceServicer):
         self, request: pb.RenderCandidateRequest, context: Context
     ) -> pb.RenderCandidateResponse:
         """See ``search_service.proto``."""
-        with self._place():
+        with self._place(context):
             plan, recipe = await self._checked(request, context, render_plan_of)
             deadline = _deadline_of(context)
             return rendered_of(await render_candidate(plan, self._open_laboratory(), recipe, deadline=deadline))
 
     async def ScoreImages(self, request: pb.ScoreImagesRequest, context: Context) -> pb.ScoreImagesResponse:  # noqa: N802
         """See ``search_service.proto``."""
-        with self._place():
+        with self._place(context):
             plan, pictures = await self._checked(request, context, score_plan_of)
             deadline = _deadline_of(context)
             return scored_of(await score_pictures(plan, self._open_laboratory(), pictures, deadline=deadline))
@@ -182,6 +186,7 @@ class SearchServicer(SearchServiceServicer):
     async def _submitted(self, request: pb.RunSearchRequest, context: Context, *, bounded: bool) -> StoredSearch:
         """Check a request and have it searched for; ``bounded`` by the call's deadline."""
         try:
+            self._rate.take(tenant_of(context))
             return await self._submit(request, context, bounded=bounded)
         except EacpsError as exc:
             self._observer.refused(exc.reason.lower())
@@ -243,12 +248,13 @@ class SearchServicer(SearchServiceServicer):
             return  # deleted meanwhile
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
+    def _place(self, context: Context) -> Iterator[None]:
         """Take one of the places for calls, to be given back at the end.
 
         Raises:
-            TooManyCalls: All are taken.
+            TooManyCalls: All are taken, or the tenant calls too often.
         """
+        self._rate.take(tenant_of(context))
         if self._calls >= self._max_calls:
             raise TooManyCalls(f"{self._calls} calls are being answered, as many as this server answers at once")
         self._calls += 1

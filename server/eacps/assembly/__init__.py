@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from eacps.api import DEFAULT_WEIGHTS, KeyRing, MessageCodec, Rules, SearchServer, SearchServicer, ServerTls
+from eacps.api.rates import RateLimit
 from eacps.assembly.engine import running_engine
 from eacps.assembly.scorers import build_scorers, outside_scorers
 from eacps.assembly.tracing import exported_traces
@@ -54,7 +55,9 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
         engine, objects = await stack.enter_async_context(
             running_engine(settings, MessageCodec(rules), open_laboratory, observer)
         )
-        servicer = SearchServicer(rules, engine, objects, open_laboratory, observer=observer)
+        servicer = SearchServicer(
+            rules, engine, objects, open_laboratory, observer=observer, rate=RateLimit(settings.calls_per_second)
+        )
         server = SearchServer(
             servicer,
             address=settings.address,

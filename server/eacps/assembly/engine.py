@@ -14,6 +14,7 @@ from eacps.durable import (
     ObjectStore,
     Retention,
     SearchEngine,
+    SearchState,
     Sweeper,
     Workflows,
     open_store,
@@ -25,6 +26,7 @@ from eacps.evaluation import Laboratory, Observer
 from eacps.settings import Settings, StoreSettings
 
 _log = logging.getLogger(__name__)
+_COUNT_INTERVAL_S = 5.0
 
 
 @asynccontextmanager
@@ -63,6 +65,8 @@ async def running_engine(
             _sweep(Sweeper(database, objects, retention), workflows, store.sweep_s), name="sweeper"
         )
         stack.push_async_callback(_ended, sweeping)
+        counting = asyncio.create_task(_count(engine, observer), name="counts")
+        stack.push_async_callback(_ended, counting)
         await engine.start()
         try:
             yield engine, objects
@@ -81,6 +85,16 @@ async def _sweep(sweeper: Sweeper, workflows: Workflows, interval_s: float) -> N
             continue
         if swept.searches or swept.size:
             _log.info("swept %d searches and %d bytes", len(swept.searches), swept.size)
+
+
+async def _count(engine: SearchEngine, observer: Observer) -> None:
+    while True:
+        try:
+            counts = await engine.store.counts()
+            observer.counted({state.value: counts.get(state, 0) for state in SearchState})
+        except EacpsError as exc:
+            _log.warning("could not count the searches: %s", exc)
+        await asyncio.sleep(_COUNT_INTERVAL_S)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

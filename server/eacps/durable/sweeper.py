@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, func, select
 from eacps.durable.database import Database
 from eacps.durable.objects import ObjectStore
 from eacps.durable.records import UNFINISHED
-from eacps.durable.searches import forget
+from eacps.durable.rows import forget
 from eacps.durable.tables import OBJECTS, REFERENCES, SEARCHES, UPLOADS
 
 DAY_S = 86400.0

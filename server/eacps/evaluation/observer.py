@@ -42,6 +42,10 @@ class Observer(Protocol):
         """Whether what the server depends on was ready when last looked at."""
         ...
 
+    def counted(self, searches: Mapping[str, int]) -> None:
+        """So many searches are kept, by their state; those of all servers that share a database."""
+        ...
+
     def span(
         self, name: str, attributes: Mapping[str, Attribute], *, search_id: str = "", current: bool = True
     ) -> AbstractContextManager[None]:
@@ -75,6 +79,9 @@ class Silent:
         """See `Observer`."""
 
     def ready(self, ready: bool) -> None:
+        """See `Observer`."""
+
+    def counted(self, searches: Mapping[str, int]) -> None:
         """See `Observer`."""
 
     def span(
@@ -128,6 +135,11 @@ class Several(Silent):
         """See `Observer`."""
         for one in self._observers:
             one.ready(ready)
+
+    def counted(self, searches: Mapping[str, int]) -> None:
+        """See `Observer`."""
+        for one in self._observers:
+            one.counted(searches)
 
     @contextmanager
     def span(

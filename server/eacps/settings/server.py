@@ -13,7 +13,7 @@ from eacps.settings.judges import (
     moondream_of,
     openai_of,
 )
-from eacps.settings.reader import Reader, address_of, count, positive, seconds, weights
+from eacps.settings.reader import Reader, address_of, count, positive, rate, seconds, weights
 from eacps.settings.store import StoreSettings, store_of
 
 ANYWHERE = "anywhere"
@@ -46,6 +46,8 @@ class Settings:
             12 times are a minute and a half.
         grace_s: How long running searches may go on after the server was told to stop.
         max_searches: Searches that run at once on this server; further ones wait.
+        calls_per_second: Of every tenant: requests for searches, and calls that make or take in pictures; None for no
+            bound.
         decoders: Processes that decode pictures.
         store: Where searches are kept; None keeps them while the server runs.
         default_weights: Weights where a request names no scorer; None takes the API's own.
@@ -64,6 +66,7 @@ class Settings:
     triton_retries: int = 12
     grace_s: float = 10.0
     max_searches: int = 8
+    calls_per_second: float | None = 100.0
     decoders: int = 2
     store: StoreSettings | None = None
     default_weights: Mapping[str, float] | None = None
@@ -81,9 +84,9 @@ class Settings:
         """Read ``EACPS_*``; what is not set keeps its default.
 
         ``EACPS_ADDRESS``, ``EACPS_TRITON``, ``EACPS_TRITON_READY_TIMEOUT_S``, ``EACPS_TRITON_RETRIES``,
-        ``EACPS_GRACE_S``, ``EACPS_MAX_SEARCHES``, ``EACPS_DECODERS``, ``EACPS_METRICS``, ``EACPS_OTLP``,
-        ``EACPS_TLS_CERTIFICATE``, ``EACPS_TLS_KEY``, ``EACPS_TLS_CLIENT_CA``, ``EACPS_API_KEYS``, ``EACPS_INSECURE``,
-        ``EACPS_DEFAULT_WEIGHTS`` (``identity=0.5,realism=0.3,prompt=0.2``).
+        ``EACPS_GRACE_S``, ``EACPS_MAX_SEARCHES``, ``EACPS_DECODERS``, ``EACPS_CALLS_PER_SECOND``, ``EACPS_METRICS``,
+        ``EACPS_OTLP``, ``EACPS_TLS_CERTIFICATE``, ``EACPS_TLS_KEY``, ``EACPS_TLS_CLIENT_CA``, ``EACPS_API_KEYS``,
+        ``EACPS_INSECURE``, ``EACPS_DEFAULT_WEIGHTS`` (``identity=0.5,realism=0.3,prompt=0.2``).
 
         Where searches are kept: ``EACPS_DATA`` (a folder), ``EACPS_DATABASE``, ``EACPS_ARTIFACTS``,
         ``EACPS_EXECUTOR_ID``, ``EACPS_MAX_SEARCHES_EVERYWHERE``, ``EACPS_MAX_SEARCHES_PER_TENANT``,
@@ -107,6 +110,7 @@ class Settings:
             triton_retries=reader.get("EACPS_TRITON_RETRIES", count, cls.triton_retries),
             grace_s=reader.get("EACPS_GRACE_S", seconds, cls.grace_s),
             max_searches=reader.get("EACPS_MAX_SEARCHES", positive, cls.max_searches),
+            calls_per_second=reader.get("EACPS_CALLS_PER_SECOND", rate, cls.calls_per_second),
             decoders=reader.get("EACPS_DECODERS", positive, cls.decoders),
             store=store_of(reader),
             default_weights=reader.get("EACPS_DEFAULT_WEIGHTS", weights, None),
