@@ -13,7 +13,7 @@ import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from eacps.api import MessageCodec, SearchServer, SearchServicer, ServerTls
-from eacps.client import ClientTls, InvalidSettings
+from eacps.client import AsyncClient, CallFailed, ClientTls, InvalidSettings
 from eacps.client.tls import open_channel
 from eacps.durable.workflows import Places
 from eacps.errors import InvalidRequest
@@ -33,9 +33,10 @@ class Authority:
         self.root = folder / "root.pem"
         self._ca.cert_pem.write_to_path(str(self.root))
 
-    def issue(self, name: str, identity: str) -> tuple[Path, Path]:
+    def issue(self, name: str, identity: str, *, common_name: str | None = None) -> tuple[Path, Path]:
         """Write certificate and key, over those of the same name."""
-        issued, paths = self._ca.issue_cert(identity), (self._folder / f"{name}.pem", self._folder / f"{name}.key")
+        issued = self._ca.issue_cert(identity, common_name=common_name)
+        paths = (self._folder / f"{name}.pem", self._folder / f"{name}.key")
         paths[0].write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
         paths[1].write_bytes(issued.private_key_pem.bytes())
         return paths
@@ -120,6 +121,29 @@ async def test_with_mutual_tls_every_client_shows_a_certificate_that_is_trusted(
         assert await healthy(address, ClientTls(ours.root, *ours.issue("client", "studio@example.org")))
         assert not await healthy(address, ClientTls(ours.root, *theirs.issue("client", "studio@example.org")))
         assert not await healthy(address, ClientTls(ours.root))
+
+
+async def test_with_mutual_tls_the_certificates_name_is_the_tenants(
+    ours: Authority, make_request: Callable[..., pb.RunSearchRequest]
+) -> None:
+    certificate, key = ours.issue("server", "127.0.0.1")
+
+    def client(address: str, name: str) -> AsyncClient:
+        files = ours.issue(name.replace(" ", "-"), f"{name.replace(' ', '-')}.example.org", common_name=name)
+        return AsyncClient(address, tls=ClientTls(ours.root, *files))
+
+    async with (
+        served(ServerTls(certificate, key, client_ca=ours.root)) as address,
+        client(address, "ada") as ada,
+        client(address, "bob") as bob,
+        client(address, "no name") as nobody,
+    ):
+        search = await ada.submit(make_request())
+        assert (await ada.get(search.search_id)).search_id == search.search_id
+        with pytest.raises(CallFailed, match="NOT_FOUND"):
+            await bob.get(search.search_id)
+        with pytest.raises(CallFailed, match="UNAUTHENTICATED"):
+            await nobody.get(search.search_id)
 
 
 async def test_renewed_certificates_are_served_without_a_restart(ours: Authority, theirs: Authority) -> None:

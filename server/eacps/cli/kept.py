@@ -104,7 +104,7 @@ class Kept:
         if self.as_json:
             print(json.dumps([_json_of(search) for search in found]))
             return
-        table = Table("search", "state", "created", "events", "labels")
+        table = Table("search", "state", "created, UTC", "events", "labels")
         for search in found:
             created = search.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S")
             labelled = " ".join(f"{key}={value}" for key, value in sorted(search.labels.items()))

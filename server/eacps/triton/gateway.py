@@ -30,11 +30,8 @@ _CHANNEL_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2000),
 ]
-# Of several servers each call takes the next one that is connected and, where it says so, healthy.
-_BALANCING = [
-    ("grpc.lb_policy_name", "round_robin"),
-    ("grpc.service_config", '{"healthCheckConfig": {"serviceName": ""}}'),
-]
+# Of several servers each call takes the next one that is connected. (Triton 2.51 has no health checking to watch.)
+_BALANCING = [("grpc.lb_policy_name", "round_robin")]
 _LOOPBACK = ("127.", "localhost", "[::1]")
 _STREAM_HEADERS = {"triton_grpc_error": "true"}  # real status codes instead of text within the stream
 _POLL_INTERVAL_S = 0.2
