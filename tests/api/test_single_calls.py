@@ -59,6 +59,8 @@ class TestOverToys:
             prior = next(e.prior_ready for e in await searched(stub, search) if e.HasField("prior_ready"))
         assert (answer.prior.data, answer.scene.data) == (prior.prior.data, prior.scene.data)
         assert (answer.scene_face, answer.character_face) == (prior.scene_face, prior.character_face)
+        assert list(answer.scene_faces) == [answer.scene_face]
+        assert list(answer.character_faces) == [answer.character_face]
         assert answer.versions["checkpoint"].startswith("toy@")
 
     async def test_a_candidate_is_made_again_from_its_recipe(self, serve: Serve, make_request: MakeRequest) -> None:
@@ -165,6 +167,12 @@ async def test_over_real_models_a_recipe_gives_its_picture_and_scores_again(
             scene=search.scene, character=search.character, prompt=search.prompt, images=[rendered.picture]
         )
         (scored,) = (await stub.ScoreImages(request, timeout=60)).evaluations
+        prior = await stub.PreparePrior(
+            pb.PreparePriorRequest(scene=search.scene, character=search.character), timeout=60
+        )
+    assert len(prior.scene_faces) == len(prior.character_faces) == 1
+    assert list(prior.scene_faces) == [prior.scene_face]
+    assert list(prior.character_faces) == [prior.character_face]
     differences = np.abs(pixels(rendered.picture.data).astype(int) - pixels(finished.best.data))
     assert differences.max() <= 1, "batches of another size may round otherwise"
     assert scored.potential == pytest.approx(finished.evaluation.potential, abs=0.01)

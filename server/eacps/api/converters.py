@@ -64,6 +64,8 @@ def prior_of(prepared: PreparedPrior) -> pb.PreparePriorResponse:
         scene=pb.Image(data=prepared.scene),
         scene_face=_box(prepared.scene_box),
         character_face=_box(prepared.character_box),
+        scene_faces=[_box(box) for box in prepared.scene_faces],
+        character_faces=[_box(box) for box in prepared.character_faces],
         versions=dict(prepared.versions),
     )
 

@@ -8,7 +8,7 @@ from eacps.evaluation.artifacts import ArtifactStore, MemoryArtifacts
 from eacps.evaluation.observer import Observer, Silent
 from eacps.evaluation.steps import DirectRunner, StepRunner
 from eacps.scoring.scorer import Scorer
-from eacps.triton.types import Generated, GenerateRequest, Prior, ServedCheckpoint, UInt8
+from eacps.triton.types import Box, Generated, GenerateRequest, Prior, ServedCheckpoint, UInt8
 
 
 class Models(Protocol):
@@ -28,6 +28,10 @@ class Models(Protocol):
         timeout_s: float | None = None,
     ) -> Prior:
         """Put the character's face into the scene."""
+        ...
+
+    async def find_faces(self, picture: UInt8, *, timeout_s: float | None = None) -> list[Box]:
+        """Give the boxes of the faces of a picture: at most 8, largest first."""
         ...
 
     async def generate(self, request: GenerateRequest, *, timeout_s: float | None = None) -> Generated:

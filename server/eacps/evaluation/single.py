@@ -30,6 +30,7 @@ class PreparedPrior:
         scene: PNG, the scene at that size.
         scene_box: Face replaced, xyxy in pixels of ``scene``.
         character_box: Face taken, xyxy in pixels of the character picture as it came.
+        scene_faces, character_faces: All faces found, largest first, likewise.
         versions: Of everything that made it.
     """
 
@@ -37,6 +38,8 @@ class PreparedPrior:
     scene: bytes
     scene_box: Box
     character_box: Box
+    scene_faces: tuple[Box, ...]
+    character_faces: tuple[Box, ...]
     versions: Mapping[str, str]
 
 
@@ -86,12 +89,16 @@ async def prepare_prior(plan: SearchPlan, laboratory: Laboratory, *, deadline: D
         TritonUnavailable, TritonModelFailed: The models failed.
         DeadlineExceeded: Time is up.
     """
-    checkpoint, edit = await _Bench(plan, laboratory, deadline).prepare()
+    bench = _Bench(plan, laboratory, deadline)
+    checkpoint, edit = await bench.prepare()
+    scene_faces, character_faces = await bench.stages.faces(edit)
     return PreparedPrior(
         picture=await png_of(edit.prior),
         scene=await png_of(edit.inputs.scene),
         scene_box=edit.scene_box,
         character_box=edit.character_box,
+        scene_faces=tuple(scene_faces),
+        character_faces=tuple(character_faces),
         versions=versions(checkpoint, {}),
     )
 

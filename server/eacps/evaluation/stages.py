@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 
@@ -19,12 +19,13 @@ from eacps.evaluation.scores import ask_scorers, cards_from_json, cards_to_json
 from eacps.evaluation.shelf import Shelf
 from eacps.evaluation.steps import Json
 from eacps.evaluation.stopwatch import Stopwatch
+from eacps.imaging import Picture
 from eacps.scoring.scorer import EditContext
 from eacps.search.calibration import Calibration
 from eacps.search.cohort import Trial
 from eacps.search.recipe import stack
 from eacps.search.scores import ScoreCard
-from eacps.triton.types import Generated, GenerateRequest, Prior, ServedCheckpoint
+from eacps.triton.types import Box, Generated, GenerateRequest, Prior, ServedCheckpoint
 
 _log = logging.getLogger(__name__)
 _DESCRIBE_TIMEOUT_S = 5.0  # the gateway's own
@@ -132,6 +133,17 @@ class Stages:
                 scene_box=tuple(prior["scene_box"]),
                 character_box=inputs.to_original(tuple(prior["character_box"])),
             )
+
+    async def faces(self, edit: Edit) -> tuple[list[Box], list[Box]]:
+        """Find all faces of scene and character, largest first: in pixels of ``edit.inputs.scene``, and of the
+        character picture as it came."""
+
+        def find(picture: Picture) -> Awaitable[list[Box]]:
+            models, cap_s = self._laboratory.models, self._pace.call_timeout_s
+            return self._calls.patiently(lambda left_s: models.find_faces(picture, timeout_s=left_s), cap_s=cap_s)
+
+        scene, character = await find(edit.inputs.scene), await find(edit.inputs.character)
+        return scene, [edit.inputs.to_original(box) for box in character]
 
     async def generate(self, edit: Edit, trials: Sequence[Trial], *, expendable: bool) -> dict[str, str] | str:
         """Make the pictures of one micro-batch, all stopping at the same step. One batch at a time is in the sampler.

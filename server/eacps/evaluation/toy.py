@@ -12,7 +12,7 @@ import numpy as np
 
 from eacps.imaging import Picture
 from eacps.scoring.scorer import EditContext, Outcome
-from eacps.triton.types import Generated, GenerateRequest, Prior, ServedCheckpoint, UInt8
+from eacps.triton.types import Box, Generated, GenerateRequest, Prior, ServedCheckpoint, UInt8
 
 TOY_CHECKPOINT = ServedCheckpoint(
     name="toy",
@@ -53,8 +53,18 @@ class ToyModels:
         picture = (scene // 2 + character.mean(axis=(0, 1)).astype(np.uint8) // 2).astype(np.uint8)
         embedding = np.zeros(512, np.float32)
         embedding[0] = 1.0
-        height, width = character.shape[:2]
-        return Prior(picture, embedding, (8.0, 8.0, 24.0, 24.0), (0.0, 0.0, float(width), float(height)))
+        (scene_box,), (character_box,) = await self.find_faces(scene), await self.find_faces(character)
+        return Prior(picture, embedding, scene_box, character_box)
+
+    async def find_faces(
+        self,
+        picture: UInt8,
+        *,
+        timeout_s: float | None = None,  # noqa: ARG002
+    ) -> list[Box]:
+        """All of a picture, but for a margin, is its one face."""
+        height, width = picture.shape[:2]
+        return [(8.0, 8.0, width - 8.0, height - 8.0)]
 
     async def generate(
         self,

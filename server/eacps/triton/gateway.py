@@ -20,7 +20,17 @@ from eacps.tensors import ModelSpec
 from eacps.triton import codec, served
 from eacps.triton.codec import Array
 from eacps.triton.status import CLIENT_ERRORS, translated
-from eacps.triton.types import Faces, Float32, Generated, GenerateRequest, Prior, ServedCheckpoint, UInt8, VerifiedFaces
+from eacps.triton.types import (
+    Box,
+    Faces,
+    Float32,
+    Generated,
+    GenerateRequest,
+    Prior,
+    ServedCheckpoint,
+    UInt8,
+    VerifiedFaces,
+)
 
 CALLED_MODELS = (tensors.FACE_PRIOR, tensors.FACE_EMBED, tensors.QWEN_EDIT, tensors.VLM_JUDGE)
 _CHANNEL_OPTIONS = [
@@ -148,6 +158,11 @@ class TritonGateway:
         """Find and embed the faces of ``pictures``, ``uint8 [N, H, W, 3]``."""
         outputs = await self._infer(tensors.FACE_EMBED, {"pictures": pictures}, timeout_s)
         return Faces(**outputs)
+
+    async def find_faces(self, picture: UInt8, *, timeout_s: float | None = None) -> list[Box]:
+        """Give the boxes of the faces of ``picture``, ``uint8 [H, W, 3]``: at most 8, largest first."""
+        faces = await self.embed_faces(picture[None], timeout_s=timeout_s)
+        return [tuple(box) for box in faces.boxes[0, : int(faces.counts[0])].tolist()]
 
     async def verify_faces(self, pictures: UInt8, *, timeout_s: float | None = None) -> VerifiedFaces:
         """Embed the faces of ``pictures``, ``uint8 [N, H, W, 3]``, by the held-out verifier; see `has_verifier`."""

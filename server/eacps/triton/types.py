@@ -39,6 +39,10 @@ class ServedCheckpoint:
     calibration: Mapping[str, Any] | None = None
 
 
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels; the last two are exclusive."""
+
+
 @dataclass(frozen=True)
 class Prior:
     """The identity prior: the scene with the character's face in it.

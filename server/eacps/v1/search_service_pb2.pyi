@@ -323,7 +323,7 @@ class PreparePriorRequest(_message.Message):
     def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ...) -> None: ...
 
 class PreparePriorResponse(_message.Message):
-    __slots__ = ("prior", "scene", "scene_face", "character_face", "versions")
+    __slots__ = ("prior", "scene", "scene_face", "character_face", "versions", "scene_faces", "character_faces")
     class VersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -336,12 +336,16 @@ class PreparePriorResponse(_message.Message):
     SCENE_FACE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FACE_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    SCENE_FACES_FIELD_NUMBER: _ClassVar[int]
+    CHARACTER_FACES_FIELD_NUMBER: _ClassVar[int]
     prior: Image
     scene: Image
     scene_face: Box
     character_face: Box
     versions: _containers.ScalarMap[str, str]
-    def __init__(self, prior: _Optional[_Union[Image, _Mapping]] = ..., scene: _Optional[_Union[Image, _Mapping]] = ..., scene_face: _Optional[_Union[Box, _Mapping]] = ..., character_face: _Optional[_Union[Box, _Mapping]] = ..., versions: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    scene_faces: _containers.RepeatedCompositeFieldContainer[Box]
+    character_faces: _containers.RepeatedCompositeFieldContainer[Box]
+    def __init__(self, prior: _Optional[_Union[Image, _Mapping]] = ..., scene: _Optional[_Union[Image, _Mapping]] = ..., scene_face: _Optional[_Union[Box, _Mapping]] = ..., character_face: _Optional[_Union[Box, _Mapping]] = ..., versions: _Optional[_Mapping[str, str]] = ..., scene_faces: _Optional[_Iterable[_Union[Box, _Mapping]]] = ..., character_faces: _Optional[_Iterable[_Union[Box, _Mapping]]] = ...) -> None: ...
 
 class RenderCandidateRequest(_message.Message):
     __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "scene_face", "character_face", "recipe")
