@@ -450,7 +450,12 @@ class TestInputs:
     ) -> None:
         plan = make_plan(character=np.zeros((1500, 2048, 3), np.uint8))
         updates = await updates_of(plan, make_laboratory())
-        assert updates[1].character_box == (0.0, 0.0, 2048.0, 1500.0)
+        assert updates[1].character_box == (
+            16.0,
+            16.0,
+            2032.0,
+            1484.0,
+        )  # margins of 8, doubled
 
 
 class Constant:
