@@ -3,9 +3,12 @@
 #   PYTHON=python3.12      interpreter of the virtual environment (default: the first fitting one of 3.11 to 3.13)
 #   TORCH_INDEX=URL        package index to take torch from, for a build without CUDA for instance
 #   PYTEST_ARGS='-k name'  further arguments of pytest
+#   TEST_PROCESSES=2        that run the tests, each with a Triton of its own
 #   BENCH_ARGS=--cores=1    further arguments of the benchmark
 #   STUDY_ARGS=--tasks=20   further arguments of the study
 #   SOAK_ARGS=--minutes=60  further arguments of the soak
+
+TEST_PROCESSES ?= 2
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -45,7 +48,7 @@ demo: $(MODELS_STAMP) ## Search on bundled pictures and write out/demo
 
 .PHONY: test
 test: $(MODELS_STAMP) ## Run the tests
-	$(RUN) -m pytest $(PYTEST_ARGS)
+	$(RUN) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-faults
 test-faults: $(MODELS_STAMP) ## Kill servers and Tritons at many more random moments than make test does

@@ -12,6 +12,8 @@ from eacps.search.spec import AdaptiveSpec, BestOfNSpec, EacpsSpec, LocalMove, S
 
 BUDGETS: Final = (8, 16, 32, 64)
 """In whole trajectories: the price of a search in denoiser evaluations, over the steps of one."""
+PRUNED: Final = "_pruned"
+"""How the names of those end that prune."""
 _OFF = Pruning(PruningMode.OFF)
 _FAMILIES: Final = {8: (4, 2, 1), 16: (8, 2, 2), 32: (16, 2, 4), 64: (32, 4, 4)}
 """Global candidates, parents, children of each, over two local rounds: half the budget explores."""
@@ -58,8 +60,8 @@ def plain_contenders() -> tuple[Contender, ...]:
 def pruned_contenders(plan: Planned) -> tuple[Contender, ...]:
     """Give those that prune."""
     return (
-        Contender("adaptive_pruned", "adaptive, pruned", lambda n, seed: AdaptiveSpec(seed, n, pruning=plan(n))),
-        Contender("best_of_n_pruned", "best-of-N, pruned", lambda n, seed: BestOfNSpec(seed, n, pruning=plan(n))),
+        Contender(f"adaptive{PRUNED}", "adaptive, pruned", lambda n, seed: AdaptiveSpec(seed, n, pruning=plan(n))),
+        Contender(f"best_of_n{PRUNED}", "best-of-N, pruned", lambda n, seed: BestOfNSpec(seed, n, pruning=plan(n))),
     )
 
 

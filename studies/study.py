@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Final
 from eacps.search.calibration import Calibration
 from export.studio_mini.calibrate import CALIBRATION_FILE, write_section
 from studies import tuning
-from studies.contenders import Contender, contenders, planner
+from studies.contenders import PRUNED, Contender, contenders, planner
 from studies.parts import fresh_rows, preview_rows, probe_rows, search_rows
 from studies.pool import Pool, fingerprint
 from studies.potentials import Yardstick
@@ -106,7 +107,8 @@ async def run_in(workshop: Workshop, paths: Paths, size: Size, *, tune_only: boo
     angles = await _tune(workshop, paths.checkpoint, size)
     if not tune_only:
         workshop.yardstick = Yardstick(_calibration(paths.checkpoint))
-        write_results(await _compare(workshop, size, angles), paths.out)
+        async for results in _compare(workshop, size, angles):
+            write_results(results, paths.out)
 
 
 async def _tune(workshop: Workshop, checkpoint: Path, size: Size) -> list[SearchRow]:
@@ -120,7 +122,11 @@ async def _tune(workshop: Workshop, checkpoint: Path, size: Size) -> list[Search
     return await tuning.try_angles(workshop, tasks, size.angles, size.compared)
 
 
-async def _compare(workshop: Workshop, size: Size, angles: list[SearchRow]) -> Results:
+async def _compare(workshop: Workshop, size: Size, angles: list[SearchRow]) -> AsyncIterator[Results]:
+    """Yield the results when all but pruning at other budgets than the reference is known, and when all is.
+
+    What matters most comes first: a study cut off has answered that.
+    """
     tasks = range(FIRST_STUDIED, FIRST_STUDIED + size.tasks)
     angle = tuning.best_angle(angles)
     compared = contenders(angle, planner(workshop.yardstick.calibration, steps=workshop.oracle.steps))
@@ -132,17 +138,21 @@ async def _compare(workshop: Workshop, size: Size, angles: list[SearchRow]) -> R
         part = partial(search_rows, contender=contender, budget=budget, noise_sd=noise_sd)
         searches.extend(await workshop.over_tasks(f"{contender.title} at {budget}{noise}", tasks, part))
 
-    # What matters most comes first: a study cut off has answered that.
-    for budget in sorted(size.budgets, key=lambda budget: (budget != size.compared, budget)):
+    pruned = {one.name for one in compared if one.name.endswith(PRUNED)}
+    others = [budget for budget in size.budgets if budget != size.compared]
+    for contender in compared:
+        await race(contender, size.compared)
+    for budget in others:
         for contender in compared:
-            await race(contender, budget)
+            if contender.name not in pruned:
+                await race(contender, budget)
     probes = await workshop.over_tasks("moves", tasks, partial(probe_rows, parents=size.probed))
     previews = await workshop.over_tasks("previews", tasks, partial(preview_rows, count=size.previewed))
     for noise_sd in size.noises:
         for contender in compared:
             if contender.name in NOISY:
                 await race(contender, size.compared, noise_sd)
-    return Results(
+    results = Results(
         steps=workshop.oracle.steps,
         compared=size.compared,
         calibration=workshop.yardstick.calibration,
@@ -154,6 +164,12 @@ async def _compare(workshop: Workshop, size: Size, angles: list[SearchRow]) -> R
         probes=probes,
         previews=previews,
     )
+    yield results
+    for budget in others:
+        for contender in compared:
+            if contender.name in pruned:
+                await race(contender, budget)
+    yield results
 
 
 def _calibration(checkpoint: Path, only: tuple[str, ...] | None = None) -> Calibration:
