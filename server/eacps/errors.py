@@ -17,6 +17,7 @@
     |-- CheckpointChanged           a search cannot go on: other weights are served than it began with
     |-- ServerStopping              the server stops; searches go on when it is back
     |-- StoreUnavailable            database or object store failed
+    |-- ServerRunsAlready           another server of this name uses the database
     |-- EvaluationFailed            pictures were made, but not one could be scored
     |-- ScorerFailed                one scoring call failed for good; becomes a missing score
     |-- TritonError
@@ -201,6 +202,14 @@ class StoreUnavailable(EacpsError):
     grpc_code = "UNAVAILABLE"
     reason = "STORE_UNAVAILABLE"
     retryable = True
+
+
+class ServerRunsAlready(EacpsError):
+    """Another server of this name uses the database: both would run the same searches."""
+
+    fault = Fault.CALLER
+    grpc_code = "FAILED_PRECONDITION"
+    reason = "SERVER_RUNS_ALREADY"
 
 
 class EvaluationFailed(EacpsError):

@@ -20,6 +20,7 @@ from eacps.durable import (
     open_store,
     sqlite_url,
 )
+from eacps.durable.claim import claimed
 from eacps.durable.workflows import DbosWorkflows, LocalWorkflows, Places
 from eacps.errors import EacpsError
 from eacps.evaluation import Laboratory, Observer
@@ -44,6 +45,7 @@ async def running_engine(
     Raises:
         InvalidRequest: Database or object store cannot be opened.
         StoreUnavailable: The database cannot be reached.
+        ServerRunsAlready: Another server of this name uses it.
     """
     async with AsyncExitStack() as stack:
         kept, store = settings.store is not None, settings.store or StoreSettings()
@@ -57,6 +59,7 @@ async def running_engine(
         if kept:
             # Two programs writing one SQLite file would wait for each other.
             url = store.database or sqlite_url(folder / "workflows.sqlite")
+            await stack.enter_async_context(claimed(database, store.executor_id, patience_s=store.claim_patience_s))
             workflows = DbosWorkflows(url, executor_id=store.executor_id, places=places)
         limits = Limits(store.max_unfinished, store.max_unfinished_per_tenant)
         engine = SearchEngine(database, objects, codec, open_laboratory, workflows, limits=limits, observer=observer)

@@ -1,7 +1,6 @@
 """A relational database, SQLite or PostgreSQL, off the event loop."""
 
 import asyncio
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,13 +39,30 @@ class Database:
         self._engine = _engine_for(url)
         connections = 1 if self.is_sqlite else _CONNECTIONS
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="database")
-        self._closing = threading.Event()
         self._transact(_make_tables)
 
     @property
     def is_sqlite(self) -> bool:
         """Whether one file is all there is, so that transactions run one at a time."""
         return self._engine.dialect.name == "sqlite"
+
+    @property
+    def file(self) -> str:
+        """The file, where that is all there is."""
+        return str(self._engine.url.database)
+
+    def connect(self) -> Connection:
+        """Open a connection of one's own, to be closed; blocks.
+
+        Raises:
+            StoreUnavailable: The database cannot be reached.
+        """
+        try:
+            connection = self._engine.connect()
+        except SQLAlchemyError as exc:
+            raise StoreUnavailable(f"the database of searches failed: {type(exc).__name__}") from exc
+        connection.detach()  # what is set on it, or held by it, ends with it
+        return connection
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` within a transaction, which is undone where it raises.

@@ -100,11 +100,12 @@ class DbosWorkflows:
 
     @staticmethod
     def _register_queue(places: Places) -> None:
+        most = places.everywhere or _UNLIMITED
         DBOS.register_queue(
             _QUEUE,
-            worker_concurrency=places.here,
+            worker_concurrency=min(places.here, most),
             global_concurrency=places.everywhere,
-            partition_concurrency=places.per_tenant or places.everywhere or _UNLIMITED,
+            partition_concurrency=min(places.per_tenant or most, most),
             polling_interval_sec=places.poll_s,
             on_conflict="always_update",
         )

@@ -19,6 +19,7 @@ class StoreSettings:
         folder: Of the databases and pictures that have no other place.
         database: ``postgresql://...``, for several servers; None keeps SQLite files in ``folder``. Never logged.
         artifacts: Folder or URL (``s3://``, ``gs://``, ``az://``) of the pictures; None keeps them in ``folder``.
+        claim_patience_s: How long to wait at the start for another server of that name to end.
         executor_id: Names this server among those that share the database, and again after it was restarted.
         max_everywhere: Searches that run at once on all of them; None for no bound but theirs.
         max_per_tenant: Searches of one tenant that run at once; None for no bound.
@@ -34,6 +35,7 @@ class StoreSettings:
     database: str | None = field(default=None, repr=False)
     artifacts: str | None = None
     executor_id: str = "local"
+    claim_patience_s: float = 60.0
     max_everywhere: int | None = None
     max_per_tenant: int | None = None
     max_unfinished: int = 256
@@ -54,6 +56,7 @@ def store_of(reader: Reader) -> StoreSettings:
         artifacts=reader.get("EACPS_ARTIFACTS", str, None),
         # In a StatefulSet the host's name is the same again after a restart, and no other's.
         executor_id=reader.get("EACPS_EXECUTOR_ID", str, os.uname().nodename if database else own.executor_id),
+        claim_patience_s=reader.get("EACPS_CLAIM_PATIENCE_S", seconds, own.claim_patience_s),
         max_everywhere=reader.get("EACPS_MAX_SEARCHES_EVERYWHERE", positive, None),
         max_per_tenant=reader.get("EACPS_MAX_SEARCHES_PER_TENANT", positive, None),
         max_unfinished=reader.get("EACPS_MAX_UNFINISHED", positive, own.max_unfinished),
