@@ -8,6 +8,7 @@ import grpc.aio
 
 from benchmarks.edits import Edit
 from benchmarks.outcome import Outcome
+from eacps.api import DEFAULT_WEIGHTS
 from eacps.assembly import serving
 from eacps.imaging import decode_picture, encode_png
 from eacps.settings import Settings
@@ -45,6 +46,7 @@ class ServedEditor:
             prompt=edit.prompt,
             # As the plain code does: the prior is the one picture that the backbone sees.
             sampler=pb.SamplerSettings(steps=self._steps, character_as_reference=False),
+            scorers=[pb.ScorerSettings(name=name, weight=weight) for name, weight in DEFAULT_WEIGHTS.items()],
             search=pb.SearchSettings(
                 strategy=pb.STRATEGY_BEST_OF_N,
                 global_candidates=edit.candidates,

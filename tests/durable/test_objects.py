@@ -21,7 +21,7 @@ async def run_out(store: SearchStore, objects: ObjectStore, submission: Submissi
     """Run a search that stores one artifact, to its end; give the artifact."""
     await store.create(submission)
     await store.begin(submission.id)
-    digest = await objects.put_for_search(submission.id, data)
+    (digest,) = await objects.put_for_search(submission.id, data)
     await store.succeed(submission.id, StoredEvent(1, "finished", b""))
     return digest
 
@@ -75,7 +75,7 @@ class TestSweeping:
         gone = await run_out(store, objects, old, b"old")
         await store.create(running)
         await store.begin(running.id)
-        held = await objects.put_for_search(running.id, b"held")
+        (held,) = await objects.put_for_search(running.id, b"held")
         forgotten = await objects.put_upload("ada", b"forgotten")
         used = await objects.put_upload("ada", b"used")
         await store.create(submit(inputs=frozenset({used})))
@@ -118,7 +118,7 @@ class TestSweeping:
                 submission = submit()
                 await store.create(submission)
                 await store.begin(submission.id)
-                digest = await objects.put_for_search(submission.id, b"everybody's")
+                digest, _ = await objects.put_for_search(submission.id, b"everybody's", submission.id.encode())
                 assert await objects.get(digest) == b"everybody's"
                 await store.succeed(submission.id, StoredEvent(1, "finished", b""))
 

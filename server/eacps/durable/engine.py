@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
 from eacps import logs
+from eacps.durable.batches import in_batches
 from eacps.durable.bells import Bells
 from eacps.durable.course import identity_of, trials_in
 from eacps.durable.database import Database
@@ -17,7 +18,15 @@ from eacps.durable.ports import Codec, Workflows
 from eacps.durable.records import Limits, SearchState, StoredEvent, StoredSearch, Submission
 from eacps.durable.searches import SearchStore
 from eacps.errors import EacpsError, IllegalSearchMove, SearchOver, ServerStopping, StoreUnavailable
-from eacps.evaluation import Deadline, Laboratory, Observer, SearchFinished, Silent, run_search
+from eacps.evaluation import (
+    Deadline,
+    Laboratory,
+    Observer,
+    SearchFinished,
+    SearchUpdate,
+    Silent,
+    run_search,
+)
 
 _log = logging.getLogger(__name__)
 POLL_S = 0.5
@@ -107,14 +116,13 @@ class SearchEngine:
         with self._bells.listening(search_id) as bell:
             while True:
                 bell.clear()
-                search = await self._store.get(tenant, search_id)
-                events = await self._store.events(search_id, after=after)
+                over, events = await self._store.news(tenant, search_id, after=after)
                 for event in events:
                     yield event
                     after = event.sequence
                 if events:
                     continue
-                if search.state.over:
+                if over:
                     return
                 if self._stopped:
                     raise ServerStopping("the server stops; the search goes on when it is back")
@@ -251,16 +259,28 @@ class SearchEngine:
         updates = run_search(plan, laboratory, deadline=Deadline.after(left_s), told=trials_in(told))
         del plan  # the search lets go of the pictures as they came once they are fitted
         sequence = 0
-        async with aclosing(updates):
-            async for update in updates:
-                sequence += 1
-                identity = identity_of(update)
-                if sequence <= len(told):
-                    if identity != told[sequence - 1]:
-                        raise IllegalSearchMove(f"event {sequence} was {told[sequence - 1]!r}, now it is {identity!r}")
-                    continue
-                self._observer.updated(update)
-                event = StoredEvent(sequence, identity, self._codec.event_of(update, sequence=sequence))
-                record = self._store.succeed if isinstance(update, SearchFinished) else self._store.append
-                await record(search.id, event)
+        async with aclosing(updates), aclosing(in_batches(updates)) as batches:
+            async for batch in batches:
+                events = list(self._events(batch, told, after=sequence))
+                sequence += len(batch)
+                finished = isinstance(batch[-1], SearchFinished)
+                others = events[:-1] if finished else events
+                if others:
+                    await self._store.append(search.id, *others)
+                if finished:
+                    await self._store.succeed(search.id, events[-1])
                 self._bells.ring(search.id)
+
+    def _events(self, updates: Sequence[SearchUpdate], told: Sequence[str], *, after: int) -> Iterator[StoredEvent]:
+        """Give the events of updates; of those that were told before, see that they are the same, and give none.
+
+        Raises:
+            IllegalSearchMove: They are not.
+        """
+        for sequence, update in enumerate(updates, start=after + 1):
+            identity = identity_of(update)
+            if sequence > len(told):
+                self._observer.updated(update)
+                yield StoredEvent(sequence, identity, self._codec.event_of(update, sequence=sequence))
+            elif identity != told[sequence - 1]:
+                raise IllegalSearchMove(f"event {sequence} was {told[sequence - 1]!r}, now it is {identity!r}")

@@ -6,7 +6,7 @@ which takes what nobody refers to, never takes what is about to be used (`eacps.
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,8 @@ class ObjectStore:
     def __init__(self, store: Any, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._store, self._database, self._clock = store, database, clock
 
-    async def put_for_search(self, search_id: str, data: bytes) -> str:
-        """Store bytes that a search refers to from now on, and give their digest."""
+    async def put_for_search(self, search_id: str, *data: bytes) -> list[str]:
+        """Store bytes that a search refers to from now on, and give their digests."""
         row = {"search_id": search_id}
         return await self._put(data, lambda connection, digest: _insert(connection, REFERENCES, row, digest))
 
@@ -64,7 +64,7 @@ class ObjectStore:
                 known = (UPLOADS.c.digest == digest) & (UPLOADS.c.tenant == tenant)
                 connection.execute(update(UPLOADS).where(known).values(created_s=self._clock()))
 
-        return await self._put(data, record)
+        return (await self._put([data], record))[0]
 
     async def get(self, digest: str) -> bytes:
         """Give bytes by their digest, whoever refers to them.
@@ -108,23 +108,26 @@ class ObjectStore:
         """Remove those that nobody refers to; give how many bytes they were."""
         return sum([await self._database.run(partial(self._remove, digest)) for digest in digests])
 
-    async def _put(self, data: bytes, record: Callable[[Connection, str], object]) -> str:
-        digest = hashlib.sha256(data).hexdigest()
+    async def _put(self, data: Sequence[bytes], record: Callable[[Connection, str], object]) -> list[str]:
+        digests = [hashlib.sha256(one).hexdigest() for one in data]
+        objects = dict(zip(digests, data, strict=True))
 
-        def work(connection: Connection) -> None:
-            # Whoever removes the object holds its row until it is gone: waiting for that here, the write comes after.
-            held = select(OBJECTS.c.digest).where(OBJECTS.c.digest == digest).with_for_update()
-            while connection.execute(held).first() is None:
-                _insert(connection, OBJECTS, {"size": len(data)}, digest)
-            record(connection, digest)
+        def work(connection: Connection) -> set[str]:
+            new = set()
+            for digest in sorted(objects):  # in one order, so that nobody waits for each other
+                if _hold(connection, digest, len(objects[digest])):
+                    new.add(digest)
+                record(connection, digest)
+            return new
 
-        await self._database.run(work)
+        new = await self._database.run(work)
         try:
-            if not await self._holds(digest):
-                await obstore.put_async(self._store, _path(digest), data)
+            for digest, one in objects.items():
+                if digest in new or not await self._holds(digest):
+                    await obstore.put_async(self._store, _path(digest), one)
         except (BaseError, OSError) as exc:
             raise StoreUnavailable(f"the object store failed: {type(exc).__name__}") from exc
-        return digest
+        return digests
 
     async def _holds(self, digest: str) -> bool:
         try:
@@ -164,7 +167,11 @@ class SearchArtifacts:
 
     async def put(self, data: bytes) -> str:
         """See `ArtifactStore.put`."""
-        return await self._objects.put_for_search(self._search_id, data)
+        return (await self.put_all([data]))[0]
+
+    async def put_all(self, data: Sequence[bytes]) -> list[str]:
+        """See `ArtifactStore.put_all`."""
+        return await self._objects.put_for_search(self._search_id, *data)
 
     async def get(self, digest: str) -> bytes:
         """See `ArtifactStore.get`."""
@@ -175,6 +182,18 @@ class SearchArtifacts:
 
     async def drop(self, digest: str) -> None:
         """See `ArtifactStore.drop`."""
+
+
+def _hold(connection: Connection, digest: str, size: int) -> bool:
+    """Hold the row of an object until the transaction ends, and say whether it is new.
+
+    Whoever removes the object holds its row until it is gone: waiting for that here, the write comes after.
+    """
+    held = select(OBJECTS.c.digest).where(OBJECTS.c.digest == digest).with_for_update()
+    while not _insert(connection, OBJECTS, {"size": size}, digest):
+        if connection.execute(held).first() is not None:
+            return False
+    return True
 
 
 def _insert(connection: Connection, table: Any, row: Mapping[str, object], digest: str) -> bool:

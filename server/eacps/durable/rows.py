@@ -90,6 +90,18 @@ def append_event(
     connection.execute(insert(EVENTS), {"search_id": search_id, **vars(event)})
 
 
+def events(connection: Connection, search_id: str, *, after: int, most: int) -> list[StoredEvent]:
+    """Give the events of a search after a sequence number, in order."""
+    columns = EVENTS.c
+    query = (
+        select(columns.sequence, columns.identity, columns.payload)
+        .where(columns.search_id == search_id, columns.sequence > after)
+        .order_by(columns.sequence)
+        .limit(most)
+    )
+    return [StoredEvent(*row) for row in connection.execute(query)]
+
+
 def end(
     connection: Connection,
     search_id: str,

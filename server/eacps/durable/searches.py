@@ -10,7 +10,7 @@ from eacps.durable import rows
 from eacps.durable.database import Database
 from eacps.durable.records import Limits, SearchState, StoredEvent, StoredSearch, Submission
 from eacps.durable.tables import EVENTS, LABELS, SEARCHES
-from eacps.errors import RequestIdTaken
+from eacps.errors import RequestIdTaken, SearchNotFound
 
 _LIMITS = Limits()
 
@@ -113,13 +113,18 @@ class SearchStore:
 
         return await self._database.run(work)
 
-    async def append(self, search_id: str, event: StoredEvent) -> None:
-        """Keep the next event of a search that runs.
+    async def append(self, search_id: str, *events: StoredEvent) -> None:
+        """Keep the next events of a search that runs.
 
         Raises:
             SearchOver: It does not run any more.
         """
-        await self._database.run(lambda connection: rows.append_event(connection, search_id, event))
+
+        def work(connection: Connection) -> None:
+            for event in events:
+                rows.append_event(connection, search_id, event)
+
+        await self._database.run(work)
 
     async def succeed(self, search_id: str, event: StoredEvent) -> None:
         """End a search that runs with its last event, the result.
@@ -191,16 +196,23 @@ class SearchStore:
 
     async def events(self, search_id: str, *, after: int = 0, most: int = 64) -> list[StoredEvent]:
         """Give the events after a sequence number, in order."""
+        return await self._database.run(lambda connection: rows.events(connection, search_id, after=after, most=most))
 
-        def work(connection: Connection) -> list[StoredEvent]:
-            columns = EVENTS.c
-            query = (
-                select(columns.sequence, columns.identity, columns.payload)
-                .where(columns.search_id == search_id, columns.sequence > after)
-                .order_by(columns.sequence)
-                .limit(most)
-            )
-            return [StoredEvent(*row) for row in connection.execute(query)]
+    async def news(
+        self, tenant: str, search_id: str, *, after: int = 0, most: int = 64
+    ) -> tuple[bool, list[StoredEvent]]:
+        """Say whether a search of a tenant is over, and give its events after a sequence number, in order.
+
+        Raises:
+            SearchNotFound: The tenant has none such.
+        """
+
+        def work(connection: Connection) -> tuple[bool, list[StoredEvent]]:
+            query = select(SEARCHES.c.state).where(SEARCHES.c.id == search_id, SEARCHES.c.tenant == tenant)
+            state = connection.execute(query).scalar()  # before the events: one that is over tells no more
+            if state is None:
+                raise SearchNotFound(f"there is no search {search_id[:64]!r}")
+            return SearchState(state).over, rows.events(connection, search_id, after=after, most=most)
 
         return await self._database.run(work)
 

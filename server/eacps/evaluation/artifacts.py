@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,10 @@ class ArtifactStore(Protocol):
 
     async def put(self, data: bytes) -> str:
         """Store ``data`` and give its SHA-256 in hexadecimal; storing it twice changes nothing."""
+        ...
+
+    async def put_all(self, data: Sequence[bytes]) -> list[str]:
+        """Store several, as `put` does each, and give their digests in the same order."""
         ...
 
     async def get(self, digest: str) -> bytes:
@@ -49,6 +54,10 @@ class MemoryArtifacts:
         self._data[digest] = data
         return digest
 
+    async def put_all(self, data: Sequence[bytes]) -> list[str]:
+        """See `ArtifactStore.put_all`."""
+        return [await self.put(one) for one in data]
+
     async def get(self, digest: str) -> bytes:
         """See `ArtifactStore.get`."""
         return self._data[digest]
@@ -62,6 +71,11 @@ class MemoryArtifacts:
 async def put_picture(store: ArtifactStore, picture: Picture) -> str:
     """Store a picture (or a mask) as PNG."""
     return await store.put(await asyncio.to_thread(encode_png, picture))
+
+
+async def put_pictures(store: ArtifactStore, pictures: Sequence[Picture]) -> list[str]:
+    """Store pictures as PNG."""
+    return await store.put_all(await asyncio.to_thread(lambda: [encode_png(picture) for picture in pictures]))
 
 
 async def get_picture(store: ArtifactStore, digest: str) -> Picture:

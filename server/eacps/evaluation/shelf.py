@@ -1,6 +1,8 @@
 """The pictures of one search: bytes in its artifact store, arrays at hand while they are in use."""
 
-from eacps.evaluation.artifacts import ArtifactStore, get_picture, put_picture
+from collections.abc import Sequence
+
+from eacps.evaluation.artifacts import ArtifactStore, get_picture, put_pictures
 from eacps.imaging import Picture
 
 
@@ -18,10 +20,15 @@ class Shelf:
 
     async def put(self, picture: Picture) -> str:
         """Store a picture, keep its array at hand, and give its digest."""
-        digest = await put_picture(self._store, picture)
-        self._arrays[digest] = picture
-        self._uses[digest] = self._uses.get(digest, 0) + 1
-        return digest
+        return (await self.put_all([picture]))[0]
+
+    async def put_all(self, pictures: Sequence[Picture]) -> list[str]:
+        """Store pictures, keep their arrays at hand, and give their digests in the same order."""
+        digests = await put_pictures(self._store, pictures)
+        for digest, picture in zip(digests, pictures, strict=True):
+            self._arrays[digest] = picture
+            self._uses[digest] = self._uses.get(digest, 0) + 1
+        return digests
 
     async def get(self, digest: str) -> Picture:
         """Give the picture, decoded anew where its array is not at hand."""

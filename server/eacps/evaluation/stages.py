@@ -297,7 +297,7 @@ class Stages:
                 _log.warning("search %s: %d candidates failed: %s", self._plan.search_id, len(trials), exc)
                 return {"failed": f"{exc.reason}: {exc}"}
             self._last_batch_failed = False
-        outputs: Json = {"pictures": [await self._shelf.put(picture) for picture in made.pictures]}
+        outputs: Json = {"pictures": await self._shelf.put_all(list(made.pictures))}
         if request.stop_step < request.steps:
             outputs["latents"] = [await put_vector(self._artifacts, one.ravel()) for one in made.latents]
             outputs["latent_shape"] = list(made.latents.shape[1:])
