@@ -135,3 +135,19 @@ def test_what_waited_runs_after_a_restart(served: Served) -> None:
             events = list(client.watch(search.search_id))
             assert events[-1].HasField("finished")
             assert client.submit(request(request_id=f"take-{number}")).search_id == search.search_id
+
+
+def test_cancelling_and_deleting_leave_the_server_in_order(served: Served) -> None:
+    with client_of(served.start()) as client:
+        for end in (client.cancel, client.delete):
+            search = client.submit(request())
+            events = client.watch(search.search_id)
+            while not next(events).HasField("candidate_scored"):
+                pass
+            events.close()
+            end(search.search_id)
+        assert list(client.watch(client.submit(request()).search_id))[-1].HasField("finished")
+    assert served.stop() == 0
+    log = (served.folder / "server.log").read_text()
+    assert "Traceback" not in log
+    assert "ERROR" not in log.upper().replace("LAST ERROR", "")
