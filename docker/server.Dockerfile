@@ -11,7 +11,7 @@ COPY pyproject.toml README.md ./
 COPY server ./server
 RUN pip install --no-cache-dir . && rm -rf /src/*
 
-RUN useradd --create-home eacps
+RUN useradd --create-home eacps && install --directory --owner eacps /artifacts
 USER eacps
 WORKDIR /home/eacps
 
