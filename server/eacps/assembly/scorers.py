@@ -18,6 +18,7 @@ from eacps.scoring.gate import Gate
 from eacps.scoring.moondream_judge import CLOUD as MOONDREAM_CLOUD
 from eacps.scoring.moondream_judge import MoondreamJudge
 from eacps.scoring.picture_judge import Patience
+from eacps.scoring.remembered import RememberedScorer
 from eacps.settings import GeminiSettings, MoondreamSettings, OpenAISettings, Settings
 from eacps.triton import TritonGateway
 
@@ -47,7 +48,7 @@ async def outside_scorers(settings: Settings, stack: AsyncExitStack) -> dict[str
         scorers += _by_gemini(settings.gemini, stack)
     if settings.moondream is not None:
         scorers += await _by_moondream(settings.moondream, stack)
-    return {scorer.name: scorer for scorer in scorers}
+    return {scorer.name: RememberedScorer(scorer) for scorer in scorers}
 
 
 def _by_openai(settings: OpenAISettings, stack: AsyncExitStack) -> list[Scorer]:

@@ -230,7 +230,7 @@ class Stages:
             "scorers": {name: judge for name, judge in self.judges.items() if only is None or name in only},
             "again": again,
         }
-        outputs = await self._steps.run("score", inputs, lambda: self._ask_scorers(edit, pictures, only))
+        outputs = await self._steps.run("score", inputs, lambda: self._ask_scorers(edit, pictures, only, again=again))
         return cards_from_json(outputs)
 
     async def _store(self, inputs: Inputs) -> dict[str, str]:
@@ -340,7 +340,9 @@ class Stages:
             edit_mask=edit.inputs.mask,
         )
 
-    async def _ask_scorers(self, edit: Edit, digests: Mapping[str, str], only: Collection[str] | None) -> Json:
+    async def _ask_scorers(
+        self, edit: Edit, digests: Mapping[str, str], only: Collection[str] | None, *, again: int
+    ) -> Json:
         pictures = {name: await self._shelf.get(digest) for name, digest in digests.items()}
         context = EditContext(
             scene=edit.inputs.scene,
@@ -350,6 +352,7 @@ class Stages:
             character_face=self._plan.character_face,
             scene_box=edit.scene_box,
             mask=edit.inputs.mask,
+            again=again,
         )
         timeout_s = self._pace.call_timeout_s
         scorers = {name: one for name, one in self._scorers.items() if only is None or name in only}

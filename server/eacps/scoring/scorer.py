@@ -24,6 +24,7 @@ class EditContext:
         scene_box: Face that was replaced, xyxy in pixels of the scene.
         mask: ``uint8 [H, W]``, 255 where the scene may change; None: everywhere.
         timeout_s: Time for one call that a scorer makes; None is no bound.
+        again: How often the same was asked before; a stochastic scorer may answer otherwise.
     """
 
     scene: Picture
@@ -34,6 +35,7 @@ class EditContext:
     scene_box: tuple[float, float, float, float]
     mask: Mask | None = None
     timeout_s: float | None = None
+    again: int = 0
 
 
 @dataclass(frozen=True)
