@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -220,7 +220,7 @@ class SearchEngine:
             return StoredEvent(sequence, SearchState.FAILED, event_of(sequence))
 
         try:
-            await self._store.fail(search_id, last, failure)
+            await _through_outages(lambda: self._store.fail(search_id, last, failure), search_id)
         except SearchOver:
             return "cancelled", ""
         return "failed", error.reason.lower() if isinstance(error, EacpsError) else "internal"
@@ -229,17 +229,7 @@ class SearchEngine:
         """Run a search, in sight of who watches; everything that this task logs is about it."""
         logs.search_id.set(search.id)
         with self._observer.span("search", {"search_id": search.id, "tenant": search.tenant}, search_id=search.id):
-            await self._patiently(search)
-
-    async def _patiently(self, search: StoredSearch) -> None:
-        """Run a search, on and on where what keeps it fails for a while."""
-        for pause_s in STORE_PAUSES_S:
-            try:
-                return await self._search(search)
-            except StoreUnavailable as exc:
-                _log.warning("search %s: goes on in %g s: %s", search.id, pause_s, exc)
-            await asyncio.sleep(pause_s)
-        return await self._search(search)
+            await _through_outages(lambda: self._search(search), search.id)
 
     async def _search(self, search: StoredSearch) -> None:
         """Run a search on from what is recorded of it, and record what it tells."""
@@ -284,3 +274,14 @@ class SearchEngine:
                 yield StoredEvent(sequence, identity, self._codec.event_of(update, sequence=sequence))
             elif identity != told[sequence - 1]:
                 raise IllegalSearchMove(f"event {sequence} was {told[sequence - 1]!r}, now it is {identity!r}")
+
+
+async def _through_outages(work: Callable[[], Awaitable[None]], search_id: str) -> None:
+    """Do work for a search, again and again where what keeps the search fails for a while."""
+    for pause_s in STORE_PAUSES_S:
+        try:
+            return await work()
+        except StoreUnavailable as exc:
+            _log.warning("search %s: goes on in %g s: %s", search_id, pause_s, exc)
+        await asyncio.sleep(pause_s)
+    return await work()
