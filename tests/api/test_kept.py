@@ -282,6 +282,18 @@ class TestUploading:
             both = make_request(scene=pb.Image(data=large[:9], artifact=answer.image.artifact))
             assert set(violations_of(await refused(create(stub, both)))) == {"search.scene.artifact"}
 
+    async def test_one_name_many_times_is_not_many_pictures_in_memory(
+        self, serve: Serve, make_request: MakeRequest
+    ) -> None:
+        request = make_request()
+        async with serve() as channel:
+            stub = SearchServiceStub(channel)
+            image = (await stub.UploadImage(chunked(request.scene.data))).image
+            many = pb.ScoreImagesRequest(scene=image, character=image, prompt="x", images=[image] * 100_000)
+            error = await refused(stub.ScoreImages(many, timeout=20))
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "images" in violations_of(error)
+
     async def test_what_is_no_picture_is_refused(self, serve: Serve) -> None:
         async with serve() as channel:
             stub = SearchServiceStub(channel)
@@ -312,6 +324,25 @@ def every_call(stub: Any, request: pb.RunSearchRequest, search_id: str, artifact
             pb.ScoreImagesRequest(**pictures, prompt=prompt, images=[image]), **o
         ),
     }
+
+
+class TestShares:
+    async def test_a_tenant_leaves_places_to_others(self, serve: Serve, make_request: MakeRequest) -> None:
+        image = make_request().scene.data
+
+        async def dawdling() -> AsyncIterator[pb.UploadImageRequest]:
+            yield pb.UploadImageRequest(chunk=image)
+            await asyncio.sleep(60)
+
+        async with serve(max_calls=4, keys=KEYS) as channel:
+            stub = SearchServiceStub(channel)
+            calls = [stub.UploadImage(dawdling(), metadata=ADA) for _ in range(3)]
+            await asyncio.sleep(0.5)
+            error = await refused(stub.UploadImage(chunked(image), metadata=ADA))
+            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert (await stub.UploadImage(chunked(image), metadata=BOB)).size == len(image)
+            for call in calls:
+                call.cancel()
 
 
 class TestRate:

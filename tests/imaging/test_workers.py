@@ -12,6 +12,7 @@ from PIL import Image
 
 from eacps.errors import InvalidPicture
 from eacps.imaging import Limits, decode_picture, encode_png
+from eacps.imaging import workers as workers_module
 from eacps.imaging.workers import DecodingWorkers
 
 NOISE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
@@ -40,14 +41,27 @@ def test_faults_are_those_that_are_found_here(workers: DecodingWorkers) -> None:
             workers.decode(data, limits)
 
 
-def test_a_decoder_that_dies_is_replaced(workers: DecodingWorkers) -> None:
+def test_a_decoder_that_died_while_nobody_asked_it_is_not_missed(workers: DecodingWorkers) -> None:
     for worker in list(workers._workers):
         os.kill(worker.pid, signal.SIGKILL)
-    for _ in range(2):
-        with pytest.raises(InvalidPicture, match="crashed"):
-            workers.decode(encode_png(NOISE))
+        worker.wait()
     for _ in range(4):
         assert np.array_equal(workers.decode(encode_png(NOISE)), NOISE)
+
+
+def test_a_decoder_that_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OSError("out of memory")
+
+    with DecodingWorkers(1) as some:
+        os.kill(some._workers[0].pid, signal.SIGKILL)
+        some._workers[0].wait()
+        with monkeypatch.context() as patch:
+            patch.setattr(workers_module, "_start", refuse)
+            for _ in range(2):
+                with pytest.raises(InvalidPicture, match="crashed"):
+                    some.decode(encode_png(NOISE))
+        assert np.array_equal(some.decode(encode_png(NOISE)), NOISE)
 
 
 def test_a_decoder_that_hangs_is_ended() -> None:

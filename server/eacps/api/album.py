@@ -9,6 +9,8 @@ from eacps.errors import ArtifactNotFound, FieldViolation
 from eacps.v1 import search_service_pb2 as pb
 
 M = TypeVar("M", bound=Message)
+MOST_PICTURES, MOST_BYTES = 20, 256 * 2**20
+"""Of one request, by name: all are held at once."""
 
 
 class Album:
@@ -34,9 +36,14 @@ class Album:
         full = type(request)()
         full.CopyFrom(request)
         faults: list[FieldViolation] = []
-        for path, image in images_in(full):
+        left = MOST_BYTES
+        for place, (path, image) in enumerate(images_in(full)):
             if not image.artifact:
                 continue
+            if place >= MOST_PICTURES or left <= 0:
+                text = f"is beyond {MOST_PICTURES} pictures or {MOST_BYTES} bytes"
+                faults.append(FieldViolation(f"{path}.artifact", text))
+                break
             if image.data:
                 faults.append(FieldViolation(f"{path}.artifact", "is given beside data"))
                 continue
@@ -44,6 +51,7 @@ class Album:
                 image.data = await self._objects.get_for_tenant(tenant, image.artifact)
             except ArtifactNotFound as exc:
                 faults.append(FieldViolation(f"{path}.artifact", str(exc)))
+            left -= len(image.data)
         return full, faults
 
     async def named(self, request: M, tenant: str) -> tuple[M, frozenset[str]]:

@@ -4,6 +4,8 @@ import base64
 import binascii
 import hashlib
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,6 +17,7 @@ from eacps.errors import InvalidRequest
 from eacps.v1 import search_service_pb2 as pb
 
 DEFAULT_PAGE, MAX_PAGE = 50, 1000
+_ID = re.compile(r"[0-9a-f]{32}")
 STATES: Mapping[int, SearchState] = {number: state for state, number in STATE_NUMBERS.items()}
 
 
@@ -50,9 +53,8 @@ def listing_of(request: pb.ListSearchesRequest) -> Listing:
     after = None
     if request.page_token:
         try:
-            fingerprint, created_s, search_id = json.loads(base64.urlsafe_b64decode(request.page_token))
-            after = Place(float(created_s), str(search_id))
-        except (binascii.Error, ValueError, TypeError):
+            fingerprint, after = _place_of(request.page_token)
+        except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError):
             faults.add("page_token", "is none that was given out")
         else:
             if fingerprint != listing.fingerprint:
@@ -60,6 +62,15 @@ def listing_of(request: pb.ListSearchesRequest) -> Listing:
     if faults.found:
         raise InvalidRequest(faults.found)
     return Listing(size, states, listing.labels, after)
+
+
+def _place_of(token: str) -> tuple[str, Place]:
+    """Read a token: of which filters it is, and the place; raises as its parts do where it is none of ours."""
+    fingerprint, created_s, search_id = json.loads(base64.urlsafe_b64decode(token))
+    place = Place(float(created_s), str(search_id))
+    if not math.isfinite(place.created_s) or not _ID.fullmatch(place.id):
+        raise ValueError("no place in a list")
+    return str(fingerprint), place
 
 
 def page_token_of(last: StoredSearch, listing: Listing) -> str:

@@ -4,13 +4,14 @@ import asyncio
 import logging
 import secrets
 import uuid
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
 import grpc.aio
 
-from eacps.api.access import tenant_of
+from eacps.api.access import ANYONE, tenant_of
 from eacps.api.album import Album
 from eacps.api.converters import prior_of, rendered_of, scored_of, search_of
 from eacps.api.faults import Faults
@@ -21,6 +22,7 @@ from eacps.api.submission import check_envelope, submission_of
 from eacps.api.validation import Rules, gathered, plan_of, prior_plan_of, render_plan_of, score_plan_of
 from eacps.durable import ObjectStore, SearchEngine, StoredSearch
 from eacps.errors import (
+    DeadlineExceeded,
     EacpsError,
     FieldViolation,
     InvalidPicture,
@@ -36,6 +38,7 @@ from eacps.v1.search_service_pb2_grpc import SearchServiceServicer
 _log = logging.getLogger(__name__)
 DEFAULT_MAX_CALLS = 16
 CHUNK_BYTES = 2**20
+UPLOAD_TIMEOUT_S = 120.0
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -65,7 +68,7 @@ class SearchServicer(SearchServiceServicer):
     ) -> None:
         self._rules, self._engine, self._objects = rules, engine, objects
         self._open_laboratory, self._album = open_laboratory, Album(objects)
-        self._max_calls, self._calls, self._observer = max_calls, 0, observer or Silent()
+        self._max_calls, self._calls, self._observer = max_calls, Counter[str](), observer or Silent()
         self._rate = rate or RateLimit(None)
 
     async def RunSearch(  # noqa: N802  # the service's name for it
@@ -143,15 +146,22 @@ class SearchServicer(SearchServiceServicer):
     ) -> pb.UploadImageResponse:
         """See ``search_service.proto``."""
         with self._place(context):
-            data = bytearray()
-            async for request in request_iterator:
-                data += request.chunk
-                if len(data) > self._rules.uploads.max_bytes:
-                    raise InvalidPicture(f"has more than {self._rules.uploads.max_bytes} bytes")
-            picture = bytes(data)
+            picture = await self._received(request_iterator)
             await asyncio.to_thread(self._rules.decode, picture, self._rules.uploads)
             digest = await self._objects.put_upload(tenant_of(context), picture)
             return pb.UploadImageResponse(image=pb.Image(artifact=digest), size=len(picture))
+
+    async def _received(self, requests: AsyncIterator[pb.UploadImageRequest]) -> bytes:
+        data, most = bytearray(), self._rules.uploads.max_bytes
+        try:
+            async with asyncio.timeout(UPLOAD_TIMEOUT_S):
+                async for request in requests:
+                    data += request.chunk
+                    if len(data) > most:
+                        raise InvalidPicture(f"has more than {most} bytes")
+        except TimeoutError as exc:
+            raise DeadlineExceeded(f"the picture did not come within {UPLOAD_TIMEOUT_S:g} s") from exc
+        return bytes(data)
 
     async def DownloadArtifact(  # noqa: N802
         self, request: pb.DownloadArtifactRequest, context: Context
@@ -249,19 +259,23 @@ class SearchServicer(SearchServiceServicer):
 
     @contextmanager
     def _place(self, context: Context) -> Iterator[None]:
-        """Take one of the places for calls, to be given back at the end.
+        """Take one of the places for calls, to be given back at the end. No tenant gets the last quarter of them.
 
         Raises:
-            TooManyCalls: All are taken, or the tenant calls too often.
+            TooManyCalls: All are taken, or those of the tenant, or it calls too often.
         """
-        self._rate.take(tenant_of(context))
-        if self._calls >= self._max_calls:
-            raise TooManyCalls(f"{self._calls} calls are being answered, as many as this server answers at once")
-        self._calls += 1
+        tenant = tenant_of(context)
+        self._rate.take(tenant)
+        share = self._max_calls if tenant == ANYONE else -(-3 * self._max_calls // 4)
+        if self._calls.total() >= self._max_calls or self._calls[tenant] >= share:
+            raise TooManyCalls(f"{self._calls[tenant]} of your calls are being answered; come again when one has ended")
+        self._calls[tenant] += 1
         try:
             yield
         finally:
-            self._calls -= 1
+            self._calls[tenant] -= 1
+            if not self._calls[tenant]:
+                del self._calls[tenant]
 
 
 def _deadline_of(context: Context) -> Deadline:

@@ -81,8 +81,7 @@ async def _sweep(sweeper: Sweeper, workflows: Workflows, interval_s: float) -> N
     while True:
         await asyncio.sleep(interval_s)
         try:
-            swept = await sweeper.sweep()
-            await workflows.forget(swept.searches)
+            swept = await sweeper.sweep(workflows.forget)
         except EacpsError as exc:
             _log.warning("could not sweep: %s", exc)
             continue

@@ -101,8 +101,8 @@ class AsyncClient:
                         raise
                     await _pause(pauses, exc)
         finally:
-            if search_id and not over and not asked.detach:
-                await self._cancel_quietly(search_id)
+            if not over and not asked.detach:
+                await self._cancel_quietly(asked, search_id)
 
     async def submit(self, request: pb.RunSearchRequest) -> pb.Search:
         """Create a search and leave it to the server. Safe to be called again with a ``request_id`` of one's own.
@@ -275,11 +275,14 @@ class AsyncClient:
                     raise failure from exc
                 await _pause(pauses, failure)
 
-    async def _cancel_quietly(self, search_id: str) -> None:
+    async def _cancel_quietly(self, asked: pb.RunSearchRequest, search_id: str) -> None:
+        """Cancel a search that was asked for; where nothing was heard of it yet, its request says which it is."""
+        bounds: dict[str, Any] = {"metadata": self._metadata, "timeout": _CANCEL_TIMEOUT_S}
         try:
-            await self._stub.CancelSearch(
-                pb.CancelSearchRequest(search_id=search_id), metadata=self._metadata, timeout=_CANCEL_TIMEOUT_S
-            )
+            if not search_id:
+                answer = await self._stub.CreateSearch(pb.CreateSearchRequest(search=asked), **bounds)
+                search_id = answer.search.search_id
+            await self._stub.CancelSearch(pb.CancelSearchRequest(search_id=search_id), **bounds)
         except grpc.aio.AioRpcError:
             return  # nobody is there to be told, and the caller has left
 

@@ -4,12 +4,13 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from eacps.client.aio import AsyncClient
 from eacps.v1 import search_service_pb2 as pb
 
 T = TypeVar("T")
+_TAKING_BACK_S = 6.0
 
 
 class Client:
@@ -104,11 +105,23 @@ class Client:
         return self._wait(self._client.score(request))
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        ended = threading.Event()
+
+        async def tracked() -> T:
+            try:
+                return await work
+            finally:
+                ended.set()
+
+        future = asyncio.run_coroutine_threadsafe(tracked(), self._loop)
+        if threading.current_thread() is self._thread:  # the collector found something there: nobody can wait for it
+            return cast(T, None)
         try:
             return future.result()
         except BaseException:
-            future.cancel()  # an interrupted caller waits for nothing any more
+            # An interrupted caller waits for its call to be taken back, so that what comes next finds it ended.
+            if future.cancel():
+                ended.wait(_TAKING_BACK_S)
             raise
 
     def _iterate(self, items: AsyncGenerator[T, None]) -> Generator[T, None, None]:
@@ -122,6 +135,7 @@ class Client:
             self._wait(items.aclose())
 
     def _stop(self) -> None:
+        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -129,6 +143,14 @@ class Client:
 
 async def _made(server: str, settings: Mapping[str, Any]) -> AsyncClient:
     return AsyncClient(server, **settings)  # within the loop on which its channel is to live
+
+
+async def _cancel_others() -> None:
+    """End what other threads wait for, so that none waits for ever."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 class _End:

@@ -6,6 +6,8 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from itertools import chain, repeat
+from typing import TypeVar
 
 from eacps import logs
 from eacps.durable.batches import in_batches
@@ -29,6 +31,7 @@ from eacps.evaluation import (
 )
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 POLL_S = 0.5
 """Between two looks at what other servers may have done to a search."""
 STORE_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0)
@@ -64,6 +67,7 @@ class SearchEngine:
         self._open_laboratory, self._workflows, self._limits = open_laboratory, workflows, limits
         self._observer, self._store, self._bells = observer, SearchStore(database), Bells()
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._accepting: set[asyncio.Task[StoredSearch]] = set()
         self._stopping = self._stopped = False
 
     @property
@@ -101,8 +105,15 @@ class SearchEngine:
         """
         if self._stopping:
             raise ServerStopping("the server stops; try again when it is back")
-        search, new = await self._store.create(submission, self._limits)
-        if new:
+        # In a task of its own: whoever leaves now must not leave behind a search that is kept and never run.
+        task = asyncio.create_task(self._accept(submission), name=f"submission {submission.id}")
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
+        return await asyncio.shield(task)
+
+    async def _accept(self, submission: Submission) -> StoredSearch:
+        search, _ = await self._store.create(submission, self._limits)
+        if search.state is SearchState.QUEUED:  # an older one too: it may have been kept in the middle of an outage
             await self._workflows.enqueue(search)
         return search
 
@@ -171,8 +182,8 @@ class SearchEngine:
     async def _run(self, search_id: str) -> None:
         if self._stopping:
             raise asyncio.CancelledError
-        search = await self._store.begin(search_id)
-        if search is None:
+        search = await self._through_outages(lambda: self._store.begin(search_id), search_id)
+        if search is None or search_id in self._running:
             return
         self._observer.began()
         outcome, reason = "abandoned", ""
@@ -220,7 +231,7 @@ class SearchEngine:
             return StoredEvent(sequence, SearchState.FAILED, event_of(sequence))
 
         try:
-            await _through_outages(lambda: self._store.fail(search_id, last, failure), search_id)
+            await self._through_outages(lambda: self._store.fail(search_id, last, failure), search_id)
         except SearchOver:
             return "cancelled", ""
         return "failed", error.reason.lower() if isinstance(error, EacpsError) else "internal"
@@ -229,7 +240,7 @@ class SearchEngine:
         """Run a search, in sight of who watches; everything that this task logs is about it."""
         logs.search_id.set(search.id)
         with self._observer.span("search", {"search_id": search.id, "tenant": search.tenant}, search_id=search.id):
-            await _through_outages(lambda: self._search(search), search.id)
+            await self._through_outages(lambda: self._search(search), search.id, for_ever=False)
 
     async def _search(self, search: StoredSearch) -> None:
         """Run a search on from what is recorded of it, and record what it tells."""
@@ -275,13 +286,26 @@ class SearchEngine:
             elif identity != told[sequence - 1]:
                 raise IllegalSearchMove(f"event {sequence} was {told[sequence - 1]!r}, now it is {identity!r}")
 
+    async def _through_outages(self, work: Callable[[], Awaitable[T]], search_id: str, *, for_ever: bool = True) -> T:
+        """Do work for a search, again and again where what keeps the search fails for a while.
 
-async def _through_outages(work: Callable[[], Awaitable[None]], search_id: str) -> None:
-    """Do work for a search, again and again where what keeps the search fails for a while."""
-    for pause_s in STORE_PAUSES_S:
-        try:
-            return await work()
-        except StoreUnavailable as exc:
-            _log.warning("search %s: goes on in %g s: %s", search_id, pause_s, exc)
-        await asyncio.sleep(pause_s)
-    return await work()
+        Args:
+            work: What is to be done.
+            search_id: For whom.
+            for_ever: Go on until it is done, or the server stops. Otherwise the last failure counts.
+
+        Raises:
+            CancelledError: The server stops.
+            StoreUnavailable: It failed to the last.
+        """
+        pauses = chain(STORE_PAUSES_S, repeat(STORE_PAUSES_S[-1])) if for_ever else iter(STORE_PAUSES_S)
+        while True:
+            try:
+                return await work()
+            except StoreUnavailable as exc:
+                if (pause_s := next(pauses, None)) is None:
+                    raise
+                _log.warning("search %s: goes on in %g s: %s", search_id, pause_s, exc)
+            if self._stopping:
+                raise asyncio.CancelledError
+            await asyncio.sleep(pause_s)

@@ -10,6 +10,8 @@ from eacps.durable.records import UNFINISHED, Limits, SearchState, StoredEvent, 
 from eacps.durable.tables import EVENTS, LABELS, REFERENCES, SEARCHES
 from eacps.errors import RequestIdTaken, SearchNotFound, SearchOver, TooManySearches
 
+_ID_DIGITS = 32
+
 
 def forget(connection: Connection, search_id: str) -> list[str]:
     """Remove a search and all that goes with it; give the digests that it referred to."""
@@ -126,12 +128,23 @@ def newest_first(query: Select[Any]) -> Select[Any]:
     return query.order_by(SEARCHES.c.created_s.desc(), SEARCHES.c.id.desc())
 
 
+def check_id(search_id: str) -> None:
+    """See that an id could be a search's, before the database is asked about it.
+
+    Raises:
+        SearchNotFound: It could not.
+    """
+    if len(search_id) != _ID_DIGITS or not set(search_id) <= set("0123456789abcdef"):
+        raise SearchNotFound(f"there is no search {search_id[:64]!r}")
+
+
 def of_tenant(connection: Connection, tenant: str, search_id: str, *, lock: bool = False) -> StoredSearch:
     """Give a search of a tenant; with ``lock``, as nobody else can change it before this transaction ends.
 
     Raises:
         SearchNotFound: The tenant has none such.
     """
+    check_id(search_id)
     query = select(SEARCHES).where(SEARCHES.c.id == search_id, SEARCHES.c.tenant == tenant)
     rows = connection.execute(query.with_for_update() if lock else query).all()
     if not rows:

@@ -208,6 +208,7 @@ class SearchStore:
         """
 
         def work(connection: Connection) -> tuple[bool, list[StoredEvent]]:
+            rows.check_id(search_id)
             query = select(SEARCHES.c.state).where(SEARCHES.c.id == search_id, SEARCHES.c.tenant == tenant)
             state = connection.execute(query).scalar()  # before the events: one that is over tells no more
             if state is None:

@@ -1,7 +1,7 @@
 """Retention: what is old, or too much, goes; what is referred to stays."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, select
@@ -58,8 +58,14 @@ class Sweeper:
     ) -> None:
         self._database, self._objects, self._retention, self._clock = database, objects, retention, clock
 
-    async def sweep(self) -> Swept:
-        """Remove what is older than it may be; then, of the rest, what ended first until it is little enough."""
+    async def sweep(self, forget_too: Callable[[Collection[str]], Awaitable[None]] | None = None) -> Swept:
+        """Remove what is older than it may be; then, of the rest, the oldest until it is little enough.
+
+        Uploads that no search refers to go before any search does: nobody loses a result to what another one brings.
+
+        Args:
+            forget_too: Told of searches that went.
+        """
         now_s = self._clock()
         await self._database.run(
             lambda connection: connection.execute(
@@ -67,12 +73,17 @@ class Sweeper:
             )
         )
         searches = await self._forget(SEARCHES.c.finished_s < now_s - self._retention.search_s)
-        size = await self._remove()
-        while await self._database.run(_size) > self._retention.size:
-            if not (forgotten := await self._forget(SEARCHES.c.finished_s.is_not(None), most=1)):
-                break
-            searches += forgotten
-            size += await self._remove()
+        try:
+            size = await self._remove()
+            while await self._database.run(_size) > self._retention.size:
+                if not await self._database.run(_forget_oldest_upload):
+                    if not (forgotten := await self._forget(SEARCHES.c.finished_s.is_not(None), most=1)):
+                        break
+                    searches += forgotten
+                size += await self._remove()
+        finally:
+            if forget_too is not None and searches:
+                await forget_too(searches)
         return Swept(tuple(searches), size)
 
     async def _forget(self, condition: ColumnElement[bool], *, most: int = _AT_ONCE) -> list[str]:
@@ -102,6 +113,16 @@ class Sweeper:
             if not removed:
                 break
         return size
+
+
+def _forget_oldest_upload(connection: Connection) -> bool:
+    """Forget an upload that no search refers to; say whether there was one."""
+    unused = ~exists().where(REFERENCES.c.digest == UPLOADS.c.digest)
+    query = select(UPLOADS.c.digest, UPLOADS.c.tenant).where(unused).order_by(UPLOADS.c.created_s).limit(1)
+    if (oldest := connection.execute(query).first()) is None:
+        return False
+    connection.execute(delete(UPLOADS).where(UPLOADS.c.digest == oldest.digest, UPLOADS.c.tenant == oldest.tenant))
+    return True
 
 
 def _size(connection: Connection) -> int:

@@ -9,9 +9,12 @@ from functools import partial
 from typing import ClassVar, TypeVar
 
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
+from dbos import error as dbos_error
+from sqlalchemy.exc import SQLAlchemyError
 
 from eacps.durable.ports import Run
 from eacps.durable.records import StoredSearch
+from eacps.errors import StoreUnavailable
 
 _log = logging.getLogger(__name__)
 _QUEUE = "searches"
@@ -111,7 +114,10 @@ class DbosWorkflows:
         )
 
     async def _call(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        except (dbos_error.DBOSException, SQLAlchemyError) as exc:
+            raise StoreUnavailable(f"the database of workflows failed: {type(exc).__name__}") from exc
 
 
 @DBOS.workflow(name="search", max_recovery_attempts=_UNLIMITED)
@@ -133,6 +139,7 @@ class LocalWorkflows:
         self._places = asyncio.Semaphore((places or Places()).here)
         self._run: Run | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._known: set[str] = set()
 
     async def start(self, run: Run) -> None:
         """See `Workflows.start`."""
@@ -140,12 +147,16 @@ class LocalWorkflows:
 
     async def enqueue(self, search: StoredSearch) -> None:
         """See `Workflows.enqueue`."""
+        if search.id in self._known:
+            return
+        self._known.add(search.id)
         task = asyncio.create_task(self._take_up(search.id), name=f"workflow {search.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def forget(self, search_ids: Collection[str]) -> None:
         """See `Workflows.forget`."""
+        self._known -= set(search_ids)
 
     async def stop(self, abandon: Callable[[], Awaitable[None]], grace_s: float) -> None:
         """See `Workflows.stop`."""

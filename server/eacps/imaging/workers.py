@@ -62,9 +62,15 @@ class DecodingWorkers:
             raise InvalidPicture(f"has {len(data)} bytes; at most {limits.max_bytes} are accepted")
         worker = self._idle.get()
         try:
+            if worker.poll() is not None:  # it died while nobody asked it
+                worker = self._replaced(worker)
             return _decoded_by(worker, data, limits, self._timeout_s)
-        except (OSError, EOFError) as exc:
-            worker = self._replaced(worker)
+        except InvalidPicture:
+            raise
+        except BaseException as exc:  # whatever it was, what this process would say next is not to be trusted
+            _end(worker)
+            if not isinstance(exc, Exception):
+                raise
             raise InvalidPicture("cannot be decoded: its decoder crashed, or took too long or too much") from exc
         finally:
             self._idle.put(worker)
@@ -77,12 +83,13 @@ class DecodingWorkers:
                 _end(worker)
 
     def _replaced(self, worker: "subprocess.Popen[bytes]") -> "subprocess.Popen[bytes]":
-        _end(worker)
         with self._lock:
             if self._closed:
                 return worker
-            self._workers[self._workers.index(worker)] = fresh = _start()
-            return fresh
+            fresh = _start()
+            self._workers[self._workers.index(worker)] = fresh
+        _end(worker)
+        return fresh
 
 
 def _start() -> "subprocess.Popen[bytes]":
