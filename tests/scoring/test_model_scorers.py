@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from eacps.errors import TritonUnavailable
-from eacps.scoring import EditContext, IdentityScorer, OpenAIJudge, TritonJudge, load_question
+from eacps.scoring import EditContext, IdentityScorer, OpenAIJudge, TritonJudge, callers_question, load_question
 
 PICTURES = {"a": np.zeros((32, 32, 3), np.uint8), "b": np.ones((32, 32, 3), np.uint8)}
 
@@ -84,6 +84,21 @@ async def test_the_judge_asks_once_for_all_pictures() -> None:
     assert scores == {"a": 0.25, "b": 0.75}
 
 
+async def test_the_judge_is_shown_the_scene_first_where_the_question_is_about_both() -> None:
+    class Both:
+        async def judge(
+            self, pictures: np.ndarray, questions: Sequence[str], *, timeout_s: float | None = None
+        ) -> np.ndarray:
+            assert pictures.shape == (2, 2, 32, 32, 3)
+            assert pictures[:, 0].max() == 0
+            assert pictures[:, 1].max(axis=(1, 2, 3)).tolist() == [0, 1]
+            assert questions == ["Is the second picture like the first picture?"]
+            return np.array([[0.25], [0.75]], np.float32)
+
+    question = callers_question("alike", "Is {result} like {scene}?")
+    assert await TritonJudge(Both(), question).score(PICTURES, CONTEXT) == {"a": 0.25, "b": 0.75}
+
+
 @pytest.mark.parametrize("scorer", [IdentityScorer(Down()), TritonJudge(Down(), load_question("realism"))])
 async def test_a_lost_triton_is_told_not_scored(scorer: IdentityScorer | TritonJudge) -> None:
     with pytest.raises(TritonUnavailable):
@@ -94,6 +109,8 @@ def test_identities_name_judge_question_and_version() -> None:
     client, question = openai.AsyncOpenAI(api_key="k", base_url="http://127.0.0.1:1"), load_question("realism")
     assert IdentityScorer(Down()).identity == "identity@1"
     assert TritonJudge(Down(), question).identity == "vlm_judge:realism@v1"
+    asked = TritonJudge(Down(), callers_question("no_hat", "Is the person without a hat?"))
+    assert (asked.name, asked.identity) == ("triton.no_hat", "vlm_judge:no_hat@sha256:f7a476c031476715")
     assert OpenAIJudge(client, model="m", question=question).identity == "openai:m:realism@v1"
 
 

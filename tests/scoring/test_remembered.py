@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 
 from eacps.imaging import Picture
-from eacps.scoring import EditContext, Missing, Outcome
-from eacps.scoring.remembered import RememberedScorer
+from eacps.scoring import EditContext, Missing, Outcome, callers_question, load_question
+from eacps.scoring.remembered import Answers, RememberedScorer
 
+REALISM, PROMPT = load_question("realism", 2), load_question("prompt", 2)
 CONTEXT = EditContext(
     scene=np.zeros((8, 8, 3), np.uint8),
     prompt="make the person smile",
@@ -41,7 +42,7 @@ class Judge:
 
 async def test_the_same_picture_of_the_same_edit_is_asked_about_once() -> None:
     judge = Judge()
-    scorer = RememberedScorer(judge)
+    scorer = RememberedScorer(judge, REALISM, Answers())
     first = await scorer.score({"a": grey(100), "b": grey(200)}, CONTEXT)
     again = await scorer.score({"x": grey(200), "y": grey(50)}, CONTEXT)
     assert judge.asked == ["a", "b", "y"]
@@ -51,12 +52,11 @@ async def test_the_same_picture_of_the_same_edit_is_asked_about_once() -> None:
 
 async def test_whatever_an_answer_depends_on_makes_it_another() -> None:
     judge = Judge()
-    scorer = RememberedScorer(judge)
+    scorer = RememberedScorer(judge, PROMPT, Answers())
     contexts = [
         CONTEXT,
         replace(CONTEXT, prompt="another"),
         replace(CONTEXT, scene=grey(1)),
-        replace(CONTEXT, character=grey(2)),
         replace(CONTEXT, again=1),
     ]
     for context in contexts:
@@ -68,9 +68,27 @@ async def test_whatever_an_answer_depends_on_makes_it_another() -> None:
     assert len(judge.asked) == len(contexts) + 1
 
 
+async def test_what_is_neither_shown_nor_told_does_not_count() -> None:
+    judge = Judge()
+    scorer = RememberedScorer(judge, REALISM, Answers())
+    for context in (CONTEXT, replace(CONTEXT, prompt="another"), replace(CONTEXT, scene=grey(1))):
+        await scorer.score({"a": grey(100)}, context)
+    assert judge.asked == ["a"]
+
+
+async def test_a_callers_question_is_remembered_by_its_text_from_search_to_search() -> None:
+    answers, asked = Answers(), []
+    for text in ("Is there a hat?", "Is there a hat?", "Is there no hat?"):
+        question = callers_question("hat", text)
+        judge = Judge(f"judge:model:{question.identity}")
+        await RememberedScorer(judge, question, answers).score({"a": grey(100)}, CONTEXT)
+        asked.append(len(judge.asked))
+    assert asked == [1, 0, 1]
+
+
 async def test_failures_are_not_remembered() -> None:
     judge = Judge()
-    scorer = RememberedScorer(judge)
+    scorer = RememberedScorer(judge, REALISM, Answers())
     for _ in range(2):
         assert isinstance((await scorer.score({"a": grey(0)}, CONTEXT))["a"], Missing)
     assert judge.asked == ["a", "a"]
@@ -78,7 +96,7 @@ async def test_failures_are_not_remembered() -> None:
 
 async def test_the_oldest_answers_go_first() -> None:
     judge = Judge()
-    scorer = RememberedScorer(judge, size=2)
+    scorer = RememberedScorer(judge, REALISM, Answers(2))
     for value in (50, 100, 50, 150):
         await scorer.score({str(value): grey(value)}, CONTEXT)
     assert judge.asked == ["50", "100", "150"]

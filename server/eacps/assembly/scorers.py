@@ -1,5 +1,6 @@
-"""The scorers that a server offers."""
+"""The scorers that a server offers, and the judges whom callers may ask questions of their own."""
 
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 import httpx2
@@ -8,6 +9,7 @@ import openai
 from eacps.scoring import (
     HeldOutIdentityScorer,
     IdentityScorer,
+    Judge,
     OpenAIJudge,
     PreservationScorer,
     Scorer,
@@ -18,11 +20,14 @@ from eacps.scoring.gate import Gate
 from eacps.scoring.moondream_judge import CLOUD as MOONDREAM_CLOUD
 from eacps.scoring.moondream_judge import MoondreamJudge
 from eacps.scoring.picture_judge import Patience
-from eacps.scoring.remembered import RememberedScorer
+from eacps.scoring.remembered import Answers, RememberedScorer
 from eacps.settings import GeminiSettings, MoondreamSettings, OpenAISettings, Settings
 from eacps.triton import TritonGateway
 
 QUESTIONS = ("realism", "prompt")
+"""Of the judge in Triton, in their first versions: the miniature learned to answer those."""
+OUTSIDE_VERSION = 2
+"""Of the same questions to judges elsewhere: about artefacts, seams and lighting; with scene and result together."""
 
 
 def build_scorers(gateway: TritonGateway, *, verifier: bool = False) -> dict[str, Scorer]:
@@ -35,23 +40,45 @@ def build_scorers(gateway: TritonGateway, *, verifier: bool = False) -> dict[str
     scorers: list[Scorer] = [IdentityScorer(gateway), PreservationScorer()]
     if verifier:
         scorers.append(HeldOutIdentityScorer(gateway))
-    scorers += [TritonJudge(gateway, load_question(question)) for question in QUESTIONS]
+    scorers += [TritonJudge(gateway, load_question(question), name=question) for question in QUESTIONS]
     return {scorer.name: scorer for scorer in scorers}
 
 
-async def outside_scorers(settings: Settings, stack: AsyncExitStack) -> dict[str, Scorer]:
-    """Give the scorers by vision-language models elsewhere, by name; their clients are closed with ``stack``."""
-    scorers: list[Scorer] = []
+def triton_judge(gateway: TritonGateway) -> dict[str, Judge]:
+    """Give the judge in Triton, by name."""
+    return {"triton": lambda question: TritonJudge(gateway, question)}
+
+
+async def outside_judges(settings: Settings, stack: AsyncExitStack) -> dict[str, Judge]:
+    """Give the vision-language models elsewhere, by name; what they answer is remembered.
+
+    Args:
+        settings: Say which.
+        stack: Closes their clients.
+    """
+    judges: dict[str, Judge] = {}
     if settings.openai is not None:
-        scorers += _by_openai(settings.openai, stack)
+        judges["openai"] = _by_openai(settings.openai, stack)
     if settings.gemini is not None:
-        scorers += _by_gemini(settings.gemini, stack)
+        judges["gemini"] = _by_gemini(settings.gemini, stack)
     if settings.moondream is not None:
-        scorers += await _by_moondream(settings.moondream, stack)
-    return {scorer.name: RememberedScorer(scorer) for scorer in scorers}
+        judges["moondream"] = await _by_moondream(settings.moondream, stack)
+    answers = Answers()
+    return {name: _remembering(judge, answers) for name, judge in judges.items()}
 
 
-def _by_openai(settings: OpenAISettings, stack: AsyncExitStack) -> list[Scorer]:
+def outside_scorers(judges: Mapping[str, Judge]) -> dict[str, Scorer]:
+    """Give the scorers that every one of these judges is offered as, by name."""
+    questions = [load_question(question, OUTSIDE_VERSION) for question in QUESTIONS]
+    scorers = [judge(question) for judge in judges.values() for question in questions]
+    return {scorer.name: scorer for scorer in scorers}
+
+
+def _remembering(judge: Judge, answers: Answers) -> Judge:
+    return lambda question: RememberedScorer(judge(question), question, answers)
+
+
+def _by_openai(settings: OpenAISettings, stack: AsyncExitStack) -> Judge:
     client = openai.AsyncOpenAI(
         base_url=settings.base_url,
         api_key=settings.api_key,
@@ -60,12 +87,10 @@ def _by_openai(settings: OpenAISettings, stack: AsyncExitStack) -> list[Scorer]:
     )
     stack.push_async_callback(client.close)
     gate = Gate(settings.in_flight, per_second=settings.per_second)
-    return [
-        OpenAIJudge(client, model=settings.model, question=load_question(question), gate=gate) for question in QUESTIONS
-    ]
+    return lambda question: OpenAIJudge(client, model=settings.model, question=question, gate=gate)
 
 
-def _by_gemini(settings: GeminiSettings, stack: AsyncExitStack) -> list[Scorer]:
+def _by_gemini(settings: GeminiSettings, stack: AsyncExitStack) -> Judge:
     # An extra of its own, and slow to import: only who has a key for it needs it.
     from google import genai
     from google.genai import types
@@ -76,22 +101,18 @@ def _by_gemini(settings: GeminiSettings, stack: AsyncExitStack) -> list[Scorer]:
     client = genai.Client(api_key=settings.api_key, http_options=options)
     stack.push_async_callback(client.aio.aclose)
     patience, gate = Patience(settings.attempts), Gate(settings.in_flight, per_second=settings.per_second)
-    questions = (load_question("realism"), load_question("prompt", version=2))
-    return [GeminiJudge(client, question, model=settings.model, gate=gate, patience=patience) for question in questions]
+    return lambda question: GeminiJudge(client, question, model=settings.model, gate=gate, patience=patience)
 
 
-async def _by_moondream(settings: MoondreamSettings, stack: AsyncExitStack) -> list[Scorer]:
+async def _by_moondream(settings: MoondreamSettings, stack: AsyncExitStack) -> Judge:
     client = await stack.enter_async_context(httpx2.AsyncClient(timeout=settings.timeout_s))
-    gate = Gate(settings.in_flight, per_second=settings.per_second)
-    return [
-        MoondreamJudge(
-            client,
-            load_question(question),
-            base_url=settings.base_url or MOONDREAM_CLOUD,
-            api_key=settings.api_key,
-            model=settings.model,
-            gate=gate,
-            patience=Patience(settings.attempts),
-        )
-        for question in QUESTIONS
-    ]
+    gate, patience = Gate(settings.in_flight, per_second=settings.per_second), Patience(settings.attempts)
+    return lambda question: MoondreamJudge(
+        client,
+        question,
+        base_url=settings.base_url or MOONDREAM_CLOUD,
+        api_key=settings.api_key,
+        model=settings.model,
+        gate=gate,
+        patience=patience,
+    )

@@ -7,7 +7,7 @@ from eacps.scoring.held_out import HeldOutIdentityScorer
 from eacps.scoring.identity import IdentityScorer
 from eacps.scoring.openai_judge import OpenAIJudge
 from eacps.scoring.preservation import PreservationScorer
-from eacps.scoring.questions import Question, load_question
+from eacps.scoring.questions import Judge, Question, callers_question, load_question
 from eacps.scoring.scorer import EditContext, Missing, Outcome, Scorer
 from eacps.scoring.triton_judge import TritonJudge
 
@@ -15,6 +15,7 @@ __all__ = [
     "EditContext",
     "HeldOutIdentityScorer",
     "IdentityScorer",
+    "Judge",
     "Missing",
     "OpenAIJudge",
     "Outcome",
@@ -22,5 +23,6 @@ __all__ = [
     "Question",
     "Scorer",
     "TritonJudge",
+    "callers_question",
     "load_question",
 ]

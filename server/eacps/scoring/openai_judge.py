@@ -1,6 +1,7 @@
 """Any OpenAI-compatible vision-language endpoint as a judge: hosted models, vLLM, SGLang and their kin.
 
-Every picture is one call, many calls are in flight. Where the endpoint offers log-probabilities, the score is
+Every picture is one call, many calls are in flight; where the question is about the edit, scene and result are shown
+together. Where the endpoint offers log-probabilities, the score is
 P(yes) / (P(yes) + P(no)) over the first token's alternatives, a graded answer; else a plain Yes is 1 and a plain No
 is 0. Time-outs, retries with back-off and Retry-After are the client library's. It does not check what answers hold:
 whatever is read here may be absent or of another type.
@@ -9,10 +10,10 @@ whatever is read here may be absent or of another type.
 import asyncio
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import openai
-from openai.types.chat import ChatCompletion
+from openai.types.chat import ChatCompletion, ChatCompletionContentPartParam
 
 from eacps.errors import ScorerFailed
 from eacps.imaging import Picture
@@ -36,7 +37,7 @@ class OpenAIJudge:
     Args:
         client: The client library's own, with base URL, key, time-out and number of retries set.
         model: Name of the model at that endpoint.
-        question: What is asked.
+        question: What is asked; see `Question.shows_scene`.
         name: Name of the scorer; default ``openai.<question>``.
         gate: The provider's, shared by all scorers that ask it; by default one of its own.
         attempts: How often an answer that cannot be read is asked for, the first time included; at least 1.
@@ -69,25 +70,26 @@ class OpenAIJudge:
 
     async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
         """See `Scorer.score`."""
-        question = self.question.text(context.prompt)
         async with asyncio.TaskGroup() as group:
-            asked = {name: group.create_task(self._in_a_slot(one, question)) for name, one in pictures.items()}
+            asked = {name: group.create_task(self._in_a_slot(one, context)) for name, one in pictures.items()}
         return {name: task.result() for name, task in asked.items()}
 
-    async def _in_a_slot(self, picture: Picture, question: str) -> Outcome:
+    async def _in_a_slot(self, picture: Picture, context: EditContext) -> Outcome:
+        shown = [context.scene, picture] if self.question.shows_scene else [picture]
         try:
             async with self._gate.slot():  # around the encoding too: what waits for its turn shall not wait encoded
-                return await self._outcome(await asyncio.to_thread(data_url, picture), question)
+                urls = await asyncio.to_thread(lambda: [data_url(one) for one in shown])
+                return await self._outcome(urls, self.question.text(context.prompt))
         except GateClosed as exc:
             return Missing(str(exc))
         except _UNANSWERED as exc:
             return Missing(f"{type(exc).__name__} after {self._client.max_retries} retries, {_status_of(exc)}")
 
-    async def _outcome(self, url: str, question: str) -> Outcome:
+    async def _outcome(self, urls: Sequence[str], question: str) -> Outcome:
         failure = Missing("not asked")
         for attempt in range(1, self._attempts + 1):
             try:
-                return p_yes(await self._ask(url, question))
+                return p_yes(await self._ask(urls, question))
             except ScorerFailed as exc:
                 failure = Missing(f"{exc} ({attempt} of {self._attempts} attempts)")
             except _UNANSWERED:
@@ -97,17 +99,18 @@ class OpenAIJudge:
                 return Missing(f"{type(exc).__name__} after {self._client.max_retries} retries, {_status_of(exc)}")
         return failure
 
-    async def _ask(self, url: str, question: str) -> ChatCompletion:
+    async def _ask(self, urls: Sequence[str], question: str) -> ChatCompletion:
         if not self._logprobs:
-            return await self._call(url, question, logprobs=False)
+            return await self._call(urls, question, logprobs=False)
         try:
-            return await self._call(url, question, logprobs=True)
+            return await self._call(urls, question, logprobs=True)
         except openai.BadRequestError:
-            answer = await self._call(url, question, logprobs=False)
+            answer = await self._call(urls, question, logprobs=False)
         self._logprobs = False  # remembered only now: the picture may have been at fault
         return answer
 
-    async def _call(self, url: str, question: str, *, logprobs: bool) -> ChatCompletion:
+    async def _call(self, urls: Sequence[str], question: str, *, logprobs: bool) -> ChatCompletion:
+        shown: list[ChatCompletionContentPartParam] = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
         return await self._client.chat.completions.create(
             model=self._model,
             temperature=0.0,
@@ -116,13 +119,7 @@ class OpenAIJudge:
             top_logprobs=_TOP_LOGPROBS if logprobs else openai.omit,
             messages=[
                 {"role": "system", "content": _INSTRUCTION},
-                {
-                    "role": "user",
-                    "content": [
-                        {"type": "image_url", "image_url": {"url": url}},
-                        {"type": "text", "text": question},
-                    ],
-                },
+                {"role": "user", "content": [*shown, {"type": "text", "text": question}]},
             ],
         )
 

@@ -1,7 +1,14 @@
-"""The questions put to vision-language models: one versioned text file each, so that a result can name its question."""
+"""The questions put to vision-language models: of versioned text files, or of a caller's own, each told in results."""
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
+
+from eacps.scoring.scorer import Scorer
+
+_SCENE, _RESULT, _PROMPT = "{scene}", "{result}", "{prompt}"
+_DIGITS_OF_DIGEST = 16
 
 
 @dataclass(frozen=True)
@@ -9,31 +16,47 @@ class Question:
     """A yes/no question about a picture; yes is good.
 
     Attributes:
-        name: ``realism``, ``prompt``, ...
-        version: Counts up whenever the text changes, since scores of different texts do not compare.
-        template: The text; ``{prompt}`` stands for the edit's prompt, ``{scene}`` and ``{result}`` for the pictures
-            before and after it, where both are to be shown.
+        name: ``realism``, ``prompt``, or a label of a caller's own.
+        version: ``v1``, ``v2``, ... of a file's text, counted up whenever that changes; a digest of a caller's text:
+            scores of different texts do not compare.
+        template: The text; ``{prompt}`` stands for the edit's prompt, ``{result}`` for the picture that is judged, and
+            ``{scene}`` for the picture before the edit, which is then shown before the result.
     """
 
     name: str
-    version: int
+    version: str
     template: str
 
     @property
     def identity(self) -> str:
         """Name and version, such as ``realism@v1``."""
-        return f"{self.name}@v{self.version}"
+        return f"{self.name}@{self.version}"
 
-    def text(self, prompt: str) -> str:
-        """The question as asked about an edit with this prompt."""
+    def text(self, prompt: str, *, scene: str = "the first picture", result: str = "the second picture") -> str:
+        """Give the question as asked.
+
+        Args:
+            prompt: Of the edit.
+            scene: What the scene is called where it is shown.
+            result: What the result is called beside it.
+        """
         # Not str.format: a prompt may well contain braces. The prompt comes last: it is not searched for others.
-        text = self.template.replace("{scene}", "the first picture").replace("{result}", "the second picture")
-        return text.replace("{prompt}", prompt)
+        text = self.template.replace(_SCENE, scene).replace(_RESULT, result if self.shows_scene else "the picture")
+        return text.replace(_PROMPT, prompt)
 
     @property
     def shows_scene(self) -> bool:
         """Whether the scene is to be shown before the result."""
-        return "{scene}" in self.template
+        return _SCENE in self.template
+
+    @property
+    def tells_prompt(self) -> bool:
+        """Whether the edit's prompt is part of the question."""
+        return _PROMPT in self.template
+
+
+Judge = Callable[[Question], Scorer]
+"""Gives a scorer that puts a question to one model; its name is the judge's, a dot, and the question's."""
 
 
 def load_question(name: str, version: int = 1) -> Question:
@@ -43,4 +66,14 @@ def load_question(name: str, version: int = 1) -> Question:
         FileNotFoundError: There is no such question in this version.
     """
     file = resources.files("eacps.scoring") / "questions" / f"{name}.v{version}.txt"
-    return Question(name, version, file.read_text(encoding="utf-8").strip())
+    return Question(name, f"v{version}", file.read_text(encoding="utf-8").strip())
+
+
+def callers_question(label: str, text: str) -> Question:
+    """Give a question of a caller's own, whose version is a digest of its text.
+
+    Args:
+        label: What the caller calls it.
+        text: Checked: one line, not empty.
+    """
+    return Question(label, f"sha256:{hashlib.sha256(text.encode()).hexdigest()[:_DIGITS_OF_DIGEST]}", text)

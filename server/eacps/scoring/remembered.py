@@ -1,4 +1,4 @@
-"""Answers that were paid for once: an outside judge is not asked twice about the same picture of the same edit.
+"""Answers that were paid for once: an outside judge is not asked twice the same about the same picture.
 
 An answer is found by what it depends on: the picture's pixels, the judge (provider, model, question and its version),
 what it is shown and told of the edit, and how often the same was asked before, so that a stochastic judge who is to be
@@ -11,22 +11,47 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 from eacps.imaging import Picture, content_hash
+from eacps.scoring.questions import Question
 from eacps.scoring.scorer import EditContext, Missing, Outcome, Scorer
 
-DEFAULT_SIZE = 50_000
+DEFAULT_SIZE = 200_000
+
+
+class Answers:
+    """The latest answers, by what they depend on; shared by all scorers, those of callers' own questions included.
+
+    Args:
+        size: How many are kept.
+    """
+
+    def __init__(self, size: int = DEFAULT_SIZE) -> None:
+        self._size = size
+        self._scores: OrderedDict[str, float] = OrderedDict()
+
+    def get(self, key: str) -> float | None:
+        """Give an answer, which then counts as used; None where there is none."""
+        if (score := self._scores.get(key)) is not None:
+            self._scores.move_to_end(key)
+        return score
+
+    def put(self, key: str, score: float) -> None:
+        """Keep an answer; the one that was used the longest ago goes for it."""
+        self._scores[key] = score
+        while len(self._scores) > self._size:
+            self._scores.popitem(last=False)
 
 
 class RememberedScorer:
-    """A `Scorer` that remembers another's answers, the latest ``size`` of them.
+    """A `Scorer` that remembers what another answered.
 
     Args:
         scorer: Who is asked.
-        size: How many answers are kept.
+        question: What it asks.
+        answers: Where they are kept.
     """
 
-    def __init__(self, scorer: Scorer, *, size: int = DEFAULT_SIZE) -> None:
-        self._scorer, self._size = scorer, size
-        self._answers: OrderedDict[str, float] = OrderedDict()
+    def __init__(self, scorer: Scorer, question: Question, answers: Answers) -> None:
+        self._scorer, self._question, self._answers = scorer, question, answers
 
     @property
     def name(self) -> str:
@@ -51,21 +76,20 @@ class RememberedScorer:
     async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
         """See `Scorer.score`."""
         keys = await asyncio.to_thread(self._keys, pictures, context)
-        known = {name: self._answers[key] for name, key in keys.items() if key in self._answers}
-        for name in known:
-            self._answers.move_to_end(keys[name])
+        found = {name: self._answers.get(key) for name, key in keys.items()}
+        known = {name: score for name, score in found.items() if score is not None}
         new = {name: picture for name, picture in pictures.items() if name not in known}
         answered = await self._scorer.score(new, context) if new else {}
         for name, outcome in answered.items():
             if name in keys and not isinstance(outcome, Missing):
-                self._answers[keys[name]] = outcome
-        while len(self._answers) > self._size:
-            self._answers.popitem(last=False)
+                self._answers.put(keys[name], outcome)
         return {**known, **answered}
 
     def _keys(self, pictures: Mapping[str, Picture], context: EditContext) -> dict[str, str]:
         """Name the answers."""
-        edit = hashlib.sha256(self.identity.encode())
-        for part in (context.prompt, content_hash(context.scene), content_hash(context.character), str(context.again)):
-            edit.update(b"\0" + part.encode())
-        return {name: f"{edit.hexdigest()}{content_hash(picture)}" for name, picture in pictures.items()}
+        asked = hashlib.sha256(self.identity.encode())
+        told = context.prompt if self._question.tells_prompt else ""
+        shown = content_hash(context.scene) if self._question.shows_scene else ""
+        for part in (told, shown, str(context.again)):
+            asked.update(b"\0" + part.encode())
+        return {name: f"{asked.hexdigest()}{content_hash(picture)}" for name, picture in pictures.items()}

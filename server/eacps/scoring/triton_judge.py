@@ -22,10 +22,16 @@ class YesNoJudge(Protocol):
 
 
 class TritonJudge:
-    """Asks one question about every picture, all pictures in one call."""
+    """Asks one question about every picture, all pictures in one call.
+
+    Args:
+        judge: Who answers.
+        question: What is asked; see `Question.shows_scene`.
+        name: Name of the scorer; default ``triton.<question>``.
+    """
 
     def __init__(self, judge: YesNoJudge, question: Question, *, name: str | None = None) -> None:
-        self.name = name or question.name
+        self.name = name or f"triton.{question.name}"
         self.identity = f"vlm_judge:{question.identity}"
         self.stochastic, self.vlm_calls = False, 1
         self.question = question
@@ -35,7 +41,8 @@ class TritonJudge:
         """See `Scorer.score`."""
         if not pictures:
             return {}
-        items = np.stack(list(pictures.values()))[:, np.newaxis]
+        before = [context.scene] if self.question.shows_scene else []
+        items = np.stack([np.stack([*before, picture]) for picture in pictures.values()])
         question = self.question.text(context.prompt)
         p_yes = await self._judge.judge(items, [question], timeout_s=context.timeout_s)
         return dict(zip(pictures, p_yes[:, 0].astype(float).tolist(), strict=True))
