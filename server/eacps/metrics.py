@@ -4,12 +4,13 @@ Names follow Prometheus's conventions: base units, ``_total`` for counters. Labe
 picture or a prompt.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from eacps.evaluation import CandidateScored, SearchFinished, SearchUpdate, Silent
+from eacps.evaluation.plan import judge_of
 
 _STAGE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _SEARCH_BUCKETS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
@@ -21,9 +22,11 @@ class SearchMetrics(Silent):
 
     Args:
         registry: Where the metrics live; a new one by default, so that several servers in one process keep apart.
+        offered: Names of the server's own scorers; None where no others are asked.
     """
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    def __init__(self, registry: CollectorRegistry | None = None, *, offered: Collection[str] | None = None) -> None:
+        self._offered = offered
         self.registry = place = registry or CollectorRegistry()
         self._running = Gauge("eacps_searches_running", "Searches under way.", registry=place)
         self._searches = Counter(
@@ -95,7 +98,11 @@ class SearchMetrics(Silent):
         self._candidates.labels(kind, "failed" if update.failure else "scored").inc()
         if update.evaluation is not None:
             for scorer in update.evaluation.card.missing:
-                self._scorer_failures.labels(scorer).inc()
+                self._scorer_failures.labels(self._label_of(scorer)).inc()
+
+    def _label_of(self, scorer: str) -> str:
+        """Callers choose the names of their own questions: of these the judge counts."""
+        return scorer if self._offered is None or scorer in self._offered else f"{judge_of(scorer)}.*"
 
     def _count_search(self, update: SearchFinished) -> None:
         self._search_s.observe(update.timings_s["total"])

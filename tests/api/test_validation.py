@@ -319,6 +319,7 @@ FIELDS = {
         weight=st.floats(),
         floor=st.none() | st.floats(),
         held_out=st.booleans(),
+        question=st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
     ),
     pb.Image: st.sampled_from(SMALL_PICTURES).map(image),
 }

@@ -126,7 +126,13 @@ def _started(update: SearchStarted) -> pb.SearchStarted:
         checkpoint=update.checkpoint.name,
         steps=update.steps,
         scorers=[
-            pb.ScorerSettings(name=name, weight=weight, floor=update.floors.get(name), held_out=name in update.held_out)
+            pb.ScorerSettings(
+                name=name,
+                weight=weight,
+                floor=update.floors.get(name),
+                held_out=name in update.held_out,
+                question=update.questions.get(name),
+            )
             for name, weight in sorted(update.weights.items())
         ],
     )

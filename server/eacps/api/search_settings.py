@@ -206,7 +206,7 @@ def objective_of(
     Args:
         faults: Told what is.
         request: As it came.
-        offered: Names of the server's scorers.
+        offered: Names of the scorers that there are, those of the request's own questions included.
         default_weights: Where the request names no scorer.
         default_held_out: Likewise.
     """

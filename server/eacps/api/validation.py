@@ -3,7 +3,6 @@
 Ranges and defaults are those that the comments in ``search_service.proto`` state.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -12,6 +11,7 @@ from typing import TypedDict, TypeVar
 from google.protobuf.message import Message
 
 from eacps.api.faults import Faults
+from eacps.api.questions import RESERVED_MARK, questions_of
 from eacps.api.search_settings import (
     DEFAULT_SCORE_REPEATS,
     MAX_SCORE_REPEATS,
@@ -31,8 +31,6 @@ MAX_PROMPT_CHARACTERS = 2000
 MAX_MICRO_BATCH = 16
 MAX_SCORED_IMAGES = 16
 _UNUSED_PROMPT = "none"  # a prior is made without one
-# Marks of the text encoder's chat form: within a prompt they would be read as structure, not as words.
-RESERVED_MARK = re.compile(r"<\|\w+\|>")
 DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType({"identity": 0.5, "realism": 0.3, "prompt": 0.2})
 
 
@@ -47,6 +45,7 @@ class Rules:
         pictures: Bounds on every picture within a request.
         uploads: Bounds on every picture that was uploaded.
         decode: How pictures are decoded; see `eacps.imaging.decode_picture`.
+        judges: Whom callers may ask questions of their own.
     """
 
     scorers: frozenset[str]
@@ -55,6 +54,7 @@ class Rules:
     pictures: Limits = field(default_factory=Limits)
     uploads: Limits = field(default_factory=lambda: Limits(max_bytes=64 * 2**20))
     decode: Callable[[bytes, Limits], Picture] = decode_picture
+    judges: frozenset[str] = frozenset()
 
     def picture_of(self, image: pb.Image) -> Picture:
         """Decode a picture, within the bounds of the way it came.
@@ -103,12 +103,24 @@ def plan_of(request: pb.RunSearchRequest, rules: Rules, *, search_id: str, drawn
     character = _picture(faults, request, "character", rules)
     mask = _mask(faults, request, scene, rules)
     spec = spec_of(faults, request.search, drawn_seed)
-    objective = objective_of(faults, request, rules.scorers, rules.default_weights, rules.default_held_out)
+    questions = questions_of(faults, request.scorers, rules.scorers, rules.judges)
+    offered = rules.scorers | questions.keys()
+    objective = objective_of(faults, request, offered, rules.default_weights, rules.default_held_out)
     budget = budget_of(faults, request)
     settings = _settings(faults, request)
     if faults.found or scene is None or character is None or spec is None or objective is None:
         raise InvalidRequest(faults.found)
-    return SearchPlan(search_id, scene, character, spec=spec, objective=objective, budget=budget, mask=mask, **settings)
+    return SearchPlan(
+        search_id,
+        scene,
+        character,
+        spec=spec,
+        objective=objective,
+        budget=budget,
+        mask=mask,
+        questions=questions,
+        **settings,
+    )
 
 
 def prior_plan_of(request: pb.PreparePriorRequest, rules: Rules, *, call_id: str) -> SearchPlan:

@@ -1,13 +1,13 @@
 """Putting the search server together from settings. Whoever has settings, and only they, calls this."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from eacps.api import DEFAULT_WEIGHTS, KeyRing, MessageCodec, Rules, SearchServer, SearchServicer, ServerTls
 from eacps.api.rates import RateLimit
 from eacps.assembly.engine import running_engine
-from eacps.assembly.scorers import build_scorers, outside_scorers
+from eacps.assembly.scorers import build_scorers, outside_judges, outside_scorers, triton_judge
 from eacps.assembly.tracing import exported_traces
 from eacps.errors import FieldViolation, InvalidRequest
 from eacps.evaluation import Laboratory, Observer, Pace
@@ -18,7 +18,7 @@ from eacps.scoring import Scorer
 from eacps.settings import Settings, check_access
 from eacps.triton import TritonGateway
 
-__all__ = ["build_scorers", "outside_scorers", "serving"]
+__all__ = ["build_scorers", "serving"]
 
 HELD_OUT = "identity_heldout"
 """Reported, never searched, where a request names no scorer."""
@@ -44,13 +44,16 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
         gateway = await TritonGateway.connect(settings.triton, ready_timeout_s=settings.triton_ready_timeout_s)
         stack.push_async_callback(gateway.close)
         scorers = build_scorers(gateway, verifier=await gateway.has_verifier())
-        scorers |= await outside_scorers(settings, stack)
-        observer = _observer(settings, stack)
+        outside = await outside_judges(settings, stack)
+        scorers |= outside_scorers(outside)
+        judges = triton_judge(gateway) | outside
+        observer = _observer(settings, scorers, stack)
         workers = stack.enter_context(DecodingWorkers(settings.decoders))
-        rules = replace(_rules(settings, scorers), decode=workers.decode)
+        rules = replace(_rules(settings, scorers), judges=frozenset(judges), decode=workers.decode)
 
         def open_laboratory() -> Laboratory:
-            return Laboratory(gateway, scorers, pace=Pace(retries=settings.triton_retries), observer=observer)
+            pace = Pace(retries=settings.triton_retries)
+            return Laboratory(gateway, scorers, judges=judges, pace=pace, observer=observer)
 
         engine, objects = await stack.enter_async_context(
             running_engine(settings, MessageCodec(rules), open_laboratory, observer)
@@ -73,11 +76,11 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
             await server.stop(lambda: engine.stop(settings.grace_s))
 
 
-def _observer(settings: Settings, stack: AsyncExitStack) -> Observer:
+def _observer(settings: Settings, scorers: Collection[str], stack: AsyncExitStack) -> Observer:
     """Who watches, as far as anyone is to."""
     observers: list[Observer] = []
     if settings.metrics is not None:
-        metrics = SearchMetrics()
+        metrics = SearchMetrics(offered=frozenset(scorers))
         stack.enter_context(exposed(metrics, settings.metrics))
         observers.append(metrics)
     if settings.otlp is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eacps.cli import options
-from eacps.cli.request import SearchOptions, parse_numbers
+from eacps.cli.request import SearchOptions, parse_numbers, parse_questions
 
 _SAMPLER = ("steps", "true_cfg_scale", "character_as_reference")
 _SEARCH = {
@@ -61,6 +61,7 @@ def _asked(  # a signature: every parameter is an option
     weight: options.Weights = [],  # noqa: B006 - typer makes a new list for every call
     floor: options.Floors = [],  # noqa: B006
     held_out: options.HeldOut = [],  # noqa: B006
+    ask: options.Questions = [],  # noqa: B006
     scalarisation: options.Scalarisation = None,
     max_evaluations: options.MaxEvaluations = None,
     max_pictures: options.MaxPictures = None,
@@ -105,6 +106,7 @@ def options_of(given: dict[str, Any]) -> SearchOptions:
         weights=parse_numbers(given["weight"]),
         floors=parse_numbers(given["floor"]),
         held_out=given["held_out"],
+        questions=parse_questions(given["ask"]),
     )
 
 

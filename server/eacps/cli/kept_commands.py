@@ -152,6 +152,7 @@ def score(
     pictures: options.Pictures,
     prompt: options.Prompt,
     weight: options.Weights = [],  # noqa: B006
+    ask: options.Questions = [],  # noqa: B006
     server: options.KeptServer = None,
     tls_ca: options.TlsCa = None,
     tls_certificate: options.TlsCertificate = None,
@@ -161,7 +162,8 @@ def score(
     """Score PICTURES as a search would score its candidates."""
     with command(as_json, (tls_ca, tls_certificate, tls_key), server=server) as (console, composition):
         from eacps.cli.kept import Kept
-        from eacps.cli.request import parse_numbers, score_request
+        from eacps.cli.request import parse_numbers, parse_questions, score_request
 
-        request = score_request(scene, character, pictures, prompt, parse_numbers(weight))
+        weights, questions = parse_numbers(weight), parse_questions(ask)
+        request = score_request(scene, character, pictures, prompt, weights=weights, questions=questions)
         Kept(composition, console, as_json).score(request, [picture.name for picture in pictures])

@@ -5,7 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from eacps.cli.request import LocalMoveName, PruningName, ScalarisationName, StateName, StrategyName, parse_numbers
+from eacps.cli.request import (
+    LocalMoveName,
+    PruningName,
+    ScalarisationName,
+    StateName,
+    StrategyName,
+    parse_numbers,
+    parse_questions,
+)
 
 SEARCH, POTENTIAL, BUDGET = "Search", "Potential", "Budget: the search stops at the first that is spent"
 _UINT32 = 2**32 - 1
@@ -20,6 +28,14 @@ def _uint32(value: int | None) -> int | None:
 def _numbers(texts: list[str]) -> list[str]:
     try:
         parse_numbers(texts)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc)) from None
+    return texts
+
+
+def _questions(texts: list[str]) -> list[str]:
+    try:
+        parse_questions(texts)
     except ValueError as exc:
         raise typer.BadParameter(str(exc)) from None
     return texts
@@ -181,6 +197,17 @@ HeldOut = Annotated[
         "--held-out",
         metavar="SCORER",
         help="Reported and never searched; repeatable. \\[identity_heldout, where it is served]",
+        rich_help_panel=POTENTIAL,
+    ),
+]
+Questions = Annotated[
+    list[str],
+    typer.Option(
+        "--ask",
+        metavar="JUDGE.LABEL=QUESTION",
+        callback=_questions,
+        help="A yes/no question of your own about the result, to triton, openai, gemini or moondream; reported, and "
+        "searched too where --weight names it. Repeatable.",
         rich_help_panel=POTENTIAL,
     ),
 ]

@@ -120,6 +120,7 @@ def _request_json(request: pb.RunSearchRequest, started: pb.SearchStarted) -> di
         "random_seed": started.random_seed,
         "steps": started.steps,
         "weights": {scorer.name: scorer.weight for scorer in started.scorers},
+        "questions": {scorer.name: scorer.question for scorer in started.scorers if scorer.HasField("question")},
     }
 
 

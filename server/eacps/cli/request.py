@@ -94,6 +94,7 @@ class SearchOptions:
     weights: Mapping[str, float] = field(default_factory=dict)
     floors: Mapping[str, float] = field(default_factory=dict)
     held_out: Sequence[str] = ()
+    questions: Mapping[str, str] = field(default_factory=dict)
     scalarisation: ScalarisationName | None = None
 
 
@@ -128,12 +129,15 @@ def build_request(options: SearchOptions) -> pb.RunSearchRequest:
 
 def _scorers(options: SearchOptions) -> Iterator[pb.ScorerSettings]:
     weights = dict(options.weights)
-    if not weights and (options.floors or options.held_out):
+    if not weights and (options.floors or options.held_out or options.questions):
         weights = DEFAULT_WEIGHTS
-    for name in dict.fromkeys((*weights, *options.floors)):
-        yield pb.ScorerSettings(name=name, weight=weights.get(name, 0.0), floor=options.floors.get(name))
-    for name in options.held_out:
-        yield pb.ScorerSettings(name=name, held_out=True)
+    questions = options.questions
+    counted = dict.fromkeys((*weights, *options.floors))
+    for name in counted:
+        weight, floor = weights.get(name, 0.0), options.floors.get(name)
+        yield pb.ScorerSettings(name=name, weight=weight, floor=floor, question=questions.get(name))
+    for name in (*options.held_out, *(name for name in questions if name not in {*counted, *options.held_out})):
+        yield pb.ScorerSettings(name=name, held_out=True, question=questions.get(name))
 
 
 def _budget(options: SearchOptions) -> pb.Budget | None:
@@ -145,19 +149,26 @@ def _budget(options: SearchOptions) -> pb.Budget | None:
 
 
 def score_request(
-    scene: Path, character: Path, pictures: Sequence[Path], prompt: str, weights: Mapping[str, float]
+    scene: Path,
+    character: Path,
+    pictures: Sequence[Path],
+    prompt: str,
+    *,
+    weights: Mapping[str, float],
+    questions: Mapping[str, str],
 ) -> pb.ScoreImagesRequest:
     """Read the pictures and put a request for scores together.
 
     Raises:
         CommandFailed: A picture cannot be read.
     """
+    options = SearchOptions(scene, character, prompt, weights=weights, questions=questions)
     return pb.ScoreImagesRequest(
         scene=_image(scene),
         character=_image(character),
         prompt=prompt,
         images=[_image(picture) for picture in pictures],
-        scorers=[pb.ScorerSettings(name=name, weight=weight) for name, weight in weights.items()],
+        scorers=list(_scorers(options)),
     )
 
 
@@ -192,6 +203,23 @@ def parse_numbers(texts: list[str]) -> dict[str, float]:
         except ValueError:
             raise ValueError(f"{number!r} is not a number") from None
     return numbers
+
+
+def parse_questions(texts: Sequence[str]) -> dict[str, str]:
+    """Read ``NAME=QUESTION`` pairs; the question may well hold further equals signs.
+
+    Raises:
+        ValueError: One is malformed, or a name comes twice.
+    """
+    questions: dict[str, str] = {}
+    for text in texts:
+        name, equals, question = text.partition("=")
+        if not name or not equals:
+            raise ValueError(f"{text!r} is not of the form NAME=QUESTION")
+        if name in questions:
+            raise ValueError(f"{name!r} is given twice")
+        questions[name] = question
+    return questions
 
 
 def describe_pictures(request: pb.RunSearchRequest) -> dict[str, Any]:

@@ -101,15 +101,18 @@ class Searching:
 def _check_early(request: pb.RunSearchRequest) -> None:
     """See faults of a request now: it is not worth the start of a model server.
 
-    Which scorers there are is left to the server.
+    Which scorers and judges there are is left to the server.
 
     Raises:
         InvalidRequest: Names every field at fault.
     """
     from eacps.api import DEFAULT_WEIGHTS, Rules
     from eacps.api.validation import plan_of
+    from eacps.evaluation.plan import judge_of
 
-    rules = Rules(frozenset(DEFAULT_WEIGHTS) | {scorer.name for scorer in request.scorers})
+    named = {scorer.name for scorer in request.scorers if not scorer.HasField("question")}
+    asked = {judge_of(scorer.name) for scorer in request.scorers if scorer.HasField("question")}
+    rules = Rules(frozenset(DEFAULT_WEIGHTS) | named, judges=frozenset(asked))
     plan_of(request, rules, search_id="early check", drawn_seed=0)
 
 

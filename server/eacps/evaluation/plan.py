@@ -1,10 +1,12 @@
 """What to search for: a request, checked and decoded, free of the wire's form."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from eacps.imaging import Mask, Picture
+from eacps.scoring.questions import Question
 from eacps.search.budget import Budget
 from eacps.search.objective import Objective
 from eacps.search.spec import SearchSpec
@@ -34,6 +36,7 @@ class SearchPlan:
         scene_face: Face to replace, from 0 by size; -1 is the largest.
         character_face: Face to take, likewise.
         micro_batch: Candidates that go to Triton together.
+        questions: The caller's own, by the name of the scorer, ``<judge>.<label>``, that is to put them.
     """
 
     search_id: str
@@ -52,6 +55,7 @@ class SearchPlan:
     scene_face: int = -1
     character_face: int = -1
     micro_batch: int = 8
+    questions: Mapping[str, Question] = field(default_factory=dict)
 
     @property
     def scorers(self) -> list[str]:
@@ -66,3 +70,8 @@ class SearchPlan:
     def without_pictures(self) -> "SearchPlan":
         """The settings alone: pictures as they came may be large, and are fitted once."""
         return replace(self, scene=_NO_PICTURE, character=_NO_PICTURE, mask=None)
+
+
+def judge_of(scorer: str) -> str:
+    """Give the judge whom a scorer of a caller's own question asks."""
+    return scorer.partition(".")[0]

@@ -6,7 +6,9 @@ from typing import Protocol
 
 from eacps.evaluation.artifacts import ArtifactStore, MemoryArtifacts
 from eacps.evaluation.observer import Observer, Silent
+from eacps.evaluation.plan import SearchPlan, judge_of
 from eacps.evaluation.steps import DirectRunner, StepRunner
+from eacps.scoring.questions import Judge, Question
 from eacps.scoring.scorer import Scorer
 from eacps.triton.types import Box, Generated, GenerateRequest, Prior, ServedCheckpoint, UInt8
 
@@ -67,11 +69,12 @@ class Laboratory:
 
     Args:
         models: Make pictures.
-        scorers: Judge them, by name; at least those of the plan's weights.
+        scorers: Judge them, by name; at least those of the plan's weights, but for questions of the caller's own.
         artifacts: Keeps pictures by content hash.
         steps: Runs and records the steps.
         pace: How much at once.
         observer: Watches.
+        judges: Whom callers may ask questions of their own, by name.
     """
 
     models: Models
@@ -80,3 +83,11 @@ class Laboratory:
     steps: StepRunner = field(default_factory=DirectRunner)
     pace: Pace = Pace()
     observer: Observer = field(default_factory=Silent)
+    judges: Mapping[str, Judge] = field(default_factory=dict)
+
+    def scorers_of(self, plan: SearchPlan) -> dict[str, Scorer]:
+        """Give the scorers that a plan asks, by name."""
+        return {name: self._scorer(name, plan.questions.get(name)) for name in plan.scorers}
+
+    def _scorer(self, name: str, question: Question | None) -> Scorer:
+        return self.scorers[name] if question is None else self.judges[judge_of(name)](question)

@@ -126,6 +126,7 @@ class Session:
                 weights={**dict.fromkeys(plan.scorers, 0.0), **weights.normalised},
                 floors=plan.objective.floors,
                 held_out=plan.objective.held_out,
+                questions={name: question.template for name, question in plan.questions.items()},
             )
         )
 

@@ -65,7 +65,7 @@ class Stages:
         self._plan, self._laboratory, self._shelf, self._stopwatch = plan, laboratory, shelf, stopwatch
         self._artifacts, self._steps, self._pace = laboratory.artifacts, laboratory.steps, laboratory.pace
         self._calls = Calls(plan.search_id, deadline, pace=laboratory.pace)
-        self._scorers = {name: laboratory.scorers[name] for name in plan.scorers}
+        self._scorers = laboratory.scorers_of(plan)
         self._sampler, self._last_batch_failed = asyncio.Lock(), False
         self._previews: dict[str, _Preview] = {}  # by candidate: where its trajectory goes on
         self._seen_checkpoint = False

@@ -35,7 +35,8 @@ class Evaluation:
 class SearchStarted:
     """The search is planned; its first step is about to run.
 
-    ``weights`` are normalised, 0 for scorers that are only reported; ``floors`` and ``held_out`` as in the objective.
+    ``weights`` are normalised, 0 for scorers that are only reported; ``floors`` and ``held_out`` as in the objective;
+    ``questions`` are the caller's own, by scorer.
     """
 
     search_id: str
@@ -46,6 +47,7 @@ class SearchStarted:
     weights: Mapping[str, float]
     floors: Mapping[str, float] = field(default_factory=dict)
     held_out: frozenset[str] = frozenset()
+    questions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

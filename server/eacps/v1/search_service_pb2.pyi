@@ -508,16 +508,18 @@ class SearchSettings(_message.Message):
     def __init__(self, strategy: _Optional[_Union[Strategy, str]] = ..., global_candidates: _Optional[int] = ..., parents: _Optional[int] = ..., children_per_parent: _Optional[int] = ..., local_rounds: _Optional[int] = ..., local_move: _Optional[_Union[LocalMove, str]] = ..., angle: _Optional[float] = ..., angle_decay: _Optional[float] = ..., seed_radius: _Optional[int] = ..., random_seed: _Optional[int] = ..., first_seed: _Optional[int] = ..., micro_batch: _Optional[int] = ..., trajectories: _Optional[int] = ..., adaptive_rounds: _Optional[int] = ..., fresh_share: _Optional[float] = ..., crossover: _Optional[bool] = ..., pruning: _Optional[_Union[PruningSettings, _Mapping]] = ..., low_diversity: _Optional[_Union[LowDiversity, str]] = ..., score_repeats: _Optional[int] = ...) -> None: ...
 
 class ScorerSettings(_message.Message):
-    __slots__ = ("name", "weight", "floor", "held_out")
+    __slots__ = ("name", "weight", "floor", "held_out", "question")
     NAME_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     FLOOR_FIELD_NUMBER: _ClassVar[int]
     HELD_OUT_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
     name: str
     weight: float
     floor: float
     held_out: bool
-    def __init__(self, name: _Optional[str] = ..., weight: _Optional[float] = ..., floor: _Optional[float] = ..., held_out: _Optional[bool] = ...) -> None: ...
+    question: str
+    def __init__(self, name: _Optional[str] = ..., weight: _Optional[float] = ..., floor: _Optional[float] = ..., held_out: _Optional[bool] = ..., question: _Optional[str] = ...) -> None: ...
 
 class RunSearchResponse(_message.Message):
     __slots__ = ("event",)
