@@ -5,22 +5,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import pytest
 
 from eacps.api import MessageCodec
 from eacps.api.validation import plan_of
+from eacps.assembly import serving
 from eacps.durable.workflows import Places
 from eacps.errors import InvalidRequest
 from eacps.evaluation import Laboratory
 from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.imaging import Picture
 from eacps.metrics import SearchMetrics
-from eacps.scoring import EditContext, Missing, Outcome, Question
+from eacps.scoring import EditContext, Missing, Outcome, Question, callers_question
+from eacps.settings import OpenAISettings, Settings
+from eacps.triton.embedded import EmbeddedTriton
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.api.conftest import RULES as TOY_RULES
-from tests.api.conftest import Serve, engine_over
+from tests.api.conftest import SAMPLE, Serve, engine_over
 from tests.api.test_metrics import scraped
+from tests.scoring.endpoint import Endpoint, listening, send
+from tests.scoring.test_openai_judge import completion
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 RULES = replace(TOY_RULES, judges=frozenset({"triton", "openai"}))
@@ -175,6 +181,33 @@ async def test_a_kept_search_remembers_its_questions(serve: Serve, make_request:
         kept = await engine.store.get("anyone", search.search_id)
     assert set(judge.texts) == {NO_HAT}
     assert pb.RunSearchRequest.FromString(kept.request).scorers[1].question == NO_HAT
+
+
+async def test_over_real_models_questions_go_to_triton_and_beyond_and_answers_are_remembered(
+    triton: EmbeddedTriton,
+) -> None:
+    smiling, kept, smile = "Is the person smiling?", "Is {result} as {scene} is?", (SAMPLE / "prompt.txt").read_text()
+    request = pb.ScoreImagesRequest(
+        **{name: pb.Image(data=(SAMPLE / f"{name}.png").read_bytes()) for name in ("scene", "character")},
+        prompt=smile.strip(),
+        images=[pb.Image(data=(SAMPLE / f"{name}.png").read_bytes()) for name in ("scene", "truth")],
+        scorers=asking(("triton.smiling", smiling), ("triton.kept", kept), ("openai.kept", kept))[1:],
+    )
+    with listening(Endpoint(lambda handler, _: send(handler, 200, completion("No", {"No": 0.75, "Yes": 0.25})))) as vlm:
+        outside = OpenAISettings(f"{vlm.url}/v1", "vlm-9")
+        settings = Settings(address="127.0.0.1:0", triton=triton.grpc_url, grace_s=0.0, insecure=True, openai=outside)
+        async with serving(settings) as server, grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            answers = [await SearchServiceStub(channel).ScoreImages(request, timeout=60) for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert len(vlm.bodies) == 2, "one for each picture, and none for those seen before"
+    assert [len(body["messages"][1]["content"]) for body in vlm.bodies] == [3, 3]
+    scores = [{score.scorer: score.value for score in one.scores} for one in answers[0].evaluations]
+    assert [one["openai.kept"] for one in scores] == [pytest.approx(0.25)] * 2
+    assert scores[0]["triton.smiling"] < 0.5 < scores[1]["triton.smiling"]
+    assert all(0.0 <= one["triton.kept"] <= 1.0 for one in scores)
+    versions = answers[0].versions
+    assert versions["scorer.triton.smiling"] == f"vlm_judge:{callers_question('smiling', smiling).identity}"
+    assert versions["scorer.openai.kept"] == f"openai:vlm-9:{callers_question('kept', kept).identity}"
 
 
 async def test_of_failed_questions_the_judge_is_counted_not_the_callers_label(

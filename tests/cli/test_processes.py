@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from eacps.triton.embedded import EmbeddedTriton
+from tests.api.conftest import SAMPLE
 
 ROOT = Path(__file__).parents[2]
 EACPS = (sys.executable, "-c", "from eacps.cli.app import main; main()")
@@ -135,6 +136,24 @@ def test_an_interrupted_search_ends_at_once(server: str, tmp_path: Path) -> None
     assert process.returncode == 130
     assert "interrupted" in told
     assert not (tmp_path / "best.png").exists()
+
+
+def test_a_question_of_ones_own_is_asked_and_told(server: str, tmp_path: Path) -> None:
+    pictures = [str(SAMPLE / f"{name}.png") for name in ("scene", "character")]
+    words = ("--prompt", "make the person smile", "--server", server, "--ask", "triton.smiling=Is the person smiling?")
+    search = ("--weight", "triton.smiling=1", "--trajectories", "2", "--steps", "2", "--out", str(tmp_path))
+    done = run("search", *pictures, *words, *search)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["request"]["weights"] == {"triton.smiling": 1.0}
+    assert result["request"]["questions"] == {"triton.smiling": "Is the person smiling?"}
+    assert result["versions"]["scorer.triton.smiling"].startswith("vlm_judge:smiling@sha256:")
+    scored = run("score", *pictures, str(tmp_path / "best.png"), *words, "--json")
+    (evaluation,) = json.loads(scored.stdout)["evaluations"]
+    assert {"identity", "realism", "prompt", "triton.smiling"} == {one["scorer"] for one in evaluation["scores"]}
+    nobody = run("score", *pictures, pictures[0], *words[:-1], "gemini.smiling=Is the person smiling?", "--json")
+    assert nobody.returncode == 2
+    assert [one["field"] for one in json.loads(nobody.stdout)["error"]["violations"]] == ["scorers[3].name"]
 
 
 def test_a_second_server_on_the_address_is_refused(server: str, triton: EmbeddedTriton, tmp_path: Path) -> None:

@@ -174,6 +174,8 @@ def test_a_file_that_is_no_picture_is_the_callers_fault(
         (("--weight", "identity"), "--weight"),
         (("--weight", "identity=much"), "--weight"),
         (("--weight", "a=1", "--weight", "a=2"), "--weight"),
+        (("--ask", "triton.no_hat"), "--ask"),
+        (("--ask", "triton.a=Is it?", "--ask", "triton.a=Is it so?"), "--ask"),
         (("--strategy", "guessing"), "--strategy"),
         (("--mask", "absent.png"), "--mask"),
         (("--timeout", "0"), "--timeout"),

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -208,8 +209,23 @@ class TestMoondream:
         assert 'make {her} "smile"' in body["question"]
         assert (body["stream"], body["model"]) == (False, "moondream-9")
 
+    async def test_a_question_about_the_edit_shows_both_side_by_side_and_says_so(
+        self, endpoint: Endpoint, ask: Ask
+    ) -> None:
+        endpoint.reply = answering(moondream("Yes"))
+        await ask("moondream", 2, question="prompt", version=2, gate=Gate(1))
+        body = endpoint.bodies[1]
+        with Image.open(io.BytesIO(base64.b64decode(body["image_url"].partition(",")[2]))) as shown:
+            pixels = np.asarray(shown)
+        width = SCENE.shape[1]
+        assert (pixels[:, :width] == SCENE).all()
+        assert (pixels[:, -width:] == PICTURES["c1"]).all()
+        assert "edited the picture on the left" in body["question"]
+        assert "got the picture on the right" in body["question"]
+
     FAULTS: ClassVar[dict[str, tuple[bytes, str]]] = {
         "nonsense": (moondream("A lovely picture."), "neither"),
+        "refused": (moondream("I cannot help with that."), "neither"),
         "empty": (moondream(""), "neither"),
         "no text": (moondream(None), "no text"),
         "no answer": (b"{}", "no text"),
@@ -269,6 +285,17 @@ class TestBoth:
         outcome = (await ask(provider, timeout_s=0.3, patience=Patience(1)))["c0"]
         assert isinstance(outcome, Missing)
         assert "no answer" in outcome.reason
+
+    @pytest.mark.parametrize("status", [200, 401, 429, 500])
+    async def test_the_key_is_in_no_log_line_and_no_reason(
+        self, endpoint: Endpoint, ask: Ask, provider: str, caplog: pytest.LogCaptureFixture, status: int
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        endpoint.reply = answering(json.dumps({"error": {"code": status, "message": f"bad {KEY}"}}).encode(), status)
+        outcomes = await ask(provider)
+        assert KEY in endpoint.headers[0].values()
+        assert caplog.text, "the libraries log"
+        assert KEY not in caplog.text + str(outcomes)
 
     async def test_an_endpoint_that_is_not_there_is_missing(self, provider: str, unused_tcp_port: int) -> None:
         url = f"http://127.0.0.1:{unused_tcp_port}"

@@ -1,7 +1,9 @@
 """The OpenAI-compatible judge through its real client library, against a local server that speaks the wire format."""
 
 import asyncio
+import base64
 import json
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -12,10 +14,13 @@ import numpy as np
 import openai
 import pytest
 
-from eacps.scoring import EditContext, Missing, OpenAIJudge, Outcome, load_question
+from eacps.imaging import encode_png
+from eacps.scoring import EditContext, Missing, OpenAIJudge, Outcome, Question, callers_question, load_question
 from eacps.scoring.gate import Gate
 from tests.scoring.endpoint import Endpoint, Reply, listening, send
 
+KEY = "sk-secret"
+PROMPT = load_question("prompt")
 PICTURES = {f"c{i}": np.full((32, 32, 3), i, np.uint8) for i in range(8)}
 CONTEXT = EditContext(
     scene=np.zeros((32, 32, 3), np.uint8),
@@ -37,6 +42,10 @@ def completion(content: str | None, alternatives: dict[str, float] | None = None
     ).encode()
 
 
+def url_of(picture: np.ndarray) -> str:
+    return "data:image/png;base64," + base64.b64encode(encode_png(picture)).decode()
+
+
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
     with listening(Endpoint(lambda handler, _: send(handler, 200, completion("Yes")))) as opened:
@@ -55,14 +64,15 @@ async def ask(
     timeout_s: float = 5.0,
     retries: int = 1,
     gate: Gate | None = None,
+    question: Question = PROMPT,
     **options: Any,
 ) -> dict[str, Outcome]:
     # No proxy of the environment stands between a test and its own server.
     http = openai.DefaultAsyncHttpx2Client(trust_env=False)
     async with openai.AsyncOpenAI(
-        base_url=base_url, api_key="k", timeout=timeout_s, max_retries=retries, http_client=http
+        base_url=base_url, api_key=KEY, timeout=timeout_s, max_retries=retries, http_client=http
     ) as client:
-        judge = OpenAIJudge(client, model="m", question=load_question("prompt"), gate=gate, **options)
+        judge = OpenAIJudge(client, model="m", question=question, gate=gate, **options)
         chosen = dict(list(PICTURES.items())[:pictures])
         return dict(await judge.score(chosen, CONTEXT))
 
@@ -81,6 +91,19 @@ async def test_the_request_shows_the_picture_and_asks_about_the_prompt(endpoint:
     assert picture["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
     assert 'make {her} "smile"' in question["text"]
     assert body["logprobs"] is True
+
+
+async def test_a_question_about_the_edit_shows_scene_and_result(endpoint: Endpoint, base_url: str) -> None:
+    await ask(base_url, pictures=2, question=load_question("prompt", 2), gate=Gate(1))
+    scene, result, question = endpoint.bodies[1]["messages"][1]["content"]
+    assert [part["image_url"]["url"] for part in (scene, result)] == [url_of(CONTEXT.scene), url_of(PICTURES["c1"])]
+    assert "the second picture" in question["text"]
+
+
+async def test_a_callers_question_is_put_as_it_is(endpoint: Endpoint, base_url: str) -> None:
+    await ask(base_url, question=callers_question("no_hat", "Is {result}, made to {prompt}, without a hat?"))
+    text = endpoint.bodies[0]["messages"][1]["content"][-1]["text"]
+    assert text == 'Is the picture, made to make {her} "smile", without a hat?'
 
 
 async def test_a_plain_word_counts_where_no_log_probabilities_are_offered(endpoint: Endpoint, base_url: str) -> None:
@@ -113,11 +136,7 @@ async def test_scores_belong_to_their_pictures_whatever_the_order_of_answers(end
         probability = 0.1 * (1 + urls.index(shown))
         send(handler, 200, completion("Yes", {"Yes": probability, "No": 1 - probability}))
 
-    import base64
-
-    from eacps.imaging import encode_png
-
-    urls = ["data:image/png;base64," + base64.b64encode(encode_png(p)).decode() for p in PICTURES.values()]
+    urls = [url_of(picture) for picture in PICTURES.values()]
     endpoint.reply = reply
     scores = await ask(base_url, pictures=8)
     assert scores == {f"c{i}": pytest.approx(0.1 * (1 + i)) for i in range(8)}
@@ -231,6 +250,18 @@ async def test_a_failed_call_is_missing_with_its_reason(endpoint: Endpoint, base
     assert isinstance(outcome, Missing)
     assert reason in outcome.reason
     assert "secret" not in outcome.reason
+
+
+@pytest.mark.parametrize("fault", ["server error", "bad key", "refusal", "truncated", "slow"])
+async def test_the_key_is_in_no_log_line_and_no_reason(
+    endpoint: Endpoint, base_url: str, caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    endpoint.reply, _ = FAULTS[fault]
+    outcomes = await ask(base_url, timeout_s=0.4)
+    assert endpoint.headers[0]["authorization"] == f"Bearer {KEY}"
+    assert caplog.text, "the libraries log"
+    assert KEY not in caplog.text + str(outcomes)
 
 
 async def test_one_failed_call_leaves_the_others_alone(endpoint: Endpoint, base_url: str) -> None:
