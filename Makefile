@@ -55,7 +55,7 @@ test-faults: $(MODELS_STAMP) ## Kill servers and Tritons at many more random mom
 	EACPS_FAULTS=20 $(RUN) -m pytest --timeout 600 tests/faults $(PYTEST_ARGS)
 
 .PHONY: check
-check: $(PACKAGES_STAMP) ## Lint, check types, and check that the API is clean, breaks nothing and has fresh stubs
+check: $(PACKAGES_STAMP) ## Lint, check types and container files, and that the API is clean and its stubs fresh
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy server/eacps
@@ -63,6 +63,8 @@ check: $(PACKAGES_STAMP) ## Lint, check types, and check that the API is clean, 
 	$(call generate_stubs,$(BUILD)/protos)
 	diff -r -x __init__.py -x __pycache__ $(BUILD)/protos/eacps/v1 server/eacps/v1 \
 		|| { echo 'generated stubs are stale: run make proto' >&2; exit 1; }
+	$(VENV)/bin/hadolint docker/*.Dockerfile
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 	$(VENV)/bin/buf lint
 	$(VENV)/bin/buf breaking --against protos/released.binpb
 
