@@ -17,6 +17,7 @@ import pytest
 from eacps.imaging import encode_png
 from eacps.scoring import EditContext, Missing, OpenAIJudge, Outcome, Question, callers_question, load_question
 from eacps.scoring.gate import Gate
+from eacps.scoring.openai_judge import Grading
 from tests.scoring.endpoint import Endpoint, Reply, listening, send
 
 KEY = "sk-secret"
@@ -108,8 +109,8 @@ async def test_a_callers_question_is_put_as_it_is(endpoint: Endpoint, base_url: 
 
 async def test_a_plain_word_counts_where_no_log_probabilities_are_offered(endpoint: Endpoint, base_url: str) -> None:
     endpoint.reply = lambda handler, n: send(handler, 200, completion("Yes." if n == 1 else " no"))
-    assert await ask(base_url, logprobs=False) == {"c0": 1.0}
-    assert await ask(base_url, logprobs=False) == {"c0": 0.0}
+    assert await ask(base_url, grading=Grading(offered=False)) == {"c0": 1.0}
+    assert await ask(base_url, grading=Grading(offered=False)) == {"c0": 0.0}
     assert "logprobs" not in endpoint.bodies[0]
 
 
@@ -176,6 +177,16 @@ async def test_an_endpoint_that_rejects_log_probabilities_is_asked_without(endpo
     endpoint.reply = plain_only
     assert await ask(base_url, pictures=3, gate=Gate(1)) == {"c0": 1.0, "c1": 1.0, "c2": 1.0}
     assert len(endpoint.bodies) == 4  # the first picture alone was shown twice
+
+
+async def test_what_is_known_of_an_endpoint_is_known_to_all_scorers_that_ask_it(
+    endpoint: Endpoint, base_url: str
+) -> None:
+    endpoint.reply = lambda handler, n: send(handler, 400 if n == 1 else 200, completion("Yes"))
+    grading = Grading()
+    for text in ("Is it?", "Is it so?"):
+        assert await ask(base_url, question=callers_question("it", text), grading=grading) == {"c0": 1.0}
+    assert ["logprobs" in body for body in endpoint.bodies] == [True, False, False]
 
 
 async def test_a_picture_that_is_rejected_either_way_changes_nothing(endpoint: Endpoint, base_url: str) -> None:

@@ -19,6 +19,7 @@ from eacps.scoring import (
 from eacps.scoring.gate import Gate
 from eacps.scoring.moondream_judge import CLOUD as MOONDREAM_CLOUD
 from eacps.scoring.moondream_judge import MoondreamJudge
+from eacps.scoring.openai_judge import Grading
 from eacps.scoring.picture_judge import Patience
 from eacps.scoring.remembered import Answers, RememberedScorer
 from eacps.settings import GeminiSettings, MoondreamSettings, OpenAISettings, Settings
@@ -86,8 +87,8 @@ def _by_openai(settings: OpenAISettings, stack: AsyncExitStack) -> Judge:
         max_retries=settings.max_retries,
     )
     stack.push_async_callback(client.close)
-    gate = Gate(settings.in_flight, per_second=settings.per_second)
-    return lambda question: OpenAIJudge(client, model=settings.model, question=question, gate=gate)
+    gate, grading = Gate(settings.in_flight, per_second=settings.per_second), Grading()
+    return lambda question: OpenAIJudge(client, model=settings.model, question=question, gate=gate, grading=grading)
 
 
 def _by_gemini(settings: GeminiSettings, stack: AsyncExitStack) -> Judge:

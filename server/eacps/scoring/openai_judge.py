@@ -11,6 +11,7 @@ import asyncio
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import openai
 from openai.types.chat import ChatCompletion, ChatCompletionContentPartParam
@@ -31,6 +32,13 @@ _MIN_ANSWER_MASS = 0.1
 """Below this share of probability on yes and no together, the first token was no answer and its ratio is noise."""
 
 
+@dataclass
+class Grading:
+    """Whether an endpoint is thought to give log-probabilities."""
+
+    offered: bool = True
+
+
 class OpenAIJudge:
     """Asks one question about every picture, one call a picture.
 
@@ -41,8 +49,8 @@ class OpenAIJudge:
         name: Name of the scorer; default ``openai.<question>``.
         gate: The provider's, shared by all scorers that ask it; by default one of its own.
         attempts: How often an answer that cannot be read is asked for, the first time included; at least 1.
-        logprobs: Ask for log-probabilities and a short answer. An endpoint that rejects these fields with HTTP 400 is
-            asked without them from then on.
+        grading: What is known of the endpoint, likewise shared. One that rejects log-probabilities and the bound on
+            tokens with HTTP 400 is asked without them from then on.
     """
 
     def __init__(
@@ -54,7 +62,7 @@ class OpenAIJudge:
         name: str | None = None,
         gate: Gate | None = None,
         attempts: int = 2,
-        logprobs: bool = True,
+        grading: Grading | None = None,
     ) -> None:
         if attempts < 1:
             raise ValueError("attempts must be at least 1")
@@ -65,7 +73,7 @@ class OpenAIJudge:
         self._client = client
         self._model = model
         self._attempts = attempts
-        self._logprobs = logprobs
+        self._grading = grading or Grading()
         self._gate = gate or Gate()
 
     async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
@@ -100,13 +108,13 @@ class OpenAIJudge:
         return failure
 
     async def _ask(self, urls: Sequence[str], question: str) -> ChatCompletion:
-        if not self._logprobs:
+        if not self._grading.offered:
             return await self._call(urls, question, logprobs=False)
         try:
             return await self._call(urls, question, logprobs=True)
         except openai.BadRequestError:
             answer = await self._call(urls, question, logprobs=False)
-        self._logprobs = False  # remembered only now: the picture may have been at fault
+        self._grading.offered = False  # remembered only now: the picture may have been at fault
         return answer
 
     async def _call(self, urls: Sequence[str], question: str, *, logprobs: bool) -> ChatCompletion:
