@@ -183,6 +183,25 @@ async def test_a_kept_search_remembers_its_questions(serve: Serve, make_request:
     assert pb.RunSearchRequest.FromString(kept.request).scorers[1].question == NO_HAT
 
 
+async def test_a_kept_search_whose_judge_is_gone_fails_and_says_so(
+    serve: Serve, make_request: MakeRequest, tmp_path: Path
+) -> None:
+    request = make_request(scorers=asking(("openai.no_hat", NO_HAT)), detach=True)
+    async with serve(rules=RULES, max_searches=0) as channel:
+        stub = SearchServiceStub(channel)
+        search = (await stub.CreateSearch(pb.CreateSearchRequest(search=request), timeout=10)).search
+    without = replace(RULES, judges=frozenset({"triton"}))
+
+    def open_laboratory() -> Laboratory:
+        return Laboratory(ToyModels(), {})
+
+    async with engine_over(MessageCodec(without), open_laboratory, tmp_path, places=Places(1)) as (engine, _):
+        (event,) = [event async for event in engine.watch("anyone", search.search_id)]
+    failure = pb.SearchEvent.FromString(event.payload).failed
+    assert failure.code == "INVALID_ARGUMENT"
+    assert "scorers[1].name" in failure.message
+
+
 async def test_over_real_models_questions_go_to_triton_and_beyond_and_answers_are_remembered(
     triton: EmbeddedTriton,
 ) -> None:
