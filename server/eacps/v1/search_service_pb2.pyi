@@ -115,8 +115,18 @@ class Image(_message.Message):
     artifact: str
     def __init__(self, data: _Optional[bytes] = ..., artifact: _Optional[str] = ...) -> None: ...
 
+class FaceSelector(_message.Message):
+    __slots__ = ("index", "box", "likeness")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    LIKENESS_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    box: Box
+    likeness: Image
+    def __init__(self, index: _Optional[int] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., likeness: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
+
 class RunSearchRequest(_message.Message):
-    __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "search", "scorers", "scene_face", "character_face", "budget", "scalarisation", "missing_scores", "request_id", "labels", "priority", "detach")
+    __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "search", "scorers", "scene_face", "character_face", "budget", "scalarisation", "missing_scores", "request_id", "labels", "priority", "detach", "scene_face_by", "character_face_by", "more_characters", "references")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -141,6 +151,10 @@ class RunSearchRequest(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     DETACH_FIELD_NUMBER: _ClassVar[int]
+    SCENE_FACE_BY_FIELD_NUMBER: _ClassVar[int]
+    CHARACTER_FACE_BY_FIELD_NUMBER: _ClassVar[int]
+    MORE_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    REFERENCES_FIELD_NUMBER: _ClassVar[int]
     scene: Image
     character: Image
     mask: Image
@@ -158,7 +172,11 @@ class RunSearchRequest(_message.Message):
     labels: _containers.ScalarMap[str, str]
     priority: int
     detach: bool
-    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., search: _Optional[_Union[SearchSettings, _Mapping]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., scalarisation: _Optional[_Union[Scalarisation, str]] = ..., missing_scores: _Optional[_Union[MissingScores, str]] = ..., request_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., detach: _Optional[bool] = ...) -> None: ...
+    scene_face_by: FaceSelector
+    character_face_by: FaceSelector
+    more_characters: _containers.RepeatedCompositeFieldContainer[Image]
+    references: _containers.RepeatedCompositeFieldContainer[Image]
+    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., search: _Optional[_Union[SearchSettings, _Mapping]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., scalarisation: _Optional[_Union[Scalarisation, str]] = ..., missing_scores: _Optional[_Union[MissingScores, str]] = ..., request_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., detach: _Optional[bool] = ..., scene_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., references: _Optional[_Iterable[_Union[Image, _Mapping]]] = ...) -> None: ...
 
 class CreateSearchRequest(_message.Message):
     __slots__ = ("search",)
@@ -311,16 +329,22 @@ class Search(_message.Message):
     def __init__(self, search_id: _Optional[str] = ..., state: _Optional[_Union[SearchState, str]] = ..., request_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finish_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_sequence: _Optional[int] = ..., result: _Optional[_Union[SearchFinished, _Mapping]] = ..., failure: _Optional[_Union[SearchFailed, _Mapping]] = ..., request: _Optional[_Union[RunSearchRequest, _Mapping]] = ...) -> None: ...
 
 class PreparePriorRequest(_message.Message):
-    __slots__ = ("scene", "character", "scene_face", "character_face")
+    __slots__ = ("scene", "character", "scene_face", "character_face", "scene_face_by", "character_face_by", "more_characters")
     SCENE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FIELD_NUMBER: _ClassVar[int]
     SCENE_FACE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FACE_FIELD_NUMBER: _ClassVar[int]
+    SCENE_FACE_BY_FIELD_NUMBER: _ClassVar[int]
+    CHARACTER_FACE_BY_FIELD_NUMBER: _ClassVar[int]
+    MORE_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
     scene: Image
     character: Image
     scene_face: int
     character_face: int
-    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ...) -> None: ...
+    scene_face_by: FaceSelector
+    character_face_by: FaceSelector
+    more_characters: _containers.RepeatedCompositeFieldContainer[Image]
+    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., scene_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ...) -> None: ...
 
 class PreparePriorResponse(_message.Message):
     __slots__ = ("prior", "scene", "scene_face", "character_face", "versions", "scene_faces", "character_faces")
@@ -348,7 +372,7 @@ class PreparePriorResponse(_message.Message):
     def __init__(self, prior: _Optional[_Union[Image, _Mapping]] = ..., scene: _Optional[_Union[Image, _Mapping]] = ..., scene_face: _Optional[_Union[Box, _Mapping]] = ..., character_face: _Optional[_Union[Box, _Mapping]] = ..., versions: _Optional[_Mapping[str, str]] = ..., scene_faces: _Optional[_Iterable[_Union[Box, _Mapping]]] = ..., character_faces: _Optional[_Iterable[_Union[Box, _Mapping]]] = ...) -> None: ...
 
 class RenderCandidateRequest(_message.Message):
-    __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "scene_face", "character_face", "recipe")
+    __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "scene_face", "character_face", "recipe", "scene_face_by", "character_face_by", "more_characters", "references")
     SCENE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FIELD_NUMBER: _ClassVar[int]
     MASK_FIELD_NUMBER: _ClassVar[int]
@@ -358,6 +382,10 @@ class RenderCandidateRequest(_message.Message):
     SCENE_FACE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FACE_FIELD_NUMBER: _ClassVar[int]
     RECIPE_FIELD_NUMBER: _ClassVar[int]
+    SCENE_FACE_BY_FIELD_NUMBER: _ClassVar[int]
+    CHARACTER_FACE_BY_FIELD_NUMBER: _ClassVar[int]
+    MORE_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    REFERENCES_FIELD_NUMBER: _ClassVar[int]
     scene: Image
     character: Image
     mask: Image
@@ -367,7 +395,11 @@ class RenderCandidateRequest(_message.Message):
     scene_face: int
     character_face: int
     recipe: Recipe
-    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ...) -> None: ...
+    scene_face_by: FaceSelector
+    character_face_by: FaceSelector
+    more_characters: _containers.RepeatedCompositeFieldContainer[Image]
+    references: _containers.RepeatedCompositeFieldContainer[Image]
+    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., scene_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., references: _Optional[_Iterable[_Union[Image, _Mapping]]] = ...) -> None: ...
 
 class RenderCandidateResponse(_message.Message):
     __slots__ = ("picture", "picture_sha256", "steps", "versions")
@@ -389,7 +421,7 @@ class RenderCandidateResponse(_message.Message):
     def __init__(self, picture: _Optional[_Union[Image, _Mapping]] = ..., picture_sha256: _Optional[str] = ..., steps: _Optional[int] = ..., versions: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class ScoreImagesRequest(_message.Message):
-    __slots__ = ("scene", "character", "mask", "prompt", "scene_face", "character_face", "images", "scorers", "scalarisation")
+    __slots__ = ("scene", "character", "mask", "prompt", "scene_face", "character_face", "images", "scorers", "scalarisation", "scene_face_by", "character_face_by", "more_characters")
     SCENE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FIELD_NUMBER: _ClassVar[int]
     MASK_FIELD_NUMBER: _ClassVar[int]
@@ -399,6 +431,9 @@ class ScoreImagesRequest(_message.Message):
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     SCORERS_FIELD_NUMBER: _ClassVar[int]
     SCALARISATION_FIELD_NUMBER: _ClassVar[int]
+    SCENE_FACE_BY_FIELD_NUMBER: _ClassVar[int]
+    CHARACTER_FACE_BY_FIELD_NUMBER: _ClassVar[int]
+    MORE_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
     scene: Image
     character: Image
     mask: Image
@@ -408,7 +443,10 @@ class ScoreImagesRequest(_message.Message):
     images: _containers.RepeatedCompositeFieldContainer[Image]
     scorers: _containers.RepeatedCompositeFieldContainer[ScorerSettings]
     scalarisation: Scalarisation
-    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scalarisation: _Optional[_Union[Scalarisation, str]] = ...) -> None: ...
+    scene_face_by: FaceSelector
+    character_face_by: FaceSelector
+    more_characters: _containers.RepeatedCompositeFieldContainer[Image]
+    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scalarisation: _Optional[_Union[Scalarisation, str]] = ..., scene_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ...) -> None: ...
 
 class ScoreImagesResponse(_message.Message):
     __slots__ = ("evaluations", "versions")
