@@ -17,6 +17,8 @@ MAX_TEXT_ENCODER_BATCH = 16
 MAX_VAE_BATCH = 16
 MAX_RECOGNIZER_BATCH = 16
 MAX_FACES = 8
+MAX_CONDITIONING_PICTURES = 3
+"""Pictures that the backbone sees at once, the prior included: Qwen-Image-Edit-2509 and -2511 are made for 1 to 3."""
 
 
 class DType(StrEnum):
@@ -225,8 +227,9 @@ FACE_VERIFY = ModelSpec(
     ),
 )
 
-# The identity prior. Face numbers count from 0 in order of box area, -1 is the largest. counts are the faces found in
-# scene and character; unless both faces exist the other outputs mean nothing (the client checks the counts).
+# The identity prior. Face numbers count from 0 in order of box area, -1 is the largest. The identity put in is source,
+# of unit norm, or where it is left out that of the character's face; embedding says which it was. counts are the faces
+# found in scene and character; unless both faces exist the other outputs mean nothing (the client checks the counts).
 FACE_PRIOR = ModelSpec(
     name="face_prior",
     kind=Kind.PROGRAM,
@@ -235,6 +238,7 @@ FACE_PRIOR = ModelSpec(
         TensorSpec("character", DType.UINT8, ("character_height", "character_width", 3)),
         TensorSpec("scene_face", DType.INT32, (1,)),
         TensorSpec("character_face", DType.INT32, (1,)),
+        TensorSpec("source", DType.FP32, (512,), optional=True),
     ),
     outputs=(
         TensorSpec("counts", DType.INT32, (2,)),

@@ -26,6 +26,7 @@ class TritonPythonModel:
                 arrays["character"],
                 scene_face=int(arrays["scene_face"][0]),
                 character_face=int(arrays["character_face"][0]),
+                source=arrays.get("source"),
             )
             return response(bls.tensors(prior.outputs()))
         except Exception as error:  # becomes this request's error response

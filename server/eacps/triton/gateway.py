@@ -21,7 +21,6 @@ from eacps.triton import codec, served
 from eacps.triton.codec import Array
 from eacps.triton.status import CLIENT_ERRORS, translated
 from eacps.triton.types import (
-    Box,
     Faces,
     Float32,
     Generated,
@@ -127,6 +126,7 @@ class TritonGateway:
         *,
         scene_face: int = -1,
         character_face: int = -1,
+        source: Float32 | None = None,
         timeout_s: float | None = None,
     ) -> Prior:
         """Put the character's face into the scene.
@@ -136,6 +136,7 @@ class TritonGateway:
             character: ``uint8 [h, w, 3]``, of any size.
             scene_face: Face to replace, counted from 0 by size; -1 is the largest.
             character_face: Face to take, likewise.
+            source: ``float32 [512]``, unit norm, the identity to put in; None is that of the character's face.
             timeout_s: See the class.
 
         Raises:
@@ -147,6 +148,8 @@ class TritonGateway:
             "scene_face": np.array([scene_face], np.int32),
             "character_face": np.array([character_face], np.int32),
         }
+        if source is not None:
+            arrays["source"] = source
         outputs = await self._infer(tensors.FACE_PRIOR, arrays, timeout_s)
         wanted = (("scene", scene_face), ("character", character_face))
         for (picture, face), found in zip(wanted, outputs["counts"].tolist(), strict=True):
@@ -158,11 +161,6 @@ class TritonGateway:
         """Find and embed the faces of ``pictures``, ``uint8 [N, H, W, 3]``."""
         outputs = await self._infer(tensors.FACE_EMBED, {"pictures": pictures}, timeout_s)
         return Faces(**outputs)
-
-    async def find_faces(self, picture: UInt8, *, timeout_s: float | None = None) -> list[Box]:
-        """Give the boxes of the faces of ``picture``, ``uint8 [H, W, 3]``: at most 8, largest first."""
-        faces = await self.embed_faces(picture[None], timeout_s=timeout_s)
-        return [tuple(box) for box in faces.boxes[0, : int(faces.counts[0])].tolist()]
 
     async def verify_faces(self, pictures: UInt8, *, timeout_s: float | None = None) -> VerifiedFaces:
         """Embed the faces of ``pictures``, ``uint8 [N, H, W, 3]``, by the held-out verifier; see `has_verifier`."""

@@ -49,7 +49,7 @@ class Prior:
 
     Args:
         picture: ``uint8 [H, W, 3]``, of the scene's size.
-        embedding: ``float32 [512]``, unit norm, of the character's face.
+        embedding: ``float32 [512]``, unit norm: the identity that was put in.
         scene_box: Face replaced, xyxy in pixels of the scene.
         character_box: Face taken, xyxy in pixels of the character picture.
     """

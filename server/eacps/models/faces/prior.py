@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+from insightface.app.common import Face
 from numpy.typing import NDArray
 
 from eacps.models.faces.detection import LARGEST, choose_face
 from eacps.models.faces.embedding import EMBEDDING_SIZE, FaceEmbedder
 from eacps.models.faces.library import ServedSwapper
 from eacps.tensors import FACE_PRIOR
+
+UNIT_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Prior:
     Attributes:
         counts: [2] int32, faces found in scene and character.
         prior: [H, W, 3] uint8, RGB, the scene's size.
-        embedding: [512] float32, unit norm, of the character's face.
+        embedding: [512] float32, unit norm: the identity that was put in.
         scene_box, character_box: [4] float32, xyxy pixels of the two faces.
     """
 
@@ -46,6 +49,7 @@ class FaceSwap:
         *,
         scene_face: int = LARGEST,
         character_face: int = LARGEST,
+        source: NDArray[np.float32] | None = None,
     ) -> Prior:
         """Swap one face.
 
@@ -54,7 +58,13 @@ class FaceSwap:
             character: [H2, W2, 3] uint8, RGB.
             scene_face: Number of the face to replace, from 0, largest first; -1 is the largest.
             character_face: Number of the face to put in, likewise.
+            source: [512] float32, unit norm, to be put in instead of that face's own embedding.
+
+        Raises:
+            ValueError: ``source`` is not of unit norm.
         """
+        if source is not None and not abs(float(np.linalg.norm(source)) - 1.0) < UNIT_TOLERANCE:  # NaN fails too
+            raise ValueError("source is not of unit norm")
         scene_bgr = np.ascontiguousarray(scene[..., ::-1])
         character_bgr = np.ascontiguousarray(character[..., ::-1])
         scene_faces, character_faces = self._embedder.find(scene_bgr), self._embedder.find(character_bgr)
@@ -62,12 +72,12 @@ class FaceSwap:
         replaced, shown = choose_face(scene_faces, scene_face), choose_face(character_faces, character_face)
         if replaced is None or shown is None:
             return _unswapped(scene, counts)
-        source = self._embedder.embed_face(character_bgr, shown)
-        swapped = self._swapper.get(scene_bgr, replaced, source, paste_back=True)
+        identity = self._embedder.embed_face(character_bgr, shown) if source is None else Face(embedding=source)
+        swapped = self._swapper.get(scene_bgr, replaced, identity, paste_back=True)
         return Prior(
             counts=counts,
             prior=np.ascontiguousarray(swapped[..., ::-1]),
-            embedding=np.asarray(source.normed_embedding, np.float32),
+            embedding=np.asarray(identity.normed_embedding, np.float32),
             scene_box=np.asarray(replaced.bbox, np.float32),
             character_box=np.asarray(shown.bbox, np.float32),
         )
