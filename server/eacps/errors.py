@@ -103,17 +103,18 @@ class NoFaceFound(EacpsError):
     """The face detector found no face, or not the one asked for.
 
     Args:
-        picture: Which picture of the request: ``scene`` or ``character``.
+        picture: Which picture of the request: its field, such as ``scene`` or ``more_characters[0]``.
         found: Number of faces found in it.
+        none: Why none of them is meant.
     """
 
     fault = Fault.CALLER
     grpc_code = "FAILED_PRECONDITION"
     reason = "NO_FACE_FOUND"
 
-    def __init__(self, picture: str, found: int = 0) -> None:
+    def __init__(self, picture: str, found: int = 0, *, none: str = "not the one asked for") -> None:
         self.picture, self.found = picture, found
-        what = "no face" if found == 0 else f"only {found} face(s), not the one asked for,"
+        what = "no face" if found == 0 else f"only {found} face(s), {none},"
         super().__init__(f"{what} found in {picture}")
 
 

@@ -6,10 +6,10 @@ from google.protobuf.message import Message
 
 from eacps.durable import ObjectStore
 from eacps.errors import ArtifactNotFound, FieldViolation
-from eacps.v1 import search_service_pb2 as pb
+from eacps.wire import images_in
 
 M = TypeVar("M", bound=Message)
-MOST_PICTURES, MOST_BYTES = 20, 256 * 2**20
+MOST_PICTURES, MOST_BYTES = 32, 256 * 2**20
 """Of one request, by name: all are held at once."""
 
 
@@ -65,16 +65,3 @@ class Album:
             image.ClearField("data")
             digests.add(image.artifact)
         return bare, frozenset(digests)
-
-
-def images_in(message: Message) -> list[tuple[str, pb.Image]]:
-    """Give the pictures of a request, with the paths of their fields."""
-    found: list[tuple[str, pb.Image]] = []
-    for descriptor, value in message.ListFields():
-        if descriptor.message_type is not pb.Image.DESCRIPTOR:
-            continue
-        if descriptor.is_repeated:
-            found += [(f"{descriptor.name}[{place}]", image) for place, image in enumerate(value)]
-        else:
-            found.append((descriptor.name, value))
-    return found

@@ -10,10 +10,9 @@ from eacps.api.validation import Rules, plan_of
 from eacps.errors import EacpsError
 from eacps.evaluation import SearchPlan, SearchUpdate
 from eacps.v1 import search_service_pb2 as pb
+from eacps.wire import images_in
 
 _log = logging.getLogger(__name__)
-PICTURES = ("scene", "character", "mask")
-"""Fields of a search's request that hold pictures."""
 
 
 class MessageCodec:
@@ -29,15 +28,13 @@ class MessageCodec:
     def pictures_of(self, request: bytes) -> Collection[str]:
         """See `Codec.pictures_of`."""
         message = pb.RunSearchRequest.FromString(request)
-        return {getattr(message, name).artifact for name in PICTURES if message.HasField(name)}
+        return {image.artifact for _, image in images_in(message)}
 
     def plan_of(self, request: bytes, pictures: Mapping[str, bytes], *, search_id: str) -> SearchPlan:
         """See `Codec.plan_of`."""
         message = pb.RunSearchRequest.FromString(request)
-        for name in PICTURES:
-            if message.HasField(name):
-                image = getattr(message, name)
-                image.data = pictures[image.artifact]
+        for _, image in images_in(message):
+            image.data = pictures[image.artifact]
         return plan_of(message, self._rules, search_id=search_id, drawn_seed=message.search.random_seed)
 
     def event_of(self, update: SearchUpdate, *, sequence: int) -> bytes:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypedDict, TypeVar
 
-from google.protobuf.message import Message
-
 from eacps.api.faults import Faults
+from eacps.api.people import people_of
 from eacps.api.questions import RESERVED_MARK, questions_of
 from eacps.api.search_settings import (
     DEFAULT_SCORE_REPEATS,
@@ -23,14 +22,15 @@ from eacps.errors import FieldViolation, InvalidPicture, InvalidRequest, Invalid
 from eacps.evaluation.plan import SearchPlan
 from eacps.imaging import Limits, Mask, Picture, decode_picture, mask_of
 from eacps.search.recipe import Recipe
-from eacps.tensors import MAX_FACES
 from eacps.v1 import search_service_pb2 as pb
+from eacps.wire import copy_fields
 
 T = TypeVar("T")
 MAX_PROMPT_CHARACTERS = 2000
 MAX_MICRO_BATCH = 16
 MAX_SCORED_IMAGES = 16
 _UNUSED_PROMPT = "none"  # a prior is made without one
+_FACES = ("scene_face", "character_face", "scene_face_by", "character_face_by", "more_characters")
 DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType({"identity": 0.5, "realism": 0.3, "prompt": 0.2})
 
 
@@ -108,6 +108,7 @@ def plan_of(request: pb.RunSearchRequest, rules: Rules, *, search_id: str, drawn
     objective = objective_of(faults, request, offered, rules.default_weights, rules.default_held_out)
     budget = budget_of(faults, request)
     settings = _settings(faults, request)
+    people = people_of(faults, request, rules.picture_of, character_shown=settings["character_as_reference"])
     if faults.found or scene is None or character is None or spec is None or objective is None:
         raise InvalidRequest(faults.found)
     return SearchPlan(
@@ -120,20 +121,22 @@ def plan_of(request: pb.RunSearchRequest, rules: Rules, *, search_id: str, drawn
         mask=mask,
         questions=questions,
         **settings,
+        **people,
     )
 
 
 def prior_plan_of(request: pb.PreparePriorRequest, rules: Rules, *, call_id: str) -> SearchPlan:
     """Check a request for a prior; otherwise as `plan_of`."""
     search = pb.RunSearchRequest(prompt=_UNUSED_PROMPT)
-    _copy(request, search, "scene", "character", "scene_face", "character_face")
+    copy_fields(request, search, ("scene", "character", *_FACES))
     return plan_of(search, rules, search_id=call_id, drawn_seed=0)
 
 
 def render_plan_of(request: pb.RenderCandidateRequest, rules: Rules, *, call_id: str) -> tuple[SearchPlan, Recipe]:
     """Check a request for a picture, recipe included; otherwise as `plan_of`."""
     search = pb.RunSearchRequest(prompt=request.prompt)
-    _copy(request, search, "scene", "character", "mask", "negative_prompt", "sampler", "scene_face", "character_face")
+    shared = ("scene", "character", "mask", "negative_prompt", "sampler", "references", *_FACES)
+    copy_fields(request, search, shared)
     faults = Faults()
     recipe = None
     try:
@@ -150,7 +153,7 @@ def render_plan_of(request: pb.RenderCandidateRequest, rules: Rules, *, call_id:
 def score_plan_of(request: pb.ScoreImagesRequest, rules: Rules, *, call_id: str) -> tuple[SearchPlan, list[Picture]]:
     """Check a request for scores, pictures included; otherwise as `plan_of`."""
     search = pb.RunSearchRequest(prompt=request.prompt, scorers=request.scorers, scalarisation=request.scalarisation)
-    _copy(request, search, "scene", "character", "mask", "scene_face", "character_face")
+    copy_fields(request, search, ("scene", "character", "mask", *_FACES))
     faults, pictures = Faults(), []
     if not 1 <= len(request.images) <= MAX_SCORED_IMAGES:
         faults.add("images", f"are {len(request.images)}, not 1 to {MAX_SCORED_IMAGES}")
@@ -163,17 +166,6 @@ def score_plan_of(request: pb.ScoreImagesRequest, rules: Rules, *, call_id: str)
     if faults.found or plan is None:
         raise InvalidRequest(faults.found)
     return plan, pictures
-
-
-def _copy(request: Message, search: pb.RunSearchRequest, *names: str) -> None:
-    """Copy the fields that are set; both messages name and number them alike in meaning."""
-    for name in names:
-        if request.HasField(name):
-            value = getattr(request, name)
-            if isinstance(value, Message):
-                getattr(search, name).CopyFrom(value)
-            else:
-                setattr(search, name, value)
 
 
 def _plan_beside(faults: Faults, search: pb.RunSearchRequest, rules: Rules, call_id: str) -> SearchPlan | None:
@@ -194,8 +186,6 @@ class _Settings(TypedDict):
     steps: int | None
     true_cfg_scale: float
     character_as_reference: bool
-    scene_face: int
-    character_face: int
     micro_batch: int
     score_repeats: int
 
@@ -208,8 +198,6 @@ def _settings(faults: Faults, request: pb.RunSearchRequest) -> _Settings:
         "steps": faults.count(request.sampler, "sampler.steps", 1, 100, default=0) or None,
         "true_cfg_scale": faults.real(request.sampler, "sampler.true_cfg_scale", 1.0, 20.0, default=1.0),
         "character_as_reference": _flag(request.sampler, "character_as_reference", default=True),
-        "scene_face": faults.count(request, "scene_face", 0, MAX_FACES - 1, default=-1),
-        "character_face": faults.count(request, "character_face", 0, MAX_FACES - 1, default=-1),
         "micro_batch": faults.count(request.search, "search.micro_batch", 1, MAX_MICRO_BATCH, default=8),
         "score_repeats": faults.count(
             request.search, "search.score_repeats", 1, MAX_SCORE_REPEATS, default=DEFAULT_SCORE_REPEATS

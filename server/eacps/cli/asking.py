@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eacps.cli import options
+from eacps.cli.people import PeopleOptions
 from eacps.cli.request import SearchOptions, parse_numbers, parse_questions
 
 _SAMPLER = ("steps", "true_cfg_scale", "character_as_reference")
@@ -41,6 +42,8 @@ def _asked(  # a signature: every parameter is an option
     negative_prompt: options.NegativePrompt = None,
     scene_face: options.SceneFace = None,
     character_face: options.CharacterFace = None,
+    more_character: options.MoreCharacters = [],  # noqa: B006 - typer makes a new list for every call
+    reference: options.References = [],  # noqa: B006
     steps: options.Steps = None,
     true_cfg_scale: options.TrueCfgScale = None,
     character_as_reference: options.CharacterAsReference = None,
@@ -58,7 +61,7 @@ def _asked(  # a signature: every parameter is an option
     first_seed: options.FirstSeed = None,
     micro_batch: options.MicroBatch = None,
     pruning: options.PruningOption = None,
-    weight: options.Weights = [],  # noqa: B006 - typer makes a new list for every call
+    weight: options.Weights = [],  # noqa: B006
     floor: options.Floors = [],  # noqa: B006
     held_out: options.HeldOut = [],  # noqa: B006
     ask: options.Questions = [],  # noqa: B006
@@ -94,12 +97,13 @@ def asks_for_a_search(command: Callable[..., None]) -> Callable[..., None]:
 def options_of(given: dict[str, Any]) -> SearchOptions:
     """Sort options by name into what they are about."""
     scene, character, prompt = (given[name] for name in ("scene", "character", "prompt"))
-    plain = ("mask", "negative_prompt", "scene_face", "character_face", "pruning", "max_seconds", "scalarisation")
+    plain = ("mask", "negative_prompt", "pruning", "max_seconds", "scalarisation")
     return SearchOptions(
         Path(scene),
         Path(character),
         prompt,
         **{name: given[name] for name in plain},
+        people=PeopleOptions(given["scene_face"], given["character_face"], given["more_character"], given["reference"]),
         sampler={name: given[name] for name in _SAMPLER},
         search={field: given[name] for name, field in _SEARCH.items()},
         budget={field: given[name] for name, field in _BUDGET.items()},

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +23,7 @@ from eacps.cli.searching import result_console
 from eacps.cli.summary import print_summary
 from eacps.client import AsyncClient
 from eacps.v1 import search_service_pb2 as pb
+from eacps.wire import copy_fields, images_in
 
 T = TypeVar("T")
 STATES = {
@@ -31,8 +31,21 @@ STATES = {
     for name, number in pb.SearchState.items()
     if number != pb.SEARCH_STATE_UNSPECIFIED
 }
-_SHARED = ("scene", "character", "mask", "negative_prompt", "sampler", "scene_face", "character_face")
-"""Fields that requests for a search and for one of its candidates have in common, beside the prompt."""
+_SHARED = (
+    "scene",
+    "character",
+    "mask",
+    "prompt",
+    "negative_prompt",
+    "sampler",
+    "scene_face",
+    "character_face",
+    "scene_face_by",
+    "character_face_by",
+    "more_characters",
+    "references",
+)
+"""Fields that requests for a search and for one of its candidates have in common."""
 _NAMES = {number: name for name, number in STATES.items()}
 
 
@@ -64,7 +77,7 @@ class Kept:
 
         async def follow(client: AsyncClient) -> pb.RunSearchRequest:
             request = (await client.get(search_id)).request
-            for image in (request.scene, request.character, *([request.mask] if request.HasField("mask") else [])):
+            for _, image in images_in(request):
                 image.data = await client.download(image.artifact)
             with LiveView(self.console) as view:
                 async with aclosing(client.watch(search_id, inline_pictures=True)) as events:
@@ -133,14 +146,8 @@ class Kept:
         async def render(client: AsyncClient) -> pb.RenderCandidateResponse:
             asked = (await client.get(search_id)).request
             recipe = await _recipe(client, search_id, candidate_id)
-            request = pb.RenderCandidateRequest(prompt=asked.prompt, recipe=recipe)
-            for name in _SHARED:
-                if asked.HasField(name):
-                    value = getattr(asked, name)
-                    if isinstance(value, Message):
-                        getattr(request, name).CopyFrom(value)
-                    else:
-                        setattr(request, name, value)
+            request = pb.RenderCandidateRequest(recipe=recipe)
+            copy_fields(asked, request, _SHARED)
             if steps is not None:
                 request.sampler.steps = steps
             return await client.render(request)

@@ -151,6 +151,9 @@ def score(
     character: options.Character,
     pictures: options.Pictures,
     prompt: options.Prompt,
+    scene_face: options.SceneFace = None,
+    character_face: options.CharacterFace = None,
+    more_character: options.MoreCharacters = [],  # noqa: B006
     weight: options.Weights = [],  # noqa: B006
     ask: options.Questions = [],  # noqa: B006
     server: options.KeptServer = None,
@@ -162,8 +165,10 @@ def score(
     """Score PICTURES as a search would score its candidates."""
     with command(as_json, (tls_ca, tls_certificate, tls_key), server=server) as (console, composition):
         from eacps.cli.kept import Kept
+        from eacps.cli.people import PeopleOptions
         from eacps.cli.request import parse_numbers, parse_questions, score_request
 
         weights, questions = parse_numbers(weight), parse_questions(ask)
-        request = score_request(scene, character, pictures, prompt, weights=weights, questions=questions)
+        people = PeopleOptions(scene_face, character_face, more_character)
+        request = score_request(scene, character, pictures, prompt, weights=weights, questions=questions, people=people)
         Kept(composition, console, as_json).score(request, [picture.name for picture in pictures])

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from eacps.cli.people import parse_face
 from eacps.cli.request import (
     LocalMoveName,
     PruningName,
@@ -17,6 +18,7 @@ from eacps.cli.request import (
 
 SEARCH, POTENTIAL, BUDGET = "Search", "Potential", "Budget: the search stops at the first that is spent"
 _UINT32 = 2**32 - 1
+_FACE = "N|LEFT,TOP,RIGHT,BOTTOM|FILE"
 
 
 def _uint32(value: int | None) -> int | None:
@@ -43,6 +45,15 @@ def _questions(texts: list[str]) -> list[str]:
 
 def _count(text: str, panel: str | None = None) -> Any:
     return typer.Option(metavar="N", callback=_uint32, help=text, rich_help_panel=panel)
+
+
+def _face(text: str | None) -> str | None:
+    try:
+        if text is not None:
+            parse_face(text)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc)) from None
+    return text
 
 
 def _number(text: str, panel: str | None = None) -> Any:
@@ -140,8 +151,31 @@ Prompt = Annotated[str, typer.Option(metavar="TEXT", help="What the edit shall d
 NegativePrompt = Annotated[
     str | None, typer.Option(metavar="TEXT", help="What it shall not do; needs --true-cfg-scale above 1.")
 ]
-SceneFace = Annotated[int | None, _count("Face to replace, counted from 0 by size. \\[0]")]
-CharacterFace = Annotated[int | None, _count("Face to take, counted from 0 by size. \\[0]")]
+SceneFace = Annotated[
+    str | None,
+    typer.Option(metavar=_FACE, callback=_face, help="Face to replace: by size, from 0; by place; by person. \\[0]"),
+]
+CharacterFace = Annotated[str | None, typer.Option(metavar=_FACE, callback=_face, help="Face to take, likewise. \\[0]")]
+MoreCharacters = Annotated[
+    list[Path],
+    typer.Option(
+        "--more-character",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="A further picture of the same person, whose face is averaged; repeatable.",
+    ),
+]
+References = Annotated[
+    list[Path],
+    typer.Option(
+        "--reference",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="A further picture for the model to see, after the prior and CHARACTER; 3 in all. Repeatable.",
+    ),
+]
 
 Steps = Annotated[int | None, _count("Denoising steps. \\[the checkpoint's]", "Sampler")]
 TrueCfgScale = Annotated[float | None, _number("Scale of true classifier-free guidance. \\[1: none]", "Sampler")]

@@ -14,6 +14,7 @@ from eacps.cli.record import CompleteSearch, ScoredPicture
 from eacps.cli.request import describe_pictures
 from eacps.cli.search_plot import draw_search_plot
 from eacps.v1 import search_service_pb2 as pb
+from eacps.wire import images_in
 
 PLOT = "search.png"
 FILES = ("best.png", "contact_sheet.png", "result.json")
@@ -112,8 +113,10 @@ def _request_json(request: pb.RunSearchRequest, started: pb.SearchStarted) -> di
     """The request as sent, pictures by hash, with what the server put in for what it left open."""
     settings = pb.RunSearchRequest()
     settings.CopyFrom(request)
-    for picture in ("scene", "character", "mask", "scorers"):
-        settings.ClearField(picture)
+    for field in ("scene", "character", "mask", "more_characters", "references", "scorers"):
+        settings.ClearField(field)
+    for _, image in images_in(settings):
+        image.Clear()
     return {
         **_plain(settings),
         "pictures": describe_pictures(request),

@@ -11,7 +11,9 @@ from google.protobuf.duration_pb2 import Duration
 
 from eacps.cli.exit_codes import ExitCode
 from eacps.cli.outcome import CommandFailed
+from eacps.cli.people import PeopleOptions, people_fields, read_image
 from eacps.v1 import search_service_pb2 as pb
+from eacps.wire import images_in
 
 
 class StrategyName(StrEnum):
@@ -84,8 +86,7 @@ class SearchOptions:
     prompt: str
     mask: Path | None = None
     negative_prompt: str | None = None
-    scene_face: int | None = None
-    character_face: int | None = None
+    people: PeopleOptions = field(default_factory=PeopleOptions)
     sampler: Mapping[str, Any] = field(default_factory=dict)
     search: Mapping[str, Any] = field(default_factory=dict)
     pruning: PruningName | None = None
@@ -102,7 +103,7 @@ def build_request(options: SearchOptions) -> pb.RunSearchRequest:
     """Read the pictures and put the request together.
 
     Raises:
-        CommandFailed: A picture cannot be read.
+        CommandFailed: A picture cannot be read, or it is not said which face is meant.
     """
     search = {name: value for name, value in options.search.items() if value is not None}
     if "strategy" in search:
@@ -112,18 +113,17 @@ def build_request(options: SearchOptions) -> pb.RunSearchRequest:
     if options.pruning is not None:
         search["pruning"] = pb.PruningSettings(mode=_PRUNINGS[options.pruning])
     return pb.RunSearchRequest(
-        scene=_image(options.scene),
-        character=_image(options.character),
-        mask=None if options.mask is None else _image(options.mask),
+        scene=read_image(options.scene),
+        character=read_image(options.character),
+        mask=None if options.mask is None else read_image(options.mask),
         prompt=options.prompt,
         negative_prompt=options.negative_prompt,
-        scene_face=options.scene_face,
-        character_face=options.character_face,
         sampler=pb.SamplerSettings(**{name: value for name, value in options.sampler.items() if value is not None}),
         search=pb.SearchSettings(**search),
         scorers=list(_scorers(options)),
         scalarisation=None if options.scalarisation is None else _SCALARISATIONS[options.scalarisation],
         budget=_budget(options),
+        **people_fields(options.people),
     )
 
 
@@ -156,19 +156,21 @@ def score_request(
     *,
     weights: Mapping[str, float],
     questions: Mapping[str, str],
+    people: PeopleOptions,
 ) -> pb.ScoreImagesRequest:
     """Read the pictures and put a request for scores together.
 
     Raises:
-        CommandFailed: A picture cannot be read.
+        CommandFailed: A picture cannot be read, or it is not said which face is meant.
     """
     options = SearchOptions(scene, character, prompt, weights=weights, questions=questions)
     return pb.ScoreImagesRequest(
-        scene=_image(scene),
-        character=_image(character),
+        scene=read_image(scene),
+        character=read_image(character),
         prompt=prompt,
-        images=[_image(picture) for picture in pictures],
+        images=[read_image(picture) for picture in pictures],
         scorers=list(_scorers(options)),
+        **people_fields(people),
     )
 
 
@@ -224,13 +226,5 @@ def parse_questions(texts: Sequence[str]) -> dict[str, str]:
 
 def describe_pictures(request: pb.RunSearchRequest) -> dict[str, Any]:
     """Names the pictures of a request by content: SHA-256 and bytes of the encoded files. Never the pictures."""
-    present = (name for name in ("scene", "character", "mask") if request.HasField(name))
-    files = {name: getattr(request, name).data for name in present}
+    files = {name: image.data for name, image in images_in(request)}
     return {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
-
-
-def _image(path: Path) -> pb.Image:
-    try:
-        return pb.Image(data=path.read_bytes())
-    except OSError as exc:
-        raise CommandFailed(f"cannot read {path}: {exc.strerror}", ExitCode.REQUEST, code="UNREADABLE_FILE") from exc

@@ -16,10 +16,11 @@ from eacps.client.retries import Retries
 from eacps.client.tls import ClientTls, open_channel
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1 import search_service_pb2_grpc as pb_grpc
+from eacps.wire import images_in
 
 CHUNK_BYTES = 2**20
-INLINE_BYTES = 4 * 2**20
-"""Larger pictures do not fit into a request and are uploaded."""
+INLINE_BYTES, INLINE_BYTES_TOGETHER = 4 * 2**20, 12 * 2**20
+"""Larger pictures, and those beyond so many bytes of one request, do not fit into it and are uploaded."""
 _AWAY = ("", "SERVER_STOPPING", "STORE_UNAVAILABLE")
 _LAST = ("finished", "failed", "cancelled")
 _RETRIES = Retries()
@@ -74,7 +75,8 @@ class AsyncClient:
         """Run a search and yield its events, pictures included. Closing the generator early cancels the search.
 
         Args:
-            request: Pictures of more than 4 MiB are uploaded first. Without a ``request_id`` it gets one.
+            request: Pictures of more than 4 MiB, or beyond 12 MiB together, are uploaded first. Without a
+                ``request_id`` it gets one.
             timeout_s: The search ends within it, with the best so far; None for no bound.
 
         Raises:
@@ -228,11 +230,11 @@ class AsyncClient:
         """A copy of a request whose large pictures are uploaded."""
         copy = type(request)()
         copy.CopyFrom(request)
-        for descriptor, value in copy.ListFields():
-            if descriptor.message_type is pb.Image.DESCRIPTOR:
-                for image in value if descriptor.is_repeated else [value]:
-                    if len(image.data) > INLINE_BYTES:
-                        image.CopyFrom(await self.upload(image.data))
+        room = INLINE_BYTES_TOGETHER
+        for _, image in images_in(copy):
+            if len(image.data) > min(INLINE_BYTES, room):
+                image.CopyFrom(await self.upload(image.data))
+            room -= len(image.data)
         return copy
 
     async def _stream(

@@ -1,11 +1,13 @@
 """The edit that all candidates of a search share, at the size in which the checkpoint works."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
+from eacps.evaluation.faces import ByBox, ByLikeness, FaceChoice
 from eacps.evaluation.plan import SearchPlan
 from eacps.evaluation.updates import Box
-from eacps.imaging import Mask, Picture, fit_mask, fit_picture, shrink_to
+from eacps.imaging import Mask, Picture, fit_box, fit_mask, fit_picture, shrink_to
+from eacps.scoring.scorer import ShownFace
 from eacps.triton.types import Float32, ServedCheckpoint
 
 MAX_CHARACTER_SIDE = 1024  # the detector works at 640; beyond this a face only costs time
@@ -18,24 +20,39 @@ class Inputs:
     Args:
         scene: ``uint8 [H, W, 3]``, H and W the checkpoint's.
         character: ``uint8 [h, w, 3]``, no side above 1024.
-        reference: The character picture at the checkpoint's size, where the backbone is to see it.
+        references: What the backbone is to see after the prior, in order and by name, ``uint8 [H, W, 3]`` each: the
+            character picture as ``reference`` and the request's own as ``references[0]`` and so on.
         mask: ``uint8 [H, W]``.
         steps: Of the full schedule.
         character_scale: Pixels of the character picture as it came, per pixel of ``character``: x, y.
+        scene_face_by, character_face_by: How faces are chosen, where not by number; boxes in pixels of ``scene`` and of
+            ``character``, pictures with no side above 1024.
+        more_characters: Further pictures of the person by name, ``more_characters[0]`` and so on; no side above 1024.
     """
 
     scene: Picture
     character: Picture
-    reference: Picture | None
+    references: Mapping[str, Picture]
     mask: Mask | None
     steps: int
     character_scale: tuple[float, float]
+    scene_face_by: FaceChoice | None = None
+    character_face_by: FaceChoice | None = None
+    more_characters: Mapping[str, Picture] = field(default_factory=dict)
 
     def to_original(self, box: Box) -> Box:
         """Give a box of ``character`` in pixels of the character picture as it came."""
-        x, y = self.character_scale
-        left, top, right, bottom = box
-        return left * x, top * y, right * x, bottom * y
+        return _scaled(box, *self.character_scale)
+
+    @property
+    def named(self) -> dict[str, Picture | Mask]:
+        """All pictures there are, by name."""
+        named: dict[str, Picture | Mask] = {"scene": self.scene, "character": self.character}
+        named |= {**self.references, **self.more_characters}
+        if self.mask is not None:
+            named["mask"] = self.mask
+        choices = {"scene_face_by": self.scene_face_by, "character_face_by": self.character_face_by}
+        return named | {name: one.picture for name, one in choices.items() if isinstance(one, ByLikeness)}
 
 
 @dataclass(frozen=True)
@@ -45,11 +62,13 @@ class Edit:
     Args:
         checkpoint: What the search runs on.
         inputs: The plan's pictures, fitted.
-        digests: Artifacts of scene, character, prior, embedding, and of reference and mask where there are any.
+        digests: Artifacts of ``inputs.named``, prior and embedding.
         prior: The identity prior, ``uint8 [H, W, 3]``.
-        embedding: ``float32 [512]``, unit norm, of the character's face.
+        embedding: ``float32 [512]``, unit norm, of the character: the identity that was put into the scene.
         scene_box: Face replaced, xyxy in pixels of ``inputs.scene``.
         character_box: Face taken, xyxy in pixels of the character picture as it came.
+        character_face: Its number in ``inputs.character``, from 0 by size; -1 is the largest.
+        more_faces: Numbers of the character's faces in ``inputs.more_characters``, likewise.
     """
 
     checkpoint: ServedCheckpoint
@@ -59,6 +78,8 @@ class Edit:
     embedding: Float32
     scene_box: Box
     character_box: Box
+    character_face: int = -1
+    more_faces: tuple[int, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -67,29 +88,61 @@ class Edit:
 
     @property
     def conditioning(self) -> list[Picture]:
-        """What the backbone sees: the prior first, then the reference."""
-        reference = self.inputs.reference
-        return [self.prior] if reference is None else [self.prior, reference]
+        """What the backbone sees: the prior first, then the references."""
+        return [self.prior, *self.inputs.references.values()]
+
+    @property
+    def more_characters(self) -> tuple[ShownFace, ...]:
+        """The character's face in every further picture."""
+        pairs = zip(self.inputs.more_characters.values(), self.more_faces, strict=True)
+        return tuple(ShownFace(picture, face) for picture, face in pairs)
 
     @property
     def conditioning_digests(self) -> list[str]:
         """Artifacts of ``conditioning``."""
-        names = ["prior"] if self.inputs.reference is None else ["prior", "reference"]
-        return [self.digests[name] for name in names]
+        return [self.digests[name] for name in ("prior", *self.inputs.references)]
 
 
 def fit_inputs(plan: SearchPlan, checkpoint: ServedCheckpoint) -> Inputs:
-    """Bring the plan's pictures to the checkpoint's size."""
+    """Bring the plan's pictures to the checkpoint's size, and what chooses faces in them with them."""
     width, height = checkpoint.width, checkpoint.height
     character = shrink_to(plan.character, max_side=MAX_CHARACTER_SIDE)
+    x, y = plan.character.shape[1] / character.shape[1], plan.character.shape[0] / character.shape[0]
+    scene_size = plan.scene.shape[1], plan.scene.shape[0]
     return Inputs(
         scene=fit_picture(plan.scene, width=width, height=height),
         character=character,
-        reference=fit_picture(plan.character, width=width, height=height) if plan.character_as_reference else None,
+        references=_references(plan, width, height),
         mask=None if plan.mask is None else fit_mask(plan.mask, width=width, height=height),
         steps=plan.steps or checkpoint.default_steps,
-        character_scale=(
-            plan.character.shape[1] / character.shape[1],
-            plan.character.shape[0] / character.shape[0],
+        character_scale=(x, y),
+        scene_face_by=_fitted(
+            plan.scene_face_by, lambda box: fit_box(box, size=scene_size, width=width, height=height)
         ),
+        character_face_by=_fitted(plan.character_face_by, lambda box: _scaled(box, 1 / x, 1 / y)),
+        more_characters={
+            f"more_characters[{place}]": shrink_to(picture, max_side=MAX_CHARACTER_SIDE)
+            for place, picture in enumerate(plan.more_characters)
+        },
     )
+
+
+def _references(plan: SearchPlan, width: int, height: int) -> dict[str, Picture]:
+    shown = {"reference": plan.character} if plan.character_as_reference else {}
+    shown |= {f"references[{place}]": picture for place, picture in enumerate(plan.references)}
+    return {name: fit_picture(picture, width=width, height=height) for name, picture in shown.items()}
+
+
+def _fitted(choice: FaceChoice | None, fit: Callable[[Box], Box]) -> FaceChoice | None:
+    match choice:
+        case ByBox(box):
+            return ByBox(fit(box))
+        case ByLikeness():
+            return ByLikeness(shrink_to(choice.picture, max_side=MAX_CHARACTER_SIDE))
+        case None:
+            return None
+
+
+def _scaled(box: Box, x: float, y: float) -> Box:
+    left, top, right, bottom = box
+    return left * x, top * y, right * x, bottom * y

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from eacps.evaluation.faces import FaceChoice
 from eacps.imaging import Mask, Picture
 from eacps.scoring.questions import Question
 from eacps.search.budget import Budget
@@ -37,6 +38,10 @@ class SearchPlan:
         character_face: Face to take, likewise.
         micro_batch: Candidates that go to Triton together.
         questions: The caller's own, by the name of the scorer, ``<judge>.<label>``, that is to put them.
+        scene_face_by: How the face to replace is chosen, where not by its number; in pixels of the scene as it came.
+        character_face_by: How the face to take is chosen, likewise.
+        more_characters: Further pictures of the person, ``uint8 [h, w, 3]``, as they came.
+        references: Further pictures for the backbone to see, likewise.
     """
 
     search_id: str
@@ -56,6 +61,10 @@ class SearchPlan:
     character_face: int = -1
     micro_batch: int = 8
     questions: Mapping[str, Question] = field(default_factory=dict)
+    scene_face_by: FaceChoice | None = None
+    character_face_by: FaceChoice | None = None
+    more_characters: tuple[Picture, ...] = ()
+    references: tuple[Picture, ...] = ()
 
     @property
     def scorers(self) -> list[str]:
@@ -68,8 +77,9 @@ class SearchPlan:
         return self.negative_prompt is not None and self.true_cfg_scale > 1.0
 
     def without_pictures(self) -> "SearchPlan":
-        """The settings alone: pictures as they came may be large, and are fitted once."""
-        return replace(self, scene=_NO_PICTURE, character=_NO_PICTURE, mask=None)
+        """The settings alone: pictures as they came may be large, and are fitted once, with the choices of faces."""
+        bare = replace(self, scene=_NO_PICTURE, character=_NO_PICTURE, mask=None, more_characters=(), references=())
+        return replace(bare, scene_face_by=None, character_face_by=None)
 
 
 def judge_of(scorer: str) -> str:

@@ -10,7 +10,7 @@ from eacps.evaluation.plan import SearchPlan, judge_of
 from eacps.evaluation.steps import DirectRunner, StepRunner
 from eacps.scoring.questions import Judge, Question
 from eacps.scoring.scorer import Scorer
-from eacps.triton.types import Box, Generated, GenerateRequest, Prior, ServedCheckpoint, UInt8
+from eacps.triton.types import Faces, Float32, Generated, GenerateRequest, Prior, ServedCheckpoint, UInt8
 
 
 class Models(Protocol):
@@ -27,13 +27,14 @@ class Models(Protocol):
         *,
         scene_face: int = -1,
         character_face: int = -1,
+        source: Float32 | None = None,
         timeout_s: float | None = None,
     ) -> Prior:
-        """Put the character's face into the scene."""
+        """Put the character's face, or another identity (``source``), into the scene."""
         ...
 
-    async def find_faces(self, picture: UInt8, *, timeout_s: float | None = None) -> list[Box]:
-        """Give the boxes of the faces of a picture: at most 8, largest first."""
+    async def embed_faces(self, pictures: UInt8, *, timeout_s: float | None = None) -> Faces:
+        """Find and embed the faces of pictures of one size: at most 8 of each, largest first."""
         ...
 
     async def generate(self, request: GenerateRequest, *, timeout_s: float | None = None) -> Generated:

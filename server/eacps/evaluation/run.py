@@ -36,7 +36,7 @@ async def run_search(
         round, and last `SearchFinished`.
 
     Raises:
-        NoFaceFound: Scene or character shows no (such) face.
+        NoFaceFound: A picture shows no face, or not the one that is meant.
         EvaluationFailed: Pictures of the first round were made, but not one could be scored.
         DeadlineExceeded: Time is up.
         InvalidRequest: A model does not take what the caller asked for, such as a prompt of too many tokens.

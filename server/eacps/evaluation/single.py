@@ -85,7 +85,7 @@ async def prepare_prior(plan: SearchPlan, laboratory: Laboratory, *, deadline: D
     """Put the character's face into the scene, and nothing else.
 
     Raises:
-        NoFaceFound: Scene or character shows no such face.
+        NoFaceFound: A picture shows no face, or not the one that is meant.
         TritonUnavailable, TritonModelFailed: The models failed.
         DeadlineExceeded: Time is up.
     """

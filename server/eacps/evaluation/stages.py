@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 
@@ -15,17 +15,17 @@ from eacps.evaluation.deadline import Deadline
 from eacps.evaluation.edit import Edit, Inputs, fit_inputs
 from eacps.evaluation.plan import SearchPlan
 from eacps.evaluation.ports import Laboratory
+from eacps.evaluation.priors import ChosenFaces, PriorMaker, faces_scored, prior_inputs
 from eacps.evaluation.scores import ask_scorers, cards_from_json, cards_to_json
 from eacps.evaluation.shelf import Shelf
 from eacps.evaluation.steps import Json
 from eacps.evaluation.stopwatch import Stopwatch
-from eacps.imaging import Picture
 from eacps.scoring.scorer import EditContext
 from eacps.search.calibration import Calibration
 from eacps.search.cohort import Trial
 from eacps.search.recipe import stack
 from eacps.search.scores import ScoreCard
-from eacps.triton.types import Box, Generated, GenerateRequest, Prior, ServedCheckpoint
+from eacps.triton.types import Box, Generated, GenerateRequest, ServedCheckpoint
 
 _log = logging.getLogger(__name__)
 _DESCRIBE_TIMEOUT_S = 5.0  # the gateway's own
@@ -65,10 +65,16 @@ class Stages:
         self._plan, self._laboratory, self._shelf, self._stopwatch = plan, laboratory, shelf, stopwatch
         self._artifacts, self._steps, self._pace = laboratory.artifacts, laboratory.steps, laboratory.pace
         self._calls = Calls(plan.search_id, deadline, pace=laboratory.pace)
+        self._priors = PriorMaker(laboratory.models, self._calls, cap_s=laboratory.pace.call_timeout_s)
         self._scorers = laboratory.scorers_of(plan)
         self._sampler, self._last_batch_failed = asyncio.Lock(), False
         self._previews: dict[str, _Preview] = {}  # by candidate: where its trajectory goes on
         self._seen_checkpoint = False
+
+    @property
+    def _numbers(self) -> ChosenFaces:
+        """The faces that the request numbers."""
+        return ChosenFaces(self._plan.scene_face, self._plan.character_face)
 
     @property
     def vlm_calls(self) -> int:
@@ -107,23 +113,15 @@ class Stages:
         """Bring the pictures to the checkpoint's size and make the identity prior.
 
         Raises:
-            NoFaceFound: Scene or character shows no such face.
+            NoFaceFound: A picture shows no face, or not the one that is meant.
         """
         with self._stopwatch.measure("prepare"):
             inputs = await asyncio.to_thread(fit_inputs, self._plan, checkpoint)
             self._plan = self._plan.without_pictures()
             digests = await self._store(inputs)
-            prior = await self._steps.run(
-                "prior",
-                {
-                    "checkpoint": checkpoint.fingerprint,
-                    "scene": digests["scene"],
-                    "character": digests["character"],
-                    "scene_face": self._plan.scene_face,
-                    "character_face": self._plan.character_face,
-                },
-                lambda: self._make_prior(inputs),
-            )
+            determined_by = prior_inputs(checkpoint.fingerprint, self._plan, inputs, digests)
+            prior = await self._steps.run("prior", determined_by, lambda: self._make_prior(inputs))
+            faces = ChosenFaces.from_json(prior["faces"]) if "faces" in prior else self._numbers
             return Edit(
                 checkpoint=checkpoint,
                 inputs=inputs,
@@ -132,18 +130,16 @@ class Stages:
                 embedding=await get_vector(self._artifacts, prior["embedding"]),
                 scene_box=tuple(prior["scene_box"]),
                 character_box=inputs.to_original(tuple(prior["character_box"])),
+                character_face=faces.character,
+                more_faces=faces.more,
             )
 
     async def faces(self, edit: Edit) -> tuple[list[Box], list[Box]]:
         """Find all faces of scene and character, largest first: in pixels of ``edit.inputs.scene``, and of the
         character picture as it came."""
-
-        def find(picture: Picture) -> Awaitable[list[Box]]:
-            models, cap_s = self._laboratory.models, self._pace.call_timeout_s
-            return self._calls.patiently(lambda left_s: models.find_faces(picture, timeout_s=left_s), cap_s=cap_s)
-
-        scene, character = await find(edit.inputs.scene), await find(edit.inputs.character)
-        return scene, [edit.inputs.to_original(box) for box in character]
+        scene = await self._priors.find("scene", edit.inputs.scene)
+        character = await self._priors.find("character", edit.inputs.character)
+        return scene.as_tuples(), [edit.inputs.to_original(box) for box in character.as_tuples()]
 
     async def generate(self, edit: Edit, trials: Sequence[Trial], *, expendable: bool) -> dict[str, str] | str:
         """Make the pictures of one micro-batch, all stopping at the same step. One batch at a time is in the sampler.
@@ -223,46 +219,32 @@ class Stages:
             "pictures": dict(pictures),
             "scene": edit.digests["scene"],
             "character": edit.digests["character"],
-            "character_face": self._plan.character_face,
+            "character_face": edit.character_face,
             "mask": edit.digests.get("mask"),
             "embedding": edit.digests["embedding"],
             "prompt": self._plan.prompt,
             "scorers": {name: judge for name, judge in self.judges.items() if only is None or name in only},
             "again": again,
+            **faces_scored(edit),
         }
         outputs = await self._steps.run("score", inputs, lambda: self._ask_scorers(edit, pictures, only, again=again))
         return cards_from_json(outputs)
 
     async def _store(self, inputs: Inputs) -> dict[str, str]:
-        pictures = {
-            "scene": inputs.scene,
-            "character": inputs.character,
-            "reference": inputs.reference,
-            "mask": inputs.mask,
-        }
         return {
             name: await put_picture(self._artifacts, picture)  # not on the shelf: their arrays are in the inputs
-            for name, picture in pictures.items()
-            if picture is not None
+            for name, picture in inputs.named.items()
         }
 
     async def _make_prior(self, inputs: Inputs) -> Json:
-        async def call(timeout_s: float) -> Prior:
-            return await self._laboratory.models.prepare_prior(
-                inputs.scene,
-                inputs.character,
-                scene_face=self._plan.scene_face,
-                character_face=self._plan.character_face,
-                timeout_s=timeout_s,
-            )
-
-        prior = await self._calls.patiently(call, cap_s=self._pace.call_timeout_s)
-        return {
+        prior, faces = await self._priors.make(inputs, self._numbers)
+        made: Json = {
             "prior": await self._shelf.put(prior.picture),
             "embedding": await put_vector(self._artifacts, prior.embedding),
             "scene_box": list(prior.scene_box),
             "character_box": list(prior.character_box),
         }
+        return made if faces == self._numbers else {**made, "faces": faces.to_json()}
 
     def _previews_of(self, trials: Sequence[Trial]) -> list[_Preview]:
         """Where the trajectories go on, one for each trial; none where they begin. A cohort never mixes both."""
@@ -349,10 +331,11 @@ class Stages:
             prompt=self._plan.prompt,
             reference_embedding=edit.embedding,
             character=edit.inputs.character,
-            character_face=self._plan.character_face,
+            character_face=edit.character_face,
             scene_box=edit.scene_box,
             mask=edit.inputs.mask,
             again=again,
+            more_characters=edit.more_characters,
         )
         timeout_s = self._pace.call_timeout_s
         scorers = {name: one for name, one in self._scorers.items() if only is None or name in only}

@@ -12,7 +12,8 @@ import numpy as np
 
 from eacps.imaging import Picture
 from eacps.scoring.scorer import EditContext, Outcome
-from eacps.triton.types import Box, Generated, GenerateRequest, Prior, ServedCheckpoint, UInt8
+from eacps.tensors import MAX_FACES
+from eacps.triton.types import Box, Faces, Float32, Generated, GenerateRequest, Prior, ServedCheckpoint, UInt8
 
 TOY_CHECKPOINT = ServedCheckpoint(
     name="toy",
@@ -24,6 +25,8 @@ TOY_CHECKPOINT = ServedCheckpoint(
     noise_version="toy-1",
     triton_version="none",
 )
+
+_NOBODY = np.eye(1, 512, dtype=np.float32)[0]
 
 
 class ToyModels:
@@ -47,24 +50,30 @@ class ToyModels:
         *,
         scene_face: int = -1,  # noqa: ARG002  # the toy sees one face everywhere
         character_face: int = -1,  # noqa: ARG002
+        source: Float32 | None = None,
         timeout_s: float | None = None,  # noqa: ARG002
     ) -> Prior:
         """Half scene, half the character's mean colour."""
         picture = (scene // 2 + character.mean(axis=(0, 1)).astype(np.uint8) // 2).astype(np.uint8)
-        embedding = np.zeros(512, np.float32)
-        embedding[0] = 1.0
-        (scene_box,), (character_box,) = await self.find_faces(scene), await self.find_faces(character)
-        return Prior(picture, embedding, scene_box, character_box)
+        return Prior(picture, _NOBODY if source is None else source, _face_of(scene), _face_of(character))
 
-    async def find_faces(
+    async def embed_faces(
         self,
-        picture: UInt8,
+        pictures: UInt8,
         *,
         timeout_s: float | None = None,  # noqa: ARG002
-    ) -> list[Box]:
-        """All of a picture, but for a margin, is its one face."""
-        height, width = picture.shape[:2]
-        return [(8.0, 8.0, width - 8.0, height - 8.0)]
+    ) -> Faces:
+        """All of a picture, but for a margin, is its one face, and everybody is the same person."""
+        count = len(pictures)
+        faces = Faces(
+            counts=np.ones(count, np.int32),
+            boxes=np.zeros((count, MAX_FACES, 4), np.float32),
+            landmarks=np.zeros((count, MAX_FACES, 5, 2), np.float32),
+            detection_scores=np.ones((count, MAX_FACES), np.float32),
+            embeddings=np.zeros((count, MAX_FACES, 512), np.float32),
+        )
+        faces.boxes[:, 0], faces.embeddings[:, 0] = _face_of(pictures[0]), _NOBODY
+        return faces
 
     async def generate(
         self,
@@ -103,6 +112,11 @@ class ToyScorer:
         """See `Scorer.score`."""
         await asyncio.sleep(self.duration_s)
         return {name: float(picture.mean()) / 255 for name, picture in pictures.items()}
+
+
+def _face_of(picture: UInt8) -> Box:
+    height, width = picture.shape[:2]
+    return 8.0, 8.0, width - 8.0, height - 8.0
 
 
 def _noise(seeds: np.ndarray[tuple[int], np.dtype[np.uint32]], coefficients: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ change is allowed. This package knows nothing of requests, searches or models.
 
 from eacps.imaging.decoding import Limits, decode_mask, decode_picture, mask_of
 from eacps.imaging.encoding import content_hash, encode_png, encode_thumbnail
-from eacps.imaging.fitting import fit_mask, fit_picture, shrink_to
+from eacps.imaging.fitting import fit_box, fit_mask, fit_picture, shrink_to
 from eacps.imaging.types import Mask, Picture
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "decode_picture",
     "encode_png",
     "encode_thumbnail",
+    "fit_box",
     "fit_mask",
     "fit_picture",
     "mask_of",

@@ -8,7 +8,7 @@ from eacps.scoring.identity import IdentityScorer
 from eacps.scoring.openai_judge import OpenAIJudge
 from eacps.scoring.preservation import PreservationScorer
 from eacps.scoring.questions import Judge, Question, callers_question, load_question
-from eacps.scoring.scorer import EditContext, Missing, Outcome, Scorer
+from eacps.scoring.scorer import EditContext, Missing, Outcome, Scorer, ShownFace
 from eacps.scoring.triton_judge import TritonJudge
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "PreservationScorer",
     "Question",
     "Scorer",
+    "ShownFace",
     "TritonJudge",
     "callers_question",
     "load_question",

@@ -1,7 +1,6 @@
 """Held-out identity: does a recogniser that nothing was trained or searched with see the character too?"""
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Protocol
@@ -9,8 +8,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from eacps.imaging import Picture
-from eacps.scoring.scorer import EditContext, Missing, Outcome
+from eacps.imaging import Picture, content_hash
+from eacps.scoring.identity import mean_identity
+from eacps.scoring.scorer import EditContext, Missing, Outcome, ShownFace
 
 _REMEMBERED = 256
 
@@ -40,8 +40,8 @@ class FaceVerifier(Protocol):
 class HeldOutIdentityScorer:
     """Cosine between the character's face and the likest face of the picture by the held-out verifier, cut at 0.
 
-    Meant to be marked as held out in a request: reported, never searched. The character's own embedding is asked for
-    once and remembered.
+    Meant to be marked as held out in a request: reported, never searched. The character's own embedding, the mean over
+    all pictures of the character, is asked for once and remembered.
     """
 
     def __init__(self, verifier: FaceVerifier, *, name: str = "identity_heldout") -> None:
@@ -60,7 +60,7 @@ class HeldOutIdentityScorer:
             self._verifier.verify_faces(np.stack(list(pictures.values())), timeout_s=context.timeout_s),
         )
         if wanted is None:
-            return dict.fromkeys(pictures, Missing("the verifier finds no such face in the character's picture"))
+            return dict.fromkeys(pictures, Missing("the verifier finds no such face in the character's pictures"))
         cosines = found.embeddings @ wanted
         return {
             picture_id: float(np.clip(cosines[row, :count].max(initial=0.0), 0.0, 1.0))
@@ -68,14 +68,19 @@ class HeldOutIdentityScorer:
         }
 
     async def _character(self, context: EditContext) -> npt.NDArray[np.float32] | None:
-        """Give the character's embedding; None where the verifier finds no such face."""
-        face = max(context.character_face, 0)
-        key = f"{hashlib.sha256(context.character.tobytes()).hexdigest()} {face}"
+        """Give the character's embedding; None where the verifier finds no such face in one of the pictures."""
+        shown = (ShownFace(context.character, max(context.character_face, 0)), *context.more_characters)
+        key = " ".join(f"{content_hash(one.picture)} {one.face}" for one in shown)
         if key not in self._characters:
-            found = await self._verifier.verify_faces(context.character[None], timeout_s=context.timeout_s)
-            self._characters[key] = found.embeddings[0, face].copy() if found.counts[0] > face else None
+            found = [await self._embedding(one, context.timeout_s) for one in shown]
+            known = [embedding for embedding in found if embedding is not None]
+            self._characters[key] = mean_identity(known) if len(known) == len(found) else None
             while len(self._characters) > _REMEMBERED:
                 self._characters.popitem(last=False)
         else:
             self._characters.move_to_end(key)
         return self._characters[key]
+
+    async def _embedding(self, shown: ShownFace, timeout_s: float | None) -> npt.NDArray[np.float32] | None:
+        found = await self._verifier.verify_faces(shown.picture[None], timeout_s=timeout_s)
+        return found.embeddings[0, shown.face].copy() if found.counts[0] > shown.face else None

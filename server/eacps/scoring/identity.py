@@ -1,6 +1,6 @@
 """Identity: is it still the character's face?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 from eacps.imaging import Picture
 from eacps.scoring.scorer import EditContext, Outcome
+
+_LEAST_NORM = 1e-6  # of a mean: what is left below it is rounding
 
 
 class FoundFaces(Protocol):
@@ -32,10 +34,28 @@ class FaceEmbedder(Protocol):
         ...
 
 
-class IdentityScorer:
-    """Cosine between the character's face and the likest face of the picture, cut at 0.
+def mean_identity(embeddings: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Give whom several faces show together: the mean of their embeddings, brought to unit norm.
 
-    A picture without a face scores 0: that is a measurement, nobody is there to be recognised.
+    Args:
+        embeddings: One or more of one length, each ``float32 [F]`` of unit norm. A single one comes back as it is.
+
+    Raises:
+        ValueError: There are none, or they cancel out.
+    """
+    if len(embeddings) == 1:
+        return embeddings[0]
+    mean = np.stack(embeddings).mean(axis=0, dtype=np.float64)
+    if (norm := float(np.linalg.norm(mean))) < _LEAST_NORM:
+        raise ValueError("embeddings cancel out")
+    return np.asarray(mean / norm, np.float32)
+
+
+class IdentityScorer:
+    """Cosine between the character's identity and the likest face of the picture, cut at 0.
+
+    The likest of all faces counts, not the one where the scene's was replaced: the model may move people. A picture
+    without a face scores 0: that is a measurement, nobody is there to be recognised.
     """
 
     def __init__(self, faces: FaceEmbedder, *, name: str = "identity") -> None:

@@ -11,20 +11,34 @@ from eacps.imaging import Mask, Picture
 
 
 @dataclass(frozen=True)
+class ShownFace:
+    """The character's face in a further picture.
+
+    Attributes:
+        picture: ``uint8 [h, w, 3]``.
+        face: Which of its faces, from 0 by size.
+    """
+
+    picture: Picture
+    face: int
+
+
+@dataclass(frozen=True)
 class EditContext:
     """The edit that the pictures to be scored result from.
 
     Attributes:
         scene: The picture that was edited, ``uint8 [H, W, 3]``.
         prompt: What the edit was to do.
-        reference_embedding: Unit-norm ``float32 [512]`` of the character's face, by the recogniser that is searched
-            with.
+        reference_embedding: Unit-norm ``float32 [512]`` of the character, by the recogniser that is searched with: of
+            the one face, or the mean over all pictures.
         character: The character's picture, ``uint8 [h, w, 3]``.
         character_face: Which of its faces, from 0 by size; -1 is the largest.
         scene_box: Face that was replaced, xyxy in pixels of the scene.
         mask: ``uint8 [H, W]``, 255 where the scene may change; None: everywhere.
         timeout_s: Time for one call that a scorer makes; None is no bound.
         again: How often the same was asked before; a stochastic scorer may answer otherwise.
+        more_characters: The character's face in further pictures.
     """
 
     scene: Picture
@@ -36,6 +50,7 @@ class EditContext:
     mask: Mask | None = None
     timeout_s: float | None = None
     again: int = 0
+    more_characters: tuple[ShownFace, ...] = ()
 
 
 @dataclass(frozen=True)
