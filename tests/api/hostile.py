@@ -105,6 +105,16 @@ def settings() -> Iterator[tuple[str, dict[str, Any]]]:
     for value in (8, 2**32 - 1):
         yield f"scene_face = {value}", {"scene_face": value}
         yield f"character_face = {value}", {"character_face": value}
+    for name in ("scene_face_by", "character_face_by"):
+        yield f"{name} = nothing", {name: pb.FaceSelector()}
+        yield f"{name}.index", {name: pb.FaceSelector(index=2**32 - 1)}
+        yield f"{name}.likeness = nothing", {name: pb.FaceSelector(likeness=pb.Image())}
+        yield f"{name}.likeness of a stranger", {name: pb.FaceSelector(likeness=pb.Image(artifact="0" * 64))}
+        for value in (float("nan"), float("inf"), float("-inf"), 0.0, -1.0):
+            yield f"{name}.box to {value}", {name: pb.FaceSelector(box=pb.Box(right=value, bottom=9.0))}
+    for name in ("more_characters", "references"):
+        yield f"a thousand {name}", {name: [pb.Image(data=b"x")] * 1000}
+        yield f"a thousand {name} by name", {name: [pb.Image(artifact="0" * 64)] * 1000}
     for value in (float("nan"), float("inf"), -1.0):
         yield f"weight = {value}", {"scorers": [pb.ScorerSettings(name="brightness", weight=value)]}
         yield f"floor = {value}", {"scorers": [pb.ScorerSettings(name="brightness", weight=1.0, floor=value)]}

@@ -14,6 +14,7 @@ from PIL import Image
 from eacps.api.validation import DEFAULT_WEIGHTS, Rules, plan_of
 from eacps.errors import InvalidRequest
 from eacps.evaluation import SearchPlan
+from eacps.evaluation.faces import ByBox, ByLikeness
 from eacps.imaging import encode_png
 from eacps.search.budget import Budget
 from eacps.search.objective import MissingPolicy, Objective, Scalarisation
@@ -62,6 +63,10 @@ def scorers(*pairs: tuple[str, float]) -> dict[str, list[pb.ScorerSettings]]:
     return {"scorers": [pb.ScorerSettings(name=name, weight=weight) for name, weight in pairs]}
 
 
+def scene_face_by(**fields: Any) -> dict[str, pb.FaceSelector]:
+    return {"scene_face_by": pb.FaceSelector(**fields)}
+
+
 BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"scene": image(b"")}, "scene.data", "empty"),
     ({"scene": image(b"not a picture")}, "scene.data", "is not a PNG"),
@@ -82,6 +87,28 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"negative_prompt": "a" * 2001}, "negative_prompt", "2001 characters"),
     ({"scene_face": 8}, "scene_face", "[0, 7]"),
     ({"character_face": 8}, "character_face", "[0, 7]"),
+    (scene_face_by(), "scene_face_by", "neither index nor box nor likeness"),
+    (scene_face_by(index=8), "scene_face_by.index", "[0, 7]"),
+    ({"scene_face": 1, **scene_face_by(index=1)}, "scene_face_by", "beside scene_face"),
+    (scene_face_by(box=pb.Box(left=5, top=0, right=5, bottom=9)), "scene_face_by.box", "5,0 to 5,9 is empty"),
+    (scene_face_by(box=pb.Box(left=5, top=9, right=6, bottom=0)), "scene_face_by.box", "is empty"),
+    (scene_face_by(box=pb.Box(right=math.inf, bottom=9)), "scene_face_by.box", "not finite"),
+    (scene_face_by(box=pb.Box(left=math.nan, right=9, bottom=9)), "scene_face_by.box", "not finite"),
+    (scene_face_by(likeness=image(b"x")), "scene_face_by.likeness.data", "is not a PNG"),
+    ({"character_face_by": pb.FaceSelector(index=9)}, "character_face_by.index", "[0, 7]"),
+    ({"more_characters": [image(grey(40, 32)), image(b"")]}, "more_characters[1].data", "empty"),
+    ({"more_characters": [image(grey(40, 32))] * 8}, "more_characters", "8; at most 7"),
+    (
+        {"references": [image(grey(40, 32))] * 2},
+        "references",
+        "at most 3 pictures, the prior and the character picture",
+    ),
+    (
+        {"references": [image(grey(40, 32))] * 3, **sampler(character_as_reference=False)},
+        "references",
+        "are 3; the model sees at most 3 pictures, the prior among them",
+    ),
+    ({"references": [image(b"GIF89a")]}, "references[0].data", "is not a PNG"),
     (sampler(steps=0), "sampler.steps", "[1, 100]"),
     (sampler(steps=101), "sampler.steps", "[1, 100]"),
     (sampler(true_cfg_scale=0.5), "sampler.true_cfg_scale", "[1, 20]"),
@@ -269,6 +296,27 @@ def test_everything_said_is_taken(make_request: MakeRequest) -> None:
     assert (made.negative_prompt, made.micro_batch) == ("blurry", 16)
 
 
+def test_faces_are_chosen_by_what_was_said(make_request: MakeRequest) -> None:
+    made = plan(make_request(**scene_face_by(index=0), character_face_by=pb.FaceSelector(index=7)))
+    assert (made.scene_face, made.character_face) == (0, 7)
+    assert (made.scene_face_by, made.character_face_by) == (None, None)
+    box = pb.Box(left=-1.5, top=2, right=30, bottom=31)
+    made = plan(make_request(**scene_face_by(box=box), character_face_by=pb.FaceSelector(likeness=image(grey(48, 36)))))
+    assert (made.scene_face, made.character_face) == (-1, -1)
+    assert made.scene_face_by == ByBox((-1.5, 2.0, 30.0, 31.0))
+    assert isinstance(made.character_face_by, ByLikeness)
+    assert made.character_face_by.picture.shape == (36, 48, 3)
+
+
+def test_further_pictures_are_taken_in_their_order(make_request: MakeRequest) -> None:
+    pictures = [image(grey(40 + place, 32)) for place in range(7)]
+    made = plan(make_request(more_characters=pictures, references=pictures[:1]))
+    assert [one.shape[1] for one in made.more_characters] == list(range(40, 47))
+    assert [one.shape[1] for one in made.references] == [40]
+    made = plan(make_request(references=pictures[:2], **sampler(character_as_reference=False)))
+    assert len(made.references) == 2
+
+
 def test_best_of_n_takes_its_n_from_the_global_candidates(make_request: MakeRequest) -> None:
     made = plan(make_request(**search(strategy=pb.STRATEGY_BEST_OF_N, global_candidates=2)))
     assert made.spec == BestOfNSpec(99, 2, None)
@@ -323,6 +371,14 @@ FIELDS = {
     ),
     pb.Image: st.sampled_from(SMALL_PICTURES).map(image),
 }
+FIELDS[pb.FaceSelector] = st.one_of(
+    st.just(pb.FaceSelector()),
+    st.builds(pb.FaceSelector, index=st.integers(0, 2**32 - 1)),
+    st.builds(
+        pb.FaceSelector, box=st.builds(pb.Box, **dict.fromkeys(("left", "top", "right", "bottom"), st.floats(width=32)))
+    ),
+    st.builds(pb.FaceSelector, likeness=FIELDS[pb.Image]),
+)
 REQUESTS = st.builds(
     pb.RunSearchRequest,
     scene=st.none() | FIELDS[pb.Image],
@@ -335,6 +391,10 @@ REQUESTS = st.builds(
     scorers=st.lists(FIELDS[pb.ScorerSettings], max_size=18),
     scene_face=st.none() | st.integers(0, 2**32 - 1),
     character_face=st.none() | st.integers(0, 2**32 - 1),
+    scene_face_by=st.none() | FIELDS[pb.FaceSelector],
+    character_face_by=st.none() | FIELDS[pb.FaceSelector],
+    more_characters=st.lists(FIELDS[pb.Image], max_size=9),
+    references=st.lists(FIELDS[pb.Image], max_size=4),
 )
 
 

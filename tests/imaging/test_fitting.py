@@ -1,8 +1,10 @@
 """Fitting to a checkpoint's size: picture and mask are cut alike."""
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
-from eacps.imaging import fit_mask, fit_picture, shrink_to
+from eacps.imaging import fit_box, fit_mask, fit_picture, shrink_to
 
 
 def halves(height: int, width: int) -> np.ndarray:
@@ -35,3 +37,21 @@ def test_shrinking_keeps_the_aspect_ratio_and_never_grows() -> None:
     assert shrink_to(halves(100, 400), max_side=200).shape == (50, 200, 3)
     small = halves(100, 50)
     assert shrink_to(small, max_side=200) is small
+
+
+@given(st.integers(32, 300), st.integers(32, 300), st.sampled_from([(128, 128), (64, 96), (96, 64), (300, 200)]))
+def test_a_box_goes_where_its_pixels_go(width: int, height: int, size: tuple[int, int]) -> None:
+    box = (width * 0.4, height * 0.4, width * 0.6, height * 0.6)
+    picture = np.zeros((height, width, 3), np.uint8)
+    rows, columns = slice(round(box[1]), round(box[3])), slice(round(box[0]), round(box[2]))
+    picture[rows, columns] = 255
+    fitted = fit_picture(picture, width=size[0], height=size[1])[..., 0] > 127
+    left, top, right, bottom = fit_box(
+        (columns.start, rows.start, columns.stop, rows.stop), size=(width, height), width=size[0], height=size[1]
+    )
+    ys, xs = np.nonzero(fitted)
+    np.testing.assert_allclose(
+        [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1],
+        [max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1])],
+        atol=1.01,
+    )

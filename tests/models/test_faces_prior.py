@@ -95,6 +95,26 @@ def test_a_face_that_is_not_there_leaves_the_scene(
     assert not result.scene_box.any()
 
 
+def test_the_identity_that_is_given_is_put_in(swap: FaceSwap, edit: Task) -> None:
+    scene, character = edit.scene.picture, edit.character.picture
+    own = swap.prior(scene, character)
+    again = swap.prior(scene, character, source=own.embedding)
+    assert np.abs(again.prior.astype(int) - own.prior).max() <= 1
+    other = swap.prior(character, scene).embedding
+    given = swap.prior(scene, character, source=other)
+    np.testing.assert_allclose(given.embedding, other, atol=1e-6)
+    assert np.abs(given.prior.astype(int) - own.prior).mean() > 1
+    np.testing.assert_array_equal(given.scene_box, own.scene_box)
+    np.testing.assert_array_equal(given.prior, swap.prior(scene, scene, source=other).prior)
+
+
+@pytest.mark.parametrize("length", [0.0, 0.9, 1.1, np.nan])
+def test_an_identity_that_is_no_unit_vector_is_refused(swap: FaceSwap, edit: Task, length: float) -> None:
+    source = np.eye(1, 512, dtype=np.float32)[0] * np.float32(length)
+    with pytest.raises(ValueError, match="unit norm"):
+        swap.prior(edit.scene.picture, edit.character.picture, source=source)
+
+
 def test_no_face_is_counted_as_none(swap: FaceSwap, edit: Task) -> None:
     np.testing.assert_array_equal(swap.prior(FACELESS, edit.character.picture).counts, [0, 1])
     np.testing.assert_array_equal(swap.prior(edit.scene.picture, FACELESS).counts, [1, 0])

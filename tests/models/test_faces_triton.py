@@ -103,6 +103,20 @@ def test_face_prior_agrees_with_the_same_code_outside_triton(
     assert np.abs(served["prior"].astype(int) - scene).mean() > 1, "the prior must differ from the scene"
 
 
+def test_face_prior_takes_an_identity_in_the_place_of_a_face(client: InferenceServerClient) -> None:
+    scene, character = TASKS[0].scene.picture, TASKS[0].character.picture
+    asked = {"scene": scene, "character": character, "scene_face": chosen(-1), "character_face": chosen(-1)}
+    own = infer(client, "face_prior", **asked)
+    again = infer(client, "face_prior", **asked, source=own["embedding"])
+    assert np.abs(again["prior"].astype(int) - own["prior"]).max() <= 1
+    embeddings = infer(client, "face_embed", pictures=TASKS[1].character.picture[None])["embeddings"]
+    other = infer(client, "face_prior", **asked, source=embeddings[0, 0])
+    np.testing.assert_allclose(other["embedding"], embeddings[0, 0], atol=1e-6)
+    assert (other["prior"] != own["prior"]).any()
+    with pytest.raises(InferenceServerException, match="unit norm"):
+        infer(client, "face_prior", **asked, source=np.zeros(512, np.float32))
+
+
 def test_no_such_face_leaves_the_scene_and_says_what_was_found(client: InferenceServerClient) -> None:
     scene = TASKS[0].scene.picture
     for character, number, counts in ((EMPTY, -1, [1, 0]), (TASKS[0].character.picture, 3, [1, 1])):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eacps.errors import TritonUnavailable
-from eacps.scoring import EditContext, HeldOutIdentityScorer, Missing
+from eacps.scoring import EditContext, HeldOutIdentityScorer, Missing, ShownFace
 
 CHARACTER = np.full((20, 16, 3), 7, np.uint8)
 PICTURES = {name: np.full((32, 32, 3), shade, np.uint8) for name, shade in (("a", 1), ("b", 2))}
@@ -66,6 +66,23 @@ async def test_the_chosen_face_of_the_character_is_meant() -> None:
 
 async def test_a_character_whom_the_verifier_does_not_see_leaves_scores_missing() -> None:
     scores = await HeldOutIdentityScorer(Verifier(s7=[], s1=[0.0], s2=[0.0])).score(PICTURES, CONTEXT)
+    assert all(isinstance(score, Missing) for score in scores.values())
+
+
+async def test_several_pictures_of_the_character_are_averaged() -> None:
+    verifier = Verifier(s7=[0.0], s8=[180.0, 60.0], s1=[30.0], s2=[120.0])
+    context = replace(CONTEXT, more_characters=(ShownFace(np.full((9, 9, 3), 8, np.uint8), 1),))
+    scorer = HeldOutIdentityScorer(verifier)
+    for _ in range(2):
+        assert await scorer.score(PICTURES, context) == {"a": pytest.approx(1.0), "b": pytest.approx(0.0, abs=1e-6)}
+    assert (verifier.asked.count(7), verifier.asked.count(8)) == (1, 1)
+    alone = await scorer.score(PICTURES, CONTEXT)
+    assert alone["a"] == pytest.approx(np.cos(np.radians(30)))
+
+
+async def test_a_face_that_the_verifier_misses_in_a_further_picture_leaves_scores_missing() -> None:
+    context = replace(CONTEXT, more_characters=(ShownFace(np.full((9, 9, 3), 8, np.uint8), 1),))
+    scores = await HeldOutIdentityScorer(Verifier(s7=[0.0], s8=[0.0], s1=[0.0], s2=[0.0])).score(PICTURES, context)
     assert all(isinstance(score, Missing) for score in scores.values())
 
 
