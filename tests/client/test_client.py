@@ -7,10 +7,12 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 
 from eacps.client import AsyncClient, CallFailed, Client, Retries, v1
 from eacps.evaluation.toy import ToyModels
+from eacps.imaging import encode_png
 from eacps.triton import Generated, GenerateRequest
 from tests.cli.conftest import toy, toy_server
 from tests.cli.searches import picture
@@ -29,6 +31,11 @@ def request(**fields: Any) -> v1.RunSearchRequest:
         ),
     }
     return v1.RunSearchRequest(**{**defaults, **fields})
+
+
+def noisy(side: int) -> bytes:
+    """A picture that does not compress: three bytes a pixel."""
+    return encode_png(np.random.default_rng(side).integers(0, 256, (side, side, 3), np.uint8))
 
 
 class Slow(ToyModels):
@@ -112,6 +119,16 @@ class TestBlocking:
             made = client.render(v1.RenderCandidateRequest(**pictures, prompt="x", recipe=recipe)).picture
             scored = client.score(v1.ScoreImagesRequest(**pictures, prompt="x", images=[prior, made]))
         assert len(scored.evaluations) == 2
+
+    def test_what_does_not_fit_into_a_request_is_uploaded_wherever_it_stands(self, toy: str) -> None:
+        large = noisy(1100)
+        assert len(large) < 4 * 2**20 < 13 * 2**20 < 4 * len(large)
+        likeness = v1.FaceSelector(likeness=v1.Image(data=noisy(1200)))
+        asked = request(more_characters=[v1.Image(data=large)] * 4, character_face_by=likeness)
+        with Client(toy) as client:
+            search = client.submit(asked)
+            assert list(client.watch(search.search_id))[-1].HasField("finished")
+        assert asked.character_face_by.likeness.data, "the caller's request is not touched"
 
     def test_faults_are_typed(self, toy: str) -> None:
         with Client(toy) as client, pytest.raises(CallFailed) as caught:
