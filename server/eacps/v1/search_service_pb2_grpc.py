@@ -113,8 +113,8 @@ class SearchServiceServicer:
         which the caller may come back. Messages with large pictures exceed
         the 4 MiB that gRPC clients accept by default: allow 16 MiB.
 
-        Errors: INVALID_ARGUMENT naming every field at fault, FAILED_PRECONDITION where scene or character shows no face,
-        ALREADY_EXISTS where `request_id` names another request, UNAVAILABLE where Triton cannot be reached, no candidate
+        Errors: INVALID_ARGUMENT naming every field at fault, FAILED_PRECONDITION (NO_FACE_FOUND) where a picture shows no
+        face or not the one that is meant, ALREADY_EXISTS where `request_id` names another request, UNAVAILABLE where Triton cannot be reached, no candidate
         could be evaluated or the server stops (the search then goes on when it is back), RESOURCE_EXHAUSTED with RetryInfo
         where as many searches wait as the server allows. A request of more than 13 MiB gets RESOURCE_EXHAUSTED from gRPC
         itself, without details: trying again does not help; upload its pictures first.

@@ -1,4 +1,7 @@
-"""The identity prior: the character's face pasted over a face of the scene. What Triton's `face_prior` computes."""
+"""The identity prior: the character's face, or a given identity, pasted over a face of the scene.
+
+What Triton's `face_prior` computes.
+"""
 
 from dataclasses import dataclass
 
