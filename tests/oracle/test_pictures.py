@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from eacps.errors import InvalidRequest, TritonModelFailed
 from eacps.models.noise import eps
+from eacps.tensors import MAX_CONDITIONING_PICTURES
 from eacps.triton.embedded import EmbeddedTriton
 from eacps.triton.gateway import TritonGateway
 from eacps.triton.types import GenerateRequest
@@ -19,13 +20,13 @@ from tests.models.studio import picture
 from tests.oracle.reference import assert_same_picture, departs, masked_reference, reference_picture
 
 PROMPT = "make the person smile"
-PRIOR, REFERENCE, SCENE = picture(1), picture(2), picture(7)
+PRIOR, REFERENCE, FURTHER, SCENE = picture(1), picture(2), picture(3), picture(7)
 STEPS = 4
 
 
 def request(*seeds: int, pictures: int = 2, **changed: Any) -> GenerateRequest:
     settings: dict[str, Any] = {
-        "pictures": np.stack([PRIOR, REFERENCE][:pictures]),
+        "pictures": np.stack([PRIOR, REFERENCE, FURTHER][:pictures]),
         "prompt": PROMPT,
         "seeds": np.array(seeds, np.uint32)[:, None],
         "coefficients": np.ones((len(seeds), 1), np.float32),
@@ -41,14 +42,14 @@ def mask() -> NDArray[np.uint8]:
     return white
 
 
-@pytest.mark.parametrize("pictures", [1, 2])
+@pytest.mark.parametrize("pictures", range(1, MAX_CONDITIONING_PICTURES + 1))
 @pytest.mark.parametrize(("negative", "scale"), [(None, 1.0), (" ", 4.0)])
 async def test_a_one_seed_recipe_makes_the_pipelines_picture(
     gateway: TritonGateway, pipeline: QwenImageEditPlusPipeline, pictures: int, negative: str | None, scale: float
 ) -> None:
     guidance = {"negative_prompt": negative, "true_cfg_scale": scale}
     made = await gateway.generate(request(5, pictures=pictures, **guidance))
-    shown = [PRIOR, REFERENCE][:pictures]
+    shown = [PRIOR, REFERENCE, FURTHER][:pictures]
     assert_same_picture(made.pictures[0], reference_picture(pipeline, shown, PROMPT, 5, steps=STEPS, **guidance))
 
 
