@@ -1,7 +1,7 @@
 """Who is meant, and what else the model shall see: choices of faces and further pictures, checked and decoded."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypedDict
 
 from eacps.api.faults import Faults
@@ -41,19 +41,25 @@ def people_of(faults: Faults, request: pb.RunSearchRequest, decode: Decode, *, c
     more = request.more_characters
     if len(more) > MAX_MORE_CHARACTERS:
         faults.add("more_characters", f"are {len(more)}; at most {MAX_MORE_CHARACTERS} are accepted")
-    room = MAX_CONDITIONING_PICTURES - (2 if character_shown else 1)
-    if len(request.references) > room:
-        before = "the prior and the character picture" if character_shown else "the prior"
-        most = f"the model sees at most {MAX_CONDITIONING_PICTURES} pictures, {before} among them"
-        faults.add("references", f"are {len(request.references)}; {most}")
     return {
         "scene_face": scene_face,
         "character_face": character_face,
         "scene_face_by": scene_face_by,
         "character_face_by": character_face_by,
-        "more_characters": _pictures(faults, "more_characters", more[:MAX_MORE_CHARACTERS], decode),
-        "references": _pictures(faults, "references", request.references[:room], decode),
+        "more_characters": _pictures(faults, _listed("more_characters", more[:MAX_MORE_CHARACTERS]), decode),
+        "references": _references(faults, request.references, decode, character_shown=character_shown),
     }
+
+
+def _references(
+    faults: Faults, references: Sequence[pb.Image], decode: Decode, *, character_shown: bool
+) -> tuple[Picture, ...]:
+    room = MAX_CONDITIONING_PICTURES - (2 if character_shown else 1)
+    if len(references) > room:
+        before = "the prior and the character picture" if character_shown else "the prior"
+        most = f"the model sees at most {MAX_CONDITIONING_PICTURES} pictures, {before} among them"
+        faults.add("references", f"are {len(references)}; {most}")
+    return _pictures(faults, _listed("references", references[:room]), decode)
 
 
 def _face(faults: Faults, request: pb.RunSearchRequest, name: str, decode: Decode) -> tuple[int, FaceChoice | None]:
@@ -70,7 +76,7 @@ def _face(faults: Faults, request: pb.RunSearchRequest, name: str, decode: Decod
         case "box":
             return -1, _box(faults, f"{path}.box", selector.box)
         case "likeness":
-            pictures = _pictures(faults, "", [selector.likeness], decode, path=f"{path}.likeness")
+            pictures = _pictures(faults, {f"{path}.likeness": selector.likeness}, decode)
             return -1, ByLikeness(pictures[0]) if pictures else None
         case None:
             faults.add(path, "says neither index nor box nor likeness")
@@ -88,14 +94,17 @@ def _box(faults: Faults, path: str, box: pb.Box) -> ByBox | None:
     return None
 
 
-def _pictures(
-    faults: Faults, name: str, images: Sequence[pb.Image], decode: Decode, *, path: str | None = None
-) -> tuple[Picture, ...]:
-    """Decode pictures; those that are none are left out and named, by ``path`` where there is only one."""
+def _listed(name: str, images: Sequence[pb.Image]) -> dict[str, pb.Image]:
+    """Pictures of a repeated field by their paths."""
+    return {f"{name}[{place}]": image for place, image in enumerate(images)}
+
+
+def _pictures(faults: Faults, images: Mapping[str, pb.Image], decode: Decode) -> tuple[Picture, ...]:
+    """Decode pictures, given by their paths; those that are none are left out and named."""
     pictures = []
-    for place, image in enumerate(images):
+    for path, image in images.items():
         try:
             pictures.append(decode(image))
         except InvalidPicture as exc:
-            faults.add(f"{path or f'{name}[{place}]'}.data", str(exc))
+            faults.add(f"{path}.data", str(exc))
     return tuple(pictures)
