@@ -58,6 +58,7 @@ class StateName(StrEnum):
 
 DEFAULT_WEIGHTS = {"identity": 0.5, "realism": 0.3, "prompt": 0.2}
 """Those of a server that was set up with no others; sent along where floors or held-out scorers are asked for."""
+_NOT_SAID = PeopleOptions()
 _STRATEGIES = {
     StrategyName.ADAPTIVE: pb.STRATEGY_EACPS_ADAPTIVE,
     StrategyName.EACPS: pb.STRATEGY_EACPS,
@@ -156,7 +157,7 @@ def score_request(
     *,
     weights: Mapping[str, float],
     questions: Mapping[str, str],
-    people: PeopleOptions,
+    people: PeopleOptions = _NOT_SAID,
 ) -> pb.ScoreImagesRequest:
     """Read the pictures and put a request for scores together.
 
