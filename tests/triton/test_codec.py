@@ -9,7 +9,7 @@ from tritonclient.utils import np_to_triton_dtype
 
 from eacps.errors import TritonModelFailed
 from eacps.tensors import FACE_EMBED, FACE_PRIOR, QWEN_EDIT, VLM_JUDGE, DType
-from eacps.triton import codec, served
+from eacps.triton import ServedCheckpoint, codec, served
 
 SERVED = {
     "checkpoint": "mini",
@@ -100,6 +100,13 @@ class TestDecode:
             codec.decode(VLM_JUDGE, result, {})
 
 
+def described(**parameters: str) -> ServedCheckpoint:
+    config = model_config_pb2.ModelConfig()
+    for name, value in (SERVED | parameters).items():
+        config.parameters[name].string_value = value
+    return served.describe(config, triton_version="2.51.0")
+
+
 class TestServed:
     def test_a_configuration_that_differs_is_refused(self) -> None:
         config = model_config_pb2.ModelConfig(name="face_embed")
@@ -114,6 +121,21 @@ class TestServed:
         checkpoint = served.describe(config, triton_version="2.51.0")
         assert (checkpoint.name, checkpoint.latent_shape) == ("mini", (16, 4, 6))
         assert checkpoint.noise_version == "noise-1"
+
+    def test_a_sampler_that_names_no_sizes_has_its_default_one(self) -> None:
+        checkpoint = described()
+        assert checkpoint.sizes == ((checkpoint.width, checkpoint.height),)
+        assert checkpoint.latent_shape_of(checkpoint.sizes[0]) == checkpoint.latent_shape
+
+    def test_the_noise_of_another_size_has_its_cells(self) -> None:
+        checkpoint = described(sizes="48x32,32x48")
+        assert checkpoint.sizes == ((48, 32), (32, 48))
+        assert checkpoint.latent_shape_of((32, 48)) == (16, 6, 4)
+
+    @pytest.mark.parametrize("sizes", ["", "48", "48x32x8", "32x48,48x32", "48x32,0x32", "48x32,axb"])
+    def test_sizes_that_cannot_be_meant_are_refused(self, sizes: str) -> None:
+        with pytest.raises(TritonModelFailed, match="which checkpoint"):
+            described(sizes=sizes)
 
     @pytest.mark.parametrize("name", ["fingerprint", "noise_version"])
     def test_a_repository_of_an_earlier_exporter_is_refused(self, name: str) -> None:

@@ -4,6 +4,7 @@ The exporter writes what is particular to a checkpoint into ``parameters`` of th
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from tritonclient.grpc import model_config_pb2
@@ -52,6 +53,7 @@ def describe(config: Any, *, triton_version: str) -> ServedCheckpoint:
             noise_version=values["noise_version"],
             triton_version=triton_version,
             calibration=_calibration(values.get("calibration")),
+            sizes=_sizes(values),
         )
     except (KeyError, ValueError) as exc:
         raise TritonModelFailed(f"{QWEN_EDIT.name} does not say which checkpoint it serves: {exc}") from exc
@@ -64,6 +66,21 @@ def _calibration(text: str | None) -> dict[str, Any] | None:
     if not isinstance(data, dict):
         raise ValueError("its calibration is no JSON object")  # noqa: TRY004  # as of any other unreadable parameter
     return data
+
+
+def _sizes(values: Mapping[str, str]) -> tuple[tuple[int, int], ...]:
+    """Read "WIDTHxHEIGHT,..."; the first must be the default size."""
+    default = int(values["width"]), int(values["height"])
+    text = values.get("sizes", f"{default[0]}x{default[1]}")
+    sizes = []
+    for one in text.split(","):
+        width, height = (int(side) for side in one.split("x"))
+        if min(width, height) < 1:
+            raise ValueError(f"its sizes hold {one}")
+        sizes.append((width, height))
+    if sizes[0] != default:
+        raise ValueError(f"its sizes {text} do not begin with its default one, {default[0]}x{default[1]}")
+    return tuple(sizes)
 
 
 def _differences(kind: str, specs: tuple[TensorSpec, ...], served: Any) -> list[str]:

@@ -26,6 +26,7 @@ class ServedCheckpoint:
         triton_version: Of the server.
         calibration: What was measured on the checkpoint beforehand, as its ``calibration.json`` holds it
             (`eacps.search.calibration`); None where it has none.
+        sizes: Widths and heights of the pictures it makes, the default one first; none means that one alone.
     """
 
     name: str
@@ -37,6 +38,17 @@ class ServedCheckpoint:
     noise_version: str
     triton_version: str
     calibration: Mapping[str, Any] | None = None
+    sizes: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.sizes:
+            object.__setattr__(self, "sizes", ((self.width, self.height),))
+
+    def latent_shape_of(self, size: tuple[int, int]) -> tuple[int, int, int]:
+        """Give channels, height and width of the noise of pictures of a width and height."""
+        channels, _, columns = self.latent_shape
+        pixels = self.width // columns
+        return channels, size[1] // pixels, size[0] // pixels
 
 
 Box = tuple[float, float, float, float]
