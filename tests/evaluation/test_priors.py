@@ -13,12 +13,19 @@ from eacps.evaluation.faces import ByBox, ByLikeness
 from eacps.evaluation.priors import prior_inputs
 from eacps.evaluation.toy import TOY_CHECKPOINT, ToyModels, ToyScorer
 from eacps.evaluation.updates import SearchUpdate
+from eacps.imaging import Frame, Framing, choose_frame
 from eacps.scoring import EditContext, ShownFace
 from eacps.triton import Generated, GenerateRequest, Prior
 from eacps.triton.types import Faces
 
 MakePlan = Callable[..., SearchPlan]
 MakeLaboratory = Callable[..., Laboratory]
+
+
+def whole(plan: SearchPlan) -> Frame:
+    """All of a plan's scene that the toy's size has room for."""
+    height, width = plan.scene.shape[:2]
+    return choose_frame((width, height), TOY_CHECKPOINT.sizes, Framing.WHOLE)
 
 
 def shade(value: int, height: int = 32, width: int = 32) -> np.ndarray:
@@ -174,7 +181,7 @@ def test_every_choice_names_another_prior(make_plan: MakePlan) -> None:
     named = []
     for fields in plans:
         plan = make_plan(**PLAIN, **fields)
-        inputs = fit_inputs(plan, TOY_CHECKPOINT)
+        inputs = fit_inputs(plan, TOY_CHECKPOINT, whole(plan))
         digests = {name: str(picture[0, 0]) for name, picture in inputs.named.items()}
         named.append(prior_inputs("f", plan.without_pictures(), inputs, digests))
     assert all(one not in named[:place] for place, one in enumerate(named))
@@ -208,7 +215,7 @@ def test_boxes_follow_their_pictures_to_the_size_that_is_worked_in(make_plan: Ma
         character_face_by=ByBox((100, 200, 300, 400)),
         more_characters=(shade(3, 2048, 2048),),
     )
-    inputs = fit_inputs(plan, TOY_CHECKPOINT)
+    inputs = fit_inputs(plan, TOY_CHECKPOINT, whole(plan))
     assert inputs.scene_face_by == ByBox((0, 0, 32, 32))
     assert inputs.character_face_by == ByBox((50, 100, 150, 200))
     assert inputs.more_characters["more_characters[0]"].shape == (1024, 1024, 3)

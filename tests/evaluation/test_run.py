@@ -172,7 +172,7 @@ class TestACompleteSearch:
 
     async def test_measures_every_stage(self, make_plan: MakePlan, make_laboratory: MakeLaboratory) -> None:
         timings = finish_of(await updates_of(make_plan(), make_laboratory())).timings_s
-        assert set(timings) == {"prepare", "generate", "score", "total"}
+        assert set(timings) == {"prepare", "generate", "score", "deliver", "total"}
         assert timings["total"] >= max(timings["prepare"], timings["generate"], timings["score"])
 
 
@@ -224,8 +224,9 @@ class TestMemory:
         updates = await updates_of(make_plan(), make_laboratory(artifacts=store, steps=DirectRunner()))
         assert len(scored_in(updates)) == 14
         held = store.digests
-        assert len(held) == 6  # scene, character, reference, prior, embedding, best
-        assert finish_of(updates).picture in held
+        # Scene, as it came too, character, reference, prior, embedding, best, in the working scene and in all of it.
+        assert len(held) == 8
+        assert {finish_of(updates).picture, finish_of(updates).delivered} <= held
 
     async def test_of_equals_the_first_proposed_is_delivered(
         self, make_plan: MakePlan, make_laboratory: MakeLaboratory

@@ -4,6 +4,7 @@
     updates     what happened, as it happens
     run         a plan to a stream of updates
     single      its stages one at a time
+    placing     where in the scene it works, and the result back in the scene; sight finds the faces there
     pipeline    micro-batches: scoring of one overlaps generation of the next
     stages      the work itself, each piece of it one step
     steps       running steps, recording and replaying them

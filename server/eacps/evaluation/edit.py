@@ -1,12 +1,13 @@
-"""The edit that all candidates of a search share, at the size in which the checkpoint works."""
+"""The edit that all candidates of a search share, at one of the sizes in which the checkpoint works."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from eacps.errors import FieldViolation, InvalidRequest
 from eacps.evaluation.faces import ByBox, ByLikeness, FaceChoice
 from eacps.evaluation.plan import SearchPlan
 from eacps.evaluation.updates import Box
-from eacps.imaging import Mask, Picture, fit_box, fit_mask, fit_picture, shrink_to
+from eacps.imaging import Frame, Mask, Picture, cut_mask, cut_picture, fit_picture, shrink_to
 from eacps.scoring.scorer import ShownFace
 from eacps.triton.types import Float32, ServedCheckpoint
 
@@ -18,7 +19,8 @@ class Inputs:
     """The plan's pictures, fitted.
 
     Args:
-        scene: ``uint8 [H, W, 3]``, H and W the checkpoint's.
+        frame: The part of the scene as it came that is worked on.
+        scene: That part, ``uint8 [H, W, 3]``, of the frame's size.
         character: ``uint8 [h, w, 3]``, no side above 1024.
         references: What the backbone is to see after the prior, in order and by name, ``uint8 [H, W, 3]`` each: the
             character picture as ``reference`` and the request's own as ``references[0]`` and so on.
@@ -30,6 +32,7 @@ class Inputs:
         more_characters: Further pictures of the person by name, ``more_characters[0]`` and so on; no side above 1024.
     """
 
+    frame: Frame
     scene: Picture
     character: Picture
     references: Mapping[str, Picture]
@@ -62,13 +65,16 @@ class Edit:
     Args:
         checkpoint: What the search runs on.
         inputs: The plan's pictures, fitted.
-        digests: Artifacts of ``inputs.named``, prior and embedding.
+        digests: Artifacts of ``inputs.named``, prior and embedding; of the scene and the mask as they came where
+            pictures are put back into them.
         prior: The identity prior, ``uint8 [H, W, 3]``.
         embedding: ``float32 [512]``, unit norm, of the character: the identity that was put into the scene.
         scene_box: Face replaced, xyxy in pixels of ``inputs.scene``.
         character_box: Face taken, xyxy in pixels of the character picture as it came.
         character_face: Its number in ``inputs.character``, from 0 by size; -1 is the largest.
         more_faces: Numbers of the character's faces in ``inputs.more_characters``, likewise.
+        scene_faces: All faces of the scene as it came, largest first, xyxy in pixels of ``inputs.scene`` (beyond its
+            edges where they are not in the frame); None where they were not looked for there.
     """
 
     checkpoint: ServedCheckpoint
@@ -80,6 +86,7 @@ class Edit:
     character_box: Box
     character_face: int = -1
     more_faces: tuple[int, ...] = ()
+    scene_faces: tuple[Box, ...] | None = None
 
     @property
     def steps(self) -> int:
@@ -103,23 +110,32 @@ class Edit:
         return [self.digests[name] for name in ("prior", *self.inputs.references)]
 
 
-def fit_inputs(plan: SearchPlan, checkpoint: ServedCheckpoint) -> Inputs:
-    """Bring the plan's pictures to the checkpoint's size, and what chooses faces in them with them."""
-    width, height = checkpoint.width, checkpoint.height
+def check_mask(inputs: Inputs) -> None:
+    """See that the fitted mask lets anything change.
+
+    Raises:
+        InvalidRequest: All that was white is outside the frame, or finer than a pixel of the working picture.
+    """
+    if inputs.mask is not None and not inputs.mask.any():
+        fault = "is black everywhere in the part of the scene that is worked on, at the size in which it is"
+        raise InvalidRequest([FieldViolation("mask.data", fault)])
+
+
+def fit_inputs(plan: SearchPlan, checkpoint: ServedCheckpoint, frame: Frame) -> Inputs:
+    """Bring the plan's pictures to the frame's size, and what chooses faces in them with them."""
+    width, height = frame.size
     character = shrink_to(plan.character, max_side=MAX_CHARACTER_SIDE)
     x, y = plan.character.shape[1] / character.shape[1], plan.character.shape[0] / character.shape[0]
-    scene_size = plan.scene.shape[1], plan.scene.shape[0]
     return Inputs(
-        scene=fit_picture(plan.scene, width=width, height=height),
+        frame=frame,
+        scene=cut_picture(plan.scene, frame),
         character=character,
         references=_references(plan, width, height),
-        mask=None if plan.mask is None else fit_mask(plan.mask, width=width, height=height),
+        mask=None if plan.mask is None else cut_mask(plan.mask, frame),
         steps=plan.steps or checkpoint.default_steps,
         character_scale=(x, y),
-        scene_face_by=_fitted(
-            plan.scene_face_by, lambda box: fit_box(box, size=scene_size, width=width, height=height)
-        ),
-        character_face_by=_fitted(plan.character_face_by, lambda box: _scaled(box, 1 / x, 1 / y)),
+        scene_face_by=fitted_choice(plan.scene_face_by, frame.to_working),
+        character_face_by=fitted_choice(plan.character_face_by, lambda box: _scaled(box, 1 / x, 1 / y)),
         more_characters={
             f"more_characters[{place}]": shrink_to(picture, max_side=MAX_CHARACTER_SIDE)
             for place, picture in enumerate(plan.more_characters)
@@ -133,7 +149,8 @@ def _references(plan: SearchPlan, width: int, height: int) -> dict[str, Picture]
     return {name: fit_picture(picture, width=width, height=height) for name, picture in shown.items()}
 
 
-def _fitted(choice: FaceChoice | None, fit: Callable[[Box], Box]) -> FaceChoice | None:
+def fitted_choice(choice: FaceChoice | None, fit: Callable[[Box], Box]) -> FaceChoice | None:
+    """Give a choice of a face in a picture that was brought to another size: its box by ``fit``, its picture shrunk."""
     match choice:
         case ByBox(box):
             return ByBox(fit(box))

@@ -22,7 +22,7 @@ class Observer(Protocol):
         ...
 
     def measured(self, stage: str, seconds: float) -> None:
-        """One piece of work of a stage (``prepare``, ``generate``, ``score``) took so long."""
+        """One piece of work of a stage (``prepare``, ``generate``, ``score``, ``deliver``) took so long."""
         ...
 
     def ended(self, outcome: str, reason: str) -> None:

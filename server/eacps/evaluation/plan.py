@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from eacps.evaluation.faces import FaceChoice
-from eacps.imaging import Mask, Picture
+from eacps.imaging import Framing, Mask, Picture
 from eacps.scoring.questions import Question
 from eacps.search.budget import Budget
 from eacps.search.objective import Objective
@@ -42,6 +42,7 @@ class SearchPlan:
         character_face_by: How the face to take is chosen, likewise.
         more_characters: Further pictures of the person, ``uint8 [h, w, 3]``, as they came.
         references: Further pictures for the backbone to see, likewise.
+        framing: Which part of the scene is worked on.
     """
 
     search_id: str
@@ -65,6 +66,7 @@ class SearchPlan:
     character_face_by: FaceChoice | None = None
     more_characters: tuple[Picture, ...] = ()
     references: tuple[Picture, ...] = ()
+    framing: Framing = Framing.AUTO
 
     @property
     def scorers(self) -> list[str]:

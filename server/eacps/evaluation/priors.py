@@ -73,7 +73,8 @@ def faces_scored(edit: Edit) -> Json:
     """Give what scores depend on beside the rest, JSON-able: faces that were not chosen by number alone."""
     more = [[edit.digests[name], face] for name, face in zip(edit.inputs.more_characters, edit.more_faces, strict=True)]
     known: Json = {"more_characters": more} if more else {}
-    return known if edit.inputs.scene_face_by is None else {**known, "scene_box": list(edit.scene_box)}
+    by_number = edit.inputs.scene_face_by is None and edit.scene_faces is None
+    return known if by_number else {**known, "scene_box": list(edit.scene_box)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +114,7 @@ class PriorMaker:
         scene_face = numbers.scene
         if inputs.scene_face_by is not None:
             faces = await self.find("scene", inputs.scene)
-            scene_face = await self._chosen(faces, inputs.scene_face_by, "scene_face_by")
+            scene_face = await self.chosen(faces, inputs.scene_face_by, "scene_face_by")
         person = await self._person(inputs, numbers.character)
 
         async def swap(timeout_s: float) -> Prior:
@@ -137,8 +138,12 @@ class PriorMaker:
 
         return await self._calls.patiently(call, cap_s=self._cap_s)
 
-    async def _chosen(self, faces: FoundFaces, choice: FaceChoice, name: str) -> int:
-        """Give the number of the face that is meant; ``name`` is the choice's field in the request."""
+    async def chosen(self, faces: FoundFaces, choice: FaceChoice, name: str) -> int:
+        """Give the number of the face that is meant; ``name`` is the choice's field in the request.
+
+        Raises:
+            NoFaceFound: It is not among them.
+        """
         if isinstance(choice, ByBox):
             return faces.by_box(choice.box)
         shown = await self.find(f"{name}.likeness", choice.picture)
@@ -149,7 +154,7 @@ class PriorMaker:
             return _Person(number)
         faces = await self.find("character", inputs.character)
         if inputs.character_face_by is not None:
-            number = await self._chosen(faces, inputs.character_face_by, "character_face_by")
+            number = await self.chosen(faces, inputs.character_face_by, "character_face_by")
         if not inputs.more_characters:
             return _Person(number)
         embeddings, more = [faces.embedding(number)], []

@@ -76,7 +76,8 @@ class Session:
         self._cards: dict[TrialKey, list[ScoreCard]] = {}  # of those asked about again, every answer
         self._steps = 0  # of the full schedule
         self._calibration = Calibration()
-        self._ledger = Ledger(plan.budget, Price(2 if plan.guided else 1, self._stages.vlm_calls), deadline)
+        price = Price(2 if plan.guided else 1, self._stages.vlm_calls)
+        self._ledger = Ledger(plan.budget, price, deadline, megapixels=plan.scene[..., 0].size / 1e6)
 
     async def run(self) -> None:
         """Run the search to its end. Raises what `eacps.evaluation.run_search` raises."""
@@ -142,6 +143,7 @@ class Session:
                 evaluation=evaluation,
                 scene_box=edit.scene_box,
                 character_box=edit.character_box,
+                frame=edit.inputs.frame.rectangle,
             )
         )
         return evaluation
@@ -296,6 +298,7 @@ class Session:
     async def _finish(self, edit: Edit, strategy: Strategy, prior: Evaluation) -> None:
         best = strategy.best()
         picture, evaluation = self._winner(edit, best, prior)
+        delivered = await self._stages.deliver(edit, picture)
         timings = {**self._stopwatch.spent_s(), "total": self._ledger.spent.wall_s}
         _log.info("search %s: %s after %.2f s", self._plan.search_id, strategy.stop_reason, timings["total"])
         finals = [one for one in strategy.history() if one.trial.stop_step == strategy.steps]
@@ -323,7 +326,8 @@ class Session:
                 diversity=strategy.diversity,
                 timings_s=timings,
                 versions=versions(edit.checkpoint, self._stages.judges),
-                noise_shape=edit.checkpoint.latent_shape,
+                noise_shape=edit.checkpoint.latent_shape_of(edit.inputs.frame.size),
+                delivered=delivered,
             )
         )
 

@@ -15,7 +15,7 @@ from eacps.evaluation.stages import Stages
 from eacps.evaluation.stopwatch import Stopwatch
 from eacps.evaluation.updates import Box, Evaluation
 from eacps.evaluation.versions import versions
-from eacps.imaging import Picture, fit_picture
+from eacps.imaging import Picture, cut_picture, fit_picture
 from eacps.search.cohort import Candidate, Move, Trial
 from eacps.search.recipe import Recipe
 from eacps.triton.types import ServedCheckpoint
@@ -27,11 +27,13 @@ class PreparedPrior:
 
     Args:
         picture: PNG, of the size in which the checkpoint works.
-        scene: PNG, the scene at that size.
+        scene: PNG, the part of the scene that is worked on, at that size.
         scene_box: Face replaced, xyxy in pixels of ``scene``.
         character_box: Face taken, xyxy in pixels of the character picture as it came.
         scene_faces, character_faces: All faces found, largest first, likewise.
         versions: Of everything that made it.
+        frame: The part of the scene that is worked on, xyxy in pixels of the scene as it came.
+        delivered: PNG, the scene as it came with the prior in it.
     """
 
     picture: bytes
@@ -41,6 +43,8 @@ class PreparedPrior:
     scene_faces: tuple[Box, ...]
     character_faces: tuple[Box, ...]
     versions: Mapping[str, str]
+    frame: Box
+    delivered: bytes
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,14 @@ class RenderedCandidate:
         picture_sha256: Hash of the pixels (`eacps.imaging.content_hash`).
         steps: Denoising steps done.
         versions: Of everything that made it.
+        delivered: PNG, the scene as it came with the picture in it.
     """
 
     picture: bytes
     picture_sha256: str
     steps: int
     versions: Mapping[str, str]
+    delivered: bytes
 
 
 @dataclass(frozen=True)
@@ -72,13 +78,16 @@ class _Bench:
     """What every one of these needs: the served checkpoint, and the edit's pictures fitted to it."""
 
     def __init__(self, plan: SearchPlan, laboratory: Laboratory, deadline: Deadline) -> None:
-        self.plan, self.shelf = plan, Shelf(laboratory.artifacts)
+        self.artifacts, self.shelf = laboratory.artifacts, Shelf(laboratory.artifacts)
         stopwatch = Stopwatch(observer=laboratory.observer)
         self.stages = Stages(plan, laboratory, self.shelf, deadline, stopwatch)
 
     async def prepare(self) -> tuple[ServedCheckpoint, Edit]:
         checkpoint = await self.stages.describe()
         return checkpoint, await self.stages.prepare(checkpoint)
+
+    async def delivered(self, edit: Edit, picture: str) -> bytes:
+        return await self.artifacts.get(await self.stages.deliver(edit, picture))
 
 
 async def prepare_prior(plan: SearchPlan, laboratory: Laboratory, *, deadline: Deadline) -> PreparedPrior:
@@ -100,6 +109,8 @@ async def prepare_prior(plan: SearchPlan, laboratory: Laboratory, *, deadline: D
         scene_faces=tuple(scene_faces),
         character_faces=tuple(character_faces),
         versions=versions(checkpoint, {}),
+        frame=edit.inputs.frame.rectangle,
+        delivered=await bench.delivered(edit, edit.digests["prior"]),
     )
 
 
@@ -119,21 +130,36 @@ async def render_candidate(
     if isinstance(made, str):  # why there is none; a batch that is not expendable raises instead
         raise TritonModelFailed(made)
     picture = await bench.shelf.get(made[candidate.id])
-    return RenderedCandidate(await png_of(picture), await hash_of(picture), edit.steps, versions(checkpoint, {}))
+    return RenderedCandidate(
+        picture=await png_of(picture),
+        picture_sha256=await hash_of(picture),
+        steps=edit.steps,
+        versions=versions(checkpoint, {}),
+        delivered=await bench.delivered(edit, made[candidate.id]),
+    )
 
 
 async def score_pictures(
     plan: SearchPlan, laboratory: Laboratory, pictures: Sequence[Picture], *, deadline: Deadline
 ) -> ScoredPictures:
-    """Score pictures as a search scores its candidates; they are brought to the checkpoint's size first.
+    """Score pictures as a search scores its candidates.
+
+    Pictures of the scene's size are cut as the scene is; those of the working size are taken as they are, and any
+    others fitted to it, what overhangs cut off evenly.
 
     Raises:
         NoFaceFound, TritonUnavailable, TritonModelFailed, DeadlineExceeded: As for `prepare_prior`.
     """
-    bench = _Bench(plan, laboratory, deadline)
+    bench, scene_shape = _Bench(plan, laboratory, deadline), plan.scene.shape
     checkpoint, edit = await bench.prepare()
-    size = {"width": checkpoint.width, "height": checkpoint.height}
-    digests = {str(place): await bench.shelf.put(fit_picture(one, **size)) for place, one in enumerate(pictures)}
+    frame = edit.inputs.frame
+
+    def fitted(picture: Picture) -> Picture:
+        if picture.shape == scene_shape:
+            return cut_picture(picture, frame)
+        return fit_picture(picture, width=frame.size[0], height=frame.size[1])
+
+    digests = {str(place): await bench.shelf.put(fitted(one)) for place, one in enumerate(pictures)}
     cards = await bench.stages.score(edit, digests)
     evaluations = tuple(evaluation_of(cards[name], plan.objective) for name in digests)
     return ScoredPictures(evaluations, versions(checkpoint, bench.stages.judges))

@@ -12,7 +12,8 @@ from eacps.errors import CheckpointChanged, TritonModelFailed, TritonUnavailable
 from eacps.evaluation.artifacts import get_vector, put_picture, put_vector
 from eacps.evaluation.calls import Calls
 from eacps.evaluation.deadline import Deadline
-from eacps.evaluation.edit import Edit, Inputs, fit_inputs
+from eacps.evaluation.edit import Edit, Inputs, check_mask, fit_inputs
+from eacps.evaluation.placing import Placing
 from eacps.evaluation.plan import SearchPlan
 from eacps.evaluation.ports import Laboratory
 from eacps.evaluation.priors import ChosenFaces, PriorMaker, faces_scored, prior_inputs
@@ -66,6 +67,7 @@ class Stages:
         self._artifacts, self._steps, self._pace = laboratory.artifacts, laboratory.steps, laboratory.pace
         self._calls = Calls(plan.search_id, deadline, pace=laboratory.pace)
         self._priors = PriorMaker(laboratory.models, self._calls, cap_s=laboratory.pace.call_timeout_s)
+        self._placing = Placing(laboratory, self._priors)
         self._scorers = laboratory.scorers_of(plan)
         self._sampler, self._last_batch_failed = asyncio.Lock(), False
         self._previews: dict[str, _Preview] = {}  # by candidate: where its trajectory goes on
@@ -99,7 +101,9 @@ class Stages:
             return asdict(await self._calls.patiently(lambda _: models.describe(), cap_s=_DESCRIBE_TIMEOUT_S))
 
         fields = await self._steps.run("describe", {}, work)
-        return ServedCheckpoint(**{**fields, "latent_shape": tuple(fields["latent_shape"])})
+        # What was recorded before there were several sizes does not name any.
+        sizes = tuple((width, height) for width, height in fields.get("sizes", ()))
+        return ServedCheckpoint(**{**fields, "latent_shape": tuple(fields["latent_shape"]), "sizes": sizes})
 
     async def read_clock(self, asked: int, elapsed_s: float) -> ClockReading:
         """Record how long the search has taken when so many trials were asked for, or hear what was recorded then."""
@@ -110,15 +114,22 @@ class Stages:
         return ClockReading(**await self._steps.run("clock", {"asked": asked}, work))
 
     async def prepare(self, checkpoint: ServedCheckpoint) -> Edit:
-        """Bring the pictures to the checkpoint's size and make the identity prior.
+        """Choose the part of the scene that is worked on, bring the pictures to its size and make the identity prior.
 
         Raises:
             NoFaceFound: A picture shows no face, or not the one that is meant.
+            InvalidRequest: Nothing of the mask's white part is left in the working picture.
         """
         with self._stopwatch.measure("prepare"):
-            inputs = await asyncio.to_thread(fit_inputs, self._plan, checkpoint)
+            place = await self._placing.choose(self._plan, checkpoint)
+            inputs = await asyncio.to_thread(fit_inputs, self._plan, checkpoint, place.frame)
+            check_mask(inputs)
+            as_they_came = await self._placing.keep(place, self._plan)
             self._plan = self._plan.without_pictures()
-            digests = await self._store(inputs)
+            digests = await self._store(inputs) | as_they_came
+            if place.face is not None:
+                face = await self._placing.number_of_face(place, inputs, digests["scene"], checkpoint)
+                self._plan, inputs = replace(self._plan, scene_face=face), replace(inputs, scene_face_by=None)
             determined_by = prior_inputs(checkpoint.fingerprint, self._plan, inputs, digests)
             prior = await self._steps.run("prior", determined_by, lambda: self._make_prior(inputs))
             faces = ChosenFaces.from_json(prior["faces"]) if "faces" in prior else self._numbers
@@ -132,14 +143,24 @@ class Stages:
                 character_box=inputs.to_original(tuple(prior["character_box"])),
                 character_face=faces.character,
                 more_faces=faces.more,
+                scene_faces=place.faces_in_frame(tuple(prior["scene_box"])),
             )
+
+    async def deliver(self, edit: Edit, picture: str) -> str:
+        """Put a picture back into the scene as it came; see `Placing.deliver`."""
+        if not self._placing.is_cut(edit):
+            return picture
+        with self._stopwatch.measure("deliver"):
+            return await self._placing.deliver(edit, picture)
 
     async def faces(self, edit: Edit) -> tuple[list[Box], list[Box]]:
         """Find all faces of scene and character, largest first: in pixels of ``edit.inputs.scene``, and of the
         character picture as it came."""
-        scene = await self._priors.find("scene", edit.inputs.scene)
         character = await self._priors.find("character", edit.inputs.character)
-        return scene.as_tuples(), [edit.inputs.to_original(box) for box in character.as_tuples()]
+        scene = edit.scene_faces
+        if scene is None:
+            scene = tuple((await self._priors.find("scene", edit.inputs.scene)).as_tuples())
+        return list(scene), [edit.inputs.to_original(box) for box in character.as_tuples()]
 
     async def generate(self, edit: Edit, trials: Sequence[Trial], *, expendable: bool) -> dict[str, str] | str:
         """Make the pictures of one micro-batch, all stopping at the same step. One batch at a time is in the sampler.

@@ -56,10 +56,11 @@ class PriorReady:
 
     Args:
         prior: Artifact of the prior, PNG, of the size in which the search works.
-        scene: Artifact of the scene, PNG, at that size.
+        scene: Artifact of the part of the scene that is worked on, PNG, at that size.
         evaluation: Of the prior itself.
         scene_box: Face replaced, xyxy in pixels of ``scene``.
         character_box: Face taken, xyxy in pixels of the character picture as it came.
+        frame: The part of the scene that is worked on, xyxy in pixels of the scene as it came.
     """
 
     prior: str
@@ -67,6 +68,7 @@ class PriorReady:
     evaluation: Evaluation
     scene_box: Box
     character_box: Box
+    frame: Box
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ class SearchFinished:
         timings_s: Wall-clock seconds by stage.
         versions: Of everything that made the result.
         noise_shape: Channels, height and width of one candidate's noise.
+        delivered: Artifact of the scene as it came with the best picture in it, PNG, of the scene's size.
     """
 
     best: Candidate | None
@@ -171,6 +174,7 @@ class SearchFinished:
     timings_s: Mapping[str, float]
     versions: Mapping[str, str]
     noise_shape: tuple[int, int, int]
+    delivered: str
 
     @property
     def recipe(self) -> Recipe | None:

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageOps
 
-from eacps.imaging.types import Mask, Picture
+from eacps.imaging.types import Picture
 
 _CENTRE = (0.5, 0.5)
 
@@ -17,33 +17,6 @@ def fit_picture(picture: Picture, *, width: int, height: int) -> Picture:
         return picture
     image = Image.fromarray(picture)
     return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS, centering=_CENTRE)).copy()
-
-
-def fit_box(
-    box: tuple[float, float, float, float], *, size: tuple[int, int], width: int, height: int
-) -> tuple[float, float, float, float]:
-    """Say where a box of a picture lies once `fit_picture` has brought that to ``width`` x ``height``.
-
-    Args:
-        box: xyxy in pixels of the picture.
-        size: Width and height of the picture.
-        width: Of the result, in pixels.
-        height: Likewise.
-
-    Returns:
-        xyxy in pixels of the result; beyond its edges where the box was cut off.
-    """
-    scale = max(width / size[0], height / size[1])
-    left, top = (scale * size[0] - width) / 2, (scale * size[1] - height) / 2
-    return box[0] * scale - left, box[1] * scale - top, box[2] * scale - left, box[3] * scale - top
-
-
-def fit_mask(mask: Mask, *, width: int, height: int) -> Mask:
-    """The same cut as `fit_picture`, without inventing grey: nearest neighbour."""
-    if mask.shape == (height, width):
-        return mask
-    image = Image.fromarray(mask)
-    return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.NEAREST, centering=_CENTRE)).copy()
 
 
 def shrink_to(picture: Picture, *, max_side: int) -> Picture:
