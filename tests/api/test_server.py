@@ -132,7 +132,7 @@ class TestRunSearch:
         assert finished.evaluation == best.evaluation
         assert finished.recipe == best.recipe
         assert finished.lineage[0] == finished.best_candidate_id
-        assert set(finished.timings) == {"prepare", "generate", "score", "total"}
+        assert set(finished.timings) == {"prepare", "generate", "score", "deliver", "total"}
         parts = {"eacps", "checkpoint", "noise", "noise_dtype", "triton", "scorer.brightness"}
         assert set(finished.versions) == parts
         assert list(finished.noise_shape) == [1, 2, 2]

@@ -57,7 +57,8 @@ def by(**fields: Any) -> pb.FaceSelector:
 
 
 SCENE = together(shot(LEFT), shot(RIGHT))
-SHOWN = {"scene": image(SCENE), "character": image(shot(CHARACTER))}
+# All of the scene is worked on, so that both are seen in it.
+SHOWN = {"scene": image(SCENE), "character": image(shot(CHARACTER)), "framing": pb.FRAMING_WHOLE}
 
 
 @pytest.fixture

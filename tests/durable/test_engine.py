@@ -7,9 +7,19 @@ from typing import Any
 import pytest
 
 from eacps.api import MessageCodec
-from eacps.durable import Database, ObjectStore, SearchEngine, SearchState, Submission, engine, open_store
+from eacps.durable import (
+    Database,
+    ObjectStore,
+    Retention,
+    SearchEngine,
+    SearchState,
+    Submission,
+    Sweeper,
+    engine,
+    open_store,
+)
 from eacps.durable.workflows import LocalWorkflows
-from eacps.errors import StoreUnavailable
+from eacps.errors import ArtifactNotFound, StoreUnavailable
 from eacps.evaluation import Laboratory
 from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.v1 import search_service_pb2 as pb
@@ -70,6 +80,22 @@ async def test_a_search_goes_on_through_an_outage(
     assert events[-1].identity == "finished"
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     assert objects.failures == 0
+
+
+async def test_a_delivered_picture_is_kept_as_long_as_its_search(
+    running: SearchEngine, database: Database, objects: Failing, submit: Callable[..., Submission]
+) -> None:
+    search = await submitted(running, objects, submit)
+    events = [event async for event in running.watch("ada", search.id)]
+    finished = pb.SearchEvent.FromString(events[-1].payload).finished
+    delivered = finished.delivered.artifact
+    assert delivered != finished.best.artifact, "the scene is larger than the models work"
+    swept = await Sweeper(database, objects, Retention(upload_s=-1)).sweep()
+    assert swept.searches == ()
+    assert await objects.get_for_tenant("ada", delivered)
+    await running.delete("ada", search.id)
+    with pytest.raises(ArtifactNotFound):
+        await objects.get(delivered)
 
 
 async def test_an_outage_without_end_fails_it(

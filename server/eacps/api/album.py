@@ -1,4 +1,4 @@
-"""The pictures of requests: within them, or brought before and named by their hash."""
+"""The pictures of requests and answers: within them, or kept and named by their hash."""
 
 from typing import TypeVar
 
@@ -6,15 +6,19 @@ from google.protobuf.message import Message
 
 from eacps.durable import ObjectStore
 from eacps.errors import ArtifactNotFound, FieldViolation
+from eacps.v1 import search_service_pb2 as pb
 from eacps.wire import images_in
 
 M = TypeVar("M", bound=Message)
+R = TypeVar("R", pb.PreparePriorResponse, pb.RenderCandidateResponse)
 MOST_PICTURES, MOST_BYTES = 32, 256 * 2**20
 """Of one request, by name: all are held at once."""
+MOST_INLINE_BYTES = 2 * 2**20
+"""Of a delivered picture within a message, beside others, of which gRPC's clients accept 4 MiB by themselves."""
 
 
 class Album:
-    """Puts the pictures of requests into the object store, and gets those that are there.
+    """Puts the pictures of requests and answers into the object store, and gets those that are there.
 
     Args:
         objects: The store.
@@ -65,3 +69,25 @@ class Album:
             image.ClearField("data")
             digests.add(image.artifact)
         return bare, frozenset(digests)
+
+    async def fill_event(self, event: pb.SearchEvent) -> None:
+        """Put the bytes of an event's pictures beside their names; not those of a result too large for a message."""
+        if event.HasField("prior_ready"):
+            images = [event.prior_ready.prior, event.prior_ready.scene]
+        elif event.HasField("finished"):
+            images = [event.finished.best]
+        else:
+            return
+        for image in images:
+            image.data = await self._objects.get(image.artifact)
+        if event.finished.HasField("delivered"):  # not in events told before pictures were put back
+            data = await self._objects.get(event.finished.delivered.artifact)
+            event.finished.delivered.data = data if len(data) <= MOST_INLINE_BYTES else b""
+
+    async def with_result(self, response: R, tenant: str) -> R:
+        """Give a response whose delivered picture is kept and named where it is too large for a message."""
+        image = response.delivered
+        if len(image.data) > MOST_INLINE_BYTES:
+            image.artifact = await self._objects.put_upload(tenant, image.data)
+            image.ClearField("data")
+        return response

@@ -67,6 +67,8 @@ def prior_of(prepared: PreparedPrior) -> pb.PreparePriorResponse:
         scene_faces=[_box(box) for box in prepared.scene_faces],
         character_faces=[_box(box) for box in prepared.character_faces],
         versions=dict(prepared.versions),
+        frame=_box(prepared.frame),
+        delivered=pb.Image(data=prepared.delivered),
     )
 
 
@@ -77,6 +79,7 @@ def rendered_of(rendered: RenderedCandidate) -> pb.RenderCandidateResponse:
         picture_sha256=rendered.picture_sha256,
         steps=rendered.steps,
         versions=dict(rendered.versions),
+        delivered=pb.Image(data=rendered.delivered),
     )
 
 
@@ -145,6 +148,7 @@ def _prior_ready(update: PriorReady) -> pb.PriorReady:
         evaluation=_evaluation(update.evaluation),
         scene_face=_box(update.scene_box),
         character_face=_box(update.character_box),
+        frame=_box(update.frame),
     )
 
 
@@ -198,6 +202,7 @@ def _finished(update: SearchFinished) -> pb.SearchFinished:
         timings=_durations(update.timings_s),
         versions=dict(update.versions),
         noise_shape=update.noise_shape,
+        delivered=pb.Image(artifact=update.delivered),
         stop_reason=_STOP_REASONS[update.stop_reason],
         spent=_spent(update.spent),
         pareto_front=update.pareto_front,

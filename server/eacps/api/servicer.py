@@ -175,7 +175,8 @@ class SearchServicer(SearchServiceServicer):
         """See ``search_service.proto``."""
         with self._place(context):
             plan = await self._checked(request, context, prior_plan_of)
-            return prior_of(await prepare_prior(plan, self._open_laboratory(), deadline=_deadline_of(context)))
+            prior = await prepare_prior(plan, self._open_laboratory(), deadline=_deadline_of(context))
+            return await self._album.with_result(prior_of(prior), tenant_of(context))
 
     async def RenderCandidate(  # noqa: N802
         self, request: pb.RenderCandidateRequest, context: Context
@@ -184,7 +185,8 @@ class SearchServicer(SearchServiceServicer):
         with self._place(context):
             plan, recipe = await self._checked(request, context, render_plan_of)
             deadline = _deadline_of(context)
-            return rendered_of(await render_candidate(plan, self._open_laboratory(), recipe, deadline=deadline))
+            rendered = await render_candidate(plan, self._open_laboratory(), recipe, deadline=deadline)
+            return await self._album.with_result(rendered_of(rendered), tenant_of(context))
 
     async def ScoreImages(self, request: pb.ScoreImagesRequest, context: Context) -> pb.ScoreImagesResponse:  # noqa: N802
         """See ``search_service.proto``."""
@@ -234,18 +236,8 @@ class SearchServicer(SearchServiceServicer):
             async for one in stored:
                 event = pb.SearchEvent.FromString(one.payload)
                 if inline:
-                    await self._inline(event)
+                    await self._album.fill_event(event)
                 yield event
-
-    async def _inline(self, event: pb.SearchEvent) -> None:
-        """Put the bytes of an event's pictures beside their names."""
-        images: list[pb.Image] = []
-        if event.HasField("prior_ready"):
-            images = [event.prior_ready.prior, event.prior_ready.scene]
-        elif event.HasField("finished"):
-            images = [event.finished.best]
-        for image in images:
-            image.data = await self._objects.get(image.artifact)
 
     async def _raise_failure(self, tenant: str, search_id: str) -> None:
         search = await self._engine.store.get(tenant, search_id)

@@ -20,7 +20,7 @@ from eacps.api.search_settings import (
 )
 from eacps.errors import FieldViolation, InvalidPicture, InvalidRequest, InvalidSearchSpec
 from eacps.evaluation.plan import SearchPlan
-from eacps.imaging import Limits, Mask, Picture, decode_picture, mask_of
+from eacps.imaging import Framing, Limits, Mask, Picture, decode_picture, mask_of
 from eacps.search.recipe import Recipe
 from eacps.v1 import search_service_pb2 as pb
 from eacps.wire import copy_fields
@@ -31,6 +31,12 @@ MAX_MICRO_BATCH = 16
 MAX_SCORED_IMAGES = 16
 _UNUSED_PROMPT = "none"  # a prior is made without one
 _FACES = ("scene_face", "character_face", "scene_face_by", "character_face_by", "more_characters")
+_FRAMINGS = {
+    pb.FRAMING_UNSPECIFIED: Framing.AUTO,
+    pb.FRAMING_AUTO: Framing.AUTO,
+    pb.FRAMING_WHOLE: Framing.WHOLE,
+    pb.FRAMING_FACE: Framing.FACE,
+}
 DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType({"identity": 0.5, "realism": 0.3, "prompt": 0.2})
 
 
@@ -128,14 +134,14 @@ def plan_of(request: pb.RunSearchRequest, rules: Rules, *, search_id: str, drawn
 def prior_plan_of(request: pb.PreparePriorRequest, rules: Rules, *, call_id: str) -> SearchPlan:
     """Check a request for a prior; otherwise as `plan_of`."""
     search = pb.RunSearchRequest(prompt=_UNUSED_PROMPT)
-    copy_fields(request, search, ("scene", "character", *_FACES))
+    copy_fields(request, search, ("scene", "character", "framing", *_FACES))
     return plan_of(search, rules, search_id=call_id, drawn_seed=0)
 
 
 def render_plan_of(request: pb.RenderCandidateRequest, rules: Rules, *, call_id: str) -> tuple[SearchPlan, Recipe]:
     """Check a request for a picture, recipe included; otherwise as `plan_of`."""
     search = pb.RunSearchRequest(prompt=request.prompt)
-    shared = ("scene", "character", "mask", "negative_prompt", "sampler", "references", *_FACES)
+    shared = ("scene", "character", "mask", "negative_prompt", "sampler", "references", "framing", *_FACES)
     copy_fields(request, search, shared)
     faults = Faults()
     recipe = None
@@ -153,7 +159,7 @@ def render_plan_of(request: pb.RenderCandidateRequest, rules: Rules, *, call_id:
 def score_plan_of(request: pb.ScoreImagesRequest, rules: Rules, *, call_id: str) -> tuple[SearchPlan, list[Picture]]:
     """Check a request for scores, pictures included; otherwise as `plan_of`."""
     search = pb.RunSearchRequest(prompt=request.prompt, scorers=request.scorers, scalarisation=request.scalarisation)
-    copy_fields(request, search, ("scene", "character", "mask", *_FACES))
+    copy_fields(request, search, ("scene", "character", "mask", "framing", *_FACES))
     faults, pictures = Faults(), []
     if not 1 <= len(request.images) <= MAX_SCORED_IMAGES:
         faults.add("images", f"are {len(request.images)}, not 1 to {MAX_SCORED_IMAGES}")
@@ -188,6 +194,7 @@ class _Settings(TypedDict):
     character_as_reference: bool
     micro_batch: int
     score_repeats: int
+    framing: Framing
 
 
 def _settings(faults: Faults, request: pb.RunSearchRequest) -> _Settings:
@@ -202,7 +209,14 @@ def _settings(faults: Faults, request: pb.RunSearchRequest) -> _Settings:
         "score_repeats": faults.count(
             request.search, "search.score_repeats", 1, MAX_SCORE_REPEATS, default=DEFAULT_SCORE_REPEATS
         ),
+        "framing": _framing(faults, request),
     }
+
+
+def _framing(faults: Faults, request: pb.RunSearchRequest) -> Framing:
+    if request.framing not in _FRAMINGS:
+        faults.add("framing", f"{int(request.framing)} is not known")
+    return _FRAMINGS.get(request.framing, Framing.AUTO)
 
 
 def _flag(message: pb.SamplerSettings, name: str, *, default: bool) -> bool:

@@ -11,6 +11,13 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Framing(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FRAMING_UNSPECIFIED: _ClassVar[Framing]
+    FRAMING_AUTO: _ClassVar[Framing]
+    FRAMING_WHOLE: _ClassVar[Framing]
+    FRAMING_FACE: _ClassVar[Framing]
+
 class SearchState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     SEARCH_STATE_UNSPECIFIED: _ClassVar[SearchState]
@@ -70,6 +77,10 @@ class StopReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STOP_REASON_WALL_TIME: _ClassVar[StopReason]
     STOP_REASON_TARGET_REACHED: _ClassVar[StopReason]
     STOP_REASON_LOW_DIVERSITY: _ClassVar[StopReason]
+FRAMING_UNSPECIFIED: Framing
+FRAMING_AUTO: Framing
+FRAMING_WHOLE: Framing
+FRAMING_FACE: Framing
 SEARCH_STATE_UNSPECIFIED: SearchState
 SEARCH_STATE_QUEUED: SearchState
 SEARCH_STATE_RUNNING: SearchState
@@ -126,7 +137,7 @@ class FaceSelector(_message.Message):
     def __init__(self, index: _Optional[int] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., likeness: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
 
 class RunSearchRequest(_message.Message):
-    __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "search", "scorers", "scene_face", "character_face", "budget", "scalarisation", "missing_scores", "request_id", "labels", "priority", "detach", "scene_face_by", "character_face_by", "more_characters", "references")
+    __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "search", "scorers", "scene_face", "character_face", "budget", "scalarisation", "missing_scores", "request_id", "labels", "priority", "detach", "scene_face_by", "character_face_by", "more_characters", "references", "framing")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +166,7 @@ class RunSearchRequest(_message.Message):
     CHARACTER_FACE_BY_FIELD_NUMBER: _ClassVar[int]
     MORE_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
     REFERENCES_FIELD_NUMBER: _ClassVar[int]
+    FRAMING_FIELD_NUMBER: _ClassVar[int]
     scene: Image
     character: Image
     mask: Image
@@ -176,7 +188,8 @@ class RunSearchRequest(_message.Message):
     character_face_by: FaceSelector
     more_characters: _containers.RepeatedCompositeFieldContainer[Image]
     references: _containers.RepeatedCompositeFieldContainer[Image]
-    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., search: _Optional[_Union[SearchSettings, _Mapping]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., scalarisation: _Optional[_Union[Scalarisation, str]] = ..., missing_scores: _Optional[_Union[MissingScores, str]] = ..., request_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., detach: _Optional[bool] = ..., scene_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., references: _Optional[_Iterable[_Union[Image, _Mapping]]] = ...) -> None: ...
+    framing: Framing
+    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., search: _Optional[_Union[SearchSettings, _Mapping]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., scalarisation: _Optional[_Union[Scalarisation, str]] = ..., missing_scores: _Optional[_Union[MissingScores, str]] = ..., request_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., detach: _Optional[bool] = ..., scene_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., references: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., framing: _Optional[_Union[Framing, str]] = ...) -> None: ...
 
 class CreateSearchRequest(_message.Message):
     __slots__ = ("search",)
@@ -329,7 +342,7 @@ class Search(_message.Message):
     def __init__(self, search_id: _Optional[str] = ..., state: _Optional[_Union[SearchState, str]] = ..., request_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finish_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_sequence: _Optional[int] = ..., result: _Optional[_Union[SearchFinished, _Mapping]] = ..., failure: _Optional[_Union[SearchFailed, _Mapping]] = ..., request: _Optional[_Union[RunSearchRequest, _Mapping]] = ...) -> None: ...
 
 class PreparePriorRequest(_message.Message):
-    __slots__ = ("scene", "character", "scene_face", "character_face", "scene_face_by", "character_face_by", "more_characters")
+    __slots__ = ("scene", "character", "scene_face", "character_face", "scene_face_by", "character_face_by", "more_characters", "framing")
     SCENE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FIELD_NUMBER: _ClassVar[int]
     SCENE_FACE_FIELD_NUMBER: _ClassVar[int]
@@ -337,6 +350,7 @@ class PreparePriorRequest(_message.Message):
     SCENE_FACE_BY_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FACE_BY_FIELD_NUMBER: _ClassVar[int]
     MORE_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    FRAMING_FIELD_NUMBER: _ClassVar[int]
     scene: Image
     character: Image
     scene_face: int
@@ -344,10 +358,11 @@ class PreparePriorRequest(_message.Message):
     scene_face_by: FaceSelector
     character_face_by: FaceSelector
     more_characters: _containers.RepeatedCompositeFieldContainer[Image]
-    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., scene_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ...) -> None: ...
+    framing: Framing
+    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., scene_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., framing: _Optional[_Union[Framing, str]] = ...) -> None: ...
 
 class PreparePriorResponse(_message.Message):
-    __slots__ = ("prior", "scene", "scene_face", "character_face", "versions", "scene_faces", "character_faces")
+    __slots__ = ("prior", "scene", "scene_face", "character_face", "versions", "scene_faces", "character_faces", "frame", "delivered")
     class VersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -362,6 +377,8 @@ class PreparePriorResponse(_message.Message):
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     SCENE_FACES_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FACES_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    DELIVERED_FIELD_NUMBER: _ClassVar[int]
     prior: Image
     scene: Image
     scene_face: Box
@@ -369,10 +386,12 @@ class PreparePriorResponse(_message.Message):
     versions: _containers.ScalarMap[str, str]
     scene_faces: _containers.RepeatedCompositeFieldContainer[Box]
     character_faces: _containers.RepeatedCompositeFieldContainer[Box]
-    def __init__(self, prior: _Optional[_Union[Image, _Mapping]] = ..., scene: _Optional[_Union[Image, _Mapping]] = ..., scene_face: _Optional[_Union[Box, _Mapping]] = ..., character_face: _Optional[_Union[Box, _Mapping]] = ..., versions: _Optional[_Mapping[str, str]] = ..., scene_faces: _Optional[_Iterable[_Union[Box, _Mapping]]] = ..., character_faces: _Optional[_Iterable[_Union[Box, _Mapping]]] = ...) -> None: ...
+    frame: Box
+    delivered: Image
+    def __init__(self, prior: _Optional[_Union[Image, _Mapping]] = ..., scene: _Optional[_Union[Image, _Mapping]] = ..., scene_face: _Optional[_Union[Box, _Mapping]] = ..., character_face: _Optional[_Union[Box, _Mapping]] = ..., versions: _Optional[_Mapping[str, str]] = ..., scene_faces: _Optional[_Iterable[_Union[Box, _Mapping]]] = ..., character_faces: _Optional[_Iterable[_Union[Box, _Mapping]]] = ..., frame: _Optional[_Union[Box, _Mapping]] = ..., delivered: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
 
 class RenderCandidateRequest(_message.Message):
-    __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "scene_face", "character_face", "recipe", "scene_face_by", "character_face_by", "more_characters", "references")
+    __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "scene_face", "character_face", "recipe", "scene_face_by", "character_face_by", "more_characters", "references", "framing")
     SCENE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FIELD_NUMBER: _ClassVar[int]
     MASK_FIELD_NUMBER: _ClassVar[int]
@@ -386,6 +405,7 @@ class RenderCandidateRequest(_message.Message):
     CHARACTER_FACE_BY_FIELD_NUMBER: _ClassVar[int]
     MORE_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
     REFERENCES_FIELD_NUMBER: _ClassVar[int]
+    FRAMING_FIELD_NUMBER: _ClassVar[int]
     scene: Image
     character: Image
     mask: Image
@@ -399,10 +419,11 @@ class RenderCandidateRequest(_message.Message):
     character_face_by: FaceSelector
     more_characters: _containers.RepeatedCompositeFieldContainer[Image]
     references: _containers.RepeatedCompositeFieldContainer[Image]
-    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., scene_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., references: _Optional[_Iterable[_Union[Image, _Mapping]]] = ...) -> None: ...
+    framing: Framing
+    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., scene_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., references: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., framing: _Optional[_Union[Framing, str]] = ...) -> None: ...
 
 class RenderCandidateResponse(_message.Message):
-    __slots__ = ("picture", "picture_sha256", "steps", "versions")
+    __slots__ = ("picture", "picture_sha256", "steps", "versions", "delivered")
     class VersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -414,14 +435,16 @@ class RenderCandidateResponse(_message.Message):
     PICTURE_SHA256_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    DELIVERED_FIELD_NUMBER: _ClassVar[int]
     picture: Image
     picture_sha256: str
     steps: int
     versions: _containers.ScalarMap[str, str]
-    def __init__(self, picture: _Optional[_Union[Image, _Mapping]] = ..., picture_sha256: _Optional[str] = ..., steps: _Optional[int] = ..., versions: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    delivered: Image
+    def __init__(self, picture: _Optional[_Union[Image, _Mapping]] = ..., picture_sha256: _Optional[str] = ..., steps: _Optional[int] = ..., versions: _Optional[_Mapping[str, str]] = ..., delivered: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
 
 class ScoreImagesRequest(_message.Message):
-    __slots__ = ("scene", "character", "mask", "prompt", "scene_face", "character_face", "images", "scorers", "scalarisation", "scene_face_by", "character_face_by", "more_characters")
+    __slots__ = ("scene", "character", "mask", "prompt", "scene_face", "character_face", "images", "scorers", "scalarisation", "scene_face_by", "character_face_by", "more_characters", "framing")
     SCENE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FIELD_NUMBER: _ClassVar[int]
     MASK_FIELD_NUMBER: _ClassVar[int]
@@ -434,6 +457,7 @@ class ScoreImagesRequest(_message.Message):
     SCENE_FACE_BY_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FACE_BY_FIELD_NUMBER: _ClassVar[int]
     MORE_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    FRAMING_FIELD_NUMBER: _ClassVar[int]
     scene: Image
     character: Image
     mask: Image
@@ -446,7 +470,8 @@ class ScoreImagesRequest(_message.Message):
     scene_face_by: FaceSelector
     character_face_by: FaceSelector
     more_characters: _containers.RepeatedCompositeFieldContainer[Image]
-    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scalarisation: _Optional[_Union[Scalarisation, str]] = ..., scene_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ...) -> None: ...
+    framing: Framing
+    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scalarisation: _Optional[_Union[Scalarisation, str]] = ..., scene_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., framing: _Optional[_Union[Framing, str]] = ...) -> None: ...
 
 class ScoreImagesResponse(_message.Message):
     __slots__ = ("evaluations", "versions")
@@ -616,18 +641,20 @@ class SearchStarted(_message.Message):
     def __init__(self, search_id: _Optional[str] = ..., planned_candidates: _Optional[int] = ..., random_seed: _Optional[int] = ..., checkpoint: _Optional[str] = ..., steps: _Optional[int] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ...) -> None: ...
 
 class PriorReady(_message.Message):
-    __slots__ = ("prior", "scene", "evaluation", "scene_face", "character_face")
+    __slots__ = ("prior", "scene", "evaluation", "scene_face", "character_face", "frame")
     PRIOR_FIELD_NUMBER: _ClassVar[int]
     SCENE_FIELD_NUMBER: _ClassVar[int]
     EVALUATION_FIELD_NUMBER: _ClassVar[int]
     SCENE_FACE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FACE_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
     prior: Image
     scene: Image
     evaluation: Evaluation
     scene_face: Box
     character_face: Box
-    def __init__(self, prior: _Optional[_Union[Image, _Mapping]] = ..., scene: _Optional[_Union[Image, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., scene_face: _Optional[_Union[Box, _Mapping]] = ..., character_face: _Optional[_Union[Box, _Mapping]] = ...) -> None: ...
+    frame: Box
+    def __init__(self, prior: _Optional[_Union[Image, _Mapping]] = ..., scene: _Optional[_Union[Image, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., scene_face: _Optional[_Union[Box, _Mapping]] = ..., character_face: _Optional[_Union[Box, _Mapping]] = ..., frame: _Optional[_Union[Box, _Mapping]] = ...) -> None: ...
 
 class Box(_message.Message):
     __slots__ = ("left", "top", "right", "bottom")
@@ -772,7 +799,7 @@ class Diversity(_message.Message):
     def __init__(self, spread: _Optional[float] = ..., expected: _Optional[float] = ..., p_value: _Optional[float] = ..., low: _Optional[bool] = ...) -> None: ...
 
 class SearchFinished(_message.Message):
-    __slots__ = ("best_candidate_id", "best", "recipe", "evaluation", "lineage", "statistics", "timings", "versions", "noise_shape", "stop_reason", "spent", "pareto_front", "gains", "pruning", "diversity")
+    __slots__ = ("best_candidate_id", "best", "recipe", "evaluation", "lineage", "statistics", "timings", "versions", "noise_shape", "stop_reason", "spent", "pareto_front", "gains", "pruning", "diversity", "delivered")
     class TimingsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -802,6 +829,7 @@ class SearchFinished(_message.Message):
     GAINS_FIELD_NUMBER: _ClassVar[int]
     PRUNING_FIELD_NUMBER: _ClassVar[int]
     DIVERSITY_FIELD_NUMBER: _ClassVar[int]
+    DELIVERED_FIELD_NUMBER: _ClassVar[int]
     best_candidate_id: str
     best: Image
     recipe: Recipe
@@ -817,7 +845,8 @@ class SearchFinished(_message.Message):
     gains: _containers.RepeatedCompositeFieldContainer[ScorerGain]
     pruning: str
     diversity: Diversity
-    def __init__(self, best_candidate_id: _Optional[str] = ..., best: _Optional[_Union[Image, _Mapping]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., lineage: _Optional[_Iterable[str]] = ..., statistics: _Optional[_Union[Statistics, _Mapping]] = ..., timings: _Optional[_Mapping[str, _duration_pb2.Duration]] = ..., versions: _Optional[_Mapping[str, str]] = ..., noise_shape: _Optional[_Iterable[int]] = ..., stop_reason: _Optional[_Union[StopReason, str]] = ..., spent: _Optional[_Union[Spent, _Mapping]] = ..., pareto_front: _Optional[_Iterable[str]] = ..., gains: _Optional[_Iterable[_Union[ScorerGain, _Mapping]]] = ..., pruning: _Optional[str] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ...) -> None: ...
+    delivered: Image
+    def __init__(self, best_candidate_id: _Optional[str] = ..., best: _Optional[_Union[Image, _Mapping]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., lineage: _Optional[_Iterable[str]] = ..., statistics: _Optional[_Union[Statistics, _Mapping]] = ..., timings: _Optional[_Mapping[str, _duration_pb2.Duration]] = ..., versions: _Optional[_Mapping[str, str]] = ..., noise_shape: _Optional[_Iterable[int]] = ..., stop_reason: _Optional[_Union[StopReason, str]] = ..., spent: _Optional[_Union[Spent, _Mapping]] = ..., pareto_front: _Optional[_Iterable[str]] = ..., gains: _Optional[_Iterable[_Union[ScorerGain, _Mapping]]] = ..., pruning: _Optional[str] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., delivered: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
 
 class Statistics(_message.Message):
     __slots__ = ("candidates", "failed", "missing_scores", "first_potential", "prior_potential", "mean_potential", "sd_potential", "expected_best", "denoiser_evaluations", "best_potential", "gain_over_first", "gain_over_prior", "incomplete")
