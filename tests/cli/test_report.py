@@ -6,8 +6,9 @@ import pytest
 from rich.console import Console
 
 from eacps.cli.outcome import CommandFailed
-from eacps.cli.report import make_folder, result_json, write_report
+from eacps.cli.report import FILES, PLOT, WORKING, files_of, make_folder, result_json, write_report
 from eacps.cli.summary import print_summary
+from eacps.v1 import search_service_pb2 as pb
 from tests.cli import searches
 
 
@@ -68,6 +69,20 @@ def test_files_of_an_earlier_search_are_replaced(tmp_path: Path) -> None:
     written = write_report(search, request, tmp_path)
     assert json.loads((tmp_path / "result.json").read_text()) == written
     assert (tmp_path / "best.png").read_bytes() == search.finished.best.data
+
+
+def test_a_result_pasted_back_is_the_best_picture_and_the_other_one_is_kept_beside_it(tmp_path: Path) -> None:
+    search, request = searches.complete(), searches.request()
+    search.finished.delivered.data = searches.picture(120, size=(400, 300))
+    search.prior.frame.CopyFrom(pb.Box(left=50, top=0, right=350, bottom=300))
+    assert write_report(search, request, tmp_path)["frame"] == [50, 0, 350, 300]
+    assert (tmp_path / "best.png").read_bytes() == search.finished.delivered.data
+    assert (tmp_path / WORKING).read_bytes() == search.finished.best.data
+    assert files_of(search, plot=False) == (*FILES, WORKING)
+    search.finished.delivered.data = search.finished.best.data
+    write_report(search, request, tmp_path)
+    assert not (tmp_path / WORKING).exists()
+    assert files_of(search, plot=True) == (*FILES, PLOT)
 
 
 def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import trustme
 from PIL import Image
@@ -13,8 +14,11 @@ from PIL import Image
 from eacps.api import KeyRing, ServerTls
 from eacps.errors import NoFaceFound
 from eacps.evaluation.toy import ToyModels
+from eacps.imaging import encode_png
 from eacps.triton.types import Prior
+from tests.cli import searches
 from tests.cli.conftest import toy_server
+from tests.evaluation.coloured import COLOURS, ColouredModels
 
 Eacps = Callable[..., Any]
 PROMPT = ("--prompt", "make the person smile")
@@ -33,8 +37,10 @@ def test_a_search_writes_its_files_and_says_what_it_gained(
     out = tmp_path / "deep" / "out"
     result = eacps("search", *pictures, *PROMPT, *SMALL, "--seed", 3, "--server", toy, "--out", out)
     assert result.exit_code == 0, result.output
-    assert sorted(file.name for file in out.iterdir()) == ["best.png", "contact_sheet.png", "result.json"]
-    assert size_of(out / "best.png") == (32, 32)
+    names = ["best.png", "best_working.png", "contact_sheet.png", "result.json"]
+    assert sorted(file.name for file in out.iterdir()) == names
+    assert size_of(out / "best.png") == (128, 128), "as the scene"
+    assert size_of(out / "best_working.png") == (32, 32)
     assert size_of(out / "contact_sheet.png")[0] > 1000
     written = json.loads((out / "result.json").read_text())
     assert len(written["candidates"]) == 8
@@ -256,3 +262,44 @@ def test_a_faulty_request_does_not_start_an_embedded_server(
     result = eacps(*asked)
     assert result.exit_code == 2
     assert "prompt" in result.stderr
+
+
+def test_a_wide_scene_is_written_whole_beside_the_picture_as_it_was_made(
+    eacps: Eacps, toy: str, tmp_path: Path
+) -> None:
+    scene, character = tmp_path / "scene.png", tmp_path / "character.png"
+    scene.write_bytes(searches.picture(10, size=(320, 200)))
+    character.write_bytes(searches.picture(100))
+    out = tmp_path / "out"
+    command = ("search", scene, character, *PROMPT, *SMALL, "--server", toy, "--out", out, "--json")
+    whole = eacps(*command, "--framing", "whole")
+    assert whole.exit_code == 0, whole.output
+    assert size_of(out / "best.png") == (320, 200)
+    assert size_of(out / "best_working.png") == (32, 32)
+    result = json.loads(whole.stdout)
+    assert result["frame"] == [60, 0, 260, 200]
+    assert result["request"]["framing"] == "FRAMING_WHOLE"
+    scene.write_bytes(searches.picture(10, size=(32, 32)))
+    assert eacps(*command).exit_code == 0
+    assert not (out / "best_working.png").exists()
+    refused = eacps(*command, "--framing", "half")
+    assert refused.exit_code == 2
+
+
+def test_a_result_too_large_for_a_message_is_fetched(eacps: Eacps, tmp_path: Path) -> None:
+    scene, character = tmp_path / "scene.png", tmp_path / "character.png"
+    grain = np.random.default_rng(1).integers(90, 170, (1000, 1000, 3), np.uint8)
+    grain[600:700, 600:700] = COLOURS[0]
+    scene.write_bytes(encode_png(grain))
+    character.write_bytes(searches.picture(100))
+    with toy_server(models=ColouredModels()) as server:
+        command = ("search", scene, character, *PROMPT, *SMALL, "--server", server, "--out", tmp_path / "out")
+        result = eacps(*command, "--json")
+        assert result.exit_code == 0, result.output
+        found = json.loads(result.stdout)
+        again = tmp_path / "again.png"
+        done = eacps("render", found["search_id"], found["best"]["id"], again, "--server", server)
+        assert done.exit_code == 0, done.output
+    assert size_of(tmp_path / "out" / "best.png") == size_of(again) == (1000, 1000)
+    with Image.open(tmp_path / "out" / "best.png") as best, Image.open(again) as made:
+        assert best.tobytes() == made.tobytes()

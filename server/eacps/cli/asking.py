@@ -44,6 +44,7 @@ def _asked(  # a signature: every parameter is an option
     character_face: options.CharacterFace = None,
     more_character: options.MoreCharacters = [],  # noqa: B006 - typer makes a new list for every call
     reference: options.References = [],  # noqa: B006
+    framing: options.FramingOption = None,
     steps: options.Steps = None,
     true_cfg_scale: options.TrueCfgScale = None,
     character_as_reference: options.CharacterAsReference = None,
@@ -97,7 +98,7 @@ def asks_for_a_search(command: Callable[..., None]) -> Callable[..., None]:
 def options_of(given: dict[str, Any]) -> SearchOptions:
     """Sort options by name into what they are about."""
     scene, character, prompt = (given[name] for name in ("scene", "character", "prompt"))
-    plain = ("mask", "negative_prompt", "pruning", "max_seconds", "scalarisation")
+    plain = ("mask", "negative_prompt", "framing", "pruning", "max_seconds", "scalarisation")
     return SearchOptions(
         Path(scene),
         Path(character),

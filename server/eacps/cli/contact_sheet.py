@@ -61,7 +61,7 @@ def draw_contact_sheet(search: CompleteSearch, inputs: Inputs) -> Image.Image:
 
 
 def _story(search: CompleteSearch, inputs: Inputs) -> list[Card]:
-    """Scene, mask, character, prior, first seed, the winner's parent, winner; what is there of them."""
+    """Scene, mask, character, prior, first seed, the winner's parent, winner, result; what is there of them."""
     finished, first = search.finished, search.first_candidate
     cards = [Card(_opened(search.prior.scene.data), "Scene", "the picture to edit")]
     if inputs.mask is not None:
@@ -77,6 +77,8 @@ def _story(search: CompleteSearch, inputs: Inputs) -> list[Card]:
         cards.append(Card(_opened(parent.thumbnail), "Parent of best", parent.id, parent.evaluation, emphasis=1))
     best = ScoredPicture.from_message(finished.evaluation)
     cards.append(Card(_opened(finished.best.data), "Best found", finished.best_candidate_id, best, emphasis=2))
+    if search.pasted_back:
+        cards.append(Card(_opened(search.result), "Result", "in the whole scene", emphasis=2))
     return cards
 
 

@@ -17,8 +17,9 @@ from eacps.cli.interrupts import run_cancellable
 from eacps.cli.live import LiveView
 from eacps.cli.outcome import CommandFailed
 from eacps.cli.record import SearchRecord
-from eacps.cli.remote import PATIENCE, calling
+from eacps.cli.remote import PATIENCE, calling, fetch_result
 from eacps.cli.report import make_folder, write_report
+from eacps.cli.request import FRAMINGS, FramingName
 from eacps.cli.searching import result_console
 from eacps.cli.summary import print_summary
 from eacps.client import AsyncClient
@@ -38,6 +39,7 @@ _SHARED = (
     "prompt",
     "negative_prompt",
     "sampler",
+    "framing",
     "scene_face",
     "character_face",
     "scene_face_by",
@@ -87,6 +89,7 @@ class Kept:
                             raise CommandFailed(failed.message, ExitCode.SERVER, code=failed.reason)
                         if event.HasField("cancelled"):
                             raise CommandFailed("the search was cancelled", ExitCode.REQUEST, code="CANCELLED")
+                        await fetch_result(client, event)
                         record.add(event)
                         view.show(event, record)
             return request
@@ -140,8 +143,10 @@ class Kept:
         _write(out, data)
         self._say(pb.Image(artifact=artifact), f"wrote {len(data)} bytes to {out}")
 
-    def render(self, search_id: str, candidate_id: str, out: Path, steps: int | None) -> None:
-        """Make a candidate's picture again and write it to a file."""
+    def render(
+        self, search_id: str, candidate_id: str, out: Path, steps: int | None, framing: FramingName | None = None
+    ) -> None:
+        """Make a candidate's picture again, and write it to a file in the scene as it came."""
 
         async def render(client: AsyncClient) -> pb.RenderCandidateResponse:
             asked = (await client.get(search_id)).request
@@ -150,11 +155,17 @@ class Kept:
             copy_fields(asked, request, _SHARED)
             if steps is not None:
                 request.sampler.steps = steps
-            return await client.render(request)
+            if framing is not None:
+                request.framing = FRAMINGS[framing]
+            answer = await client.render(request)
+            if answer.delivered.artifact:
+                answer.delivered.data = await client.download(answer.delivered.artifact)
+            return answer
 
         answer = self._call(render)
-        _write(out, answer.picture.data)
-        answer.picture.ClearField("data")
+        _write(out, answer.delivered.data or answer.picture.data)
+        for image in (answer.picture, answer.delivered):
+            image.ClearField("data")
         self._say(answer, f"wrote {answer.picture_sha256[:12]} to {out}")
 
     def score(self, request: pb.ScoreImagesRequest, names: Sequence[str]) -> None:

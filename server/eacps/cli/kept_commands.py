@@ -132,17 +132,21 @@ def render(
     candidate: options.CandidateId,
     out: options.PictureFile,
     steps: options.Steps = None,
+    framing: options.FramingOption = None,
     server: options.KeptServer = None,
     tls_ca: options.TlsCa = None,
     tls_certificate: options.TlsCertificate = None,
     tls_key: options.TlsKey = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Make a candidate of a search again from its recipe, perhaps with other --steps, and write its picture."""
+    """Make a candidate of a search again from its recipe, perhaps with other --steps, and write its picture.
+
+    Without --framing, the search's counts.
+    """
     with command(as_json, (tls_ca, tls_certificate, tls_key), server=server) as (console, composition):
         from eacps.cli.kept import Kept
 
-        Kept(composition, console, as_json).render(search_id, candidate, out, steps)
+        Kept(composition, console, as_json).render(search_id, candidate, out, steps, framing)
 
 
 @kept.command(rich_help_panel=KEPT)
@@ -156,6 +160,7 @@ def score(
     more_character: options.MoreCharacters = [],  # noqa: B006
     weight: options.Weights = [],  # noqa: B006
     ask: options.Questions = [],  # noqa: B006
+    framing: options.FramingOption = None,
     server: options.KeptServer = None,
     tls_ca: options.TlsCa = None,
     tls_certificate: options.TlsCertificate = None,
@@ -170,5 +175,14 @@ def score(
 
         weights, questions = parse_numbers(weight), parse_questions(ask)
         people = PeopleOptions(scene_face, character_face, more_character)
-        request = score_request(scene, character, pictures, prompt, weights=weights, questions=questions, people=people)
+        request = score_request(
+            scene,
+            character,
+            pictures,
+            prompt,
+            weights=weights,
+            questions=questions,
+            people=people,
+            framing=framing,
+        )
         Kept(composition, console, as_json).score(request, [picture.name for picture in pictures])

@@ -7,6 +7,7 @@ import typer
 
 from eacps.cli.people import parse_face
 from eacps.cli.request import (
+    FramingName,
     LocalMoveName,
     PruningName,
     ScalarisationName,
@@ -174,6 +175,13 @@ References = Annotated[
         exists=True,
         dir_okay=False,
         help="A further picture for the model to see, after the prior and CHARACTER; 3 in all. Repeatable.",
+    ),
+]
+FramingOption = Annotated[
+    FramingName | None,
+    typer.Option(
+        "--framing",
+        help="What is worked on: the whole scene, or the face's region. \\[auto: the region where the face is small]",
     ),
 ]
 

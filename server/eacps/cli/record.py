@@ -100,6 +100,16 @@ class CompleteSearch:
     finished: pb.SearchFinished
 
     @property
+    def pasted_back(self) -> bool:
+        """Whether the result is another picture than the best one as it was made; servers of old never say so."""
+        return bool(self.finished.delivered.data) and self.finished.delivered.data != self.finished.best.data
+
+    @property
+    def result(self) -> bytes:
+        """The picture to hand out, PNG, of the scene's size."""
+        return self.finished.delivered.data if self.pasted_back else self.finished.best.data
+
+    @property
     def ranking(self) -> list[CandidateRecord]:
         """Candidates from best to worst, equal ones in order of their ids; those without a potential last."""
         return sorted(self.candidates, key=lambda one: (one.potential is None, -(one.potential or 0.0), one.id))

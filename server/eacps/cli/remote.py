@@ -54,6 +54,7 @@ async def run_remote_search(
             aclosing(client.run(request, timeout_s=timeout_s)) as events,
         ):
             async for event in events:
+                await fetch_result(client, event)
                 record.add(event)
                 watch(event, record)
     if record.finished is not None and not record.finished.best_candidate_id:
@@ -61,6 +62,12 @@ async def run_remote_search(
             "no candidate was done within --timeout", ExitCode.TIMEOUT, code=grpc.StatusCode.DEADLINE_EXCEEDED.name
         )
     return record.complete()
+
+
+async def fetch_result(client: AsyncClient, event: pb.SearchEvent) -> None:
+    """Put the bytes of the delivered picture into a search's last event, where they were too many to come in it."""
+    if event.finished.HasField("delivered") and not event.finished.delivered.data:
+        event.finished.delivered.data = await client.download(event.finished.delivered.artifact)
 
 
 @contextmanager

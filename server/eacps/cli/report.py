@@ -1,4 +1,8 @@
-"""Write what a search found into a folder: best.png, contact_sheet.png, result.json, and search.png where asked."""
+"""Write what a search found into a folder: best.png, contact_sheet.png, result.json, and search.png where asked.
+
+``best.png`` is the result, of the scene's size; where the search worked on a part of the scene or at another size,
+``best_working.png`` is the best picture as it was made.
+"""
 
 import json
 from pathlib import Path
@@ -17,6 +21,7 @@ from eacps.v1 import search_service_pb2 as pb
 from eacps.wire import images_in
 
 PLOT = "search.png"
+WORKING = "best_working.png"
 FILES = ("best.png", "contact_sheet.png", "result.json")
 
 
@@ -53,13 +58,21 @@ def write_report(
     result = result_json(search, request)
     mask = request.mask.data if request.HasField("mask") else None
     sheet = draw_contact_sheet(search, Inputs(request.character.data, request.prompt, mask))
-    (folder / "best.png").write_bytes(search.finished.best.data)
+    (folder / "best.png").write_bytes(search.result)
+    (folder / WORKING).unlink(missing_ok=True)
+    if search.pasted_back:
+        (folder / WORKING).write_bytes(search.finished.best.data)
     sheet.save(folder / "contact_sheet.png", optimize=True)
     (folder / PLOT).unlink(missing_ok=True)
     if plot:
         draw_search_plot(search).save(folder / PLOT, optimize=True)
     (folder / "result.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return result
+
+
+def files_of(search: CompleteSearch, *, plot: bool) -> tuple[str, ...]:
+    """Name the files that `write_report` writes."""
+    return (*FILES, *((WORKING,) if search.pasted_back else ()), *((PLOT,) if plot else ()))
 
 
 def result_json(search: CompleteSearch, request: pb.RunSearchRequest) -> dict[str, Any]:
@@ -75,6 +88,7 @@ def result_json(search: CompleteSearch, request: pb.RunSearchRequest) -> dict[st
             "evaluation": ScoredPicture.from_message(finished.evaluation).to_json(),
             "lineage": list(finished.lineage),
         },
+        "frame": _box_json(search.prior.frame) if search.prior.HasField("frame") else None,
         "gain": gains(finished.statistics),
         "gain_by_scorer": {gain.scorer: _plain(gain) for gain in finished.gains},
         "stop_reason": stop_reason(finished),
@@ -125,6 +139,10 @@ def _request_json(request: pb.RunSearchRequest, started: pb.SearchStarted) -> di
         "weights": {scorer.name: scorer.weight for scorer in started.scorers},
         "questions": {scorer.name: scorer.question for scorer in started.scorers if scorer.HasField("question")},
     }
+
+
+def _box_json(box: pb.Box) -> list[float]:
+    return [box.left, box.top, box.right, box.bottom]
 
 
 def _spent_json(spent: pb.Spent) -> dict[str, float]:

@@ -46,6 +46,14 @@ class ScalarisationName(StrEnum):
     RANK_SUM = "rank-sum"
 
 
+class FramingName(StrEnum):
+    """Which part of the scene is worked on."""
+
+    AUTO = "auto"
+    WHOLE = "whole"
+    FACE = "face"
+
+
 class StateName(StrEnum):
     """Where a search is in its life."""
 
@@ -71,6 +79,11 @@ _MOVES = {
 
 
 _PRUNINGS = {PruningName.AUTO: pb.PRUNING_MODE_AUTO, PruningName.OFF: pb.PRUNING_MODE_OFF}
+FRAMINGS = {
+    FramingName.AUTO: pb.FRAMING_AUTO,
+    FramingName.WHOLE: pb.FRAMING_WHOLE,
+    FramingName.FACE: pb.FRAMING_FACE,
+}
 _SCALARISATIONS = {
     ScalarisationName.WEIGHTED_SUM: pb.SCALARISATION_WEIGHTED_SUM,
     ScalarisationName.GEOMETRIC_MEAN: pb.SCALARISATION_GEOMETRIC_MEAN,
@@ -98,6 +111,7 @@ class SearchOptions:
     held_out: Sequence[str] = ()
     questions: Mapping[str, str] = field(default_factory=dict)
     scalarisation: ScalarisationName | None = None
+    framing: FramingName | None = None
 
 
 def build_request(options: SearchOptions) -> pb.RunSearchRequest:
@@ -125,6 +139,7 @@ def build_request(options: SearchOptions) -> pb.RunSearchRequest:
         scalarisation=None if options.scalarisation is None else _SCALARISATIONS[options.scalarisation],
         budget=_budget(options),
         **people_fields(options.people),
+        framing=None if options.framing is None else FRAMINGS[options.framing],
     )
 
 
@@ -158,6 +173,7 @@ def score_request(
     weights: Mapping[str, float],
     questions: Mapping[str, str],
     people: PeopleOptions = _NOT_SAID,
+    framing: FramingName | None = None,
 ) -> pb.ScoreImagesRequest:
     """Read the pictures and put a request for scores together.
 
@@ -172,6 +188,7 @@ def score_request(
         images=[read_image(picture) for picture in pictures],
         scorers=list(_scorers(options)),
         **people_fields(people),
+        framing=None if framing is None else FRAMINGS[framing],
     )
 
 

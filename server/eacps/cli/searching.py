@@ -14,7 +14,7 @@ from eacps.cli.interrupts import run_cancellable
 from eacps.cli.live import LiveView
 from eacps.cli.record import CompleteSearch
 from eacps.cli.remote import Watcher, run_remote_search
-from eacps.cli.report import FILES, PLOT, make_folder, write_report
+from eacps.cli.report import files_of, make_folder, write_report
 from eacps.cli.summary import print_summary
 from eacps.settings import Settings
 from eacps.v1 import search_service_pb2 as pb
@@ -60,7 +60,7 @@ class Searching:
             print(json.dumps(result, ensure_ascii=False))
         else:
             print_summary(search, result_console())
-        files = (*FILES, PLOT) if self.plot else FILES
+        files = files_of(search, plot=self.plot)
         self.console.print(f"wrote {', '.join(files)} to {self.out}", highlight=False, markup=False, soft_wrap=True)
         return result
 
