@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from diffusers import QwenImageEditPlusPipeline
-from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import calculate_dimensions
-from PIL import Image
+from safetensors import safe_open
+from transformers import Qwen2Tokenizer
 
 from eacps.models.facts import (
     FACTS_FILE,
@@ -15,24 +15,28 @@ from eacps.models.facts import (
     TOKENIZER_FILE,
     CheckpointFacts,
     ScheduleFacts,
+    ServedShapes,
+    UnsupportedCheckpoint,
     VisionFacts,
 )
 from eacps.models.prompt import NO, YES
-from export.checkpoint import CheckpointSettings
-from export.networks.text_encoder import VisionGrid
-from export.processor import EditProcessor
+from export.checkpoint import CheckpointSettings, EditPipeline
+
+# Names of the language head's weights, and of the embeddings that stand for it where the two are tied.
+HEAD_WEIGHTS = ("lm_head.weight",)
+TIED_WEIGHTS = ("model.embed_tokens.weight", "model.language_model.embed_tokens.weight")
 
 
-def condition_grid(processor: EditProcessor, settings: CheckpointSettings) -> VisionGrid:
-    """Return the grid of a square condition picture, as the processor itself cuts it."""
-    width, height = calculate_dimensions(settings.condition_image_area, 1.0)
-    cut = processor.image_processor(images=[Image.new("RGB", (width, height))], return_tensors="np")
-    _, rows, columns = (int(side) for side in cut["image_grid_thw"][0])
-    return VisionGrid(rows, columns)
+def read_facts(
+    pipeline: EditPipeline, settings: CheckpointSettings, version: str, shapes: ServedShapes
+) -> CheckpointFacts:
+    """Read the facts off a pipeline, with weights or without.
 
-
-def read_facts(pipeline: QwenImageEditPlusPipeline, settings: CheckpointSettings, version: str) -> CheckpointFacts:
-    """Read the facts off a loaded pipeline; ``version`` is the digest of its files.
+    Args:
+        pipeline: As `export.checkpoint` puts it together.
+        settings: What the checkpoint says of itself.
+        version: Digest of what decides its pictures.
+        shapes: That its networks are exported for.
 
     Raises:
         UnsupportedCheckpoint: The scheduler does what the sampler cannot.
@@ -49,29 +53,44 @@ def read_facts(pipeline: QwenImageEditPlusPipeline, settings: CheckpointSettings
         rope_axes=tuple(rope.axes_dim),
         rope_theta=rope.theta,
         edit_template=pipeline.prompt_template_encode,
-        vision=_vision_facts(pipeline.processor, settings),
+        template_tokens=pipeline.prompt_template_encode_start_idx,
+        vision=_vision_facts(pipeline),
         schedule=ScheduleFacts.from_scheduler_config(dict(pipeline.scheduler.config)),
+        shapes=shapes,
     )
 
 
-def write_program_assets(folder: Path, pipeline: QwenImageEditPlusPipeline, facts: CheckpointFacts) -> None:
+def write_program_assets(folder: Path, pipeline: EditPipeline, facts: CheckpointFacts) -> None:
     """Write what ``eacps.models.facts`` names into the assets folder of a program."""
     folder.mkdir()
     (folder / FACTS_FILE).write_text(facts.to_json(), encoding="utf-8")
     pipeline.tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))
 
 
-def write_judge_head(folder: Path, pipeline: QwenImageEditPlusPipeline) -> None:
-    """Write the language head's rows for the first tokens of the two answers."""
-    head = pipeline.text_encoder.lm_head.weight
-    first = {name: pipeline.tokenizer(word)["input_ids"][0] for name, word in (("yes", YES), ("no", NO))}
-    rows = {name: head[token].detach().float().numpy() for name, token in first.items()}
-    np.savez(folder / JUDGE_HEAD_FILE, **rows)
+def write_judge_head(folder: Path, checkpoint: Path, tokenizer: Qwen2Tokenizer) -> None:
+    """Write the language head's rows for the first tokens of the two answers.
+
+    Only those rows are read: the head of the full-size checkpoint takes two gigabytes.
+    """
+    first = {name: tokenizer(word)["input_ids"][0] for name, word in (("yes", YES), ("no", NO))}
+    files = sorted((checkpoint / "text_encoder").glob("*.safetensors"))
+    np.savez(folder / JUDGE_HEAD_FILE, **_head_rows(files, first))
 
 
-def _vision_facts(processor: EditProcessor, settings: CheckpointSettings) -> VisionFacts:
-    pictures = processor.image_processor
-    grid = condition_grid(processor, settings)
+def _head_rows(files: Sequence[Path], rows: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Read rows of the language head, or of the token embeddings where the two are one."""
+    for names in (HEAD_WEIGHTS, TIED_WEIGHTS):
+        for file in files:
+            with safe_open(file, "pt") as weights:
+                found = next((name for name in names if name in weights.keys()), None)  # noqa: SIM118  # no mapping
+                if found is not None:
+                    head = weights.get_slice(found)
+                    return {name: head[row : row + 1][0].float().numpy() for name, row in rows.items()}
+    raise UnsupportedCheckpoint("the text encoder has neither a language head nor token embeddings")
+
+
+def _vision_facts(pipeline: EditPipeline) -> VisionFacts:
+    pictures, tower = pipeline.processor.image_processor, pipeline.text_encoder.config.vision_config
     return VisionFacts(
         patch_size=pictures.patch_size,
         temporal_patch_size=pictures.temporal_patch_size,
@@ -80,5 +99,7 @@ def _vision_facts(processor: EditProcessor, settings: CheckpointSettings) -> Vis
         image_std=tuple(pictures.image_std),
         min_pixels=pictures.size["shortest_edge"],
         max_pixels=pictures.size["longest_edge"],
-        grids=((grid.height, grid.width),),
+        window_size=tower.window_size,
+        head_width=tower.hidden_size // tower.num_heads,
+        rope_theta=tower.rope_parameters["rope_theta"],
     )

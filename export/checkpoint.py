@@ -17,20 +17,33 @@ import torch
 from diffusers import (
     AutoencoderKLQwenImage,
     FlowMatchEulerDiscreteScheduler,
+    QwenImageEditPipeline,
     QwenImageEditPlusPipeline,
     QwenImageTransformer2DModel,
 )
 from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus as edit_plus
 from PIL import Image
-from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
+
+from eacps.models.facts import UnsupportedCheckpoint
 
 # Training and oracle condition on the text that is served: one function makes it.
 from eacps.models.prompt import edit_prompt as edit_text
+from eacps.models.prompt import template_opening
 from export.processor import EditProcessor
 
 SETTINGS_FILE = "eacps.json"
+MODEL_INDEX = "model_index.json"
 PIPELINE_CONDITION_AREA = 384 * 384
 PIPELINE_VAE_AREA = 1024 * 1024
+EDIT_CONDITION_AREA = 1024 * 1024  # the first Qwen-Image-Edit shows its text encoder the picture in full
+
+EditPipeline = QwenImageEditPipeline | QwenImageEditPlusPipeline
+# By the name in model_index.json: the class, and how many pictures it was trained with.
+PIPELINES: dict[str, tuple[type[EditPipeline], int]] = {
+    "QwenImageEditPipeline": (QwenImageEditPipeline, 1),
+    "QwenImageEditPlusPipeline": (QwenImageEditPlusPipeline, 3),
+}
 
 
 @dataclass(frozen=True)
@@ -49,16 +62,21 @@ class CheckpointSettings:
     face_detection_size: int = 640
 
     @classmethod
-    def read(cls, checkpoint: Path) -> CheckpointSettings:
+    def read(cls, checkpoint: Path, name: str | None = None) -> CheckpointSettings:
         """Read ``eacps.json``, or take the pipeline's constants where the checkpoint has none.
+
+        Args:
+            checkpoint: Its folder.
+            name: For one without the file; the folder's by default.
 
         Raises:
             TypeError: The file has a key this class does not know, or lacks ``name``.
         """
         path = checkpoint / SETTINGS_FILE
-        if not path.exists():
-            return cls(name=checkpoint.name)
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        if path.exists():
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        area = EDIT_CONDITION_AREA if max_pictures(checkpoint) == 1 else PIPELINE_CONDITION_AREA
+        return cls(name=name or checkpoint.name, condition_image_area=area)
 
     def write(self, checkpoint: Path) -> None:
         """Write ``eacps.json``."""
@@ -66,9 +84,14 @@ class CheckpointSettings:
         (checkpoint / SETTINGS_FILE).write_text(text, encoding="utf-8")
 
 
+def max_pictures(checkpoint: Path) -> int:
+    """Most conditioning pictures that the checkpoint takes; raises as `pipeline_class` does."""
+    return _pipeline_of(checkpoint)[1]
+
+
 def template_prefix_tokens(tokenizer: Qwen2Tokenizer, template: str) -> int:
-    """Count the tokens of ``template`` before ``{}``: how many hidden states the pipeline drops."""
-    return len(tokenizer(template.split("{}")[0])["input_ids"])
+    """Count the tokens of ``template`` before its picture or prompt: how many hidden states the pipeline drops."""
+    return len(tokenizer(template_opening(template))["input_ids"])
 
 
 def assemble_pipeline(
@@ -79,9 +102,10 @@ def assemble_pipeline(
     scheduler: FlowMatchEulerDiscreteScheduler,
     processor: EditProcessor,
     settings: CheckpointSettings,
-) -> QwenImageEditPlusPipeline:
+    cls: type[EditPipeline] = QwenImageEditPlusPipeline,
+) -> EditPipeline:
     """Put the parts together. Sets the pipeline's area constants, which hold for the whole process."""
-    pipeline = QwenImageEditPlusPipeline(
+    pipeline = cls(
         scheduler=scheduler,
         vae=vae.eval(),
         text_encoder=text_encoder.eval(),
@@ -98,28 +122,69 @@ def assemble_pipeline(
     return pipeline
 
 
-def load_pipeline(checkpoint: Path, dtype: torch.dtype = torch.float32) -> QwenImageEditPlusPipeline:
+def load_pipeline(checkpoint: Path, dtype: torch.dtype = torch.float32) -> EditPipeline:
     """Load every part of ``checkpoint`` from disk and put them together.
 
     Callers pass ``height`` and ``width`` when the checkpoint is not made for about 1024x1024 pixels: that default
     is written into the pipeline's ``__call__``.
+
+    Raises:
+        UnsupportedCheckpoint: It is of another pipeline.
     """
     checkpoint = Path(checkpoint)
     return assemble_pipeline(
-        transformer=QwenImageTransformer2DModel.from_pretrained(checkpoint, subfolder="transformer", torch_dtype=dtype),
-        vae=AutoencoderKLQwenImage.from_pretrained(checkpoint, subfolder="vae", torch_dtype=dtype),
-        text_encoder=Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            checkpoint, subfolder="text_encoder", dtype=dtype
-        ),
+        transformer=load_transformer(checkpoint, dtype),
+        vae=load_vae(checkpoint, dtype),
+        text_encoder=load_text_encoder(checkpoint, dtype),
         scheduler=FlowMatchEulerDiscreteScheduler.from_pretrained(checkpoint, subfolder="scheduler"),
         processor=EditProcessor.from_pretrained(checkpoint / "processor"),
         settings=CheckpointSettings.read(checkpoint),
+        cls=_pipeline_of(checkpoint)[0],
     )
+
+
+def load_skeleton(checkpoint: Path, settings: CheckpointSettings) -> EditPipeline:
+    """Put the parts together without weights, whose tensors are on torch's ``meta`` device: shapes, no memory.
+
+    Raises:
+        UnsupportedCheckpoint: It is of another pipeline.
+    """
+    with torch.device("meta"):
+        transformer = QwenImageTransformer2DModel.from_config(
+            QwenImageTransformer2DModel.load_config(checkpoint, subfolder="transformer")
+        )
+        vae = AutoencoderKLQwenImage.from_config(AutoencoderKLQwenImage.load_config(checkpoint, subfolder="vae"))
+        text_config = Qwen2_5_VLConfig.from_pretrained(checkpoint / "text_encoder")
+        text_encoder = Qwen2_5_VLForConditionalGeneration(text_config)
+    return assemble_pipeline(
+        transformer=transformer,
+        vae=vae,
+        text_encoder=text_encoder,
+        scheduler=FlowMatchEulerDiscreteScheduler.from_pretrained(checkpoint, subfolder="scheduler"),
+        processor=EditProcessor.from_pretrained(checkpoint / "processor"),
+        settings=settings,
+        cls=_pipeline_of(checkpoint)[0],
+    )
+
+
+def load_transformer(checkpoint: Path, dtype: torch.dtype = torch.float32) -> QwenImageTransformer2DModel:
+    """Load the denoiser."""
+    return QwenImageTransformer2DModel.from_pretrained(checkpoint, subfolder="transformer", torch_dtype=dtype)
+
+
+def load_vae(checkpoint: Path, dtype: torch.dtype = torch.float32) -> AutoencoderKLQwenImage:
+    """Load the autoencoder."""
+    return AutoencoderKLQwenImage.from_pretrained(checkpoint, subfolder="vae", torch_dtype=dtype)
+
+
+def load_text_encoder(checkpoint: Path, dtype: torch.dtype = torch.float32) -> Qwen2_5_VLForConditionalGeneration:
+    """Load text encoder and language head."""
+    return Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint, subfolder="text_encoder", dtype=dtype)
 
 
 @torch.no_grad()
 def encode_prompt(
-    pipeline: QwenImageEditPlusPipeline, pictures: Sequence[Image.Image], prompt: str
+    pipeline: EditPipeline, pictures: Sequence[Image.Image], prompt: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Encode one prompt as the checkpoints were trained, with 3-D positions for picture tokens.
 
@@ -141,4 +206,17 @@ def encode_prompt(
     inputs = pipeline.processor(text=[text], images=resized).to(pipeline.text_encoder.device)
     outputs = pipeline.text_encoder.model(**inputs)
     embeds = outputs.last_hidden_state[:, pipeline.prompt_template_encode_start_idx :]
-    return embeds, torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
+    mask = torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
+    return embeds, mask
+
+
+def _pipeline_of(checkpoint: Path) -> tuple[type[EditPipeline], int]:
+    """Class and number of pictures by ``model_index.json``.
+
+    Raises:
+        UnsupportedCheckpoint: It is of another pipeline.
+    """
+    name = json.loads((checkpoint / MODEL_INDEX).read_text(encoding="utf-8"))["_class_name"]
+    if name not in PIPELINES:
+        raise UnsupportedCheckpoint(f"{checkpoint} is for {name}; served are {', '.join(PIPELINES)}")
+    return PIPELINES[name]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from eacps.tensors import DENOISER, MODELS, DType, Kind, ModelSpec, TensorSpec
+from export.targets import EMBEDDED, Placement
 
 HEADER = "# Written by `python -m export.config`; the contract is server/eacps/tensors.py.\n"
 
@@ -14,11 +15,8 @@ HEADER = "# Written by `python -m export.config`; the contract is server/eacps/t
 QUEUE_DELAY_US = {DENOISER.name: 2000}
 DEFAULT_QUEUE_DELAY_US = 500
 
-# Backend of the networks in the checked-in configurations.
-EMBEDDED_BACKEND = "python"
-
-# Parameters of the Python backend's networks; see eacps.models.onnx_adapter.
-PYTHON_NETWORK_PARAMETERS = {"intra_op_num_threads": "2"}
+# Programs keep their tensors on the host: what they do with them is small beside the networks.
+PROGRAM = Placement("python", "KIND_CPU")
 
 
 @dataclass(frozen=True)
@@ -29,17 +27,19 @@ class ConfigDetails:
         parameters: Strings handed to the model's ``initialize``.
         warmup: Shapes of the inputs, without batch axis, of a request of zeros that is run before the model is ready;
             empty for none.
+        max_batch: Largest batch, for models that have one; None for the contract's.
     """
 
     parameters: Mapping[str, str] = field(default_factory=dict)
     warmup: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    max_batch: int | None = None
 
 
-def render_config(spec: ModelSpec, network_backend: str, details: ConfigDetails | None = None) -> str:
-    """Return the text of ``config.pbtxt`` for a model run by ``network_backend`` if it is a network."""
+def render_config(spec: ModelSpec, network: Placement, details: ConfigDetails | None = None) -> str:
+    """Return the text of ``config.pbtxt`` for a model that is run as ``network`` says if it is one."""
     details = details or ConfigDetails()
-    backend = network_backend if spec.kind is Kind.NETWORK else "python"
-    blocks = [f'name: "{spec.name}"\nbackend: "{backend}"\nmax_batch_size: {spec.max_batch_size}']
+    placement = network if spec.kind is Kind.NETWORK else PROGRAM
+    blocks = [_head(spec, placement, details)]
     blocks += [_tensor_block("input", tensor) for tensor in spec.inputs]
     blocks += [_tensor_block("output", tensor) for tensor in spec.outputs]
     if spec.dynamic_batching:
@@ -47,9 +47,8 @@ def render_config(spec: ModelSpec, network_backend: str, details: ConfigDetails 
         blocks.append(f"dynamic_batching {{\n  max_queue_delay_microseconds: {delay}\n}}")
     if spec.decoupled:
         blocks.append("model_transaction_policy {\n  decoupled: true\n}")
-    blocks.append("instance_group [\n  {\n    kind: KIND_CPU\n    count: 1\n  }\n]")
-    own = PYTHON_NETWORK_PARAMETERS if spec.kind is Kind.NETWORK and backend == "python" else {}
-    for key, value in sorted({**own, **details.parameters}.items()):
+    blocks.append(_instance_block(placement))
+    for key, value in sorted({**placement.parameters, **details.parameters}.items()):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         blocks.append(f'parameters {{\n  key: "{key}"\n  value {{ string_value: "{escaped}" }}\n}}')
     if details.warmup:
@@ -62,7 +61,24 @@ def write_configs(folder: Path) -> None:
     for spec in MODELS.values():
         path = folder / spec.name / "config.pbtxt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(render_config(spec, EMBEDDED_BACKEND), encoding="utf-8")
+        path.write_text(render_config(spec, EMBEDDED.where), encoding="utf-8")
+
+
+def _head(spec: ModelSpec, placement: Placement, details: ConfigDetails) -> str:
+    largest = min(spec.max_batch_size, details.max_batch or spec.max_batch_size)
+    lines = [f'name: "{spec.name}"', f'backend: "{placement.backend}"', f"max_batch_size: {largest}"]
+    if placement.file:
+        lines.append(f'default_model_filename: "{placement.file}"')
+    return "\n".join(lines)
+
+
+def _instance_block(placement: Placement) -> str:
+    lines = [f"kind: {placement.kind}", "count: 1"]
+    if placement.profiles:
+        numbers = ", ".join(f'"{number}"' for number in range(placement.profiles))
+        lines.append(f"profile: [ {numbers} ]")
+    body = "\n".join(f"    {line}" for line in lines)
+    return f"instance_group [\n  {{\n{body}\n  }}\n]"
 
 
 def _tensor_block(role: str, tensor: TensorSpec) -> str:

@@ -1,16 +1,20 @@
-"""A loaded checkpoint as the models of a repository: which networks, which assets, which settings."""
+"""A checkpoint as the models of a repository: which networks, which assets, which settings.
+
+Weights are loaded one network at a time, when its turn comes: together they may be larger than this machine's memory.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from diffusers import QwenImageEditPlusPipeline
 
 from eacps.models.faces.program import EMAP_FILE
-from eacps.models.facts import ASSETS_FOLDER
+from eacps.models.facts import ASSETS_FOLDER, ServedShapes
 from eacps.models.noise import NOISE_VERSION
 from eacps.tensors import (
     DENOISER,
@@ -31,23 +35,33 @@ from eacps.tensors import (
     ModelSpec,
 )
 from export.assets import read_facts, write_judge_head, write_program_assets
-from export.checkpoint import SETTINGS_FILE, CheckpointSettings
-from export.config import ConfigDetails
-from export.networks.denoiser import DenoiserNetwork
-from export.networks.faces import (
-    DETECTOR_FILE,
-    PACK_FILES,
-    RECOGNIZER_FILE,
-    SWAPPER_FILE,
-    VERIFIER_FILE,
-    face_networks,
-    read_emap,
+from export.buckets import Bucket, buckets_for
+from export.checkpoint import (
+    MODEL_INDEX,
+    SETTINGS_FILE,
+    CheckpointSettings,
+    load_skeleton,
+    load_text_encoder,
+    load_transformer,
+    load_vae,
+    max_pictures,
 )
+from export.config import ConfigDetails
+from export.face_pack import FaceFiles, find_faces
+from export.lora import Lora, schedule_named, scheduler_with
+from export.networks.denoiser import SHAPES as FREE_DENOISER_SHAPES
+from export.networks.denoiser import DenoiserNetwork, DenoiserShape
+from export.networks.faces import FaceNetwork, face_network, read_emap
 from export.networks.network import Network
-from export.networks.text_encoder import TextEncoderNetwork, VisionGrid
-from export.networks.vae import VaeDecoderNetwork, VaeEncoderNetwork
+from export.networks.text_encoder import TextEncoderNetwork, TextShape, shapes_for
+from export.networks.vae import SHAPES as FREE_VAE_SHAPES
+from export.networks.vae import VaeDecoderNetwork, VaeEncoderNetwork, VaeShape
+from export.precision import Precision
+from export.profiles import Profile, ProfileMaker
+from export.request import Ingredients
+from export.targets import TARGETS, Target, TargetUnavailable
 
-PIPELINE_PARTS = ("model_index.json", "transformer", "vae", "text_encoder", "processor", "scheduler")
+PIPELINE_PARTS = (MODEL_INDEX, "transformer", "vae", "text_encoder", "processor", "scheduler")
 # Text tokens of the warm-up request, about as many as an edit has.
 WARMUP_TOKENS = 64
 
@@ -60,156 +74,278 @@ class IncompleteCheckpoint(Exception):
     """Parts of the checkpoint are missing; the message names all of them."""
 
 
-def check_complete(checkpoint: Path) -> CheckpointSettings:
-    """Return the checkpoint's settings.
-
-    Raises:
-        IncompleteCheckpoint: Parts are missing, or the settings are not readable.
-    """
-    if not checkpoint.is_dir():
-        raise IncompleteCheckpoint(f"there is no checkpoint at {checkpoint}")
-    try:
-        settings = CheckpointSettings.read(checkpoint)
-    except (TypeError, ValueError) as error:
-        raise IncompleteCheckpoint(f"{checkpoint / SETTINGS_FILE} cannot be read: {error}") from error
-    missing = [part for part in PIPELINE_PARTS if not (checkpoint / part).exists()]
-    if settings.face_pack is None:
-        missing.append(f'a face pack ({SETTINGS_FILE} must name its folder as "face_pack")')
-    else:
-        files = (f"{settings.face_pack}/{file}" for file in PACK_FILES)
-        missing += [file for file in files if not (checkpoint / file).exists()]
-    if missing:
-        raise IncompleteCheckpoint(f"{checkpoint} lacks {', '.join(missing)}")
-    return settings
-
-
-class LoadedCheckpoint:
-    """A complete checkpoint in memory.
+@dataclass(frozen=True)
+class NetworkJob:
+    """One network to be exported.
 
     Args:
-        checkpoint: Its folder.
-        settings: What it says of itself.
-        pipeline: Its parts.
-        digest: Of all its files.
-
-    Raises:
-        UnsupportedCheckpoint: The sampler cannot do what it asks for.
+        spec: Its contract.
+        network: Class of the exporter.
+        precision: In which it shall compute.
+        weights: Numbers that it holds.
+        files: That it is made from.
+        settings: What else decides it.
+        profiles: Shapes that it is built for, where the target asks.
+        load: Reads its weights.
     """
 
-    def __init__(
-        self, checkpoint: Path, settings: CheckpointSettings, pipeline: QwenImageEditPlusPipeline, digest: str
-    ) -> None:
-        self.checkpoint, self.settings, self.pipeline = checkpoint, settings, pipeline
-        self.pack = checkpoint / str(settings.face_pack)
-        self.facts = read_facts(pipeline, settings, digest)
-        self.grid = VisionGrid(*self.facts.vision.grids[0])
+    spec: ModelSpec
+    network: type[Network]
+    precision: Precision
+    weights: int
+    files: tuple[Path, ...]
+    settings: tuple[str, ...]
+    profiles: tuple[Profile, ...]
+    load: Callable[[], Network]
+
+
+class PreparedCheckpoint:
+    """A complete checkpoint and what is added to it, its weights not yet loaded.
+
+    Args:
+        ingredients: Where everything lies.
+
+    Raises:
+        IncompleteCheckpoint, IncompleteFacePack: Parts are missing, or the settings are not readable.
+        UnsupportedCheckpoint: The sampler cannot do what it asks for.
+        ValueError: An option is out of range.
+    """
+
+    def __init__(self, ingredients: Ingredients) -> None:
+        self.ingredients, request = ingredients, ingredients.request
+        self.folder = ingredients.source.folder
+        self.target: Target = TARGETS[request.target]
+        self.device = _device_of(self.target)
+        self.precision = Precision(request.precision) if request.precision else self.target.precision
+        self.settings, self.faces = _settings_of(ingredients), _faces_of(ingredients)
+        self.lora = Lora(ingredients.lora, request.lora_scale) if ingredients.lora else None
+        self.additions = ingredients.additions()
+        pipeline = load_skeleton(self.folder, self.settings)
+        if request.schedule is not None:
+            pipeline.scheduler = scheduler_with(schedule_named(request.schedule))
+        self.pipeline = pipeline
+        side = round(self.settings.vae_image_area**0.5)
+        multiple = 2 * pipeline.vae_scale_factor
+        self.buckets = buckets_for(
+            side // multiple * multiple, max_pictures(self.folder), request.sizes, request.pictures, request.batch
+        )
+        self._check_sizes(multiple)
+        shapes = ServedShapes(
+            self.buckets.sizes, self.buckets.texts, self.buckets.max_batch, fixed=self.target.fixed_shapes
+        )
+        self.facts = read_facts(pipeline, self.settings, self.fingerprint(), shapes)
+        text_channels = pipeline.transformer.config.joint_attention_dim
+        self.shapes = ProfileMaker(self.facts, self.buckets, text_channels, self.faces.detection_size)
+
+    def fingerprint(self) -> str:
+        """Digest of all that decides the pictures, but for rounding: the checkpoint's own where nothing is added."""
+        digest = self.ingredients.checkpoint_sha256
+        if not self.additions and self.precision is Precision.FP32:
+            return digest
+        added = json.dumps([digest, dict(sorted(self.additions.items())), self.precision])
+        return hashlib.sha256(added.encode()).hexdigest()
 
     def programs(self) -> list[ModelSpec]:
         """Return the programs that the checkpoint's networks suffice for."""
         programs = [spec for spec in MODELS.values() if spec.kind is Kind.PROGRAM]
-        has_verifier = (self.pack / VERIFIER_FILE).exists()
-        return [spec for spec in programs if spec is not FACE_VERIFY or has_verifier]
+        return [spec for spec in programs if spec is not FACE_VERIFY or self.faces.verifier]
 
-    def networks(self) -> Iterator[Network]:
-        """Yield the leaf networks, the cheapest first, so that most failures come early."""
-        yield from face_networks(self.pack)
-        yield VaeDecoderNetwork(self.pipeline.vae)
-        yield VaeEncoderNetwork(self.pipeline.vae)
-        yield TextEncoderNetwork(self.pipeline.text_encoder, self.grid)
-        yield DenoiserNetwork(self.pipeline.transformer)
-
-    def origin(self, spec: ModelSpec) -> tuple[list[Path], str]:
-        """Return the parts of the checkpoint that a network depends on, and what else decides its graph."""
-        root = self.checkpoint
-        parts = {
-            FACE_DETECTOR.name: self.pack / DETECTOR_FILE,
-            FACE_RECOGNIZER.name: self.pack / RECOGNIZER_FILE,
-            FACE_SWAPPER.name: self.pack / SWAPPER_FILE,
-            FACE_VERIFIER.name: self.pack / VERIFIER_FILE,
-            VAE_DECODER.name: root / "vae",
-            VAE_ENCODER.name: root / "vae",
-            TEXT_ENCODER.name: root / "text_encoder",
-            DENOISER.name: root / "transformer",
-        }
-        return [parts[spec.name]], str(self.grid) if spec is TEXT_ENCODER else ""
+    def jobs(self) -> list[NetworkJob]:
+        """Return the leaf networks, the cheapest first, so that most failures come early."""
+        return [
+            *self._face_jobs(),
+            self._job(
+                VAE_DECODER,
+                VaeDecoderNetwork,
+                "vae",
+                lambda: VaeDecoderNetwork(load_vae(self.folder), self._vae_shapes(VAE_DECODER)),
+            ),
+            self._job(
+                VAE_ENCODER,
+                VaeEncoderNetwork,
+                "vae",
+                lambda: VaeEncoderNetwork(load_vae(self.folder), self._vae_shapes(VAE_ENCODER)),
+            ),
+            self._job(TEXT_ENCODER, TextEncoderNetwork, "text_encoder", self._load_text_encoder),
+            self._job(DENOISER, DenoiserNetwork, "transformer", self._load_denoiser),
+        ]
 
     def write_assets(self, spec: ModelSpec, version: Path) -> None:
         """Write what a program needs besides its code into its version folder."""
         if spec in (QWEN_EDIT, VLM_JUDGE):
             write_program_assets(version / ASSETS_FOLDER, self.pipeline, self.facts)
         if spec is VLM_JUDGE:
-            write_judge_head(version / ASSETS_FOLDER, self.pipeline)
+            write_judge_head(version / ASSETS_FOLDER, self.folder, self.pipeline.tokenizer)
         if spec is FACE_PRIOR:
-            np.save(version / EMAP_FILE, read_emap(self.pack))
+            np.save(version / EMAP_FILE, read_emap(self.faces.swapper))
 
     def config_details(self, spec: ModelSpec) -> ConfigDetails:
         """Return what the checkpoint adds to a model's configuration."""
-        side = self.settings.face_detection_size
+        side = self.faces.detection_size
         parameters = {"detection_size": str(side)} if spec in (FACE_EMBED, FACE_VERIFY, FACE_PRIOR) else {}
         if spec is QWEN_EDIT:
             parameters = self._served_parameters()
-        return ConfigDetails(parameters, self._warmup_shapes().get(spec.name, {}))
+        bounded = spec in (DENOISER, TEXT_ENCODER, VAE_ENCODER, VAE_DECODER)
+        return ConfigDetails(
+            parameters, self._warmup_shapes().get(spec.name, {}), self.buckets.max_batch if bounded else None
+        )
+
+    def _check_sizes(self, multiple: int) -> None:
+        odd = [size for size in self.buckets.sizes if any(side <= 0 or side % multiple for side in size)]
+        if odd:
+            raise ValueError(f"sizes must be multiples of {multiple}: {', '.join(f'{w}x{h}' for w, h in odd)}")
+
+    def _face_jobs(self) -> list[NetworkJob]:
+        sources = {
+            FACE_DETECTOR: self.faces.detector,
+            FACE_RECOGNIZER: self.faces.recognizer,
+            FACE_SWAPPER: self.faces.swapper,
+            FACE_VERIFIER: self.faces.verifier,
+        }
+        return [
+            NetworkJob(
+                spec,
+                FaceNetwork,
+                Precision.FP32,
+                source.stat().st_size // 4,
+                (source,),
+                self._decided_by(spec),
+                self._profiles(spec),
+                lambda spec=spec: face_network(spec, self.faces, fixed=self.target.fixed_shapes),  # type: ignore[misc]
+            )
+            for spec, source in sources.items()
+            if source is not None
+        ]
+
+    def _job(self, spec: ModelSpec, network: type[Network], part: str, load: Callable[[], Network]) -> NetworkJob:
+        module = getattr(self.pipeline, part)
+        files = [self.folder / part]
+        if spec is DENOISER and self.lora is not None:
+            files.append(self.lora.file)
+        # The autoencoder is a small share of the work, and the last to touch the picture: it stays in FP32.
+        precision = self.precision if spec in (DENOISER, TEXT_ENCODER) else Precision.FP32
+        return NetworkJob(
+            spec,
+            network,
+            precision,
+            sum(weight.numel() for weight in module.parameters()),
+            tuple(files),
+            (*self._decided_by(spec), precision, str(self.additions.get("lora")) if spec is DENOISER else ""),
+            self._profiles(spec),
+            load,
+        )
+
+    def _decided_by(self, spec: ModelSpec) -> tuple[str, ...]:
+        shapes = repr(self._profiles(spec))
+        vision = repr(self.facts.vision) if spec is TEXT_ENCODER else ""
+        return self.target.name, self.device, shapes, vision
+
+    def _profiles(self, spec: ModelSpec) -> tuple[Profile, ...]:
+        return tuple(self.shapes.profiles(spec)) if self.target.fixed_shapes else ()
+
+    def _load_denoiser(self) -> Network:
+        transformer = load_transformer(self.folder)
+        if self.lora is not None:
+            self.lora.fuse_into(transformer)
+        return DenoiserNetwork(transformer, self._denoiser_shapes())
+
+    def _load_text_encoder(self) -> Network:
+        grids = sorted({self.shapes.vision_grid(size) for size in self.buckets.sizes})
+        shapes: list[TextShape] = [shape for grid in grids for shape in shapes_for(grid)]
+        shapes = [shape for shape in shapes if shape.pictures <= self.buckets.max_pictures]
+        if self.target.fixed_shapes:
+            shapes = [replace(shape, batch=min(shape.batch, self.buckets.max_batch)) for shape in shapes]
+        return TextEncoderNetwork(load_text_encoder(self.folder), self.facts.vision, shapes)
+
+    def _denoiser_shapes(self) -> tuple[DenoiserShape, ...]:
+        """Cases for the gate: free shapes, or of the buckets the first of every size and the smallest's last."""
+        if not self.target.fixed_shapes:
+            return FREE_DENOISER_SHAPES
+        first = {bucket.size: bucket for bucket in reversed(list(self.buckets))}
+        smallest = min(first, key=lambda size: size[0] * size[1])
+        last = [bucket for bucket in self.buckets if bucket.size == smallest][-1]
+
+        def shape(bucket: Bucket, batch: int) -> DenoiserShape:
+            grids = self.shapes.denoiser_grids(bucket.size, bucket.pictures)
+            return DenoiserShape(batch, bucket.text_tokens, grids, padding=7)
+
+        return (*(shape(bucket, 1) for bucket in first.values()), shape(last, self.buckets.max_batch))
+
+    def _vae_shapes(self, spec: ModelSpec) -> tuple[VaeShape, ...]:
+        if not self.target.fixed_shapes:
+            return FREE_VAE_SHAPES
+        scale = self.facts.vae_scale if spec is VAE_ENCODER else 1
+        shapes = [next(iter(profile.usual.values())) for profile in self._profiles(spec)]
+        return tuple((1, shape[2] // scale, shape[3] // scale) for shape in shapes)
 
     def _served_parameters(self) -> dict[str, str]:
         """Return what the search server reads off the sampler's configuration; see eacps.triton.served."""
-        side = self._picture_side()
-        cells = side // self.facts.vae_scale
-        measured = self.checkpoint / CALIBRATION_FILE
+        width, height = self.buckets.sizes[0]
+        scale = self.facts.vae_scale
+        measured = self.folder / CALIBRATION_FILE
         calibration = {"calibration": _compact_json(measured)} if measured.exists() else {}
         return calibration | {
             "checkpoint": self.facts.name,
             "fingerprint": self.facts.version,
-            "width": str(side),
-            "height": str(side),
+            "width": str(width),
+            "height": str(height),
+            "sizes": ",".join(f"{wide}x{high}" for wide, high in self.buckets.sizes),
+            "max_pictures": str(self.buckets.max_pictures),
             "default_steps": str(self.facts.default_steps),
-            "latent_shape": f"{self.facts.latent_depth},{cells},{cells}",
+            "latent_shape": f"{self.facts.latent_depth},{height // scale},{width // scale}",
             "noise_version": NOISE_VERSION,
+            "revision": self.ingredients.source.revision,
+            "target": self.target.name,
+            "precision": self.precision,
         }
 
-    def _picture_side(self) -> int:
-        """Return the side in pixels of a square picture of the checkpoint's area."""
-        multiple = self.facts.size_multiple
-        return round(self.facts.vae_image_area**0.5) // multiple * multiple
-
     def _warmup_shapes(self) -> dict[str, Shapes]:
-        """Return the shapes of one ordinary request to every network."""
-        facts = self.facts
-        side = self._picture_side()
-        cells = side // facts.vae_scale
-        detection = self.settings.face_detection_size
+        """Return the shapes of one ordinary request to every network: of the first bucket."""
+        facts, bucket = self.facts, next(iter(self.buckets))
+        width, height = bucket.size
+        text = bucket.text_tokens if self.target.fixed_shapes else WARMUP_TOKENS
+        detection = self.faces.detection_size
+        rows, columns = height // facts.vae_scale, width // facts.vae_scale
         return {
-            DENOISER.name: self._denoiser_shapes(pictures=2, picture_tokens=(cells // 2) ** 2),
-            TEXT_ENCODER.name: self._text_encoder_shapes(),
-            VAE_ENCODER.name: {"picture": (3, side, side)},
-            VAE_DECODER.name: {"latents": (facts.latent_depth, cells, cells)},
+            DENOISER.name: self.shapes.denoiser_shapes(replace(bucket, text_tokens=text)),
+            TEXT_ENCODER.name: self.shapes.text_shapes(self.shapes.vision_grid(bucket.size), 1, text),
+            VAE_ENCODER.name: {"picture": (3, height, width)},
+            VAE_DECODER.name: {"latents": (facts.latent_depth, rows, columns)},
             FACE_DETECTOR.name: {"input": (1, 3, detection, detection)},
             FACE_RECOGNIZER.name: {"input": (3, 112, 112)},
             FACE_VERIFIER.name: {"input": (3, 112, 112)},
             FACE_SWAPPER.name: {"target": (1, 3, 128, 128), "source": (1, 512)},
         }
 
-    def _denoiser_shapes(self, *, pictures: int, picture_tokens: int) -> Shapes:
-        tokens, pairs = pictures * picture_tokens, sum(self.facts.rope_axes) // 2
-        return {
-            "hidden_states": (tokens, self.facts.packed_channels),
-            "encoder_hidden_states": (WARMUP_TOKENS, self.pipeline.transformer.config.joint_attention_dim),
-            "encoder_hidden_states_mask": (WARMUP_TOKENS,),
-            "timestep": (1,),
-            "img_rope": (tokens, pairs, 2),
-            "txt_rope": (WARMUP_TOKENS, pairs, 2),
-            "modulate_index": (tokens,),
-        }
 
-    def _text_encoder_shapes(self) -> Shapes:
-        vision = self.facts.vision
-        values = 3 * vision.temporal_patch_size * vision.patch_size**2
-        return {
-            "pixel_values": (1, self.grid.height * self.grid.width, values),
-            "input_ids": (WARMUP_TOKENS,),
-            "attention_mask": (WARMUP_TOKENS,),
-            "position_ids": (3, WARMUP_TOKENS),
-            "image_index": (WARMUP_TOKENS,),
-        }
+def _device_of(target: Target) -> str:
+    """What engines will be tied to; empty where this machine cannot build them, which the export itself refuses."""
+    try:
+        return target.check()
+    except TargetUnavailable:
+        return ""
+
+
+def _settings_of(ingredients: Ingredients) -> CheckpointSettings:
+    folder, request = ingredients.source.folder, ingredients.request
+    missing = [part for part in PIPELINE_PARTS if not (folder / part).exists()]
+    if missing:
+        raise IncompleteCheckpoint(f"{folder} lacks {', '.join(missing)}")
+    try:
+        settings = CheckpointSettings.read(folder, ingredients.source.name)
+    except (TypeError, ValueError) as error:
+        raise IncompleteCheckpoint(f"{folder / SETTINGS_FILE} cannot be read: {error}") from error
+    return settings if request.steps is None else replace(settings, default_steps=request.steps)
+
+
+def _faces_of(ingredients: Ingredients) -> FaceFiles:
+    folder, settings = ingredients.source.folder, CheckpointSettings.read(ingredients.source.folder)
+    files = {"swapper": ingredients.swapper, "verifier": ingredients.verifier}
+    if ingredients.faces is not None:
+        return find_faces(ingredients.faces, **files)
+    if settings.face_pack is None or not (folder / settings.face_pack).is_dir():
+        raise IncompleteCheckpoint(f"{folder} has no face pack: name one with --faces, and its --swapper")
+    return find_faces(folder / settings.face_pack, **files, detection_size=settings.face_detection_size)
 
 
 def _compact_json(path: Path) -> str:

@@ -1,46 +1,77 @@
-"""The parity gate: an exported graph must answer as its original does, or the export fails."""
+"""The parity gate: an exported network must answer as its original does, or the export fails."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from onnx.reference import ReferenceEvaluator
 
-from export.manifest import ParityFigure
-from export.networks.network import Network, ParityCase, Tensors
+from eacps.manifest import ParityFigure
+from export.networks.network import Network, ParityCase, Tensors, TorchNetwork
+from export.precision import Precision
 
 TOLERANCE = 1e-4
+"""In FP32: of max|difference| / max|reference|."""
+ROUNDING_ALLOWANCE = 1.5
+"""At lower precision: how many times torch's own error at that precision."""
+
+# What an exported network answers to the inputs of one case, outputs by name.
+Answers = Callable[[Tensors], Tensors]
 
 
 class ParityFailed(Exception):
     """An exported network departs from its original."""
 
 
-def check_parity(network: Network, onnx_path: Path, tolerance: float = TOLERANCE) -> list[ParityFigure]:
-    """Run every case of ``network`` through the graph at ``onnx_path`` on the CPU.
+def check_parity(
+    network: Network, answers: Answers, precision: Precision = Precision.FP32, tolerance: float = TOLERANCE
+) -> list[ParityFigure]:
+    """Ask an exported network every case of its original.
+
+    Args:
+        network: The original.
+        answers: Runs what was exported.
+        precision: In which that computes.
+        tolerance: In FP32, see `TOLERANCE`.
 
     Raises:
-        ParityFailed: The graph refuses a case, or departs from the original by more than ``tolerance``.
+        ParityFailed: A case is refused, or answered further off than is allowed.
     """
-    session = open_session(onnx_path)
-    figures = []
+    name, figures = network.spec.name, []
     for case in network.cases():
-        figure = ParityFigure(case.description, _case_error(session, network.spec.name, case))
+        figure = _figure(network, case, _ask(answers, name, case), precision, tolerance)
         # Written so that a NaN fails.
-        if not figure.error <= tolerance:
+        if not figure.error <= figure.allowed:
             raise ParityFailed(
-                f"{network.spec.name}: {figure.error:.1e} from the original, {tolerance:.0e} allowed ({figure.case})"
+                f"{name}: {figure.error:.1e} from the original, {figure.allowed:.1e} allowed ({figure.case})"
             )
         figures.append(figure)
     return figures
 
 
-def open_session(onnx_path: Path) -> onnxruntime.InferenceSession:
-    """Open a graph on the CPU, quietly."""
+def onnx_answers(path: Path, network: Network, precision: Precision) -> Answers:
+    """Run a graph on this machine: with ONNX Runtime where it can, else with ONNX's reference evaluator.
+
+    ONNX Runtime has no BF16 kernels for the CPU; with a GPU it is used at either precision.
+    """
+    names = [tensor.name for tensor in network.spec.outputs]
+    gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    if precision is Precision.FP32 or gpu:
+        session = open_session(path, gpu=gpu)
+        return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
+    evaluator = ReferenceEvaluator(str(path))
+    return lambda inputs: dict(zip(names, map(np.asarray, evaluator.run(names, inputs)), strict=True))
+
+
+def open_session(path: Path, *, gpu: bool = False) -> onnxruntime.InferenceSession:
+    """Open a graph, quietly."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(onnx_path), options, providers=["CPUExecutionProvider"])
+    providers = ["CUDAExecutionProvider"] if gpu else []
+    return onnxruntime.InferenceSession(str(path), options, providers=[*providers, "CPUExecutionProvider"])
 
 
 def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
@@ -51,11 +82,35 @@ def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(actual - expected).max()) / (scale if scale > 0 else 1.0)
 
 
-def _case_error(session: onnxruntime.InferenceSession, model: str, case: ParityCase) -> float:
+def rms_error(actual: np.ndarray, expected: np.ndarray) -> float:
+    """Return the root mean square of the difference over that of ``expected``; infinite where shapes differ."""
+    if actual.shape != expected.shape:
+        return float("inf")
+    scale = float(np.sqrt(np.mean(np.square(expected, dtype=np.float64))))
+    distance = float(np.sqrt(np.mean(np.square(actual.astype(np.float64) - expected))))
+    return distance / (scale if scale > 0 else 1.0)
+
+
+def _figure(
+    network: Network, case: ParityCase, answer: Tensors, precision: Precision, tolerance: float
+) -> ParityFigure:
+    if precision is Precision.FP32:
+        return ParityFigure(case.description, _worst(relative_error, answer, case.expected), tolerance)
+    if not isinstance(network, TorchNetwork):
+        raise ParityFailed(f"{network.spec.name}: nothing to measure {precision} by")
+    own = _worst(rms_error, network.rounded_answer(case.inputs, precision), case.expected)
+    return ParityFigure(case.description, _worst(rms_error, answer, case.expected), ROUNDING_ALLOWANCE * own)
+
+
+def _worst(distance: Callable[[np.ndarray, np.ndarray], float], answer: Tensors, expected: Tensors) -> float:
+    errors = [distance(answer[name], expected[name]) for name in expected]
+    # max() may pass over a NaN.
+    return float("nan") if any(np.isnan(errors)) else max(errors)
+
+
+def _ask(answers: Answers, model: str, case: ParityCase) -> Tensors:
     try:
-        answers = session.run(list(case.expected), case.inputs)
+        return answers(case.inputs)
     except Exception as error:
         # ONNX Runtime's errors share no base but Exception.
         raise ParityFailed(f"{model}: the graph refuses {case.description}: {error}") from error
-    actual: Tensors = dict(zip(case.expected, answers, strict=True))
-    return max(relative_error(actual[name], case.expected[name]) for name in case.expected)

@@ -1,173 +1,125 @@
 """A complete Triton model repository out of a checkpoint, or none at all.
 
-Everything is written into a hidden folder beside the output, which takes the output's place only when every network
-has passed its parity gate. Networks of an earlier repository there are taken over where nothing that they depend on
-has changed.
+Every network must pass its parity gate. Networks that were exported before are taken over where nothing that they
+depend on has changed.
 """
 
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from eacps.tensors import MODELS, ModelSpec
-from export.checkpoint import CheckpointSettings, load_pipeline
-from export.config import render_config
-from export.manifest import (
-    MANIFEST_FILE,
-    REPOSITORY_SOURCES,
-    ROOT,
-    Manifest,
-    ModelRecord,
-    digest_of,
-    is_intact,
-    origin_of,
-    sources_digest,
-    versions,
-)
-from export.models import LoadedCheckpoint, check_complete
-from export.networks.network import Network, sources_of
+from eacps.manifest import Manifest, ModelRecord, digest_of
+from eacps.tensors import MODELS, QWEN_EDIT, ModelSpec
+from export.config import ConfigDetails, render_config
+from export.models import NetworkJob, PreparedCheckpoint
+from export.networks.network import sources_of
 from export.parity import check_parity
-from export.targets import Target
+from export.provenance import REPOSITORY_SOURCES, ROOT, origin_of, sources_digest, versions
+from export.targets import EMBEDDED
+from export.targets.target import Bench
+from export.workshop import ADAPTER_FILE, VERSION, Workshop, open_workshop
 
 ADAPTERS = ROOT / "model_repository"
-VERSION = "1"
-ADAPTER_FILE = "model.py"
 
 # Told what is being done, as it begins.
 Progress = Callable[[str], None]
 
 
-class NotARepository(Exception):
-    """The output exists and was not written by this exporter."""
-
-
-def export_repository(checkpoint: Path, target: Target, output: Path, progress: Progress = lambda _: None) -> None:
-    """Write the repository of ``checkpoint`` for ``target`` to the folder ``output``.
+def export_repository(prepared: PreparedCheckpoint, output: Path, progress: Progress = lambda _: None) -> Manifest:
+    """Write the repository of a checkpoint to the folder ``output``.
 
     An earlier repository there is replaced at the end, and stays as it is if the export fails.
 
     Raises:
-        IncompleteCheckpoint: Before anything is written.
-        NotARepository: ``output`` holds something else.
+        InUse, NotARepository: ``output`` cannot be written to.
         ParityFailed: A network departs from its original.
-        UnsupportedCheckpoint, UnsupportedFacePack: The contract cannot serve the checkpoint.
+        TargetUnavailable: This machine cannot build for the target.
+        UnsupportedFacePack, UnusableLora: The contract cannot serve what was asked for.
     """
-    settings = check_complete(checkpoint)
-    _check_replaceable(output)
-    progress("load checkpoint")
-    with staged(output) as stage:
-        _Exporter(checkpoint, settings, target, output, stage).write_all(progress)
+    prepared.target.check()
+    with open_workshop(output) as workshop:
+        manifest = _Exporter(prepared, workshop).write_all(progress)
+        workshop.deliver()
+        return manifest
 
 
 class _Exporter:
-    """One export on its way.
+    """One export on its way."""
 
-    Args:
-        checkpoint: Its folder.
-        settings: What it says of itself.
-        target: What the repository is for.
-        earlier: Where an earlier repository may lie, whose networks may be taken over.
-        stage: Empty folder to write into.
-    """
+    def __init__(self, prepared: PreparedCheckpoint, workshop: Workshop) -> None:
+        self.prepared, self.target, self.workshop = prepared, prepared.target, workshop
 
-    def __init__(
-        self, checkpoint: Path, settings: CheckpointSettings, target: Target, earlier: Path, stage: Path
-    ) -> None:
-        self.checkpoint, self.target, self.earlier, self.stage = checkpoint, target, earlier, stage
-        self.digest = digest_of([checkpoint])
-        self.loaded = LoadedCheckpoint(checkpoint, settings, load_pipeline(checkpoint), self.digest)
-        manifest = Manifest.read(earlier)
-        self.earlier_models = manifest.models if manifest else {}
-
-    def write_all(self, progress: Progress) -> None:
+    def write_all(self, progress: Progress) -> Manifest:
         """Write networks, programs and manifest."""
-        records = {}
-        for network in self.loaded.networks():
-            records[network.spec.name] = self._write_network(network, progress)
-        progress("write programs")
-        for spec in self.loaded.programs():
-            records[spec.name] = self._write_program(spec)
-        Manifest(
-            checkpoint=self.loaded.settings.name,
-            checkpoint_sha256=self.digest,
+        ingredients = self.prepared.ingredients
+        networks = {job.spec.name: self._write_network(job, progress) for job in self.prepared.jobs()}
+        manifest = Manifest(
+            checkpoint=self.prepared.settings.name,
+            revision=ingredients.source.revision,
+            checkpoint_sha256=ingredients.checkpoint_sha256,
+            additions=self.prepared.additions,
             target=self.target.name,
+            device=self.prepared.device,
+            request_sha256=ingredients.sha256(),
             sources_sha256=sources_digest(REPOSITORY_SOURCES),
             versions=versions(),
-            models={name: records[name] for name in MODELS if name in records},
-        ).write(self.stage)
+            models=networks,
+        )
+        progress("write programs")
+        programs = {spec.name: self._write_program(spec, manifest.build) for spec in self.prepared.programs()}
+        records = networks | programs
+        manifest = replace(manifest, models={name: records[name] for name in MODELS if name in records})
+        manifest.write(self.workshop.stage)
+        return manifest
 
-    def _write_network(self, network: Network, progress: Progress) -> ModelRecord:
-        """Write a leaf model: taken over from the earlier repository, or exported and held against its original."""
-        name = network.spec.name
-        files, settings = self.loaded.origin(network.spec)
-        origin = origin_of(network.spec, self.target.name, files, settings, sources_of(network))
-        version = self._model_folder(network.spec)
-        before = self.earlier_models.get(name)
-        if before and before.origin == origin and is_intact(self.earlier / name, before):
+    def _write_network(self, job: NetworkJob, progress: Progress) -> ModelRecord:
+        """Write a leaf model: taken over from an earlier export, or exported and held against its original."""
+        name = job.spec.name
+        origin = origin_of(job.spec, job.files, job.settings, sources_of(job.network))
+        placement = self.target.placement(job.network, len(job.profiles))
+        version = self._model_folder(job.spec, render_config(job.spec, placement, self._details(job.spec)))
+        found = self.workshop.find(name, origin)
+        if found is not None:
             progress(f"keep {name}")
-            ignore = shutil.ignore_patterns(ADAPTER_FILE)
-            shutil.copytree(self.earlier / name / VERSION, version, dirs_exist_ok=True, ignore=ignore)
-            parity = before.parity
+            self.workshop.take_over(found[0], version)
+            parity = found[1].parity
         else:
             progress(f"export {name}")
-            parity = tuple(check_parity(network, self.target.install(network, version)))
-        if self.target.network_backend == "python":
+            with self.workshop.scratch_folder() as scratch:
+                network = job.load()
+                bench = Bench(version, scratch, self.workshop.cache, job.profiles)
+                answers = self.target.install(network, job.precision, bench)
+                tolerance = self.target.tolerance(job.precision)
+                parity = tuple(check_parity(network, answers, job.precision, tolerance))
+        if placement.backend == "python":
             _copy_adapter(name, version)
-        return ModelRecord(digest_of([self.stage / name]), origin, parity)
+        record = ModelRecord(digest_of([self.workshop.stage / name]), origin, job.precision, parity)
+        self.workshop.keep(name, record)
+        return record
 
-    def _write_program(self, spec: ModelSpec) -> ModelRecord:
-        version = self._model_folder(spec)
+    def _write_program(self, spec: ModelSpec, build: str) -> ModelRecord:
+        details = self._details(spec)
+        if spec is QWEN_EDIT:
+            # The sampler starts only beside the networks of this build; see eacps.manifest.verify.
+            details = replace(details, parameters={**details.parameters, "build": build})
+        version = self._model_folder(spec, render_config(spec, EMBEDDED.where, details))
         _copy_adapter(spec.name, version)
-        self.loaded.write_assets(spec, version)
-        return ModelRecord(digest_of([self.stage / spec.name]))
+        self.prepared.write_assets(spec, version)
+        return ModelRecord(digest_of([self.workshop.stage / spec.name]))
 
-    def _model_folder(self, spec: ModelSpec) -> Path:
+    def _details(self, spec: ModelSpec) -> ConfigDetails:
+        return self.prepared.config_details(spec)
+
+    def _model_folder(self, spec: ModelSpec, config: str) -> Path:
         """Make a model's folder with its configuration; return the version folder."""
-        version = self.stage / spec.name / VERSION
+        version = self.workshop.stage / spec.name / VERSION
         version.mkdir(parents=True)
-        text = render_config(spec, self.target.network_backend, self.loaded.config_details(spec))
-        (version.parent / "config.pbtxt").write_text(text, encoding="utf-8")
+        (version.parent / "config.pbtxt").write_text(config, encoding="utf-8")
         return version
 
 
 def _copy_adapter(model: str, version: Path) -> None:
     shutil.copyfile(ADAPTERS / model / VERSION / ADAPTER_FILE, version / ADAPTER_FILE)
-
-
-@contextmanager
-def staged(output: Path) -> Iterator[Path]:
-    """Give a folder to write into, which becomes ``output`` if the block ends well and vanishes if it does not."""
-    output = output.absolute()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the output, not in the system's temporary folder: a rename must not cross file systems.
-    work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
-        stage = work / "new"
-        stage.mkdir()
-        yield stage
-        _put_in_place(stage, output, work / "old")
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _put_in_place(stage: Path, output: Path, aside: Path) -> None:
-    try:
-        if output.exists():
-            output.rename(aside)
-        stage.rename(output)
-    except BaseException:
-        # Being told to stop comes as an exception too, and at any point: what stood there must not go with `aside`.
-        if aside.exists() and not output.exists():
-            aside.rename(output)
-        raise
-
-
-def _check_replaceable(output: Path) -> None:
-    if not output.exists() or (output / MANIFEST_FILE).is_file():
-        return
-    if not output.is_dir() or any(output.iterdir()):
-        raise NotARepository(f"{output} exists and is no exported repository; remove it or choose another folder")

@@ -8,8 +8,8 @@ graph serves every batch, text length, resolution and number of pictures.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 
 import torch
 from diffusers import QwenImageTransformer2DModel
@@ -17,10 +17,36 @@ from diffusers.models.attention_processor import Attention
 from torch import nn
 
 from eacps.tensors import DENOISER, ModelSpec
-from export.networks.network import ParityCase, case_of, copy_sharing_weights, write_torch_module
+from export.networks.network import ParityCase, Tensors, TorchNetwork, case_of, copy_sharing_weights
 
-# Packed height and width of the noisy latents, then of each conditioning picture.
-PictureSizes = Sequence[tuple[int, int]]
+
+@dataclass(frozen=True)
+class DenoiserShape:
+    """What varies from evaluation to evaluation.
+
+    Args:
+        batch: Candidates.
+        text_tokens: Length of the padded text.
+        grids: Packed height and width of the noisy latents, then of each conditioning picture.
+        padding: Item k has ``k * padding`` masked text tokens.
+    """
+
+    batch: int
+    text_tokens: int
+    grids: tuple[tuple[int, int], ...]
+    padding: int = 0
+
+    def __str__(self) -> str:
+        sizes = " ".join(f"{rows}x{columns}" for rows, columns in self.grids)
+        return f"batch {self.batch}, {self.text_tokens} text tokens, grids {sizes}, padding {self.padding}"
+
+
+# Batch, text length, resolution and number of pictures, with and without padded text.
+SHAPES = (
+    DenoiserShape(1, 17, ((8, 8), (8, 8), (8, 8))),
+    DenoiserShape(3, 40, ((6, 4), (8, 8)), padding=7),
+    DenoiserShape(2, 33, ((8, 8), (8, 8), (4, 6), (2, 2)), padding=2),
+)
 
 
 class DenoiserGraph(nn.Module):
@@ -48,8 +74,9 @@ class DenoiserGraph(nn.Module):
     ) -> torch.Tensor:
         """Return the velocity of all image tokens, shape (batch, image tokens, channels)."""
         model = self.transformer
-        image = model.img_in(hidden_states)
-        text = model.txt_in(model.txt_norm(encoder_hidden_states))
+        dtype = model.img_in.weight.dtype
+        image = model.img_in(hidden_states.to(dtype))
+        text = model.txt_in(model.txt_norm(encoder_hidden_states.to(dtype)))
         time = timestep[:, 0].to(image.dtype)
         index: torch.Tensor | None = modulate_index
         if self.zero_cond_t:
@@ -75,7 +102,7 @@ class DenoiserGraph(nn.Module):
         if self.zero_cond_t:
             conditioning = conditioning.chunk(2, dim=0)[0]
         velocity: torch.Tensor = model.proj_out(model.norm_out(image, conditioning))
-        return velocity
+        return velocity.float()
 
 
 class RealRotaryAttention:
@@ -134,35 +161,42 @@ def rotate(x: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     return rotated.flatten(-2).type_as(x)
 
 
-class DenoiserNetwork:
-    """The exportable denoiser of a checkpoint."""
+class DenoiserNetwork(TorchNetwork):
+    """The exportable denoiser of a checkpoint.
+
+    Args:
+        transformer: In FP32.
+        shapes: Of the parity cases.
+    """
 
     spec: ModelSpec = DENOISER
 
-    def __init__(self, transformer: QwenImageTransformer2DModel) -> None:
-        self.transformer = transformer.eval()
+    def __init__(self, transformer: QwenImageTransformer2DModel, shapes: Sequence[DenoiserShape] = SHAPES) -> None:
+        self.transformer, self.shapes = transformer.eval(), shapes
 
-    def write_onnx(self, path: Path) -> None:
-        """Write the graph."""
-        example = self._case(batch=2, text_tokens=11, pictures=((4, 4), (4, 4)), padding=1)
-        write_torch_module(DenoiserGraph(self.transformer), self.spec, example.inputs, path)
+    def graph(self) -> nn.Module:
+        """The module to export."""
+        return DenoiserGraph(self.transformer)
+
+    def example(self) -> Tensors:
+        """Inputs to trace with."""
+        return self._case(DenoiserShape(2, 11, ((4, 4), (4, 4)), padding=1)).inputs
 
     def cases(self) -> Iterator[ParityCase]:
-        """Vary batch, text length, resolution and number of pictures; with and without padded text."""
-        yield self._case(batch=1, text_tokens=17, pictures=((8, 8), (8, 8), (8, 8)), padding=0)
-        yield self._case(batch=3, text_tokens=40, pictures=((6, 4), (8, 8)), padding=7)
-        yield self._case(batch=2, text_tokens=33, pictures=((8, 8), (8, 8), (4, 6), (2, 2)), padding=2)
+        """Compute the cases with diffusers' own forward."""
+        for shape in self.shapes:
+            yield self._case(shape)
 
     @torch.no_grad()
-    def _case(self, *, batch: int, text_tokens: int, pictures: PictureSizes, padding: int) -> ParityCase:
-        """Compute one case with diffusers' own forward; item k has ``k * padding`` padded text tokens."""
-        shapes = [(1, *size) for size in pictures]
+    def _case(self, shape: DenoiserShape) -> ParityCase:
+        batch, text_tokens = shape.batch, shape.text_tokens
+        shapes = [(1, *grid) for grid in shape.grids]
         mask = torch.ones(batch, text_tokens, dtype=torch.bool)
         for item in range(batch):
-            mask[item, text_tokens - item * padding :] = False
+            mask[item, text_tokens - item * shape.padding :] = False
         tables = self.transformer.pos_embed([shapes], max_txt_seq_len=text_tokens)
         img_rope, txt_rope = (torch.view_as_real(table).expand(batch, -1, -1, -1) for table in tables)
-        image_tokens, noisy_tokens = sum(map(prod, pictures)), prod(pictures[0])
+        image_tokens, noisy_tokens = sum(map(prod, shape.grids)), prod(shape.grids[0])
         inputs = self._random_inputs(batch, image_tokens, text_tokens) | {
             "encoder_hidden_states_mask": mask,
             "img_rope": img_rope,
@@ -178,8 +212,7 @@ class DenoiserNetwork:
             img_shapes=[shapes] * batch,
             return_dict=False,
         )[0]
-        words = f"batch {batch}, {text_tokens} text tokens, {len(pictures) - 1} references, padding {padding}"
-        return case_of(words, inputs, {"velocity": velocity})
+        return case_of(str(shape), inputs, {"velocity": velocity})
 
     def _random_inputs(self, batch: int, image_tokens: int, text_tokens: int) -> dict[str, torch.Tensor]:
         config = self.transformer.config

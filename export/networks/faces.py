@@ -14,12 +14,10 @@ import onnxruntime
 from onnx import numpy_helper
 
 from eacps.tensors import FACE_DETECTOR, FACE_RECOGNIZER, FACE_SWAPPER, FACE_VERIFIER, ModelSpec, TensorSpec
+from export.face_pack import FaceFiles
 from export.networks.network import ParityCase, Tensors
+from export.precision import Precision
 
-DETECTOR_FILE, RECOGNIZER_FILE, SWAPPER_FILE = "detector.onnx", "recognizer.onnx", "swapper.onnx"
-VERIFIER_FILE = "verifier.onnx"
-"""Held-out recogniser; a pack may lack it."""
-PACK_FILES = (DETECTOR_FILE, RECOGNIZER_FILE, SWAPPER_FILE)
 EMAP_SHAPE = (512, 512)
 
 
@@ -56,8 +54,14 @@ class FaceNetwork:
         if spec in (FACE_RECOGNIZER, FACE_VERIFIER) and _normalises_inside(graph):
             raise UnsupportedFacePack(f"{source.name} normalises its input itself (converted from MXNet)")
 
-    def write_onnx(self, path: Path) -> None:
-        """Write the graph under the contract's names."""
+    def write_onnx(self, path: Path, precision: Precision) -> None:
+        """Write the graph under the contract's names.
+
+        Raises:
+            UnsupportedFacePack: Not in FP32: at less, swapped faces are distorted.
+        """
+        if precision is not Precision.FP32:
+            raise UnsupportedFacePack(f"{self.spec.name} stays in {Precision.FP32}, not {precision}")
         model = onnx.ModelProto()
         model.CopyFrom(self.model)
         old = [*self.inputs, *self.outputs]
@@ -97,35 +101,43 @@ class FaceNetwork:
         return {name: np.concatenate([part[k] for part in parts]) for k, name in enumerate(names)}
 
 
-def face_networks(pack: Path) -> list[FaceNetwork]:
-    """Return the networks of the pack in folder ``pack``, the held-out verifier where it has one.
+def face_network(spec: ModelSpec, files: FaceFiles, *, fixed: bool) -> FaceNetwork:
+    """Return one of the pack's networks.
+
+    Args:
+        spec: Its contract.
+        files: The pack.
+        fixed: Whether the detector will see its own size alone.
 
     Raises:
         UnsupportedFacePack: As ``FaceNetwork`` does.
     """
     crops = [((batch, 3, 112, 112),) for batch in (1, 3)]
-    detector = FaceNetwork(FACE_DETECTOR, pack / DETECTOR_FILE, ())
-    detector.shapes = tuple(((1, 3, *size),) for size in _detector_sizes(detector))
-    networks = [
-        detector,
-        FaceNetwork(FACE_RECOGNIZER, pack / RECOGNIZER_FILE, crops),
-        FaceNetwork(FACE_SWAPPER, pack / SWAPPER_FILE, [((1, 3, 128, 128), (1, 512))]),
-    ]
-    if (pack / VERIFIER_FILE).exists():
-        networks.append(FaceNetwork(FACE_VERIFIER, pack / VERIFIER_FILE, crops))
-    return networks
+    if spec is FACE_SWAPPER:
+        return FaceNetwork(spec, files.swapper, [((1, 3, 128, 128), (1, 512))])
+    if spec is FACE_RECOGNIZER:
+        return FaceNetwork(spec, files.recognizer, crops)
+    if spec is FACE_VERIFIER and files.verifier is not None:
+        return FaceNetwork(spec, files.verifier, crops)
+    if spec is not FACE_DETECTOR:
+        raise UnsupportedFacePack(f"the pack has no {spec.name}")
+    detector = FaceNetwork(spec, files.detector, ())
+    own = files.detection_size
+    free = () if fixed or _is_fixed(detector) else ((96, 160),)
+    detector.shapes = tuple(((1, 3, *size),) for size in ((own, own), *free))
+    return detector
 
 
-def read_emap(pack: Path) -> np.ndarray:
+def read_emap(swapper: Path) -> np.ndarray:
     """Return the swapper's embedding map, float32 (512, 512): the last initializer of its graph, by position.
 
     Raises:
         UnsupportedFacePack: The last initializer is something else.
     """
-    weights = onnx.load(str(pack / SWAPPER_FILE)).graph.initializer
+    weights = onnx.load(str(swapper)).graph.initializer
     emap = numpy_helper.to_array(weights[-1]) if weights else np.zeros(0)
     if emap.shape != EMAP_SHAPE:
-        raise UnsupportedFacePack(f"{SWAPPER_FILE} ends with an initializer of shape {emap.shape}, not with emap")
+        raise UnsupportedFacePack(f"{swapper.name} ends with an initializer of shape {emap.shape}, not with emap")
     return np.ascontiguousarray(emap, dtype=np.float32)
 
 
@@ -163,11 +175,10 @@ def _declare(value: onnx.ValueInfoProto, tensor: TensorSpec, *, batched: bool) -
             shape.dim.add(dim_param=axis)
 
 
-def _detector_sizes(detector: FaceNetwork) -> list[tuple[int, int]]:
-    """Return the sizes to test: the one the graph is fixed to, else two."""
+def _is_fixed(detector: FaceNetwork) -> bool:
+    """Tell whether the graph takes one size alone."""
     dims = detector.model.graph.input[0].type.tensor_type.shape.dim
-    height, width = dims[2].dim_value, dims[3].dim_value
-    return [(height, width)] if height > 0 and width > 0 else [(128, 128), (96, 160)]
+    return bool(dims[2].dim_value > 0 and dims[3].dim_value > 0)
 
 
 def _normalises_inside(graph: onnx.GraphProto) -> bool:

@@ -1,9 +1,10 @@
-"""What the exporter needs of a network: its contract, its ONNX file, and cases that prove it equal to its original."""
+"""What the exporter needs of a network: its contract, its files, and cases that prove it equal to its original."""
 
 from __future__ import annotations
 
 import copy
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,27 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from torch import nn
-from torch.export import Dim
+from torch.export import Dim, ExportedProgram
 
 from eacps.tensors import ModelSpec
+from export.precision import Precision, at_precision
 
 OPSET = 20
 
 # Axes of the contract that vary from request to request; the others are fixed by the checkpoint.
 DYNAMIC_AXES = frozenset(
-    ("batch", "image_tokens", "text_tokens", "tokens", "pictures", "height", "width", "latent_height", "latent_width")
+    (
+        "batch",
+        "image_tokens",
+        "text_tokens",
+        "tokens",
+        "pictures",
+        "patches",
+        "height",
+        "width",
+        "latent_height",
+        "latent_width",
+    )
 )
 
 Tensors = dict[str, np.ndarray]
@@ -36,7 +49,7 @@ class ParityCase:
     Args:
         description: What is special about the case, for reports: sizes in words.
         inputs: Every input of the contract, with the batch axis where the model has one.
-        expected: Every output of the contract, computed by the original.
+        expected: Every output of the contract, computed by the original in FP32.
     """
 
     description: str
@@ -52,7 +65,7 @@ class Network(Protocol):
         """Its contract."""
         ...
 
-    def write_onnx(self, path: Path) -> None:
+    def write_onnx(self, path: Path, precision: Precision) -> None:
         """Write the graph, with the contract's names, dtypes and dynamic axes."""
         ...
 
@@ -61,10 +74,73 @@ class Network(Protocol):
         ...
 
 
-def sources_of(network: Network) -> list[Path]:
-    """Return the files of the code that exports ``network``, and of the gate that it must pass."""
-    gate = Path(__file__).parents[1] / "parity.py"
-    return [Path(__file__), Path(inspect.getfile(type(network))), gate]
+class TorchNetwork(ABC):
+    """A network that is a torch module: exported here, to ONNX or as torch's own program."""
+
+    @property
+    @abstractmethod
+    def spec(self) -> ModelSpec:
+        """Its contract."""
+
+    @abstractmethod
+    def graph(self) -> nn.Module:
+        """The module in FP32, whose arguments are the inputs of ``spec`` in their order."""
+
+    @abstractmethod
+    def example(self) -> Tensors:
+        """Inputs to trace with: 2 or more along each axis that varies, for 1 would be taken for a constant."""
+
+    @abstractmethod
+    def cases(self) -> Iterator[ParityCase]:
+        """Compute the parity cases with the original, one after the other."""
+
+    def write_onnx(self, path: Path, precision: Precision) -> None:
+        """Write the graph, with the contract's names, dtypes and dynamic axes."""
+        program = self.program(precision)
+        with torch.no_grad():
+            # Not optimised: constant folding fails on the split of the doubled batch of zero_cond_t, and whatever
+            # runs the graph optimises when it loads.
+            exported = torch.onnx.export(
+                program,
+                dynamo=True,
+                optimize=False,
+                opset_version=OPSET,
+                input_names=[tensor.name for tensor in self.spec.inputs],
+                output_names=[tensor.name for tensor in self.spec.outputs],
+                verbose=False,
+            )
+        if exported is None:
+            raise RuntimeError(f"{self.spec.name}: torch.onnx.export returned no program")
+        _strip_notes(exported.model)
+        # Weights beside the graph: a single protobuf ends at 2 GB.
+        exported.save(str(path), external_data=True)
+
+    def program(self, precision: Precision) -> ExportedProgram:
+        """Trace the module; ``DYNAMIC_AXES`` stay dynamic."""
+        examples = self.example()
+        batch: tuple[str, ...] = ("batch",) if self.spec.max_batch_size else ()
+        dynamic = tuple(
+            {k: Dim.DYNAMIC for k, axis in enumerate(batch + tensor.axes) if axis in DYNAMIC_AXES}
+            for tensor in self.spec.inputs
+        )
+        arguments = tuple(torch.from_numpy(examples[tensor.name]) for tensor in self.spec.inputs)
+        with torch.no_grad():
+            return torch.export.export(
+                at_precision(self.graph(), precision).eval(), arguments, dynamic_shapes=dynamic, strict=False
+            )
+
+    @torch.no_grad()
+    def rounded_answer(self, inputs: Tensors, precision: Precision) -> Tensors:
+        """What torch itself answers at that precision: the measure of what an engine may lose."""
+        module = at_precision(self.graph(), precision).eval()
+        answer = module(*(torch.from_numpy(inputs[tensor.name]) for tensor in self.spec.inputs))
+        return {self.spec.outputs[0].name: answer.numpy()}
+
+
+def sources_of(network: type) -> list[Path]:
+    """Return the files of the code that exports a class of networks, and of the gate that it must pass."""
+    folder = Path(__file__).parents[1]
+    return [Path(__file__), Path(inspect.getfile(network)), folder / "parity.py", folder / "precision.py"]
 
 
 def copy_sharing_weights(module: _Module) -> _Module:
@@ -73,35 +149,13 @@ def copy_sharing_weights(module: _Module) -> _Module:
     return copy.deepcopy(module, memo={id(weight): weight for weight in weights})
 
 
-def write_torch_module(module: nn.Module, spec: ModelSpec, examples: Tensors, path: Path) -> None:
-    """Export ``module``, whose arguments are the inputs of ``spec`` in their order.
-
-    ``DYNAMIC_AXES`` stay dynamic. ``examples`` must be 2 or more along each: an axis of 1 would be taken for a
-    constant. The graph is not optimised: constant folding fails on the split of the doubled batch of
-    ``zero_cond_t``, and ONNX Runtime optimises when it loads.
-    """
-    batch: tuple[str, ...] = ("batch",) if spec.max_batch_size else ()
-    dynamic = tuple(
-        {k: Dim.DYNAMIC for k, axis in enumerate(batch + tensor.axes) if axis in DYNAMIC_AXES} for tensor in spec.inputs
+def case_of(description: str, inputs: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> ParityCase:
+    """Put a case of torch tensors together."""
+    return ParityCase(
+        description,
+        {name: tensor.detach().contiguous().numpy() for name, tensor in inputs.items()},
+        {name: tensor.detach().contiguous().numpy() for name, tensor in expected.items()},
     )
-    arguments = tuple(torch.from_numpy(examples[tensor.name]) for tensor in spec.inputs)
-    with torch.no_grad():
-        program = torch.onnx.export(
-            module.eval(),
-            arguments,
-            dynamo=True,
-            optimize=False,
-            opset_version=OPSET,
-            dynamic_shapes=dynamic,
-            input_names=[tensor.name for tensor in spec.inputs],
-            output_names=[tensor.name for tensor in spec.outputs],
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError(f"{spec.name}: torch.onnx.export returned no program")
-    _strip_notes(program.model)
-    # Weights beside the graph: a single protobuf ends at 2 GB.
-    program.save(str(path), external_data=True)
 
 
 def _strip_notes(model: ir.Model) -> None:
@@ -113,12 +167,3 @@ def _strip_notes(model: ir.Model) -> None:
             node.metadata_props.clear()
             for value in node.outputs:
                 value.metadata_props.clear()
-
-
-def case_of(description: str, inputs: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> ParityCase:
-    """Put a case of torch tensors together."""
-    return ParityCase(
-        description,
-        {name: tensor.detach().contiguous().numpy() for name, tensor in inputs.items()},
-        {name: tensor.detach().contiguous().numpy() for name, tensor in expected.items()},
-    )

@@ -1,87 +1,85 @@
 """Qwen2.5-VL up to its last hidden state, vision tower and language model in one graph.
 
 The original derives window order, positions and attention blocks of the vision tower from a tensor of picture
-shapes, with Python loops that no graph can hold. For one fixed grid they are constants. Pictures then share a batch
-axis, and windows are a mask instead of a split.
+shapes, with Python loops that no graph can hold. Here rotary tables and windows are inputs, so one graph serves
+pictures of every size; windows are a mask instead of a split.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
-from transformers.vision_utils import get_vision_position_ids, get_vision_window_index
 
+from eacps.models.facts import VisionFacts
+from eacps.models.vision_tables import vision_rope, vision_windows
 from eacps.tensors import TEXT_ENCODER, ModelSpec
-from export.networks.network import ParityCase, case_of, write_torch_module
+from export.networks.network import ParityCase, Tensors, TorchNetwork, case_of
 
 
 @dataclass(frozen=True)
-class VisionGrid:
-    """Height and width of a condition picture in patches."""
+class TextShape:
+    """What varies from text to text.
 
-    height: int
-    width: int
+    Args:
+        batch: Texts.
+        pictures: Of each.
+        words: Tokens of each that are not of pictures.
+        grid: Rows and columns of each picture in patches.
+    """
 
-    def thw(self, pictures: int) -> torch.Tensor:
-        """Return ``image_grid_thw`` for so many pictures, shape (pictures, 3)."""
-        return torch.tensor([[1, self.height, self.width]] * pictures)
+    batch: int
+    pictures: int
+    words: int
+    grid: tuple[int, int]
 
-    def merged_tokens(self, merge: int) -> int:
-        """Count the tokens one picture becomes."""
-        return self.height * self.width // merge**2
+
+def shapes_for(grid: tuple[int, int]) -> tuple[TextShape, ...]:
+    """Vary batch, text length and number of pictures."""
+    return TextShape(1, 1, 9, grid), TextShape(3, 2, 30, grid), TextShape(2, 3, 17, grid)
 
 
 class VisionTower(nn.Module):
-    """Pictures of one grid to embeddings: (pictures, patches, values) to (pictures, merged tokens, channels)."""
+    """Pictures to embeddings: (pictures, patches, values) to (pictures, merged tokens, channels)."""
 
-    order: torch.Tensor
-    inverse: torch.Tensor
-    cos: torch.Tensor
-    sin: torch.Tensor
-    window_mask: torch.Tensor
-
-    def __init__(self, visual: qwen.Qwen2_5_VisionTransformerPretrainedModel, grid: VisionGrid) -> None:
+    def __init__(self, visual: qwen.Qwen2_5_VisionTransformerPretrainedModel) -> None:
         super().__init__()
         self.visual = visual
-        thw = grid.thw(1)
-        merge = visual.spatial_merge_size
-        windows, ends = get_vision_window_index(
-            thw, spatial_merge_size=merge, window_size=visual.window_size, patch_size=visual.patch_size
-        )
-        order = (windows[:, None] * merge**2 + torch.arange(merge**2)).flatten()
-        cos, sin = visual.rotary_pos_emb(torch.zeros(()), get_vision_position_ids(thw, merge))
-        # Two patches may attend to one another if they lie in the same window; ends holds the windows' boundaries.
-        window_of = torch.bucketize(torch.arange(order.numel()), ends[1:].to(torch.long), right=True)
-        self.register_buffer("order", order, persistent=False)
-        self.register_buffer("inverse", torch.argsort(windows), persistent=False)
-        self.register_buffer("cos", cos[order], persistent=False)
-        self.register_buffer("sin", sin[order], persistent=False)
-        self.register_buffer("window_mask", window_of[:, None] == window_of[None, :], persistent=False)
 
-    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Embed pictures."""
-        pictures = pixel_values.shape[0]
+    def forward(self, pixel_values: torch.Tensor, rope: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
+        """Embed pictures; ``rope`` (pictures, patches, pairs, 2) and ``window`` (pictures, patches) as the contract's."""
         # A convolution whose kernel is the whole patch is a product with its weights.
-        hidden = F.linear(pixel_values, self.visual.patch_embed.proj.weight.flatten(1))[:, self.order]
+        weight = self.visual.patch_embed.proj.weight.flatten(1)
+        hidden = F.linear(pixel_values.to(weight.dtype), weight)
+        # The rotation pairs channel k with channel k + half: one table for both halves.
+        cos, sin = torch.cat([rope, rope], dim=2).unbind(-1)
+        # In the working precision, since a mask is added to scores; patches always see themselves.
+        apart = window[:, None, :, None] != window[:, None, None, :]
+        bias = torch.zeros_like(apart, dtype=hidden.dtype).masked_fill(apart, torch.finfo(hidden.dtype).min)
         for number, block in enumerate(self.visual.blocks):
-            mask = None if number in self.visual.fullatt_block_indexes else self.window_mask
-            hidden = hidden + self._attend(block.attn, block.norm1(hidden), mask)
+            mask = None if number in self.visual.fullatt_block_indexes else bias
+            hidden = hidden + self._attend(block.attn, block.norm1(hidden), cos, sin, mask)
             hidden = hidden + block.mlp(block.norm2(hidden))
         merger = self.visual.merger
-        merged = merger.ln_q(hidden).reshape(pictures, -1, merger.hidden_size)
-        embedded: torch.Tensor = merger.mlp(merged)[:, self.inverse]
+        merged = merger.ln_q(hidden).reshape(hidden.shape[0], -1, merger.hidden_size)
+        embedded: torch.Tensor = merger.mlp(merged)
         return embedded
 
-    def _attend(self, attn: qwen.Qwen2_5_VLVisionAttention, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    def _attend(
+        self,
+        attn: qwen.Qwen2_5_VLVisionAttention,
+        x: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
         query, key, value = attn.qkv(x).unflatten(-1, (3, attn.num_heads, -1)).unbind(2)
-        query, key = qwen.apply_rotary_pos_emb_vision(query, key, self.cos, self.sin)
+        query, key = qwen.apply_rotary_pos_emb_vision(query, key, cos, sin)
         attended = F.scaled_dot_product_attention(
             query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=mask, scale=attn.scaling
         )
@@ -92,23 +90,27 @@ class VisionTower(nn.Module):
 class TextEncoderGraph(nn.Module):
     """Tokens and pictures to hidden states; arguments in the contract's order."""
 
-    def __init__(self, model: Qwen2_5_VLForConditionalGeneration, grid: VisionGrid) -> None:
+    def __init__(self, model: Qwen2_5_VLForConditionalGeneration) -> None:
         super().__init__()
-        self.vision = VisionTower(model.model.visual, grid)
+        self.vision = VisionTower(model.model.visual)
         self.language = model.model.language_model
 
     def forward(
         self,
         pixel_values: torch.Tensor,
+        vision_rope: torch.Tensor,
+        vision_window: torch.Tensor,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
         position_ids: torch.Tensor,
         image_index: torch.Tensor,
     ) -> torch.Tensor:
         """Return hidden states after the final norm, shape (batch, tokens, channels)."""
-        batch = pixel_values.shape[0]
+        batch, shown = pixel_values.shape[:2]
         words = self.language.embed_tokens(input_ids)
-        pictures = self.vision(pixel_values.flatten(0, 1))
+        rope = vision_rope.unsqueeze(1).expand(-1, shown, -1, -1, -1).flatten(0, 1)
+        windows = vision_window.unsqueeze(1).expand(-1, shown, -1).flatten(0, 1)
+        pictures = self.vision(pixel_values.flatten(0, 1), rope, windows)
         pictures = pictures.reshape(batch, -1, words.shape[-1])
         # Row 0 is no picture, so that index k means the k-th picture token.
         rows = torch.cat([torch.zeros_like(words[:, :1]), pictures], dim=1)
@@ -120,7 +122,7 @@ class TextEncoderGraph(nn.Module):
             position_ids=position_ids.transpose(0, 1),
             use_cache=False,
         ).last_hidden_state
-        return hidden
+        return hidden.float()
 
 
 def _causal_bias(attention_mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -135,38 +137,43 @@ def _causal_bias(attention_mask: torch.Tensor, dtype: torch.dtype) -> torch.Tens
     return torch.where(allowed, 0.0, torch.finfo(dtype).min).to(dtype)
 
 
-class TextEncoderNetwork:
+class TextEncoderNetwork(TorchNetwork):
     """The exportable text encoder of a checkpoint.
 
     Args:
-        model: With language head, which is not exported.
-        grid: The one grid of condition pictures the graph is made for.
+        model: In FP32, with language head, which is not exported.
+        vision: How pictures are cut.
+        shapes: Of the parity cases.
     """
 
     spec: ModelSpec = TEXT_ENCODER
 
-    def __init__(self, model: Qwen2_5_VLForConditionalGeneration, grid: VisionGrid) -> None:
-        self.model, self.grid = model.eval(), grid
+    def __init__(
+        self, model: Qwen2_5_VLForConditionalGeneration, vision: VisionFacts, shapes: Sequence[TextShape]
+    ) -> None:
+        self.model, self.vision, self.shapes = model.eval(), vision, shapes
 
-    def write_onnx(self, path: Path) -> None:
-        """Write the graph."""
-        example = self._case(batch=2, pictures=2, words=5)
-        write_torch_module(TextEncoderGraph(self.model, self.grid), self.spec, example.inputs, path)
+    def graph(self) -> nn.Module:
+        """The module to export."""
+        return TextEncoderGraph(self.model)
+
+    def example(self) -> Tensors:
+        """Inputs to trace with."""
+        return self._case(TextShape(2, 2, 5, self.shapes[0].grid)).inputs
 
     def cases(self) -> Iterator[ParityCase]:
-        """Vary batch, text length and number of pictures; items of a batch differ in padding."""
-        yield self._case(batch=1, pictures=1, words=9)
-        yield self._case(batch=3, pictures=2, words=30)
-        yield self._case(batch=2, pictures=3, words=17)
+        """Compute the cases with transformers' own forward; items of a batch differ in padding."""
+        for shape in self.shapes:
+            yield self._case(shape)
 
     @torch.no_grad()
-    def _case(self, *, batch: int, pictures: int, words: int) -> ParityCase:
-        """Compute one case with transformers' own forward; item k is padded by 2k tokens, on the right."""
-        generator = torch.Generator().manual_seed(batch * 1000 + words)
-        ids, mask = self._tokens(batch, pictures, words, generator)
-        pixels = self._pixels(batch, pictures, generator)
+    def _case(self, shape: TextShape) -> ParityCase:
+        """Compute one case; item k is padded by 2k tokens, on the right."""
+        generator = torch.Generator().manual_seed(shape.batch * 1000 + shape.words)
+        ids, mask = self._tokens(shape, generator)
+        pixels = self._pixels(shape, generator)
         kinds = (ids == self.model.config.image_token_id).to(torch.int32)
-        grids = self.grid.thw(batch * pictures)
+        grids = torch.tensor([[1, *shape.grid]] * (shape.batch * shape.pictures))
         positions, _ = self.model.model.get_rope_index(
             ids, mm_token_type_ids=kinds, image_grid_thw=grids, attention_mask=mask
         )
@@ -179,33 +186,34 @@ class TextEncoderNetwork:
         ).last_hidden_state
         inputs = {
             "pixel_values": pixels,
+            "vision_rope": vision_rope(*shape.grid, self.vision).expand(shape.batch, -1, -1, -1),
+            "vision_window": vision_windows(*shape.grid, self.vision).expand(shape.batch, -1),
             "input_ids": ids,
             "attention_mask": mask,
             "position_ids": positions.transpose(0, 1),
             "image_index": kinds.to(torch.long) * kinds.cumsum(1),
         }
-        description = f"batch {batch}, {ids.shape[1]} tokens, {pictures} pictures"
-        return case_of(description, inputs, {"hidden_states": original})
+        sizes = f"{shape.pictures} pictures of {shape.grid[0]}x{shape.grid[1]} patches"
+        return case_of(f"batch {shape.batch}, {ids.shape[1]} tokens, {sizes}", inputs, {"hidden_states": original})
 
-    def _pixels(self, batch: int, pictures: int, generator: torch.Generator) -> torch.Tensor:
+    def _pixels(self, shape: TextShape, generator: torch.Generator) -> torch.Tensor:
         """Draw patched pictures (batch, pictures, patches, values)."""
         vision = self.model.config.vision_config
         values = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-        return torch.randn(batch, pictures, self.grid.height * self.grid.width, values, generator=generator)
+        patches = shape.grid[0] * shape.grid[1]
+        return torch.randn(shape.batch, shape.pictures, patches, values, generator=generator)
 
-    def _tokens(
-        self, batch: int, pictures: int, words: int, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _tokens(self, shape: TextShape, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw token ids (batch, tokens) around the pictures' tokens, and their attention mask."""
         config = self.model.config
         special = [config.image_token_id, config.video_token_id, config.vision_start_token_id]
         ordinary = torch.tensor(sorted(set(range(config.text_config.vocab_size)) - set(special)))
-        merged = self.grid.merged_tokens(config.vision_config.spatial_merge_size)
+        merged = shape.grid[0] * shape.grid[1] // config.vision_config.spatial_merge_size**2
         picture = [config.vision_start_token_id, *[config.image_token_id] * merged, config.vision_end_token_id]
         rows, masks = [], []
-        for item in range(batch):
-            text = ordinary[torch.randint(len(ordinary), (words,), generator=generator)].tolist()
-            row = text[:3] + picture * pictures + text[3:]
+        for item in range(shape.batch):
+            text = ordinary[torch.randint(len(ordinary), (shape.words,), generator=generator)].tolist()
+            row = text[:3] + picture * shape.pictures + text[3:]
             padding = 2 * item
             rows.append(row[: len(row) - padding] + [config.text_config.pad_token_id or 0] * padding)
             masks.append([1] * (len(row) - padding) + [0] * padding)

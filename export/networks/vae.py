@@ -6,8 +6,7 @@ The graphs use that slice as a 2-D convolution, which gives the same numbers in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +15,11 @@ from diffusers.models.autoencoders.autoencoder_kl_qwenimage import QwenImageCaus
 from torch import nn
 
 from eacps.tensors import VAE_DECODER, VAE_ENCODER, ModelSpec
-from export.networks.network import ParityCase, case_of, copy_sharing_weights, write_torch_module
+from export.networks.network import ParityCase, Tensors, TorchNetwork, case_of, copy_sharing_weights
+
+# Batch, height and width of the latents in the parity cases.
+VaeShape = tuple[int, int, int]
+SHAPES: tuple[VaeShape, ...] = ((1, 16, 16), (3, 8, 12))
 
 
 class SingleFrameConv(nn.Module):
@@ -87,26 +90,32 @@ class VaeDecoderGraph(_LatentStatistics):
         return decoded[:, :, 0].clamp(-1.0, 1.0)
 
 
-class VaeEncoderNetwork:
-    """The exportable encoder of a checkpoint."""
+class VaeEncoderNetwork(TorchNetwork):
+    """The exportable encoder of a checkpoint; ``shapes`` as for the decoder."""
 
     spec: ModelSpec = VAE_ENCODER
 
-    def __init__(self, vae: AutoencoderKLQwenImage) -> None:
-        self.vae = vae.eval()
+    def __init__(self, vae: AutoencoderKLQwenImage, shapes: Sequence[VaeShape] = SHAPES) -> None:
+        self.vae, self.shapes = vae.eval(), shapes
+        self.scale = 2 ** len(vae.temperal_downsample)
 
-    def write_onnx(self, path: Path) -> None:
-        """Write the graph."""
-        write_torch_module(VaeEncoderGraph(self.vae), self.spec, self._case(2, 48, 64).inputs, path)
+    def graph(self) -> nn.Module:
+        """The module to export."""
+        return VaeEncoderGraph(self.vae)
+
+    def example(self) -> Tensors:
+        """Inputs to trace with."""
+        return self._case(2, 6, 8).inputs
 
     def cases(self) -> Iterator[ParityCase]:
-        """Vary batch and resolution."""
-        yield self._case(1, 128, 128)
-        yield self._case(3, 64, 96)
+        """Compute the cases with diffusers' own encoder."""
+        for shape in self.shapes:
+            yield self._case(*shape)
 
     @torch.no_grad()
-    def _case(self, batch: int, height: int, width: int) -> ParityCase:
+    def _case(self, batch: int, rows: int, columns: int) -> ParityCase:
         generator = torch.Generator().manual_seed(batch)
+        height, width = rows * self.scale, columns * self.scale
         picture = torch.rand(batch, 3, height, width, generator=generator) * 2 - 1
         mode = self.vae.encode(picture.unsqueeze(2)).latent_dist.mode()[:, :, 0]
         statistics = _LatentStatistics(self.vae)
@@ -114,22 +123,31 @@ class VaeEncoderNetwork:
         return case_of(f"batch {batch}, {width}x{height} pixels", {"picture": picture}, {"latents": latents})
 
 
-class VaeDecoderNetwork:
-    """The exportable decoder of a checkpoint."""
+class VaeDecoderNetwork(TorchNetwork):
+    """The exportable decoder of a checkpoint.
+
+    Args:
+        vae: In FP32.
+        shapes: Of the parity cases.
+    """
 
     spec: ModelSpec = VAE_DECODER
 
-    def __init__(self, vae: AutoencoderKLQwenImage) -> None:
-        self.vae = vae.eval()
+    def __init__(self, vae: AutoencoderKLQwenImage, shapes: Sequence[VaeShape] = SHAPES) -> None:
+        self.vae, self.shapes = vae.eval(), shapes
 
-    def write_onnx(self, path: Path) -> None:
-        """Write the graph."""
-        write_torch_module(VaeDecoderGraph(self.vae), self.spec, self._case(2, 6, 8).inputs, path)
+    def graph(self) -> nn.Module:
+        """The module to export."""
+        return VaeDecoderGraph(self.vae)
+
+    def example(self) -> Tensors:
+        """Inputs to trace with."""
+        return self._case(2, 6, 8).inputs
 
     def cases(self) -> Iterator[ParityCase]:
-        """Vary batch and resolution."""
-        yield self._case(1, 16, 16)
-        yield self._case(3, 8, 12)
+        """Compute the cases with diffusers' own decoder."""
+        for shape in self.shapes:
+            yield self._case(*shape)
 
     @torch.no_grad()
     def _case(self, batch: int, height: int, width: int) -> ParityCase:

@@ -22,7 +22,7 @@ from rich.progress import track
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from export.checkpoint import load_pipeline
-from export.networks.faces import PACK_FILES, VERIFIER_FILE
+from export.face_pack import PACK_FILES, VERIFIER_FILE
 from export.processor import EditProcessor
 from export.studio_mini.faces.figures import (
     Embed,

@@ -123,6 +123,8 @@ DENOISER = ModelSpec(
 
 # Qwen2.5-VL up to its last hidden state (after the final norm). image_index is 0 for text, k for the k-th merged
 # picture token of the request item, counted from 1 through all its pictures. position_ids are 3-D mRoPE positions.
+# All pictures of a request have one size; vision_rope holds (cos, sin) pairs of their patches, vision_window the
+# attention window in which each patch lies.
 TEXT_ENCODER = ModelSpec(
     name="text_encoder",
     kind=Kind.NETWORK,
@@ -130,6 +132,8 @@ TEXT_ENCODER = ModelSpec(
     dynamic_batching=True,
     inputs=(
         TensorSpec("pixel_values", DType.FP32, ("pictures", "patches", "patch_values")),
+        TensorSpec("vision_rope", DType.FP32, ("patches", "vision_rope_pairs", 2)),
+        TensorSpec("vision_window", DType.INT64, ("patches",)),
         TensorSpec("input_ids", DType.INT64, ("tokens",)),
         TensorSpec("attention_mask", DType.INT64, ("tokens",)),
         TensorSpec("position_ids", DType.INT64, (3, "tokens")),

@@ -8,7 +8,9 @@ from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
 from eacps.tensors import MODELS, Kind, ModelSpec
 from export.config import ConfigDetails, render_config
-from export.targets import EMBEDDED
+from export.networks.denoiser import DenoiserNetwork
+from export.networks.faces import FaceNetwork
+from export.targets import EMBEDDED, ONNXRUNTIME, TARGETS
 
 CHECKED_IN = Path(__file__).resolve().parents[2] / "model_repository"
 
@@ -18,7 +20,7 @@ every_model = pytest.mark.parametrize("spec", MODELS.values(), ids=MODELS.keys()
 @every_model
 def test_checked_in_file_is_up_to_date(spec: ModelSpec) -> None:
     text = (CHECKED_IN / spec.name / "config.pbtxt").read_text(encoding="utf-8")
-    assert text == render_config(spec, EMBEDDED.network_backend), "run python -m export.config"
+    assert text == render_config(spec, EMBEDDED.where), "run python -m export.config"
 
 
 def test_checked_in_folders_are_the_contract() -> None:
@@ -27,7 +29,7 @@ def test_checked_in_folders_are_the_contract() -> None:
 
 @every_model
 def test_config_states_the_contract(spec: ModelSpec) -> None:
-    config = text_format.Parse(render_config(spec, "onnxruntime"), ModelConfig())
+    config = text_format.Parse(render_config(spec, ONNXRUNTIME.where), ModelConfig())
     assert (config.name, config.max_batch_size) == (spec.name, spec.max_batch_size)
     assert config.backend == ("onnxruntime" if spec.kind is Kind.NETWORK else "python")
     assert config.HasField("dynamic_batching") == spec.dynamic_batching
@@ -42,7 +44,25 @@ def test_config_states_the_contract(spec: ModelSpec) -> None:
 def test_details_of_a_checkpoint_are_stated() -> None:
     spec = MODELS["face_swapper"]
     details = ConfigDetails({"key": "value"}, {"target": (1, 3, 128, 128), "source": (1, 512)})
-    config = text_format.Parse(render_config(spec, "python", details), ModelConfig())
+    config = text_format.Parse(render_config(spec, EMBEDDED.where, details), ModelConfig())
     assert config.parameters["key"].string_value == "value"
     (warmup,) = config.model_warmup
     assert {name: tuple(tensor.dims) for name, tensor in warmup.inputs.items()} == details.warmup
+
+
+def test_an_engine_is_served_by_one_instance_with_all_its_profiles() -> None:
+    placement = TARGETS["tensorrt"].placement(DenoiserNetwork, profiles=3)
+    config = text_format.Parse(
+        render_config(MODELS["denoiser"], placement, ConfigDetails(max_batch=4)), ModelConfig()
+    )
+    assert (config.backend, config.default_model_filename) == ("tensorrt", "network.plan")
+    assert config.max_batch_size == 4
+    (group,) = config.instance_group
+    assert (group.kind, group.count, list(group.profile)) == (group.KIND_GPU, 1, ["0", "1", "2"])
+
+
+def test_a_torch_program_goes_to_a_gpu_where_there_is_one_and_its_faces_stay_graphs() -> None:
+    torch = TARGETS["torch"]
+    assert torch.placement(DenoiserNetwork, 0).kind == "KIND_AUTO"
+    assert torch.placement(DenoiserNetwork, 0).parameters["compile"] == "true"
+    assert torch.placement(FaceNetwork, 0) == EMBEDDED.where

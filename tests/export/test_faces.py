@@ -10,16 +10,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from eacps.tensors import FACE_RECOGNIZER, FACE_SWAPPER
-from export.networks.faces import (
-    RECOGNIZER_FILE,
-    SWAPPER_FILE,
-    FaceNetwork,
-    UnsupportedFacePack,
-    read_emap,
-    rename_values,
-)
-from export.parity import ParityFailed, check_parity
+from export.face_pack import RECOGNIZER_FILE, SWAPPER_FILE
+from export.networks.faces import FaceNetwork, UnsupportedFacePack, read_emap, rename_values
+from export.parity import ParityFailed, check_parity, onnx_answers
+from export.precision import Precision
 
+FP32 = Precision.FP32
 CROPS = [((batch, 3, 112, 112),) for batch in (1, 3)]
 
 
@@ -53,19 +49,19 @@ def recognizer(folder: Path, *, rows: int = -1, prefix: str = "") -> Path:
 
 def test_names_axes_and_answers(tmp_path: Path) -> None:
     network = FaceNetwork(FACE_RECOGNIZER, recognizer(tmp_path, prefix="x_"), CROPS)
-    network.write_onnx(tmp_path / "network.onnx")
+    network.write_onnx(tmp_path / "network.onnx", FP32)
     graph = onnx.load(tmp_path / "network.onnx").graph
     # The pack had a weight named as the contract's output: it gives way.
     assert [port.name for port in (*graph.input, *graph.output)] == ["input", "embedding"]
     assert graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
-    assert [figure.error for figure in check_parity(network, tmp_path / "network.onnx")] == [0, 0]
+    assert [figure.error for figure in check_parity(network, onnx_answers(tmp_path / "network.onnx", network, FP32))] == [0, 0]
 
 
 def test_a_graph_with_its_batch_written_inside_fails_the_gate(tmp_path: Path) -> None:
     network = FaceNetwork(FACE_RECOGNIZER, recognizer(tmp_path, rows=1, prefix="x_"), CROPS)
-    network.write_onnx(tmp_path / "network.onnx")
+    network.write_onnx(tmp_path / "network.onnx", FP32)
     with pytest.raises(ParityFailed, match="face_recognizer: the graph refuses inputs 3x3x112x112"):
-        check_parity(network, tmp_path / "network.onnx")
+        check_parity(network, onnx_answers(tmp_path / "network.onnx", network, FP32))
 
 
 def test_a_recognizer_that_normalises_inside_is_refused(tmp_path: Path) -> None:
@@ -83,10 +79,10 @@ def test_emap_is_the_last_initializer_and_nothing_else(tmp_path: Path) -> None:
     weights = [numpy_helper.from_array(np.zeros((2, 2), np.float32), "first"), numpy_helper.from_array(emap, "last")]
     node = helper.make_node("Identity", ["input.1"], ["683"])
     save(tmp_path / SWAPPER_FILE, [node], value("input.1", 1, 512), weights)
-    np.testing.assert_array_equal(read_emap(tmp_path), emap)
+    np.testing.assert_array_equal(read_emap(tmp_path / SWAPPER_FILE), emap)
     save(tmp_path / SWAPPER_FILE, [node], value("input.1", 1, 512), weights[::-1])
     with pytest.raises(UnsupportedFacePack, match=r"shape \(2, 2\), not with emap"):
-        read_emap(tmp_path)
+        read_emap(tmp_path / SWAPPER_FILE)
 
 
 def test_renaming_reaches_subgraphs() -> None:
@@ -95,3 +91,9 @@ def test_renaming_reaches_subgraphs() -> None:
     graph = helper.make_graph([branch], "outer", [value("old", 1)], [value("out", 1)])
     rename_values(graph, {"old": "new"})
     assert {attribute.g.node[0].input[0] for attribute in graph.node[0].attribute} == {"new"}
+
+
+def test_a_face_network_stays_in_fp32(tmp_path: Path) -> None:
+    network = FaceNetwork(FACE_RECOGNIZER, recognizer(tmp_path, prefix="x_"), CROPS)
+    with pytest.raises(UnsupportedFacePack, match="stays in fp32, not bf16"):
+        network.write_onnx(tmp_path / "network.onnx", Precision.BF16)

@@ -11,13 +11,28 @@ import torch
 from diffusers.models.transformers.transformer_qwenimage import QwenDoubleStreamAttnProcessor2_0
 from torch import nn
 
+from eacps.models.facts import VisionFacts
 from export.networks.denoiser import DenoiserGraph, DenoiserNetwork
 from export.networks.network import Network, ParityCase, sources_of
-from export.networks.text_encoder import TextEncoderGraph, TextEncoderNetwork, VisionGrid
+from export.networks.text_encoder import TextEncoderGraph, TextEncoderNetwork, shapes_for
 from export.networks.vae import VaeDecoderGraph, VaeDecoderNetwork, VaeEncoderGraph, VaeEncoderNetwork
-from export.parity import TOLERANCE, check_parity, relative_error
+from export.parity import TOLERANCE, check_parity, onnx_answers, relative_error
+from export.precision import Precision
 from export.studio_mini.architecture import build_text_encoder, build_transformer, build_vae
 from export.studio_mini.tokenizer import train_tokenizer
+
+VISION = VisionFacts(
+    patch_size=16,
+    temporal_patch_size=2,
+    merge_size=2,
+    image_mean=(0.5, 0.5, 0.5),
+    image_std=(0.5, 0.5, 0.5),
+    min_pixels=1024,
+    max_pixels=1 << 20,
+    window_size=64,
+    head_width=32,
+    rope_theta=10000.0,
+)
 
 
 @torch.no_grad()
@@ -51,10 +66,10 @@ def test_denoiser_obeys_the_modulation_index_exactly_where_the_checkpoint_has_ze
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 def test_denoiser_without_zero_cond_t_is_exported_with_the_same_inputs(tmp_path: Path) -> None:
     network = DenoiserNetwork(build_transformer(zero_cond_t=False, layers=1))
-    network.write_onnx(tmp_path / "network.onnx")
+    network.write_onnx(tmp_path / "network.onnx", Precision.FP32)
     graph = onnx.load(tmp_path / "network.onnx").graph
     assert [port.name for port in graph.input] == [tensor.name for tensor in network.spec.inputs]
-    assert len(check_parity(network, tmp_path / "network.onnx")) == 3
+    assert len(check_parity(network, onnx_answers(tmp_path / "network.onnx", network, Precision.FP32))) == 3
 
 
 def test_the_original_is_left_as_it_was() -> None:
@@ -73,10 +88,10 @@ def test_denoiser_of_unknown_inputs_is_refused() -> None:
 
 
 # 4x8 and 8x8 are whole windows; 6x10 leaves windows at the rim that hold fewer patches.
-@pytest.mark.parametrize("grid", [VisionGrid(8, 8), VisionGrid(4, 8), VisionGrid(6, 10)], ids=str)
-def test_text_encoder(grid: VisionGrid) -> None:
-    network = TextEncoderNetwork(build_text_encoder(train_tokenizer()), grid)
-    graph = TextEncoderGraph(network.model, grid)
+@pytest.mark.parametrize("grid", [(8, 8), (4, 8), (6, 10)], ids=str)
+def test_text_encoder(grid: tuple[int, int]) -> None:
+    network = TextEncoderNetwork(build_text_encoder(train_tokenizer()), VISION, shapes_for(grid))
+    graph = TextEncoderGraph(network.model)
     for case in network.cases():
         assert np.isfinite(case.expected["hidden_states"]).all()
         assert_same(graph, network, case)
@@ -84,12 +99,14 @@ def test_text_encoder(grid: VisionGrid) -> None:
 
 def test_text_encoder_depends_on_three_dimensional_positions() -> None:
     """Or else the parity cases would not notice positions that are placed as in text."""
-    network = TextEncoderNetwork(build_text_encoder(train_tokenizer()), VisionGrid(8, 8))
+    network = TextEncoderNetwork(build_text_encoder(train_tokenizer()), VISION, shapes_for((8, 8)))
     case = next(network.cases())
     inputs = [torch.from_numpy(case.inputs[tensor.name]) for tensor in network.spec.inputs]
-    inputs[3] = torch.arange(inputs[1].shape[1]).expand_as(inputs[3])
+    names = [tensor.name for tensor in network.spec.inputs]
+    positions = names.index("position_ids")
+    inputs[positions] = torch.arange(inputs[positions].shape[-1]).expand_as(inputs[positions])
     with torch.no_grad():
-        answer = TextEncoderGraph(network.model, network.grid)(*inputs).numpy()
+        answer = TextEncoderGraph(network.model)(*inputs).numpy()
     assert relative_error(answer, case.expected["hidden_states"]) > TOLERANCE
 
 
@@ -106,6 +123,6 @@ def test_vae() -> None:
 
 
 def test_a_changed_gate_is_a_change_of_every_network() -> None:
-    sources = sources_of(VaeDecoderNetwork(build_vae()))
-    assert {path.name for path in sources} == {"network.py", "vae.py", "parity.py"}
+    sources = sources_of(VaeDecoderNetwork)
+    assert {path.name for path in sources} == {"network.py", "vae.py", "parity.py", "precision.py"}
     assert all(path.is_file() for path in sources)

@@ -15,7 +15,7 @@ from PIL import Image
 from eacps import tensors
 from eacps.models.conditioning import ContentCache
 from eacps.models.editing import Editor
-from eacps.models.facts import TOKENIZER_FILE, CheckpointFacts
+from eacps.models.facts import TOKENIZER_FILE, CheckpointFacts, ServedShapes
 from eacps.models.networks import Network, Networks
 from eacps.models.tokens import TextReader
 from eacps.tensors import ModelSpec
@@ -25,6 +25,7 @@ from export.networks.vae import VaeDecoderGraph, VaeEncoderGraph
 from export.studio_mini.architecture import SETTINGS, build_pipeline
 
 SIDE = 128
+SHAPES = ServedShapes(sizes=((SIDE, SIDE),), texts=((3, 1024),), max_batch=16, fixed=False)
 # Freshly drawn networks hardly heed their conditioning: a picture would pass with its prompt ignored. With larger
 # weights every input shows in the picture; `test_editing` holds that.
 DENOISER_GAIN = 2.0
@@ -46,10 +47,11 @@ class Studio:
         pipeline = build_pipeline(seed)
         _amplify(pipeline.transformer, DENOISER_GAIN)
         _amplify(pipeline.text_encoder, TEXT_ENCODER_GAIN)
-        facts = read_facts(pipeline, SETTINGS, f"random-{seed}")
+        facts = read_facts(pipeline, SETTINGS, f"random-{seed}", SHAPES)
         assets = folder / "assets"
         write_program_assets(assets, pipeline, facts)
-        write_judge_head(assets, pipeline)
+        pipeline.text_encoder.save_pretrained(folder / "text_encoder")
+        write_judge_head(assets, folder, pipeline.tokenizer)
         return cls(pipeline, facts, assets, {})
 
     def reader(self) -> TextReader:
@@ -73,7 +75,8 @@ class Studio:
         """Transformers' own model, told the positions; padding and picture slots as the contract has them."""
         self.calls.setdefault("text_encoder", []).append(len(inputs["input_ids"]))
         pixels = inputs["pixel_values"].flatten(0, 1)
-        grids = torch.tensor([[1, *self.facts.vision.grids[0]]] * len(pixels))
+        side = SIDE // self.facts.vision.patch_size
+        grids = torch.tensor([[1, side, side]] * len(pixels))
         with torch.no_grad():
             outputs = self.pipeline.text_encoder.model(
                 input_ids=inputs["input_ids"],

@@ -189,8 +189,6 @@ async def test_a_caller_who_goes_away_stops_the_next_step(studio: Studio) -> Non
     assert "vae_decoder" not in studio.calls
 
 
-async def test_what_the_networks_were_not_exported_for_is_refused(studio: Studio) -> None:
-    with pytest.raises(InvalidInput, match="patches"):
-        await studio.editor().edit(request(pictures=picture(1, 64, 160)[None]))
+async def test_a_prompt_longer_than_the_pipeline_takes_is_refused(studio: Studio) -> None:
     with pytest.raises(InvalidInput, match="tokens"):
         await studio.editor().edit(request(prompt="smile " * 2000))

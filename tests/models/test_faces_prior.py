@@ -8,7 +8,8 @@ import pytest
 from eacps.models.faces.prior import FaceSwap
 from eacps.models.faces.program import EMAP_FILE, FaceSettings, build_embedder, build_swap
 from eacps.models.faces.session import Session
-from export.networks.faces import DETECTOR_FILE, RECOGNIZER_FILE, SWAPPER_FILE, read_emap
+from export.face_pack import DETECTOR_FILE, RECOGNIZER_FILE, SWAPPER_FILE
+from export.networks.faces import read_emap
 from export.parity import open_session
 from export.studio_mini.faces.pack import DETECTION_SIZE, load_pack
 from export.studio_mini.world.tasks import Split, Task, task
@@ -26,7 +27,7 @@ def open_network(name: str) -> Session:
 @pytest.fixture(scope="module")
 def swap(tmp_path_factory: pytest.TempPathFactory) -> FaceSwap:
     emap = tmp_path_factory.mktemp("emap") / EMAP_FILE
-    np.save(emap, read_emap(PACK))
+    np.save(emap, read_emap(PACK / SWAPPER_FILE))
     return build_swap(open_network, SETTINGS, emap)
 
 
@@ -133,6 +134,6 @@ def test_face_table_lists_faces_by_size_and_zeroes_the_rest(edit: Task) -> None:
 
 
 def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    np.save(tmp_path / EMAP_FILE, read_emap(PACK))
+    np.save(tmp_path / EMAP_FILE, read_emap(PACK / SWAPPER_FILE))
     build_swap(open_network, SETTINGS, tmp_path / EMAP_FILE)
     assert capfd.readouterr().out == ""

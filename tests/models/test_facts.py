@@ -1,6 +1,6 @@
 import pytest
 
-from eacps.models.facts import CheckpointFacts, ScheduleFacts, UnsupportedCheckpoint, VisionFacts
+from eacps.models.facts import CheckpointFacts, ScheduleFacts, ServedShapes, UnsupportedCheckpoint, VisionFacts
 
 FACTS = CheckpointFacts(
     name="some",
@@ -13,6 +13,7 @@ FACTS = CheckpointFacts(
     rope_axes=(8, 12, 12),
     rope_theta=10000,
     edit_template="say {} now",
+    template_tokens=1,
     vision=VisionFacts(
         patch_size=16,
         temporal_patch_size=2,
@@ -21,9 +22,12 @@ FACTS = CheckpointFacts(
         image_std=(0.2, 0.2, 0.1),
         min_pixels=1024,
         max_pixels=1 << 20,
-        grids=((8, 8), (6, 10)),
+        window_size=64,
+        head_width=32,
+        rope_theta=10000.0,
     ),
     schedule=ScheduleFacts(use_dynamic_shifting=True, shift_terminal=0.02),
+    shapes=ServedShapes(sizes=((128, 128), (96, 160)), texts=((1, 256), (3, 768)), max_batch=4, fixed=True),
 )
 
 

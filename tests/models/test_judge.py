@@ -54,11 +54,6 @@ async def test_an_unusable_question_is_refused(judge: Judge, question: str) -> N
         await judge.p_yes(picture(1)[None, None], ["Is it so?", question])
 
 
-async def test_pictures_of_a_size_that_was_not_exported_are_refused(judge: Judge) -> None:
-    with pytest.raises(InvalidInput, match="patches"):
-        await judge.p_yes(picture(1, 64, 160)[None, None], ["Is it so?"])
-
-
 def test_questions_come_one_a_line() -> None:
     assert parse_questions(np.frombuffer("Is it so?\nIs it café?".encode(), np.uint8)) == ["Is it so?", "Is it café?"]
     with pytest.raises(InvalidInput, match="UTF-8"):

@@ -7,7 +7,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from eacps.models.onnx_leaf import Arrays, OnnxLeaf
+from eacps.models.leaf import Arrays, Leaf
+from eacps.models.onnx_leaf import onnx_leaf
 from eacps.tensors import DType, Kind, ModelSpec, TensorSpec
 
 SPEC = ModelSpec(
@@ -20,7 +21,7 @@ SPEC = ModelSpec(
 
 
 @pytest.fixture
-def leaf(tmp_path: Path) -> OnnxLeaf:
+def leaf(tmp_path: Path) -> Leaf:
     """Sum of the masked values, and for each item how many items shared its run."""
     nodes = [
         helper.make_node("Cast", ["mask"], ["weights"], to=TensorProto.FLOAT),
@@ -48,7 +49,7 @@ def leaf(tmp_path: Path) -> OnnxLeaf:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     onnx.save(model, tmp_path / "network.onnx")
-    return OnnxLeaf(SPEC, tmp_path / "network.onnx", threads=1)
+    return onnx_leaf(SPEC, tmp_path / "network.onnx", threads=1)
 
 
 def request(rows: list[list[float]]) -> Arrays:
@@ -56,7 +57,7 @@ def request(rows: list[list[float]]) -> Arrays:
     return {"values": values, "mask": values > 0}
 
 
-def test_requests_of_one_shape_share_a_run_and_get_their_own_rows(leaf: OnnxLeaf) -> None:
+def test_requests_of_one_shape_share_a_run_and_get_their_own_rows(leaf: Leaf) -> None:
     first, second = leaf.answer([request([[1, 2, -3]]), request([[4, 5, 6], [-1, -1, 7]])])
     assert isinstance(first, dict)
     assert isinstance(second, dict)
@@ -65,13 +66,13 @@ def test_requests_of_one_shape_share_a_run_and_get_their_own_rows(leaf: OnnxLeaf
     assert first["batch"].tolist() == [[3]]
 
 
-def test_requests_of_other_shapes_run_apart_and_keep_their_order(leaf: OnnxLeaf) -> None:
+def test_requests_of_other_shapes_run_apart_and_keep_their_order(leaf: Leaf) -> None:
     answers = leaf.answer([request([[1, 2]]), request([[1, 2, 3]]), request([[5, 6]])])
     assert [answer["sum"].item() for answer in answers if isinstance(answer, dict)] == [3, 6, 11]
     assert [answer["batch"].item() for answer in answers if isinstance(answer, dict)] == [2, 1, 2]
 
 
-def test_a_bad_request_spoils_only_requests_of_its_shape(leaf: OnnxLeaf) -> None:
+def test_a_bad_request_spoils_only_requests_of_its_shape(leaf: Leaf) -> None:
     bad = {"values": np.zeros((1, 4), np.float32), "mask": np.zeros((1, 3), bool)}
     first, second = leaf.answer([bad, request([[1, 2]])])
     assert isinstance(first, Exception)
@@ -79,7 +80,7 @@ def test_a_bad_request_spoils_only_requests_of_its_shape(leaf: OnnxLeaf) -> None
     assert second["sum"].item() == 3
 
 
-def test_booleans_may_come_as_bytes(leaf: OnnxLeaf) -> None:
+def test_booleans_may_come_as_bytes(leaf: Leaf) -> None:
     values = np.array([[1, 2, 4]], np.float32)
     (answer,) = leaf.answer([{"values": values, "mask": np.array([[1, 0, 1]], np.uint8)}])
     assert isinstance(answer, dict)

@@ -2,12 +2,14 @@ import pytest
 import torch
 from diffusers.models.transformers.transformer_qwenimage import QwenEmbedRope
 from PIL import Image
+from transformers.vision_utils import get_vision_position_ids, get_vision_window_index
 
 from eacps.models.positions import mrope_positions
 from eacps.models.preprocessing import condition_patches
 from eacps.models.prompt import edit_prompt, judge_prompt
 from eacps.models.rope import image_rope, text_rope
 from eacps.models.tokens import collate
+from eacps.models.vision_tables import vision_rope, vision_windows
 from tests.models.studio import Studio, picture
 
 PAD = 7
@@ -19,6 +21,25 @@ def test_rotary_tables_are_those_of_the_transformer(grids: list[tuple[int, int]]
     image, text = theirs([[(1, *grid) for grid in grids]], max_txt_seq_len=33)
     torch.testing.assert_close(image_rope(grids, (16, 56, 56), 10000), torch.view_as_real(image), rtol=0, atol=1e-6)
     torch.testing.assert_close(text_rope(33, grids, (16, 56, 56), 10000), torch.view_as_real(text), rtol=0, atol=1e-6)
+
+
+# Whole windows of 4x4 patches, and windows at the rim that hold fewer.
+@pytest.mark.parametrize("grid", [(8, 8), (4, 8), (6, 10), (10, 4)])
+def test_vision_tables_are_those_of_the_vision_tower(studio: Studio, grid: tuple[int, int]) -> None:
+    visual, vision = studio.pipeline.text_encoder.model.visual, studio.facts.vision
+    thw = torch.tensor([[1, *grid]])
+    cos, sin = visual.rotary_pos_emb(torch.zeros(()), get_vision_position_ids(thw, vision.merge_size))
+    ours = vision_rope(*grid, vision)
+    torch.testing.assert_close(torch.cat([ours, ours], dim=1).unbind(-1), (cos, sin), rtol=0, atol=1e-6)
+    order, ends = get_vision_window_index(
+        thw, spatial_merge_size=vision.merge_size, window_size=vision.window_size, patch_size=vision.patch_size
+    )
+    tokens = vision_windows(*grid, vision).reshape(-1, vision.merge_size**2)
+    assert (tokens == tokens[:, :1]).all(), "the patches of a token lie in one window"
+    # The original sorts tokens by window and cuts the row into slices.
+    slices = torch.tensor_split(order, ends[1:-1].to(torch.long) // vision.merge_size**2)
+    assert [len(tokens[one, 0].unique()) for one in slices] == [1] * len(slices)
+    assert len(tokens.unique()) == len(slices)
 
 
 @pytest.mark.parametrize("grids", [[], [(4, 4)], [(2, 5), (6, 3)]])

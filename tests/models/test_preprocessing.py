@@ -25,7 +25,9 @@ def _processor(patch_size: int, bounds: tuple[int, int]) -> tuple[Qwen2VLImagePr
         image_std=tuple(theirs.image_std),
         min_pixels=bounds[0],
         max_pixels=bounds[1],
-        grids=(),
+        window_size=8 * patch_size,
+        head_width=16,
+        rope_theta=10000.0,
     )
     return theirs, ours
 

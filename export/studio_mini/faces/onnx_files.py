@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.export import Dim
 
-from export.networks.faces import DETECTOR_FILE, RECOGNIZER_FILE, SWAPPER_FILE, VERIFIER_FILE
+from export.face_pack import DETECTOR_FILE, RECOGNIZER_FILE, SWAPPER_FILE, VERIFIER_FILE
 from export.studio_mini.faces.alignment import RECOGNIZER_SIZE, SWAPPER_SIZE
 from export.studio_mini.faces.detector import STRIDES, Detector, DetectorGraph
 from export.studio_mini.faces.recognizer import Recognizer

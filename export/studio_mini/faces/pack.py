@@ -16,7 +16,7 @@ from insightface.model_zoo.inswapper import INSwapper
 from insightface.model_zoo.scrfd import SCRFD
 from numpy.typing import NDArray
 
-from export.networks.faces import DETECTOR_FILE, RECOGNIZER_FILE, SWAPPER_FILE
+from export.face_pack import DETECTOR_FILE, RECOGNIZER_FILE, SWAPPER_FILE
 
 DETECTION_SIZE: Final = 128
 

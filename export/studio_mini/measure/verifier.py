@@ -10,7 +10,7 @@ from insightface.app.common import Face
 from insightface.model_zoo.arcface_onnx import ArcFaceONNX
 from numpy.typing import NDArray
 
-from export.networks.faces import VERIFIER_FILE
+from export.face_pack import VERIFIER_FILE
 from export.studio_mini.faces.pack import FacePack
 from export.studio_mini.measure.identity import Embedding
 

@@ -16,7 +16,7 @@ from typing import Final
 
 import torch
 
-from export.networks.faces import RECOGNIZER_FILE
+from export.face_pack import RECOGNIZER_FILE
 from export.studio_mini.faces.onnx_files import (
     read_recognizer,
     read_swapper,

@@ -22,7 +22,7 @@ from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from export.checkpoint import edit_text
-from export.networks.faces import PACK_FILES
+from export.face_pack import PACK_FILES
 from export.processor import EditProcessor
 from export.studio_mini.architecture import LATENT_DEPTH, LATENT_TOKENS, PACKED_CHANNELS, TOKEN_GRID
 from export.studio_mini.faces.pack import load_pack

@@ -1,5 +1,5 @@
-"""Triton's adapter of an ONNX network: ``network.onnx`` lies beside this file."""
+"""Triton's adapter of a network, whose file lies beside this one."""
 
-from eacps.models.onnx_adapter import TritonPythonModel
+from eacps.models.network_adapter import TritonPythonModel
 
 __all__ = ["TritonPythonModel"]

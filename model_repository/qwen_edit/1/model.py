@@ -12,6 +12,7 @@ from eacps.models.arguments import parameters
 from eacps.models.conditioning import ContentCache
 from eacps.models.editing import Editor
 from eacps.models.facts import TOKENIZER_FILE, CheckpointFacts
+from eacps.models.gate import check_repository
 from eacps.models.networks import Networks
 from eacps.models.request import parse_edit
 from eacps.models.tokens import TextReader
@@ -23,8 +24,9 @@ class TritonPythonModel:
     """Decoupled: many requests run at once, so that Triton can merge their denoising steps."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read the exporter's assets."""
+        """Read the exporter's assets, where the repository is the one that passed the parity gate."""
         torch.set_num_threads(1)  # the networks need the cores
+        check_repository(args)
         assets = bls.assets_folder(args)
         cache_mb = int(parameters(args).get("conditioning_cache_mb", DEFAULT_CACHE_MB))
         self._facts = CheckpointFacts.read(assets)

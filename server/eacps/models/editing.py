@@ -23,7 +23,6 @@ from eacps.models.sampler import KeptLatents, Sample, Trajectory, Velocity, samp
 from eacps.models.schedule import make_schedule
 from eacps.models.tokens import TextReader, collate
 from eacps.models.velocity import GuidedDenoiser, PromptedDenoiser, Scene, padded_length
-from eacps.tensors import MAX_VAE_BATCH
 
 MAX_PROMPT_TOKENS = 1024  # the pipeline's tokenizer_max_length
 
@@ -54,7 +53,6 @@ class Editor:
     def __init__(self, facts: CheckpointFacts, reader: TextReader, networks: Networks, cache: ContentCache) -> None:
         self._facts, self._reader, self._networks, self._cache = facts, reader, networks, cache
         self._fingerprint = facts.fingerprint()
-        self._template_tokens = reader.count(facts.edit_template.split("{}")[0])
 
     async def edit(self, request: EditRequest, cancelled: Callable[[], bool] = lambda: False) -> Edited:
         """Run one request.
@@ -81,7 +79,8 @@ class Editor:
     async def _velocity(self, request: EditRequest) -> Velocity:
         scene, embeddings = await asyncio.gather(self._scene(request), self._all_embeddings(request))
         # Both prompts at one length: Triton can then evaluate the two branches of guidance as one batch.
-        sizes = {"count": len(request.recipes), "text_tokens": padded_length(embeddings)}
+        text_tokens = padded_length(embeddings, len(request.pictures), self._facts.shapes)
+        sizes = {"count": len(request.recipes), "text_tokens": text_tokens}
         branches = [
             PromptedDenoiser(self._networks.denoise, self._facts, scene, embedding, **sizes) for embedding in embeddings
         ]
@@ -106,15 +105,12 @@ class Editor:
         async def compute() -> torch.Tensor:
             area, vision = self._facts.condition_image_area, self._facts.vision
             patches = [condition_patches(picture, area, vision) for picture in pictures]
-            if (grid := (patches[0].rows, patches[0].columns)) not in vision.grids:
-                known = ", ".join(f"{rows}x{columns}" for rows, columns in vision.grids)
-                raise InvalidInput([f"pictures: make {grid[0]}x{grid[1]} patches, the text encoder takes {known}"])
             item = self._reader.read(edit_prompt(self._facts.edit_template, prompt, len(patches)), patches)
-            if (tokens := item.length - self._template_tokens) > MAX_PROMPT_TOKENS:
+            if (tokens := item.length - self._facts.template_tokens) > MAX_PROMPT_TOKENS:
                 limit = f"at most {MAX_PROMPT_TOKENS} fit"
                 raise InvalidInput([f"{name}: takes {tokens} tokens with its pictures, {limit}"])
             hidden = await self._networks.encode_text(collate([item]))
-            return hidden[0, self._template_tokens :].contiguous()
+            return hidden[0, self._facts.template_tokens :].contiguous()
 
         return await self._cache.get(digest("text", self._fingerprint, prompt, pictures), compute)
 
@@ -137,7 +133,7 @@ class Editor:
     async def _pictures(self, result: Sample, request: EditRequest) -> torch.Tensor:
         latents = unpack(result.x0, *self._cells(request.size))
         decoded = await asyncio.gather(
-            *(self._networks.decode_vae({"latents": latents[rows]}) for rows in chunks(len(latents), MAX_VAE_BATCH))
+            *(self._networks.decode_vae({"latents": latents[rows]}) for rows in chunks(len(latents), self._facts.shapes.max_batch))
         )
         pictures = torch.cat([to_uint8(part) for part in decoded])
         if request.edit_mask is None or request.scene is None:

@@ -34,7 +34,9 @@ class VisionFacts:
         merge_size: Side, in patches, of the square that becomes one token.
         image_mean, image_std: Per RGB channel, of values in [0, 1].
         min_pixels, max_pixels: Bounds of the picture's area (``size``'s shortest_edge and longest_edge).
-        grids: Picture sizes the exported text encoder takes, in patches (rows, columns).
+        window_size: Side in pixels of the windows within which most of the vision tower attends.
+        head_width: Channels of one of its attention heads.
+        rope_theta: Base of its rotary frequencies.
     """
 
     patch_size: int
@@ -44,7 +46,9 @@ class VisionFacts:
     image_std: tuple[float, float, float]
     min_pixels: int
     max_pixels: int
-    grids: tuple[tuple[int, int], ...]
+    window_size: int
+    head_width: int
+    rope_theta: float
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,28 @@ class ScheduleFacts:
 
 
 @dataclass(frozen=True)
+class ServedShapes:
+    """Shapes that the exported networks take.
+
+    Args:
+        sizes: Width and height in pixels of results, the default first.
+        texts: (conditioning pictures, padded text length) that go together; see `export.buckets`.
+        max_batch: Most candidates, texts or pictures in one run of a network.
+        fixed: Whether engines were built for these shapes alone; a graph takes others, too.
+    """
+
+    sizes: tuple[tuple[int, int], ...]
+    texts: tuple[tuple[int, int], ...]
+    max_batch: int
+    fixed: bool
+
+    @property
+    def max_pictures(self) -> int:
+        """Most conditioning pictures of a request."""
+        return max(pictures for pictures, _ in self.texts)
+
+
+@dataclass(frozen=True)
 class CheckpointFacts:
     """One checkpoint.
 
@@ -89,9 +115,11 @@ class CheckpointFacts:
         default_steps: Sampler steps the checkpoint is meant for.
         rope_axes: Channels of a head that turn with frame, row and column; each even.
         rope_theta: Base of the rotary frequencies.
-        edit_template: Prompt template with one ``{}``; the tokens before it are dropped from the embeddings.
+        edit_template: Prompt template with one ``{}``; where it shows a picture itself, it is for one picture alone.
+        template_tokens: Tokens at its beginning, before any picture, which are dropped from the embeddings.
         vision: Picture preprocessing of Qwen2.5-VL.
         schedule: Sigmas.
+        shapes: What the networks were exported for.
     """
 
     name: str
@@ -104,8 +132,10 @@ class CheckpointFacts:
     rope_axes: tuple[int, int, int]
     rope_theta: int
     edit_template: str
+    template_tokens: int
     vision: VisionFacts
     schedule: ScheduleFacts
+    shapes: ServedShapes
 
     @property
     def packed_channels(self) -> int:
@@ -130,9 +160,15 @@ class CheckpointFacts:
         """
         fields = json.loads(text)
         vision = _tuples(fields.pop("vision"), "image_mean", "image_std")
-        vision["grids"] = tuple(tuple(grid) for grid in vision["grids"])
         schedule = ScheduleFacts(**fields.pop("schedule"))
-        return cls(**_tuples(fields, "rope_axes"), vision=VisionFacts(**vision), schedule=schedule)
+        shapes = fields.pop("shapes")
+        pairs = {key: tuple(tuple(pair) for pair in shapes.pop(key)) for key in ("sizes", "texts")}
+        return cls(
+            **_tuples(fields, "rope_axes"),
+            vision=VisionFacts(**vision),
+            schedule=schedule,
+            shapes=ServedShapes(**pairs, **shapes),
+        )
 
     @classmethod
     def read(cls, assets: Path) -> "CheckpointFacts":

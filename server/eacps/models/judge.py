@@ -13,7 +13,6 @@ from eacps.models.networks import Network, chunks
 from eacps.models.preprocessing import Patches, condition_patches
 from eacps.models.prompt import judge_prompt, reserved_mark_in
 from eacps.models.tokens import TextItem, TextReader, collate
-from eacps.tensors import MAX_TEXT_ENCODER_BATCH
 
 MAX_QUESTION_TOKENS = 1024
 
@@ -69,7 +68,7 @@ class Judge:
         self._check(pictures, questions)
         items = self._items(pictures, questions)
         answers = await asyncio.gather(
-            *(self._answer(items[rows]) for rows in chunks(len(items), MAX_TEXT_ENCODER_BATCH))
+            *(self._answer(items[rows]) for rows in chunks(len(items), self._facts.shapes.max_batch))
         )
         return torch.cat(list(answers)).reshape(len(pictures), len(questions))
 
@@ -83,10 +82,7 @@ class Judge:
         return items
 
     def _patches(self, picture: NDArray[np.uint8]) -> Patches:
-        patches = condition_patches(picture, self._facts.condition_image_area, self._facts.vision)
-        if (patches.rows, patches.columns) not in self._facts.vision.grids:
-            raise InvalidInput([f"pictures: make {patches.rows}x{patches.columns} patches, which are not supported"])
-        return patches
+        return condition_patches(picture, self._facts.condition_image_area, self._facts.vision)
 
     async def _answer(self, items: list[TextItem]) -> torch.Tensor:
         hidden = await self._encode_text(collate(items))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from eacps.models.facts import VisionFacts
+from eacps.models.vision_tables import vision_rope, vision_windows
 
 _CONDITION_MULTIPLE = 32
 
@@ -23,18 +24,28 @@ class Patches:
     Args:
         values: FP32 [rows * columns, values per patch], the patches of each merged token together.
         rows, columns: In patches.
-        merge_size: Side in patches of the square behind one token.
+        vision: How it was cut.
     """
 
     values: torch.Tensor
     rows: int
     columns: int
-    merge_size: int
+    vision: VisionFacts
 
     @property
     def merged_grid(self) -> tuple[int, int]:
         """(rows, columns) in tokens of the language model."""
-        return self.rows // self.merge_size, self.columns // self.merge_size
+        return self.rows // self.vision.merge_size, self.columns // self.vision.merge_size
+
+    @property
+    def rope(self) -> torch.Tensor:
+        """See `vision_rope`."""
+        return vision_rope(self.rows, self.columns, self.vision)
+
+    @property
+    def windows(self) -> torch.Tensor:
+        """See `vision_windows`."""
+        return vision_windows(self.rows, self.columns, self.vision)
 
 
 def fitted_size(area: int, height: int, width: int) -> tuple[int, int]:
@@ -51,6 +62,12 @@ def vae_picture(picture: NDArray[np.uint8], size: tuple[int, int]) -> torch.Tens
     return (2.0 * values - 1.0).permute(2, 0, 1).contiguous()
 
 
+def condition_grid(height: int, width: int, area: int, vision: VisionFacts) -> tuple[int, int]:
+    """(rows, columns) in patches of a picture of ``height`` x ``width`` pixels, as `condition_patches` cuts it."""
+    rows, columns = _vision_size(*fitted_size(area, height, width), vision)
+    return rows // vision.patch_size, columns // vision.patch_size
+
+
 def condition_patches(picture: NDArray[np.uint8], area: int, vision: VisionFacts) -> Patches:
     """Fit an RGB picture [H, W, 3] to ``area`` pixels as the pipeline does, then cut it as Qwen2.5-VL wants it."""
     fitted = _resized(picture, fitted_size(area, picture.shape[0], picture.shape[1]), Image.Resampling.LANCZOS)
@@ -59,7 +76,7 @@ def condition_patches(picture: NDArray[np.uint8], area: int, vision: VisionFacts
     scaled = (fitted.astype(np.float64) * (1 / 255)).astype(np.float32)
     normal = (scaled - np.array(vision.image_mean, np.float32)) / np.array(vision.image_std, np.float32)
     rows, columns = (side // vision.patch_size for side in fitted.shape[:2])
-    return Patches(_cut(torch.from_numpy(normal), vision), rows, columns, vision.merge_size)
+    return Patches(_cut(torch.from_numpy(normal), vision), rows, columns, vision)
 
 
 def _resized(picture: NDArray[np.uint8], size: tuple[int, int], resample: Image.Resampling) -> NDArray[np.uint8]:

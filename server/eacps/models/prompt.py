@@ -34,12 +34,25 @@ def edit_prompt(template: str, prompt: str, n_pictures: int) -> str:
     """Give the text encoder's input for an edit.
 
     Args:
-        template: The checkpoint's prompt template, with one ``{}``.
+        template: The checkpoint's prompt template, with one ``{}``. The first Qwen-Image-Edit's shows its one picture
+            itself.
         prompt: What the user asks for.
         n_pictures: Conditioning pictures, numbered from 1 in the text as the checkpoints were trained.
+
+    Raises:
+        ValueError: The template shows one picture, and there are more.
     """
+    if IMAGE_PAD in template:
+        if n_pictures != 1:
+            raise ValueError(f"the template is for one picture, not {n_pictures}")
+        return template.format(prompt)
     pictures = "".join(f"Picture {number}: {PICTURE}" for number in range(1, n_pictures + 1))
     return template.format(pictures + prompt)
+
+
+def template_opening(template: str) -> str:
+    """Give what stands in a template before its picture or the prompt, whichever comes first."""
+    return template.split("{}")[0].split("<|vision_start|>")[0]
 
 
 def reserved_mark_in(text: str) -> str | None:

@@ -130,6 +130,11 @@ def _picture_faults(request: EditRequest, facts: CheckpointFacts) -> Iterator[st
     count, height, width, _ = request.pictures.shape
     if count == 0:
         yield "pictures: are none"
+    if count > facts.shapes.max_pictures:
+        yield f"pictures: are {count}, the checkpoint takes at most {facts.shapes.max_pictures}"
+    if facts.shapes.fixed and (width, height) not in facts.shapes.sizes:
+        known = ", ".join("x".join(map(str, size)) for size in facts.shapes.sizes)
+        yield f"pictures: are {width}x{height} pixels, the engines were built for {known}"
     if height == 0 or width == 0 or height % facts.size_multiple or width % facts.size_multiple:
         yield f"pictures: are {width}x{height} pixels, not multiples of {facts.size_multiple}"
     if request.scene is not None and request.scene.shape[:2] != (height, width):

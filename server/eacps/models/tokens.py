@@ -18,12 +18,16 @@ class TextItem:
 
     Args:
         pixel_values: FP32 [pictures, patches, patch values].
+        vision_rope: FP32 [patches, pairs, 2], of any of the pictures.
+        vision_window: INT64 [patches], likewise.
         input_ids: INT64 [tokens].
         position_ids: INT64 [3, tokens].
         image_index: INT64 [tokens]: 0 for text, k for the k-th picture token, counted through all pictures.
     """
 
     pixel_values: torch.Tensor
+    vision_rope: torch.Tensor
+    vision_window: torch.Tensor
     input_ids: torch.Tensor
     position_ids: torch.Tensor
     image_index: torch.Tensor
@@ -68,6 +72,8 @@ class TextReader:
         shown = input_ids == self.image_pad_id
         return TextItem(
             pixel_values=torch.stack([picture.values for picture in pictures]),
+            vision_rope=pictures[0].rope,
+            vision_window=pictures[0].windows,
             input_ids=input_ids,
             position_ids=mrope_positions(ids, self.image_pad_id, [picture.merged_grid for picture in pictures]),
             image_index=torch.where(shown, torch.cumsum(shown.to(torch.int64), dim=0), 0),
@@ -89,6 +95,8 @@ def collate(items: Sequence[TextItem]) -> dict[str, torch.Tensor]:
 
     return {
         "pixel_values": torch.stack([item.pixel_values for item in items]),
+        "vision_rope": torch.stack([item.vision_rope for item in items]),
+        "vision_window": torch.stack([item.vision_window for item in items]),
         "input_ids": padded([item.input_ids for item in items]),
         "attention_mask": padded([torch.ones(item.length, dtype=torch.int64) for item in items]),
         "position_ids": padded([item.position_ids for item in items]),

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import pad
 
-from eacps.models.facts import CheckpointFacts
+from eacps.models.facts import CheckpointFacts, ServedShapes
+from eacps.models.failures import InvalidInput
 from eacps.models.networks import Network, chunks
 from eacps.models.rope import Grid, image_rope, text_rope
-from eacps.tensors import MAX_DENOISER_BATCH
 
-# Texts are padded to a multiple of this and the padding masked, so that evaluations for prompts of slightly different
-# length have equal shapes and Triton can merge them.
+# Texts are padded, to a bucket of the engines or else to a multiple of this, and the padding masked, so that evaluations
+# for prompts of slightly different length have equal shapes and Triton can merge them.
 TEXT_BUCKET = 16
 
 
@@ -59,13 +59,14 @@ class PromptedDenoiser:
         rows, columns = scene.grids[0]
         self._tokens = rows * columns
         fixed = _fixed_inputs(facts, scene, embeddings, text_tokens)
-        size = min(count, MAX_DENOISER_BATCH)
+        self._most = facts.shapes.max_batch
+        size = min(count, self._most)
         self._fixed = {name: row.expand(size, *row.shape).contiguous() for name, row in fixed.items()}
 
     async def __call__(self, latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
         """Velocity [N, T, C] of latents [N, T, C]."""
         parts = await asyncio.gather(
-            *(self._evaluate(latents[rows], timestep) for rows in chunks(self._count, MAX_DENOISER_BATCH))
+            *(self._evaluate(latents[rows], timestep) for rows in chunks(self._count, self._most))
         )
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
@@ -97,9 +98,26 @@ class GuidedDenoiser:
         return rescaled
 
 
-def padded_length(texts: Sequence[torch.Tensor]) -> int:
-    """Length to pad all of ``texts``, [L, text channels] each, to: that of the longest, in whole buckets."""
-    return -(-max(len(text) for text in texts) // TEXT_BUCKET) * TEXT_BUCKET
+def padded_length(texts: Sequence[torch.Tensor], pictures: int, shapes: ServedShapes) -> int:
+    """Length to pad all of ``texts``, [L, text channels] each, to: that of the longest, in whole buckets.
+
+    Args:
+        texts: Of one evaluation and its guidance.
+        pictures: Conditioning pictures that they show.
+        shapes: What the networks take.
+
+    Raises:
+        InvalidInput: There is no bucket for so long a text.
+    """
+    longest = max(len(text) for text in texts)
+    if not shapes.fixed:
+        return -(-longest // TEXT_BUCKET) * TEXT_BUCKET
+    lengths = [length for shown, length in shapes.texts if shown == pictures]
+    fitting = [length for length in lengths if length >= longest]
+    if not fitting:
+        most = max(lengths, default=0)
+        raise InvalidInput([f"prompt: takes {longest} tokens with its {pictures} pictures, at most {most} fit"])
+    return min(fitting)
 
 
 def _fixed_inputs(

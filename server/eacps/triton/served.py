@@ -54,6 +54,10 @@ def describe(config: Any, *, triton_version: str) -> ServedCheckpoint:
             triton_version=triton_version,
             calibration=_calibration(values.get("calibration")),
             sizes=_sizes(values),
+            build=values["build"],
+            revision=values["revision"],
+            target=values["target"],
+            precision=values["precision"],
         )
     except (KeyError, ValueError) as exc:
         raise TritonModelFailed(f"{QWEN_EDIT.name} does not say which checkpoint it serves: {exc}") from exc

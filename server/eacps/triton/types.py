@@ -27,6 +27,10 @@ class ServedCheckpoint:
         calibration: What was measured on the checkpoint beforehand, as its ``calibration.json`` holds it
             (`eacps.search.calibration`); None where it has none.
         sizes: Widths and heights of the pictures it makes, the default one first; none means that one alone.
+        build: Digest of the networks as exported, all of which passed the parity gate (`eacps.manifest`).
+        revision: Commit of the checkpoint on the hub it came from; empty for a folder.
+        target: What runs the networks: embedded, onnxruntime, torch or tensorrt.
+        precision: Of denoiser and text encoder: fp32 or bf16.
     """
 
     name: str
@@ -39,6 +43,11 @@ class ServedCheckpoint:
     triton_version: str
     calibration: Mapping[str, Any] | None = None
     sizes: tuple[tuple[int, int], ...] = ()
+    # Searches that were begun before these were recorded have none.
+    build: str = ""
+    revision: str = ""
+    target: str = ""
+    precision: str = ""
 
     def __post_init__(self) -> None:
         if not self.sizes:

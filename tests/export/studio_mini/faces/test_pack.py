@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from export.networks.faces import PACK_FILES
+from export.face_pack import PACK_FILES
 from export.studio_mini.faces.figures import detection_figures, recognition_figures, swap_figures
 from export.studio_mini.faces.pack import FacePack, load_pack
 from export.studio_mini.measure.identity import embedding

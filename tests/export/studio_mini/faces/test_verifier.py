@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 import torch
 
-from export.networks.faces import VERIFIER_FILE
+from export.face_pack import VERIFIER_FILE
 from export.studio_mini.faces.figures import recognition_figures
 from export.studio_mini.faces.onnx_files import write_verifier
 from export.studio_mini.faces.pack import load_pack

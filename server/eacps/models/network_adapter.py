@@ -1,4 +1,4 @@
-"""Triton's Python backend for every ONNX network: the one class behind the leaves' ``model.py``.
+"""Triton's Python backend for every network: the one class behind the leaves' ``model.py``.
 
 Imported inside Triton only, where ``triton_python_backend_utils`` exists.
 """
@@ -14,7 +14,7 @@ import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 from numpy.typing import NDArray
 
 from eacps.models.arguments import parameters, version_folder
-from eacps.models.onnx_leaf import NETWORK_FILE, Arrays, OnnxLeaf
+from eacps.models.leaf import Arrays, Leaf
 from eacps.tensors import MODELS
 
 THREADS_PARAMETER = "intra_op_num_threads"
@@ -24,13 +24,11 @@ _set_destructor.argtypes = [ctypes.py_object, ctypes.c_void_p]
 
 
 class TritonPythonModel:
-    """Serves ``network.onnx``, which lies beside ``model.py``, under the contract of the model's name."""
+    """Serves the network that lies beside ``model.py``, under the contract of the model's name."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Open the network; the parameter ``intra_op_num_threads`` says how many threads it may use."""
-        name = json.loads(args["model_config"])["name"]
-        threads = int(parameters(args)[THREADS_PARAMETER])
-        self._leaf = OnnxLeaf(MODELS[name], version_folder(args) / NETWORK_FILE, threads)
+        """Open the network; the parameter ``intra_op_num_threads`` says how many threads it may use on a CPU."""
+        self._leaf = _open(args)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer the requests that Triton's batcher has put together, in one run where shapes agree."""
@@ -43,6 +41,25 @@ class TritonPythonModel:
         # The caller only gets the message.
         pb_utils.Logger.log_error(f"{self._leaf.spec.name}: {''.join(traceback.format_exception(answer))}")
         return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"{type(answer).__name__}: {answer}"))
+
+
+def _open(args: Mapping[str, str]) -> Leaf:
+    spec, settings = MODELS[json.loads(args["model_config"])["name"]], parameters(args)
+    threads = int(settings[THREADS_PARAMETER])
+    if "compile" not in settings:
+        from eacps.models.onnx_leaf import NETWORK_FILE, onnx_leaf
+
+        return onnx_leaf(spec, version_folder(args) / NETWORK_FILE, threads)
+    # Torch costs seconds and hundreds of megabytes in every process that imports it: graphs do without.
+    import torch
+
+    from eacps.models.torch_leaf import COMPILE_PARAMETER, PROGRAM_FILE, torch_leaf
+
+    torch.set_num_threads(threads)
+    on_gpu = args["model_instance_kind"] == "GPU"
+    device = torch.device(f"cuda:{args['model_instance_device_id']}" if on_gpu else "cpu")
+    compiled = on_gpu and settings[COMPILE_PARAMETER] == "true"
+    return torch_leaf(spec, version_folder(args) / PROGRAM_FILE, device=device, compiled=compiled)
 
 
 def _inputs(request: Any) -> Arrays:

@@ -1,0 +1,93 @@
+"""Shape buckets: the shapes that engines are built for, declared in this one place.
+
+An engine has one optimisation profile for each bucket; its weights are loaded once. What a request asks for is brought
+to a bucket before it reaches the networks: pictures by the search server, text by padding. Targets whose graphs take
+any shape use the buckets for warming up alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from eacps.tensors import MAX_DENOISER_BATCH
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """One shape of the denoiser's inputs, but for its batch.
+
+    Args:
+        size: Of the result, width and height in pixels.
+        pictures: Conditioning pictures.
+        text_tokens: Length to which the text is padded, its pictures' tokens included.
+    """
+
+    size: Size
+    pictures: int
+    text_tokens: int
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """All shapes that are served.
+
+    Args:
+        sizes: Of results, the default one first.
+        texts: (pictures, padded length) that go together.
+        max_batch: Candidates at once, in every bucket.
+    """
+
+    sizes: tuple[Size, ...]
+    texts: tuple[tuple[int, int], ...]
+    max_batch: int = MAX_DENOISER_BATCH
+
+    def __iter__(self) -> Iterator[Bucket]:
+        """Give every bucket, the smallest text of the default size first."""
+        return (Bucket(size, *text) for size in self.sizes for text in self.texts)
+
+    @property
+    def max_pictures(self) -> int:
+        """Most conditioning pictures of a request."""
+        return max(pictures for pictures, _ in self.texts)
+
+
+# A condition picture of 384x384 pixels takes about 196 tokens: each number of pictures has a length for short prompts
+# and one for long ones. 1024 is the most that the pipeline takes. Four candidates at 1024x1024 already fill a GPU.
+FULL_SIZE = Buckets(
+    sizes=((1024, 1024), (832, 1248), (1248, 832), (512, 512)),
+    texts=((1, 256), (1, 512), (2, 512), (2, 768), (3, 768), (3, 1024)),
+    max_batch=4,
+)
+
+
+def buckets_for(
+    side: int, max_pictures: int, sizes: tuple[Size, ...] = (), pictures: int | None = None, batch: int | None = None
+) -> Buckets:
+    """Choose the buckets of a checkpoint.
+
+    Args:
+        side: Of a square picture of the checkpoint's own area, in pixels.
+        max_pictures: That the checkpoint takes.
+        sizes: Asked for instead of its own; none for those.
+        pictures: Most conditioning pictures asked for, None for all that it takes.
+        batch: Largest batch asked for, None for the checkpoint's own.
+
+    Raises:
+        ValueError: ``pictures`` or ``batch`` is out of range.
+    """
+    full = side >= min(FULL_SIZE.sizes[0])
+    most = max_pictures if pictures is None else pictures
+    largest = (FULL_SIZE.max_batch if full else MAX_DENOISER_BATCH) if batch is None else batch
+    if not 1 <= most <= max_pictures:
+        raise ValueError(f"the checkpoint takes 1 to {max_pictures} pictures, not {most}")
+    if not 1 <= largest <= MAX_DENOISER_BATCH:
+        raise ValueError(f"a batch is 1 to {MAX_DENOISER_BATCH}, not {largest}")
+    return Buckets(
+        sizes=sizes or (FULL_SIZE.sizes if full else ((side, side),)),
+        texts=tuple(text for text in FULL_SIZE.texts if text[0] <= most),
+        max_batch=largest,
+    )

@@ -1,0 +1,128 @@
+"""What an export is asked for, and where its ingredients lie. Imports no torch: see `export.provenance`."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from eacps.manifest import digest_of
+from export.sources import MissingSource, Source, locate_checkpoint, locate_file
+
+PACK_ROOT = Path("~/.insightface").expanduser()
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """The options of ``python -m export``.
+
+    Args:
+        checkpoint: A folder, or a name on the hub.
+        revision: Of a name on the hub.
+        faces: A folder, or the name of an InsightFace pack; None for the checkpoint's own.
+        swapper: An inswapper's ONNX file; None for the one of the faces' folder.
+        verifier: A held-out recogniser's ONNX file; None for the checkpoint's own, if it has one.
+        lora: A safetensors file to fuse into the denoiser, here or on the hub.
+        lora_scale: Factor on its effect.
+        schedule: ``lightning``, or a scheduler's JSON file; None for the checkpoint's own.
+        steps: Default number of denoising steps; None for the checkpoint's own.
+        target: What runs the networks.
+        precision: Of denoiser and text encoder; None for the target's own.
+        sizes: Width and height of results in pixels, the default first; none for the checkpoint's own.
+        pictures: Most conditioning pictures; None for all that the checkpoint takes.
+        batch: Largest batch; None for the checkpoint's own.
+    """
+
+    checkpoint: str
+    target: str = "embedded"
+    revision: str | None = None
+    faces: str | None = None
+    swapper: str | None = None
+    verifier: str | None = None
+    lora: str | None = None
+    lora_scale: float = 1.0
+    schedule: str | None = None
+    steps: int | None = None
+    precision: str | None = None
+    sizes: tuple[tuple[int, int], ...] = field(default=())
+    pictures: int | None = None
+    batch: int | None = None
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """A request whose files are on this machine.
+
+    Args:
+        request: As asked.
+        source: The checkpoint.
+        faces: Folder of a face pack; None for the checkpoint's own.
+        swapper, verifier, lora, schedule: Files; None where not asked for, ``schedule`` also where it is a name.
+    """
+
+    request: ExportRequest
+    source: Source
+    faces: Path | None
+    swapper: Path | None
+    verifier: Path | None
+    lora: Path | None
+    schedule: Path | None
+
+    @cached_property
+    def checkpoint_sha256(self) -> str:
+        """Digest of all the checkpoint's files."""
+        return digest_of([self.source.folder])
+
+    def additions(self) -> dict[str, str]:
+        """What is added to the checkpoint, by name, each with its digest."""
+        files = {name: getattr(self, name) for name in ("faces", "swapper", "verifier", "lora", "schedule")}
+        added = {name: f"{path.name}@{digest_of([path])[:16]}" for name, path in files.items() if path is not None}
+        if self.lora is not None and self.request.lora_scale != 1.0:
+            added["lora"] += f"*{self.request.lora_scale:g}"
+        if self.request.schedule is not None and self.schedule is None:
+            added["schedule"] = self.request.schedule
+        return added
+
+    def sha256(self) -> str:
+        """Digest of the request and of the contents of all its files."""
+        options = {name: value for name, value in asdict(self.request).items() if name not in ("checkpoint", "revision")}
+        state = [repr(options), self.source.name, self.checkpoint_sha256, repr(self.additions())]
+        return hashlib.sha256("\n".join(state).encode()).hexdigest()
+
+
+def gather(request: ExportRequest) -> Ingredients:
+    """Find everything that a request names, fetching what is not on this machine.
+
+    Raises:
+        MissingSource: Something is nowhere.
+    """
+    source = locate_checkpoint(request.checkpoint, request.revision)
+    schedule = Path(request.schedule) if request.schedule is not None and request.schedule.endswith(".json") else None
+    return Ingredients(
+        request,
+        source,
+        faces=None if request.faces is None else _face_pack(request.faces),
+        swapper=None if request.swapper is None else locate_file(request.swapper, ".onnx"),
+        verifier=None if request.verifier is None else locate_file(request.verifier, ".onnx"),
+        lora=None if request.lora is None else locate_file(request.lora, ".safetensors"),
+        schedule=schedule,
+    )
+
+
+def _face_pack(reference: str) -> Path:
+    """Find a folder, or have InsightFace fetch the pack of that name."""
+    if Path(reference).is_dir():
+        return Path(reference)
+    fetched = PACK_ROOT / "models" / reference
+    if fetched.is_dir():
+        return fetched
+    if not reference.replace("_", "").isalnum():
+        raise MissingSource(f"there is no face pack at {reference}")
+    from insightface.utils.storage import ensure_available
+
+    try:
+        return Path(ensure_available("models", reference, root=str(PACK_ROOT)))
+    # The library raises whatever its download raised.
+    except Exception as error:
+        raise MissingSource(f"{reference} is neither a folder nor a pack that InsightFace gives: {error}") from error

@@ -1,0 +1,13 @@
+"""What a repository is built for: which Triton backend runs the networks, and what of them it is given.
+
+The names and tensors of the models are the same for every target.
+"""
+
+from export.targets.onnx import EMBEDDED, ONNXRUNTIME
+from export.targets.target import Placement, Target, TargetUnavailable
+from export.targets.tensorrt import TensorRTTarget
+from export.targets.torch import TORCH
+
+TARGETS: dict[str, Target] = {target.name: target for target in (EMBEDDED, ONNXRUNTIME, TORCH, TensorRTTarget())}
+
+__all__ = ["EMBEDDED", "ONNXRUNTIME", "TARGETS", "TORCH", "Placement", "Target", "TargetUnavailable"]

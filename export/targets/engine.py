@@ -1,0 +1,146 @@
+"""Build and run a TensorRT engine. Imported only where TensorRT is installed; has not run yet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorrt as trt
+import torch
+from rich.progress import Progress, TaskID
+
+from eacps.tensors import ModelSpec
+from export.networks.network import Tensors
+from export.profiles import Profile, Shapes
+
+
+class EngineFailed(Exception):
+    """TensorRT could not read the graph or build the engine."""
+
+
+def build_engine(graph: Path, plan: Path, profiles: Sequence[Profile], timing_cache: Path) -> None:
+    """Build one engine with one optimisation profile for each bucket.
+
+    Args:
+        graph: ONNX file; weights may lie beside it.
+        plan: File to write.
+        profiles: At least one.
+        timing_cache: What was measured by earlier builds on this GPU, read and written; a build that is begun again
+            is quicker by it.
+
+    Raises:
+        EngineFailed: With TensorRT's own words.
+    """
+    logger = trt.Logger(trt.Logger.WARNING)
+    builder = trt.Builder(logger)
+    # Ignored from TensorRT 11 on, where every network is strongly typed.
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, logger)
+    # From the file: external weights are found beside it, and no protobuf holds more than 2 GB.
+    if not parser.parse_from_file(str(graph)):
+        faults = "; ".join(str(parser.get_error(number)) for number in range(parser.num_errors))
+        raise EngineFailed(f"TensorRT cannot read {graph.name}: {faults}")
+    config = builder.create_builder_config()
+    for profile in profiles:
+        config.add_optimization_profile(_optimization_profile(builder, profile))
+    cache = config.create_timing_cache(timing_cache.read_bytes() if timing_cache.exists() else b"")
+    config.set_timing_cache(cache, ignore_mismatch=False)
+    with Progress(transient=True) as bar:
+        config.progress_monitor = _Monitor(bar)
+        engine = builder.build_serialized_network(network, config)
+    # Written even where the build failed: the next one begins further on.
+    _write(timing_cache, config.get_timing_cache().serialize())
+    if engine is None:
+        raise EngineFailed(f"TensorRT built no engine from {graph.name}; its log says why")
+    _write(plan, engine)
+
+
+class Engine:
+    """An engine that was built, for the parity gate.
+
+    Args:
+        plan: Its file.
+        spec: Its contract.
+        profiles: As built, in their order.
+    """
+
+    def __init__(self, plan: Path, spec: ModelSpec, profiles: Sequence[Profile]) -> None:
+        self._spec, self._profiles = spec, profiles
+        self._runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
+        self._engine = self._runtime.deserialize_cuda_engine(plan.read_bytes())
+        if self._engine is None:
+            raise EngineFailed(f"TensorRT cannot read back {plan.name}")
+        self._context = self._engine.create_execution_context()
+
+    def answer(self, inputs: Tensors) -> Tensors:
+        """Run the engine on one case.
+
+        Raises:
+            EngineFailed: No profile holds its shapes, or the run failed.
+        """
+        stream = torch.cuda.Stream()
+        self._context.set_optimization_profile_async(self._profile(inputs), stream.cuda_stream)
+        held: dict[str, torch.Tensor] = {}
+        for tensor in self._spec.inputs:
+            held[tensor.name] = torch.from_numpy(inputs[tensor.name]).cuda().contiguous()
+            self._context.set_input_shape(tensor.name, tuple(held[tensor.name].shape))
+            self._context.set_tensor_address(tensor.name, held[tensor.name].data_ptr())
+        for tensor in self._spec.outputs:
+            shape = tuple(self._context.get_tensor_shape(tensor.name))
+            held[tensor.name] = torch.empty(shape, dtype=torch.float32, device="cuda")
+            self._context.set_tensor_address(tensor.name, held[tensor.name].data_ptr())
+        torch.cuda.synchronize()  # the inputs were copied on another stream
+        if not self._context.execute_async_v3(stream.cuda_stream):
+            raise EngineFailed(f"the engine of {self._spec.name} failed")
+        stream.synchronize()
+        return {tensor.name: held[tensor.name].cpu().numpy() for tensor in self._spec.outputs}
+
+    def _profile(self, inputs: Tensors) -> int:
+        for number, profile in enumerate(self._profiles):
+            if all(_within(inputs[name].shape, profile, name) for name in profile.least):
+                return number
+        raise EngineFailed(f"no profile of {self._spec.name} holds these shapes")
+
+
+class _Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # TensorRT has no type hints
+    """Shows the builder's phases as progress bars."""
+
+    def __init__(self, bar: Progress) -> None:
+        trt.IProgressMonitor.__init__(self)
+        self._bar = bar
+        self._tasks: dict[str, TaskID] = {}
+
+    def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+        self._tasks[phase_name] = self._bar.add_task(phase_name, total=num_steps)
+
+    def phase_finish(self, phase_name: str) -> None:
+        self._bar.remove_task(self._tasks.pop(phase_name))
+
+    def step_complete(self, phase_name: str, step: int) -> bool:
+        self._bar.update(self._tasks[phase_name], completed=step + 1)
+        return True
+
+
+def _optimization_profile(builder: trt.Builder, profile: Profile) -> trt.IOptimizationProfile:
+    made = builder.create_optimization_profile()
+    for name in profile.least:
+        made.set_shape(name, profile.least[name], profile.usual[name], profile.largest[name])
+    return made
+
+
+def _within(shape: tuple[int, ...], profile: Profile, name: str) -> bool:
+    bounds: tuple[Shapes, Shapes] = (profile.least, profile.largest)
+    least, largest = (shapes[name] for shapes in bounds)
+    return len(shape) == len(least) and all(
+        low <= axis <= high for low, axis, high in zip(least, shape, largest, strict=True)
+    )
+
+
+def _write(path: Path, contents: trt.IHostMemory) -> None:
+    """Write a whole file or none: a build may be stopped at any moment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        file.write(memoryview(contents))
+    os.replace(partial, path)

@@ -1,0 +1,49 @@
+"""Graphs run by ONNX Runtime: in the Python backend, or in Triton's own.
+
+The embedded server's wheel has no backend but Python's, so there an adapter serves the graph on the CPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eacps.models.onnx_leaf import NETWORK_FILE
+from export.networks.network import Network
+from export.parity import TOLERANCE, Answers, onnx_answers
+from export.precision import Precision
+from export.targets.target import Bench, Placement
+
+# Parameters of the Python backend's networks; see eacps.models.network_adapter.
+PYTHON_NETWORK_PARAMETERS = {"intra_op_num_threads": "2"}
+
+
+@dataclass(frozen=True)
+class OnnxTarget:
+    """See `export.targets.target.Target`; ``where`` is how Triton runs every network."""
+
+    name: str
+    precision: Precision
+    where: Placement
+    fixed_shapes: bool = False
+
+    def check(self) -> str:
+        """Every machine can write graphs, which run anywhere."""
+        return ""
+
+    def placement(self, network: type[Network], profiles: int) -> Placement:
+        """One for all networks."""
+        return self.where
+
+    def install(self, network: Network, precision: Precision, bench: Bench) -> Answers:
+        """Write the graph."""
+        path = bench.version / NETWORK_FILE
+        network.write_onnx(path, precision)
+        return onnx_answers(path, network, precision)
+
+    def tolerance(self, precision: Precision) -> float:
+        """The gate's own."""
+        return TOLERANCE
+
+
+EMBEDDED = OnnxTarget("embedded", Precision.FP32, Placement("python", "KIND_CPU", parameters=PYTHON_NETWORK_PARAMETERS))
+ONNXRUNTIME = OnnxTarget("onnxruntime", Precision.BF16, Placement("onnxruntime", "KIND_AUTO", file=NETWORK_FILE))

@@ -1,0 +1,84 @@
+"""What every target is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from export.networks.network import Network
+from export.parity import Answers
+from export.precision import Precision
+from export.profiles import Profile
+
+
+class TargetUnavailable(Exception):
+    """This machine cannot build for the target."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How Triton runs one model.
+
+    Args:
+        backend: Triton's name of it.
+        kind: Of instances: ``KIND_CPU``, ``KIND_GPU``, or ``KIND_AUTO`` for a GPU where there is one.
+        file: Name of the network's file in its version folder; empty where the backend finds it by itself.
+        profiles: How many optimisation profiles the one instance serves.
+        parameters: Strings handed to the model.
+    """
+
+    backend: str
+    kind: str
+    file: str = ""
+    profiles: int = 0
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where a network is built.
+
+    Args:
+        version: Its version folder, into which its files go.
+        scratch: Empty folder for what lies in between, removed afterwards.
+        cache: Folder that outlives builds.
+        profiles: Shapes to build for.
+    """
+
+    version: Path
+    scratch: Path
+    cache: Path
+    profiles: Sequence[Profile]
+
+
+class Target(Protocol):
+    """One kind of repository."""
+
+    name: str
+    """As given to ``--target``."""
+    precision: Precision
+    """Of denoiser and text encoder, unless told otherwise."""
+    fixed_shapes: bool
+    """Whether networks take the buckets' shapes alone."""
+
+    def check(self) -> str:
+        """See that this machine can build for the target; name the device that what is built will be tied to, if any.
+
+        Raises:
+            TargetUnavailable: It cannot.
+        """
+        ...
+
+    def placement(self, network: type[Network], profiles: int) -> Placement:
+        """Say how Triton runs a network of that class."""
+        ...
+
+    def install(self, network: Network, precision: Precision, bench: Bench) -> Answers:
+        """Put a network into the version folder of its model; return what runs it, for the parity gate."""
+        ...
+
+    def tolerance(self, precision: Precision) -> float:
+        """What the gate allows in FP32."""
+        ...

@@ -1,0 +1,59 @@
+"""TensorRT engines for Triton's own backend, built where they run: engines are tied to GPU and TensorRT version.
+
+Written against the documented Python interface of TensorRT 10.13 to 11; unproved until it has run on a GPU.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import torch
+
+from eacps.models.gate import device_name
+from export.networks.network import Network
+from export.parity import Answers
+from export.precision import Precision
+from export.targets.target import Bench, Placement, TargetUnavailable
+
+PLAN_FILE = "network.plan"
+TIMING_CACHE_FILE = "timing.cache"
+
+TF32_TOLERANCE = 5e-3
+"""FP32 networks run in TF32, whose products keep 10 bits of the mantissa."""
+
+
+class TensorRTTarget:
+    """See `export.targets.target.Target`."""
+
+    name = "tensorrt"
+    precision = Precision.BF16
+    fixed_shapes = True
+
+    def check(self) -> str:
+        """Name the GPU that the engines will be tied to.
+
+        Raises:
+            TargetUnavailable: There is no GPU, or no TensorRT.
+        """
+        if find_spec("tensorrt") is None:
+            raise TargetUnavailable("TensorRT is not installed: build in the container of docker/export.Dockerfile")
+        if not torch.cuda.is_available():
+            raise TargetUnavailable("there is no GPU here: engines are built on the GPU that is to run them")
+        return device_name()
+
+    def placement(self, network: type[Network], profiles: int) -> Placement:
+        """One instance with all profiles: the weights are loaded once."""
+        return Placement("tensorrt", "KIND_GPU", file=PLAN_FILE, profiles=profiles)
+
+    def install(self, network: Network, precision: Precision, bench: Bench) -> Answers:
+        """Write the graph aside and build the engine from it."""
+        from export.targets.engine import Engine, build_engine
+
+        graph, plan = bench.scratch / "network.onnx", bench.version / PLAN_FILE
+        network.write_onnx(graph, precision)
+        build_engine(graph, plan, bench.profiles, bench.cache / TIMING_CACHE_FILE)
+        return Engine(plan, network.spec, bench.profiles).answer
+
+    def tolerance(self, precision: Precision) -> float:
+        """Of TF32."""
+        return TF32_TOLERANCE

@@ -1,0 +1,56 @@
+"""Torch's own programs in the Python backend, compiled when they load: the reference on a GPU, and quick to change.
+
+Face networks are graphs to begin with, and stay so.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from eacps.models.torch_leaf import COMPILE_PARAMETER, PROGRAM_FILE
+from export.networks.network import Network, Tensors, TorchNetwork
+from export.parity import TOLERANCE, Answers
+from export.precision import Precision
+from export.targets.onnx import EMBEDDED
+from export.targets.target import Bench, Placement
+
+
+class TorchTarget:
+    """See `export.targets.target.Target`."""
+
+    name = "torch"
+    precision = Precision.BF16
+    fixed_shapes = False
+
+    def check(self) -> str:
+        """Every machine can write programs, which run anywhere."""
+        return ""
+
+    def placement(self, network: type[Network], profiles: int) -> Placement:
+        """On a GPU where there is one; compiled there."""
+        if not issubclass(network, TorchNetwork):
+            return EMBEDDED.where
+        return Placement("python", "KIND_AUTO", parameters={COMPILE_PARAMETER: "true"} | EMBEDDED.where.parameters)
+
+    def install(self, network: Network, precision: Precision, bench: Bench) -> Answers:
+        """Write the program, weights included."""
+        if not isinstance(network, TorchNetwork):
+            return EMBEDDED.install(network, precision, bench)
+        path = bench.version / PROGRAM_FILE
+        torch.export.save(network.program(precision), path)
+        module = torch.export.load(path).module()
+        names = [tensor.name for tensor in network.spec.inputs]
+
+        def answer(inputs: Tensors) -> Tensors:
+            with torch.inference_mode():
+                answered = module(*(torch.from_numpy(inputs[name]) for name in names))
+            return {network.spec.outputs[0].name: answered.numpy()}
+
+        return answer
+
+    def tolerance(self, precision: Precision) -> float:
+        """The gate's own."""
+        return TOLERANCE
+
+
+TORCH = TorchTarget()

@@ -1,0 +1,165 @@
+"""What a model repository was made of: its ``manifest.json``, and whether its files still are those recorded there.
+
+The exporter writes it. The sampler reads it before it serves: a repository without one, or with another engine than
+the one that passed the parity gate, must not start. Knows neither torch nor Triton.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+MANIFEST_FILE = "manifest.json"
+_BUILD_DIGITS = 16
+
+
+class BrokenRepository(Exception):
+    """The repository is not what its manifest says, or has none."""
+
+
+@dataclass(frozen=True)
+class ParityFigure:
+    """How far a network's answer is from its original's in one case.
+
+    Args:
+        case: What was asked, in words.
+        error: Distance, the worst output's: max|difference| / max|reference| in FP32; at lower precision the root mean
+            square of the difference over that of the reference.
+        allowed: What the gate let through.
+    """
+
+    case: str
+    error: float
+    allowed: float
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """One model of the repository.
+
+    Args:
+        sha256: Of the model's files.
+        origin: Of what a network was exported from and with; empty for programs.
+        precision: In which a network computes; empty for programs.
+        parity: Figures of the parity gate; empty for programs.
+    """
+
+    sha256: str
+    origin: str = ""
+    precision: str = ""
+    parity: tuple[ParityFigure, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A repository's ``manifest.json``.
+
+    Args:
+        checkpoint: Its name.
+        revision: Commit of the checkpoint where it came from a hub; empty for a folder.
+        checkpoint_sha256: Of all its files.
+        additions: What was fused into it or set beside it, by name: LoRA, schedule, face files, with their digests.
+        target: Name of the target.
+        device: What engines were built on and are tied to, such as ``NVIDIA H100 (9.0)``; empty where there are none.
+        request_sha256: Of all that the export was asked for.
+        sources_sha256: Of the code that wrote the repository.
+        versions: Of the packages that did.
+        models: By name.
+    """
+
+    checkpoint: str
+    revision: str
+    checkpoint_sha256: str
+    target: str
+    request_sha256: str
+    sources_sha256: str
+    versions: Mapping[str, str]
+    models: Mapping[str, ModelRecord]
+    additions: Mapping[str, str] = field(default_factory=dict)
+    device: str = ""
+
+    @property
+    def build(self) -> str:
+        """Digest of everything that decides what the networks answer: 16 hexadecimal digits."""
+        networks = {name: record.sha256 for name, record in sorted(self.models.items()) if record.origin}
+        facts = [self.checkpoint_sha256, dict(sorted(self.additions.items())), self.target, self.device, networks]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:_BUILD_DIGITS]
+
+    @property
+    def precisions(self) -> dict[str, str]:
+        """In which the networks compute, by name."""
+        return {name: record.precision for name, record in self.models.items() if record.precision}
+
+    @property
+    def worst_parity(self) -> dict[str, float]:
+        """Largest error that the gate saw, by network."""
+        return {
+            name: max(figure.error for figure in record.parity) for name, record in self.models.items() if record.parity
+        }
+
+    def write(self, repository: Path) -> None:
+        """Write ``manifest.json``."""
+        (repository / MANIFEST_FILE).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, repository: Path) -> "Manifest | None":
+        """Read the manifest; None where there is none or one of another form."""
+        try:
+            fields = json.loads((repository / MANIFEST_FILE).read_text(encoding="utf-8"))
+            models = {name: record_from_json(record) for name, record in fields.pop("models").items()}
+            return cls(**fields, models=models)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def record_from_json(fields: dict[str, object]) -> ModelRecord:
+    """Restore a record from what ``dataclasses.asdict`` made of it.
+
+    Raises:
+        KeyError, TypeError: It is of another form.
+    """
+    figures = fields.pop("parity")
+    if not isinstance(figures, list):
+        raise TypeError("parity is no list")
+    return ModelRecord(**fields, parity=tuple(ParityFigure(**figure) for figure in figures))  # type: ignore[arg-type]
+
+
+def verify(repository: Path, build: str) -> Manifest:
+    """See that a repository is the one that passed the parity gate, file by file.
+
+    Args:
+        repository: Its folder.
+        build: As the repository's own configuration states it.
+
+    Raises:
+        BrokenRepository: There is no manifest, it is of another build, or files are missing, changed or added.
+    """
+    manifest = Manifest.read(repository)
+    if manifest is None:
+        raise BrokenRepository(f"{repository} has no readable {MANIFEST_FILE}: serve what `python -m export` wrote")
+    if manifest.build != build:
+        raise BrokenRepository(f"{MANIFEST_FILE} is of build {manifest.build}, the configuration of build {build}")
+    changed = [name for name, record in manifest.models.items() if not is_intact(repository / name, record)]
+    if changed:
+        raise BrokenRepository(f"{', '.join(changed)} changed since the export: export the repository anew")
+    return manifest
+
+
+def is_intact(model: Path, record: ModelRecord) -> bool:
+    """Tell whether the files of a model are those recorded."""
+    return model.is_dir() and digest_of([model]) == record.sha256
+
+
+def digest_of(paths: Iterable[Path]) -> str:
+    """Return the SHA-256 of the names and contents of files and of all files in folders."""
+    total = hashlib.sha256()
+    for root in paths:
+        files = sorted(path for path in root.rglob("*") if path.is_file()) if root.is_dir() else [root]
+        for path in files:
+            if "__pycache__" in path.parts:
+                continue  # Python's own, written by whoever ran a model's code
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            total.update(f"{path.relative_to(root.parent).as_posix()} {content}\n".encode())
+    return total.hexdigest()

@@ -1,0 +1,39 @@
+"""The sampler starts only in the repository that passed the parity gate, on the device that its engines were built for.
+
+Triton does not start where a model fails to load, so this keeps the whole server from serving wrong pictures.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from eacps.manifest import BrokenRepository, verify
+from eacps.models.arguments import parameters
+
+BUILD_PARAMETER = "build"
+
+
+def check_repository(args: Mapping[str, str]) -> None:
+    """Check all of the repository's files against its manifest; for a full-size checkpoint that takes a minute.
+
+    Args:
+        args: What Triton hands to ``initialize``.
+
+    Raises:
+        BrokenRepository: There is no manifest, files have changed, or the engines are another GPU's.
+    """
+    build = parameters(args).get(BUILD_PARAMETER)
+    if build is None:
+        raise BrokenRepository("the configuration names no build: serve what `python -m export` wrote")
+    manifest = verify(Path(args["model_repository"]).parent, build)
+    if manifest.device and manifest.device != (here := device_name()):
+        raise BrokenRepository(f"engines were built on {manifest.device}, this is {here}: export on this machine")
+
+
+def device_name() -> str:
+    """Name and compute capability of the GPU, as the exporter writes them; ``no GPU`` where there is none."""
+    if not torch.cuda.is_available():
+        return "no GPU"
+    major, minor = torch.cuda.get_device_capability()
+    return f"{torch.cuda.get_device_name()} ({major}.{minor})"

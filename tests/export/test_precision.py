@@ -1,0 +1,73 @@
+"""BF16 with norms in FP32: in the graph's types, and no further from the original than torch itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto
+
+from export.networks.denoiser import DenoiserNetwork, DenoiserShape
+from export.networks.text_encoder import TextEncoderNetwork, TextShape
+from export.networks.network import TorchNetwork
+from export.parity import ParityFailed, check_parity, onnx_answers
+from export.precision import Float32Norm, Precision, at_precision
+from export.studio_mini.architecture import build_text_encoder, build_transformer
+from export.studio_mini.tokenizer import train_tokenizer
+from tests.export.test_networks import VISION
+
+# torch's exporter uses what torch has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+
+
+def denoiser() -> TorchNetwork:
+    shapes = (DenoiserShape(1, 17, ((8, 8), (8, 8))), DenoiserShape(3, 40, ((6, 4), (8, 8)), padding=7))
+    return DenoiserNetwork(build_transformer(layers=1), shapes)
+
+
+def text_encoder() -> TorchNetwork:
+    shapes = (TextShape(1, 1, 9, (8, 8)), TextShape(3, 2, 17, (6, 10)))
+    return TextEncoderNetwork(build_text_encoder(train_tokenizer()), VISION, shapes)
+
+
+@pytest.mark.parametrize("build", [denoiser, text_encoder], ids=lambda build: build.__name__)
+def test_a_bf16_graph_is_as_near_to_the_original_as_torch(build: type[TorchNetwork], tmp_path: Path) -> None:
+    network, path = build(), tmp_path / "network.onnx"
+    network.write_onnx(path, Precision.BF16)
+    figures = check_parity(network, onnx_answers(path, network, Precision.BF16), Precision.BF16)
+    assert all(0 < figure.error <= figure.allowed < 0.1 for figure in figures)
+
+    graph = onnx.load(path).graph
+    assert {port.type.tensor_type.elem_type for port in graph.output} == {TensorProto.FLOAT}
+    weights = {weight.name: weight.data_type for weight in graph.initializer}
+    matrices = [node.input[1] for node in graph.node if node.op_type in ("MatMul", "Gemm")]
+    assert {weights[name] for name in matrices if name in weights} <= {TensorProto.BFLOAT16}
+
+
+def test_norms_stay_in_fp32_and_the_original_is_untouched() -> None:
+    transformer = build_transformer(layers=1)
+    rounded = at_precision(transformer, Precision.BF16)
+    assert {weight.dtype for weight in transformer.parameters()} == {torch.float32}
+    norms = [part for part in rounded.modules() if isinstance(part, Float32Norm)]
+    assert len(norms) == 1 + 4 + 4 + 1, "of text, four in the block, four of queries and keys, of the output"
+    in_norms = {id(weight) for norm in norms for weight in norm.parameters()}
+    for weight in rounded.parameters():
+        assert weight.dtype == (torch.float32 if id(weight) in in_norms else torch.bfloat16)
+    assert at_precision(transformer, Precision.FP32) is transformer
+
+
+def test_an_engine_that_loses_more_than_torch_fails_the_gate(tmp_path: Path) -> None:
+    network = denoiser()
+    own = {case.description: network.rounded_answer(case.inputs, Precision.BF16) for case in network.cases()}
+    cases = iter(list(network.cases()))
+
+    def twice_as_far(_inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        case = next(cases)
+        exact = case.expected["velocity"]
+        return {"velocity": exact + 2 * (own[case.description]["velocity"] - exact)}
+
+    with pytest.raises(ParityFailed, match="denoiser: .* from the original"):
+        check_parity(network, twice_as_far, Precision.BF16)

@@ -1,0 +1,82 @@
+"""Buckets and the profiles that engines are built with: of the published checkpoint's sizes, without its weights."""
+
+from __future__ import annotations
+
+import pytest
+
+from eacps.models.facts import CheckpointFacts, ScheduleFacts, ServedShapes, VisionFacts
+from eacps.tensors import MODELS, Kind
+from export.buckets import FULL_SIZE, Bucket, buckets_for
+from export.profiles import ProfileMaker
+
+TEXT_CHANNELS = 3584
+FACTS = CheckpointFacts(
+    name="Qwen-Image-Edit-2511",
+    version="1f",
+    vae_scale=8,
+    latent_depth=16,
+    condition_image_area=384 * 384,
+    vae_image_area=1024 * 1024,
+    default_steps=40,
+    rope_axes=(16, 56, 56),
+    rope_theta=10000,
+    edit_template="{}",
+    template_tokens=64,
+    vision=VisionFacts(
+        patch_size=14,
+        temporal_patch_size=2,
+        merge_size=2,
+        image_mean=(0.5, 0.5, 0.5),
+        image_std=(0.3, 0.3, 0.3),
+        min_pixels=3136,
+        max_pixels=12845056,
+        window_size=112,
+        head_width=80,
+        rope_theta=10000.0,
+    ),
+    schedule=ScheduleFacts(),
+    shapes=ServedShapes(FULL_SIZE.sizes, FULL_SIZE.texts, FULL_SIZE.max_batch, fixed=True),
+)
+MAKER = ProfileMaker(FACTS, FULL_SIZE, TEXT_CHANNELS, 640)
+
+
+def test_the_denoiser_has_a_profile_for_each_bucket() -> None:
+    profiles = MAKER.profiles(MODELS["denoiser"])
+    assert len(profiles) == len(list(FULL_SIZE)) == 24
+    first = profiles[0]
+    # 64x64 tokens of the result and as many of the one picture.
+    assert first.least["hidden_states"] == (1, 8192, 64)
+    assert first.largest["hidden_states"] == (4, 8192, 64)
+    assert first.least["txt_rope"] == (1, 256, 64, 2)
+
+
+def test_a_small_result_sees_its_pictures_at_the_pipelines_own_area() -> None:
+    shapes = MAKER.denoiser_shapes(Bucket((512, 512), 2, 512))
+    assert shapes["hidden_states"] == (32 * 32 + 2 * 64 * 64, 64)
+
+
+@pytest.mark.parametrize("spec", [spec for spec in MODELS.values() if spec.kind is Kind.NETWORK], ids=lambda s: s.name)
+def test_every_input_of_every_network_has_its_shapes(spec) -> None:  # type: ignore[no-untyped-def]
+    for profile in MAKER.profiles(spec):
+        for shapes in (profile.least, profile.usual, profile.largest):
+            assert set(shapes) == {tensor.name for tensor in spec.inputs}
+            for tensor in spec.inputs:
+                axes = ("batch", *tensor.axes) if spec.max_batch_size else tensor.axes
+                assert len(shapes[tensor.name]) == len(axes)
+                fixed = [(got, axis) for got, axis in zip(shapes[tensor.name], axes, strict=True) if axis != got]
+                assert all(isinstance(axis, str) for _, axis in fixed)
+        for name, least in profile.least.items():
+            for low, usual, high in zip(least, profile.usual[name], profile.largest[name], strict=True):
+                assert low <= usual <= high
+
+
+def test_buckets_follow_what_is_asked_for() -> None:
+    assert buckets_for(1024, 3) == FULL_SIZE
+    assert buckets_for(128, 3).sizes == ((128, 128),)
+    one = buckets_for(1024, 1)
+    assert (one.max_pictures, one.texts) == (1, ((1, 256), (1, 512)))
+    assert buckets_for(1024, 3, ((768, 768),), pictures=2, batch=1).max_batch == 1
+    with pytest.raises(ValueError, match="takes 1 to 3 pictures"):
+        buckets_for(1024, 3, pictures=4)
+    with pytest.raises(ValueError, match="a batch is 1 to 16"):
+        buckets_for(1024, 3, batch=17)
