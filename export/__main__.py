@@ -7,6 +7,7 @@ for wrong options.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import signal
 import sys
@@ -137,11 +138,12 @@ def _prepare(ingredients: Ingredients) -> PreparedCheckpoint:
 
 def _export(prepared: PreparedCheckpoint, output: Path, steps: _Steps, *, unchecked: bool) -> None:
     from export.plan import plan_of
-    from export.repository import export_repository
+    from export.repository import DEFAULT_CACHE, export_repository
 
     if not unchecked:
         plan_of(prepared, output).check()
-    export_repository(prepared, output, steps)
+    cache = Path(os.environ["XDG_CACHE_HOME"]) / "eacps" if "XDG_CACHE_HOME" in os.environ else DEFAULT_CACHE
+    export_repository(prepared, output, steps, cache)
     steps.finish()
 
 

@@ -23,15 +23,24 @@ from export.targets.target import Bench
 from export.workshop import ADAPTER_FILE, VERSION, Workshop, open_workshop
 
 ADAPTERS = ROOT / "model_repository"
+DEFAULT_CACHE = Path("~/.cache/eacps").expanduser()
 
 # Told what is being done, as it begins.
 Progress = Callable[[str], None]
 
 
-def export_repository(prepared: PreparedCheckpoint, output: Path, progress: Progress = lambda _: None) -> Manifest:
+def export_repository(
+    prepared: PreparedCheckpoint, output: Path, progress: Progress = lambda _: None, cache: Path = DEFAULT_CACHE
+) -> Manifest:
     """Write the repository of a checkpoint to the folder ``output``.
 
     An earlier repository there is replaced at the end, and stays as it is if the export fails.
+
+    Args:
+        prepared: The checkpoint.
+        output: Folder.
+        progress: Told each step as it begins.
+        cache: Folder for what speeds up later builds of engines.
 
     Raises:
         InUse, NotARepository: ``output`` cannot be written to.
@@ -41,7 +50,7 @@ def export_repository(prepared: PreparedCheckpoint, output: Path, progress: Prog
     """
     prepared.target.check()
     with open_workshop(output) as workshop:
-        manifest = _Exporter(prepared, workshop).write_all(progress)
+        manifest = _Exporter(prepared, workshop, cache).write_all(progress)
         workshop.deliver()
         return manifest
 
@@ -49,8 +58,8 @@ def export_repository(prepared: PreparedCheckpoint, output: Path, progress: Prog
 class _Exporter:
     """One export on its way."""
 
-    def __init__(self, prepared: PreparedCheckpoint, workshop: Workshop) -> None:
-        self.prepared, self.target, self.workshop = prepared, prepared.target, workshop
+    def __init__(self, prepared: PreparedCheckpoint, workshop: Workshop, cache: Path) -> None:
+        self.prepared, self.target, self.workshop, self.cache = prepared, prepared.target, workshop, cache
 
     def write_all(self, progress: Progress) -> Manifest:
         """Write networks, programs and manifest."""
@@ -90,7 +99,7 @@ class _Exporter:
             progress(f"export {name}")
             with self.workshop.scratch_folder() as scratch:
                 network = job.load()
-                bench = Bench(version, scratch, self.workshop.cache, job.profiles)
+                bench = Bench(version, scratch, self.cache, job.profiles)
                 answers = self.target.install(network, job.precision, bench)
                 tolerance = self.target.tolerance(job.precision)
                 parity = tuple(check_parity(network, answers, job.precision, tolerance))

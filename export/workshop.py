@@ -39,10 +39,10 @@ class Workshop:
 
     def __init__(self, output: Path, folder: Path) -> None:
         self.output, self._folder = output, folder
-        self.stage, self.scratch, self.cache = folder / "new", folder / "scratch", folder / "cache"
+        self.stage, self.scratch = folder / "new", folder / "scratch"
         self._done = folder / "done"
         shutil.rmtree(self.stage, ignore_errors=True)
-        for part in (self.stage, self.cache, self._done):
+        for part in (self.stage, self._done):
             part.mkdir(exist_ok=True)
         earlier = Manifest.read(output)
         self._earlier = dict(earlier.models) if earlier else {}
@@ -78,7 +78,7 @@ class Workshop:
             shutil.rmtree(self.scratch, ignore_errors=True)
 
     def deliver(self) -> None:
-        """Put the finished repository in its place, and clear the workshop away but for what later builds profit by."""
+        """Put the finished repository in its place, and clear the workshop away."""
         aside = self._folder / "old"
         shutil.rmtree(aside, ignore_errors=True)
         try:
@@ -90,8 +90,7 @@ class Workshop:
             if aside.exists() and not self.output.exists():
                 aside.rename(self.output)
             raise
-        for part in (aside, self._done):
-            shutil.rmtree(part)
+        shutil.rmtree(self._folder)
 
     def _record_of(self, model: str) -> ModelRecord | None:
         try:
@@ -119,8 +118,6 @@ def open_workshop(output: Path) -> Iterator[Workshop]:
         except BlockingIOError:
             raise InUse(f"another export to {output} is under way") from None
         yield Workshop(output, folder)
-    if not any((folder / "cache").iterdir()) and not (folder / "done").exists():
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_replaceable(output: Path) -> None:

@@ -45,8 +45,8 @@ class Studio:
     def make(cls, folder: Path, seed: int = 3) -> Studio:
         """Build with weights drawn from ``seed`` and write the assets into ``folder``."""
         pipeline = build_pipeline(seed)
-        _amplify(pipeline.transformer, DENOISER_GAIN)
-        _amplify(pipeline.text_encoder, TEXT_ENCODER_GAIN)
+        amplify(pipeline.transformer, DENOISER_GAIN)
+        amplify(pipeline.text_encoder, TEXT_ENCODER_GAIN)
         facts = read_facts(pipeline, SETTINGS, f"random-{seed}", SHAPES)
         assets = folder / "assets"
         write_program_assets(assets, pipeline, facts)
@@ -97,7 +97,7 @@ class Studio:
 
 
 @torch.no_grad()
-def _amplify(module: torch.nn.Module, gain: float) -> None:
+def amplify(module: torch.nn.Module, gain: float) -> None:
     for weight in module.parameters():
         if weight.ndim == 2:
             weight.mul_(gain)
