@@ -28,11 +28,13 @@ class ConfigDetails:
         warmup: Shapes of the inputs, without batch axis, of a request of zeros that is run before the model is ready;
             empty for none.
         max_batch: Largest batch, for models that have one; None for the contract's.
+        profiles: Optimisation profiles of its engine, all served by one instance: the weights are loaded once.
     """
 
     parameters: Mapping[str, str] = field(default_factory=dict)
     warmup: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     max_batch: int | None = None
+    profiles: int = 0
 
 
 def render_config(spec: ModelSpec, network: Placement, details: ConfigDetails | None = None) -> str:
@@ -47,7 +49,7 @@ def render_config(spec: ModelSpec, network: Placement, details: ConfigDetails | 
         blocks.append(f"dynamic_batching {{\n  max_queue_delay_microseconds: {delay}\n}}")
     if spec.decoupled:
         blocks.append("model_transaction_policy {\n  decoupled: true\n}")
-    blocks.append(_instance_block(placement))
+    blocks.append(_instance_block(placement, details))
     for key, value in sorted({**placement.parameters, **details.parameters}.items()):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         blocks.append(f'parameters {{\n  key: "{key}"\n  value {{ string_value: "{escaped}" }}\n}}')
@@ -72,10 +74,10 @@ def _head(spec: ModelSpec, placement: Placement, details: ConfigDetails) -> str:
     return "\n".join(lines)
 
 
-def _instance_block(placement: Placement) -> str:
+def _instance_block(placement: Placement, details: ConfigDetails) -> str:
     lines = [f"kind: {placement.kind}", "count: 1"]
-    if placement.profiles:
-        numbers = ", ".join(f'"{number}"' for number in range(placement.profiles))
+    if details.profiles:
+        numbers = ", ".join(f'"{number}"' for number in range(details.profiles))
         lines.append(f"profile: [ {numbers} ]")
     body = "\n".join(f"    {line}" for line in lines)
     return f"instance_group [\n  {{\n{body}\n  }}\n]"

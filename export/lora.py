@@ -73,7 +73,9 @@ def schedule_named(name: str) -> dict[str, Any]:
     try:
         settings = json.loads(Path(name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"no schedule {name!r}: {', '.join(SCHEDULES)}, or a scheduler's JSON file ({error})") from error
+        raise ValueError(
+            f"no schedule {name!r}: {', '.join(SCHEDULES)}, or a scheduler's JSON file ({error})"
+        ) from error
     if not isinstance(settings, dict):
         raise ValueError(f"{name} holds no scheduler's settings")  # noqa: TRY004  # as of any other unusable schedule
     return {key: value for key, value in settings.items() if not key.startswith("_")}
@@ -85,4 +87,6 @@ def scheduler_with(settings: dict[str, Any]) -> FlowMatchEulerDiscreteScheduler:
 
 
 def _attention_weights(transformer: QwenImageTransformer2DModel) -> list[torch.Tensor]:
-    return [weight for name, weight in transformer.named_parameters() if weight.ndim == 2 and "transformer_blocks" in name]
+    return [
+        weight for name, weight in transformer.named_parameters() if weight.ndim == 2 and "transformer_blocks" in name
+    ]

@@ -187,7 +187,10 @@ class PreparedCheckpoint:
             parameters = self._served_parameters()
         bounded = spec in (DENOISER, TEXT_ENCODER, VAE_ENCODER, VAE_DECODER)
         return ConfigDetails(
-            parameters, self._warmup_shapes().get(spec.name, {}), self.buckets.max_batch if bounded else None
+            parameters,
+            self._warmup_shapes().get(spec.name, {}),
+            self.buckets.max_batch if bounded else None,
+            len(self._profiles(spec)) if spec.kind is Kind.NETWORK else 0,
         )
 
     def _check_sizes(self, multiple: int) -> None:

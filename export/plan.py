@@ -1,4 +1,4 @@
-"""The plan of an export: what would be made, in which precision and shapes, from what is there already, at what cost."""
+"""The plan of an export: what would be made, in which precision and shapes, what stands already, at what cost."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class _Exporter:
         """Write a leaf model: taken over from an earlier export, or exported and held against its original."""
         name = job.spec.name
         origin = origin_of(job.spec, job.files, job.settings, sources_of(job.network))
-        placement = self.target.placement(job.network, len(job.profiles))
+        placement = self.target.placement(job.network)
         version = self._model_folder(job.spec, render_config(job.spec, placement, self._details(job.spec)))
         found = self.workshop.find(name, origin)
         if found is not None:
@@ -101,8 +101,7 @@ class _Exporter:
                 network = job.load()
                 bench = Bench(version, scratch, self.cache, job.profiles)
                 answers = self.target.install(network, job.precision, bench)
-                tolerance = self.target.tolerance(job.precision)
-                parity = tuple(check_parity(network, answers, job.precision, tolerance))
+                parity = tuple(check_parity(network, answers, job.precision, self.target.tolerance))
         if placement.backend == "python":
             _copy_adapter(name, version)
         record = ModelRecord(digest_of([self.workshop.stage / name]), origin, job.precision, parity)

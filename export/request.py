@@ -86,7 +86,8 @@ class Ingredients:
 
     def sha256(self) -> str:
         """Digest of the request and of the contents of all its files."""
-        options = {name: value for name, value in asdict(self.request).items() if name not in ("checkpoint", "revision")}
+        options = asdict(self.request)
+        del options["checkpoint"], options["revision"]  # their contents count
         state = [repr(options), self.source.name, self.checkpoint_sha256, repr(self.additions())]
         return hashlib.sha256("\n".join(state).encode()).hexdigest()
 

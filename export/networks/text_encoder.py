@@ -52,7 +52,7 @@ class VisionTower(nn.Module):
         self.visual = visual
 
     def forward(self, pixel_values: torch.Tensor, rope: torch.Tensor, window: torch.Tensor) -> torch.Tensor:
-        """Embed pictures; ``rope`` (pictures, patches, pairs, 2) and ``window`` (pictures, patches) as the contract's."""
+        """Embed pictures; rope is (pictures, patches, pairs, 2), window (pictures, patches)."""
         # A convolution whose kernel is the whole patch is a product with its weights.
         weight = self.visual.patch_embed.proj.weight.flatten(1)
         hidden = F.linear(pixel_values.to(weight.dtype), weight)

@@ -111,7 +111,7 @@ class _Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # TensorRT has no t
         self._bar = bar
         self._tasks: dict[str, TaskID] = {}
 
-    def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+    def phase_start(self, phase_name: str, _parent_phase: str | None, num_steps: int) -> None:
         self._tasks[phase_name] = self._bar.add_task(phase_name, total=num_steps)
 
     def phase_finish(self, phase_name: str) -> None:

@@ -25,12 +25,13 @@ class OnnxTarget:
     precision: Precision
     where: Placement
     fixed_shapes: bool = False
+    tolerance: float = TOLERANCE
 
     def check(self) -> str:
         """Every machine can write graphs, which run anywhere."""
         return ""
 
-    def placement(self, network: type[Network], profiles: int) -> Placement:
+    def placement(self, _network: type[Network]) -> Placement:
         """One for all networks."""
         return self.where
 
@@ -39,10 +40,6 @@ class OnnxTarget:
         path = bench.version / NETWORK_FILE
         network.write_onnx(path, precision)
         return onnx_answers(path, network, precision)
-
-    def tolerance(self, precision: Precision) -> float:
-        """The gate's own."""
-        return TOLERANCE
 
 
 EMBEDDED = OnnxTarget("embedded", Precision.FP32, Placement("python", "KIND_CPU", parameters=PYTHON_NETWORK_PARAMETERS))

@@ -25,14 +25,12 @@ class Placement:
         backend: Triton's name of it.
         kind: Of instances: ``KIND_CPU``, ``KIND_GPU``, or ``KIND_AUTO`` for a GPU where there is one.
         file: Name of the network's file in its version folder; empty where the backend finds it by itself.
-        profiles: How many optimisation profiles the one instance serves.
         parameters: Strings handed to the model.
     """
 
     backend: str
     kind: str
     file: str = ""
-    profiles: int = 0
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -62,6 +60,8 @@ class Target(Protocol):
     """Of denoiser and text encoder, unless told otherwise."""
     fixed_shapes: bool
     """Whether networks take the buckets' shapes alone."""
+    tolerance: float
+    """What the parity gate allows in FP32."""
 
     def check(self) -> str:
         """See that this machine can build for the target; name the device that what is built will be tied to, if any.
@@ -71,14 +71,10 @@ class Target(Protocol):
         """
         ...
 
-    def placement(self, network: type[Network], profiles: int) -> Placement:
+    def placement(self, network: type[Network]) -> Placement:
         """Say how Triton runs a network of that class."""
         ...
 
     def install(self, network: Network, precision: Precision, bench: Bench) -> Answers:
         """Put a network into the version folder of its model; return what runs it, for the parity gate."""
-        ...
-
-    def tolerance(self, precision: Precision) -> float:
-        """What the gate allows in FP32."""
         ...

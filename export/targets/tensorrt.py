@@ -28,6 +28,7 @@ class TensorRTTarget:
     name = "tensorrt"
     precision = Precision.BF16
     fixed_shapes = True
+    tolerance = TF32_TOLERANCE
 
     def check(self) -> str:
         """Name the GPU that the engines will be tied to.
@@ -41,9 +42,9 @@ class TensorRTTarget:
             raise TargetUnavailable("there is no GPU here: engines are built on the GPU that is to run them")
         return device_name()
 
-    def placement(self, network: type[Network], profiles: int) -> Placement:
-        """One instance with all profiles: the weights are loaded once."""
-        return Placement("tensorrt", "KIND_GPU", file=PLAN_FILE, profiles=profiles)
+    def placement(self, _network: type[Network]) -> Placement:
+        """Triton's own backend."""
+        return Placement("tensorrt", "KIND_GPU", file=PLAN_FILE)
 
     def install(self, network: Network, precision: Precision, bench: Bench) -> Answers:
         """Write the graph aside and build the engine from it."""
@@ -53,7 +54,3 @@ class TensorRTTarget:
         network.write_onnx(graph, precision)
         build_engine(graph, plan, bench.profiles, bench.cache / TIMING_CACHE_FILE)
         return Engine(plan, network.spec, bench.profiles).answer
-
-    def tolerance(self, precision: Precision) -> float:
-        """Of TF32."""
-        return TF32_TOLERANCE

@@ -21,12 +21,13 @@ class TorchTarget:
     name = "torch"
     precision = Precision.BF16
     fixed_shapes = False
+    tolerance = TOLERANCE
 
     def check(self) -> str:
         """Every machine can write programs, which run anywhere."""
         return ""
 
-    def placement(self, network: type[Network], profiles: int) -> Placement:
+    def placement(self, network: type[Network]) -> Placement:
         """On a GPU where there is one; compiled there."""
         if not issubclass(network, TorchNetwork):
             return EMBEDDED.where
@@ -47,10 +48,6 @@ class TorchTarget:
             return {network.spec.outputs[0].name: answered.numpy()}
 
         return answer
-
-    def tolerance(self, precision: Precision) -> float:
-        """The gate's own."""
-        return TOLERANCE
 
 
 TORCH = TorchTarget()

@@ -51,9 +51,9 @@ def test_details_of_a_checkpoint_are_stated() -> None:
 
 
 def test_an_engine_is_served_by_one_instance_with_all_its_profiles() -> None:
-    placement = TARGETS["tensorrt"].placement(DenoiserNetwork, profiles=3)
+    placement = TARGETS["tensorrt"].placement(DenoiserNetwork)
     config = text_format.Parse(
-        render_config(MODELS["denoiser"], placement, ConfigDetails(max_batch=4)), ModelConfig()
+        render_config(MODELS["denoiser"], placement, ConfigDetails(max_batch=4, profiles=3)), ModelConfig()
     )
     assert (config.backend, config.default_model_filename) == ("tensorrt", "network.plan")
     assert config.max_batch_size == 4
@@ -63,6 +63,6 @@ def test_an_engine_is_served_by_one_instance_with_all_its_profiles() -> None:
 
 def test_a_torch_program_goes_to_a_gpu_where_there_is_one_and_its_faces_stay_graphs() -> None:
     torch = TARGETS["torch"]
-    assert torch.placement(DenoiserNetwork, 0).kind == "KIND_AUTO"
-    assert torch.placement(DenoiserNetwork, 0).parameters["compile"] == "true"
-    assert torch.placement(FaceNetwork, 0) == EMBEDDED.where
+    assert torch.placement(DenoiserNetwork).kind == "KIND_AUTO"
+    assert torch.placement(DenoiserNetwork).parameters["compile"] == "true"
+    assert torch.placement(FaceNetwork) == EMBEDDED.where

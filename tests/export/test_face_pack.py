@@ -14,9 +14,10 @@ from export.face_pack import IncompleteFacePack, find_faces
 
 def save(path: Path, inputs: list[list[int | str]], outputs: int) -> None:
     """A graph with so many inputs and outputs, which computes nothing."""
-    ports = [
-        helper.make_tensor_value_info(f"in{k}", TensorProto.FLOAT, shape) for k, shape in enumerate(inputs)
-    ], [helper.make_tensor_value_info(f"out{k}", TensorProto.FLOAT, None) for k in range(outputs)]
+    ports = (
+        [helper.make_tensor_value_info(f"in{k}", TensorProto.FLOAT, shape) for k, shape in enumerate(inputs)],
+        [helper.make_tensor_value_info(f"out{k}", TensorProto.FLOAT, None) for k in range(outputs)],
+    )
     nodes = [helper.make_node("Identity", ["in0"], [f"out{k}"]) for k in range(outputs)]
     onnx.save(helper.make_model(helper.make_graph(nodes, "g", *ports), ir_version=8), path)
 

@@ -54,7 +54,9 @@ def test_names_axes_and_answers(tmp_path: Path) -> None:
     # The pack had a weight named as the contract's output: it gives way.
     assert [port.name for port in (*graph.input, *graph.output)] == ["input", "embedding"]
     assert graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
-    assert [figure.error for figure in check_parity(network, onnx_answers(tmp_path / "network.onnx", network, FP32))] == [0, 0]
+    assert [
+        figure.error for figure in check_parity(network, onnx_answers(tmp_path / "network.onnx", network, FP32))
+    ] == [0, 0]
 
 
 def test_a_graph_with_its_batch_written_inside_fails_the_gate(tmp_path: Path) -> None:

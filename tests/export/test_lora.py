@@ -55,9 +55,7 @@ def test_what_is_exported_answers_as_the_fused_transformer(tmp_path: Path) -> No
     write_lora(tmp_path / "lora.safetensors", fused)
     Lora(tmp_path / "lora.safetensors", 0.05).fuse_into(fused)
     case = next(DenoiserNetwork(fused).cases())
-    answers = [
-        DenoiserNetwork(one).rounded_answer(case.inputs, Precision.FP32)["velocity"] for one in (fused, plain)
-    ]
+    answers = [DenoiserNetwork(one).rounded_answer(case.inputs, Precision.FP32)["velocity"] for one in (fused, plain)]
     assert relative_error(answers[0], case.expected["velocity"]) < 1e-5
     assert relative_error(answers[1], case.expected["velocity"]) > 1e-2
 

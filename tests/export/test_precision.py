@@ -11,8 +11,8 @@ import torch
 from onnx import TensorProto
 
 from export.networks.denoiser import DenoiserNetwork, DenoiserShape
-from export.networks.text_encoder import TextEncoderNetwork, TextShape
 from export.networks.network import TorchNetwork
+from export.networks.text_encoder import TextEncoderNetwork, TextShape
 from export.parity import ParityFailed, check_parity, onnx_answers
 from export.precision import Float32Norm, Precision, at_precision
 from export.studio_mini.architecture import build_text_encoder, build_transformer
@@ -69,5 +69,5 @@ def test_an_engine_that_loses_more_than_torch_fails_the_gate(tmp_path: Path) -> 
         exact = case.expected["velocity"]
         return {"velocity": exact + 2 * (own[case.description]["velocity"] - exact)}
 
-    with pytest.raises(ParityFailed, match="denoiser: .* from the original"):
+    with pytest.raises(ParityFailed, match="from the original"):
         check_parity(network, twice_as_far, Precision.BF16)

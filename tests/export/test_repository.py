@@ -14,9 +14,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from eacps.errors import TritonUnavailable
 from eacps.manifest import BrokenRepository, Manifest, digest_of, verify
 from eacps.models.facts import ASSETS_FOLDER, JUDGE_HEAD_FILE, TOKENIZER_FILE, CheckpointFacts
-from eacps.errors import TritonUnavailable
 from eacps.tensors import MODELS, Kind
 from eacps.triton.embedded import EmbeddedTriton
 from export.checkpoint import CheckpointSettings
@@ -183,8 +183,7 @@ def test_being_stopped_between_the_renames_keeps_the_earlier_repository(
         return moved
 
     monkeypatch.setattr(Path, "rename", stopped_after)
-    with pytest.raises(SystemExit), open_workshop(output) as workshop:
-        (workshop.stage / "a").write_text("second")
+    with open_workshop(output) as workshop, pytest.raises(SystemExit):
         workshop.deliver()
     assert (output / "manifest.json").read_text() == "first"
 

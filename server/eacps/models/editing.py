@@ -133,7 +133,10 @@ class Editor:
     async def _pictures(self, result: Sample, request: EditRequest) -> torch.Tensor:
         latents = unpack(result.x0, *self._cells(request.size))
         decoded = await asyncio.gather(
-            *(self._networks.decode_vae({"latents": latents[rows]}) for rows in chunks(len(latents), self._facts.shapes.max_batch))
+            *(
+                self._networks.decode_vae({"latents": latents[rows]})
+                for rows in chunks(len(latents), self._facts.shapes.max_batch)
+            )
         )
         pictures = torch.cat([to_uint8(part) for part in decoded])
         if request.edit_mask is None or request.scene is None:

@@ -162,7 +162,7 @@ class CheckpointFacts:
         vision = _tuples(fields.pop("vision"), "image_mean", "image_std")
         schedule = ScheduleFacts(**fields.pop("schedule"))
         shapes = fields.pop("shapes")
-        pairs = {key: tuple(tuple(pair) for pair in shapes.pop(key)) for key in ("sizes", "texts")}
+        pairs: dict[str, Any] = {key: tuple(tuple(pair) for pair in shapes.pop(key)) for key in ("sizes", "texts")}
         return cls(
             **_tuples(fields, "rope_axes"),
             vision=VisionFacts(**vision),

@@ -12,8 +12,8 @@ from eacps.models.failures import InvalidInput
 from eacps.models.networks import Network, chunks
 from eacps.models.rope import Grid, image_rope, text_rope
 
-# Texts are padded, to a bucket of the engines or else to a multiple of this, and the padding masked, so that evaluations
-# for prompts of slightly different length have equal shapes and Triton can merge them.
+# Texts are padded, to a bucket of the engines or else to a multiple of this, and the padding masked, so that
+# evaluations for prompts of slightly different length have equal shapes and Triton can merge them.
 TEXT_BUCKET = 16
 
 

@@ -1,0 +1,42 @@
+"""The torch target: programs of torch in the Python backend of a real Triton, on the CPU here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from diffusers import QwenImageEditPlusPipeline
+
+from eacps.triton.embedded import EmbeddedTriton
+from eacps.triton.gateway import TritonGateway
+from export.models import PreparedCheckpoint
+from export.repository import export_repository
+from export.request import ExportRequest, gather
+from tests.oracle.reference import assert_same_picture, reference_picture
+from tests.oracle.test_pictures import PRIOR, PROMPT, REFERENCE, STEPS, request
+
+
+@pytest.fixture(scope="module")
+def repository(checkpoint_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    asked = ExportRequest(str(checkpoint_dir), target="torch", precision="fp32")
+    output = tmp_path_factory.mktemp("torch") / "repository"
+    manifest = export_repository(PreparedCheckpoint(gather(asked)), output)
+    assert manifest.target == "torch"
+    return output
+
+
+@pytest.mark.timeout(600)
+async def test_it_makes_the_pipelines_pictures(
+    repository: Path, pipeline: QwenImageEditPlusPipeline, tmp_path: Path
+) -> None:
+    files = {path.name for path in (repository / "denoiser" / "1").iterdir()}
+    assert files == {"model.py", "network.pt2"}
+    with EmbeddedTriton(repository, log_file=tmp_path / "triton.log") as triton:
+        gateway = await TritonGateway.connect(triton.grpc_url)
+        try:
+            served = await gateway.describe()
+            assert (served.target, served.precision) == ("torch", "fp32")
+            made = await gateway.generate(request(5))
+        finally:
+            await gateway.close()
+    assert_same_picture(made.pictures[0], reference_picture(pipeline, [PRIOR, REFERENCE], PROMPT, 5, steps=STEPS))
