@@ -1,9 +1,10 @@
 """``python -m benchmarks.gpu``: what one denoising step of the full-size Qwen-Image-Edit-2511 costs on a GPU.
 
-The architecture is that of the published checkpoint, 20 billion parameters, with random weights made on the device in
-bfloat16: speed and memory do not depend on what the weights say. Measured are 512 and 1024 pixels squared, batches of 1
-to 8, eager and compiled, with two conditioning pictures of the result's size. Nothing is downloaded; within nine
-minutes it prints a table last, and writes ``out/gpu/steps.json``.
+What is measured is the module that the exporter's ``torch`` target serves, in bfloat16 with norms in float32. The
+architecture is that of the published checkpoint, 20 billion parameters, with random weights made on the device: speed
+and memory do not depend on what the weights say. Measured are 512 and 1024 pixels squared, batches of 1 to 8, eager and
+compiled, with two conditioning pictures of the result's size. Nothing is downloaded; within nine minutes it prints a
+table last, and writes ``out/gpu/steps.json``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from diffusers import QwenImageTransformer2DModel
 from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
+
+from eacps.models.rope import image_rope, text_rope
+from export.networks.denoiser import DenoiserGraph
+from export.precision import Precision, at_precision
 
 PIXELS_PER_TOKEN = 16  # the autoencoder's 8, and patches of 2
 CONDITIONING_PICTURES = 2
@@ -88,22 +93,29 @@ def build(architecture: Architecture, device: torch.device, dtype: torch.dtype) 
     return model.eval().requires_grad_(False)
 
 
-def inputs(model: QwenImageTransformer2DModel, side: int, batch: int) -> dict[str, Any]:
-    """Give the inputs of one step: noisy tokens first, then those of the conditioning pictures."""
-    weight = model.img_in.weight
-    grid = side // PIXELS_PER_TOKEN
-    tokens = (1 + CONDITIONING_PICTURES) * grid**2
+def served(model: QwenImageTransformer2DModel) -> torch.nn.Module:
+    """Give the module that the torch target serves, over the model's own weights."""
+    rounded = model.img_in.weight.dtype is torch.bfloat16
+    graph = DenoiserGraph(model, fused=True)
+    return at_precision(graph, Precision.BF16 if rounded else Precision.FP32).eval()
 
-    def noise(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, device=weight.device, dtype=weight.dtype)
 
-    return {
-        "hidden_states": noise(batch, tokens, model.config.in_channels),
-        "encoder_hidden_states": noise(batch, TEXT_TOKENS, model.config.joint_attention_dim),
-        "timestep": torch.full((batch,), 0.5, device=weight.device, dtype=weight.dtype),
-        "img_shapes": [[(1, grid, grid)] * (1 + CONDITIONING_PICTURES)] * batch,
-        "return_dict": False,
-    }
+def inputs(model: QwenImageTransformer2DModel, side: int, batch: int) -> tuple[torch.Tensor, ...]:
+    """Give the inputs of one step in the contract's order: noisy tokens first, then the conditioning pictures'."""
+    device, config, rope = model.img_in.weight.device, model.config, model.pos_embed
+    grids = [(side // PIXELS_PER_TOKEN,) * 2] * (1 + CONDITIONING_PICTURES)
+    noisy, tokens = grids[0][0] ** 2, sum(rows * columns for rows, columns in grids)
+    image = image_rope(grids, rope.axes_dim, rope.theta).to(device)
+    text = text_rope(TEXT_TOKENS, grids, rope.axes_dim, rope.theta).to(device)
+    return (
+        torch.randn(batch, tokens, config.in_channels, device=device),
+        torch.randn(batch, TEXT_TOKENS, config.joint_attention_dim, device=device),
+        torch.ones(batch, TEXT_TOKENS, dtype=torch.bool, device=device),
+        torch.full((batch, 1), 0.5, device=device),
+        image.expand(batch, -1, -1, -1),
+        text.expand(batch, -1, -1, -1),
+        (torch.arange(tokens, device=device) >= noisy).long().expand(batch, -1),
+    )
 
 
 def median_s(work: Callable[[], object], device: torch.device, repeats: int = REPEATS) -> float:
@@ -131,12 +143,12 @@ def measure(model: QwenImageTransformer2DModel, case: Case, device: torch.device
         torch.cuda.reset_peak_memory_stats(device)
     try:
         with torch.inference_mode():
-            given = inputs(model, case.side, case.batch)
+            given, module = inputs(model, case.side, case.batch), served(model)
             with FlopCounterMode(display=False) as counter:
-                model(**given)
+                module(*given)
             tflops = counter.get_total_flops() / 1e12
-            step = torch.compile(model) if case.compiled else model
-            step_s = median_s(lambda: step(**given), device)
+            step = torch.compile(module) if case.compiled else module
+            step_s = median_s(lambda: step(*given), device)
     except torch.OutOfMemoryError:
         return Measurement(case, None, 0.0, None, _memory_gib(device))
     finally:

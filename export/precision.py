@@ -47,7 +47,7 @@ def at_precision(module: _Module, precision: Precision) -> _Module:
     # Copied weight by weight in the new type: the FP32 weights are not held twice.
     weights = {id(weight): weight.to(torch.bfloat16) for weight in module.parameters()}
     for norm in _norms(module):
-        weights |= {id(weight): weight for weight in norm.parameters()}
+        weights |= {id(weight): weight.float() for weight in norm.parameters()}
     memo: dict[int, object] = {}
     for weight in module.parameters():
         made = weights[id(weight)]

@@ -55,6 +55,7 @@ EVALUATION = {"errors", "tensors", "imaging", "triton", "search", "scoring"}
 RULES = {
     "errors": Rule(),
     "tensors": Rule(),
+    "manifest": Rule(),
     "search": Rule({"errors"}, {"numpy"}),
     "imaging": Rule({"errors"}, {"numpy", "PIL"}),
     "logs": Rule(),
@@ -74,10 +75,10 @@ RULES = {
         {"openai", "httpx2", "google", "opentelemetry"},
     ),
     "cli": Rule(
-        {*EVALUATION, "evaluation", "v1", "wire", "api", "client", "logs", "settings", "assembly"},
+        {*EVALUATION, "evaluation", "v1", "wire", "api", "client", "logs", "manifest", "settings", "assembly"},
         {"numpy", "PIL", "rich", "typer", *GRPC},
     ),
-    "models": Rule({"errors", "tensors"}, may_be_heavy=True),
+    "models": Rule({"errors", "manifest", "tensors"}, may_be_heavy=True),
 }
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import prod
 
 import torch
+import torch.nn.functional as F
 from diffusers import QwenImageTransformer2DModel
 from diffusers.models.attention_processor import Attention
 from torch import nn
@@ -50,9 +51,14 @@ SHAPES = (
 
 
 class DenoiserGraph(nn.Module):
-    """One velocity evaluation; arguments in the contract's order. The transformer itself is not changed."""
+    """One velocity evaluation; arguments in the contract's order. The transformer itself is not changed.
 
-    def __init__(self, transformer: QwenImageTransformer2DModel) -> None:
+    Args:
+        transformer: Whose weights are used.
+        fused: Whether attention is torch's own kernel; see `RealRotaryAttention`.
+    """
+
+    def __init__(self, transformer: QwenImageTransformer2DModel, *, fused: bool = False) -> None:
         super().__init__()
         config = transformer.config
         if config.use_additional_t_cond or config.guidance_embeds:
@@ -60,7 +66,7 @@ class DenoiserGraph(nn.Module):
         self.transformer = copy_sharing_weights(transformer)
         self.zero_cond_t = bool(config.zero_cond_t)
         for block in self.transformer.transformer_blocks:
-            block.attn.set_processor(RealRotaryAttention())
+            block.attn.set_processor(RealRotaryAttention(fused=fused))
 
     def forward(
         self,
@@ -108,9 +114,16 @@ class DenoiserGraph(nn.Module):
 class RealRotaryAttention:
     """Joint attention of text and image tokens, rotated by tables of (cos, sin) per pair of channels.
 
-    Written out, because ``scaled_dot_product_attention`` exports a guard against rows in which every key is masked: a
-    tenth of the whole network's time on a CPU. Image tokens are never masked, so there is no such row.
+    In graphs it is written out, because ``scaled_dot_product_attention`` exports a guard against rows in which every
+    key is masked: a tenth of the whole network's time on a CPU. Image tokens are never masked, so there is no such row.
+    TensorRT fuses product, softmax and product again.
+
+    Args:
+        fused: Call torch's kernel, which never holds all scores at once: 12,000 tokens have gigabytes of them.
     """
+
+    def __init__(self, *, fused: bool = False) -> None:
+        self.fused = fused
 
     def __call__(
         self,
@@ -146,9 +159,14 @@ class RealRotaryAttention:
         query = torch.cat([attn.norm_added_q(text_q), attn.norm_q(image_q)], dim=1)
         key = torch.cat([attn.norm_added_k(text_k), attn.norm_k(image_k)], dim=1)
         value = torch.cat([text_v, image_v], dim=1)
-        query = rotate(query, image_rotary_emb).transpose(1, 2) * head_width**-0.5
-        scores = query @ rotate(key, image_rotary_emb).permute(0, 2, 3, 1) + encoder_hidden_states_mask
-        attended = (torch.softmax(scores, dim=-1) @ value.transpose(1, 2)).transpose(1, 2).flatten(2, 3)
+        query, key = (rotate(x, image_rotary_emb).transpose(1, 2) for x in (query, key))
+        value = value.transpose(1, 2)
+        if self.fused:
+            attended = F.scaled_dot_product_attention(query, key, value, attn_mask=encoder_hidden_states_mask)
+        else:
+            scores = query * head_width**-0.5 @ key.transpose(2, 3) + encoder_hidden_states_mask
+            attended = torch.softmax(scores, dim=-1) @ value
+        attended = attended.transpose(1, 2).flatten(2, 3)
         text_tokens = encoder_hidden_states.shape[1]
         return attn.to_out[0](attended[:, text_tokens:]), attn.to_add_out(attended[:, :text_tokens])
 
@@ -174,9 +192,9 @@ class DenoiserNetwork(TorchNetwork):
     def __init__(self, transformer: QwenImageTransformer2DModel, shapes: Sequence[DenoiserShape] = SHAPES) -> None:
         self.transformer, self.shapes = transformer.eval(), shapes
 
-    def graph(self) -> nn.Module:
+    def graph(self, *, fused: bool = False) -> nn.Module:
         """The module to export."""
-        return DenoiserGraph(self.transformer)
+        return DenoiserGraph(self.transformer, fused=fused)
 
     def example(self) -> Tensors:
         """Inputs to trace with."""

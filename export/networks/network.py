@@ -83,8 +83,12 @@ class TorchNetwork(ABC):
         """Its contract."""
 
     @abstractmethod
-    def graph(self) -> nn.Module:
-        """The module in FP32, whose arguments are the inputs of ``spec`` in their order."""
+    def graph(self, *, fused: bool = False) -> nn.Module:
+        """The module in FP32, whose arguments are the inputs of ``spec`` in their order.
+
+        Args:
+            fused: For torch itself, with its own attention kernels, rather than for an ONNX graph.
+        """
 
     @abstractmethod
     def example(self) -> Tensors:
@@ -115,8 +119,8 @@ class TorchNetwork(ABC):
         # Weights beside the graph: a single protobuf ends at 2 GB.
         exported.save(str(path), external_data=True)
 
-    def program(self, precision: Precision) -> ExportedProgram:
-        """Trace the module; ``DYNAMIC_AXES`` stay dynamic."""
+    def program(self, precision: Precision, *, fused: bool = False) -> ExportedProgram:
+        """Trace the module; ``DYNAMIC_AXES`` stay dynamic. ``fused`` as for `graph`."""
         examples = self.example()
         batch: tuple[str, ...] = ("batch",) if self.spec.max_batch_size else ()
         dynamic = tuple(
@@ -126,7 +130,7 @@ class TorchNetwork(ABC):
         arguments = tuple(torch.from_numpy(examples[tensor.name]) for tensor in self.spec.inputs)
         with torch.no_grad():
             return torch.export.export(
-                at_precision(self.graph(), precision).eval(), arguments, dynamic_shapes=dynamic, strict=False
+                at_precision(self.graph(fused=fused), precision).eval(), arguments, dynamic_shapes=dynamic, strict=False
             )
 
     @torch.no_grad()

@@ -153,7 +153,7 @@ class TextEncoderNetwork(TorchNetwork):
     ) -> None:
         self.model, self.vision, self.shapes = model.eval(), vision, shapes
 
-    def graph(self) -> nn.Module:
+    def graph(self, *, fused: bool = False) -> nn.Module:  # noqa: ARG002  # one module for both
         """The module to export."""
         return TextEncoderGraph(self.model)
 

@@ -99,7 +99,7 @@ class VaeEncoderNetwork(TorchNetwork):
         self.vae, self.shapes = vae.eval(), shapes
         self.scale = 2 ** len(vae.temperal_downsample)
 
-    def graph(self) -> nn.Module:
+    def graph(self, *, fused: bool = False) -> nn.Module:  # noqa: ARG002  # one module for both
         """The module to export."""
         return VaeEncoderGraph(self.vae)
 
@@ -136,7 +136,7 @@ class VaeDecoderNetwork(TorchNetwork):
     def __init__(self, vae: AutoencoderKLQwenImage, shapes: Sequence[VaeShape] = SHAPES) -> None:
         self.vae, self.shapes = vae.eval(), shapes
 
-    def graph(self) -> nn.Module:
+    def graph(self, *, fused: bool = False) -> nn.Module:  # noqa: ARG002  # one module for both
         """The module to export."""
         return VaeDecoderGraph(self.vae)
 

@@ -38,7 +38,7 @@ class TorchTarget:
         if not isinstance(network, TorchNetwork):
             return EMBEDDED.install(network, precision, bench)
         path = bench.version / PROGRAM_FILE
-        torch.export.save(network.program(precision), path)
+        torch.export.save(network.program(precision, fused=True), path)
         module = torch.export.load(path).module()
         names = [tensor.name for tensor in network.spec.inputs]
 

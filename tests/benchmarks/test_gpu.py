@@ -8,7 +8,8 @@ import torch
 from rich.console import Console
 
 from benchmarks import gpu
-from benchmarks.gpu import Architecture, Case, build, cases, inputs, measure, run
+from benchmarks.gpu import Architecture, Case, build, cases, inputs, measure, run, served
+from eacps.tensors import DENOISER
 
 CPU = torch.device("cpu")
 TINY = Architecture(layers=2, heads=2, head_size=16, text_channels=24, rope_axes=(4, 6, 6))
@@ -25,9 +26,12 @@ def test_the_default_is_the_published_architecture() -> None:
 
 
 def test_a_step_counts_tokens_of_result_and_conditioning() -> None:
-    given = inputs(build(TINY, CPU, torch.float32), 64, 3)
+    given = dict(
+        zip((tensor.name for tensor in DENOISER.inputs), inputs(build(TINY, CPU, torch.float32), 64, 3), strict=True)
+    )
     assert given["hidden_states"].shape == (3, 3 * 16, 64)
-    assert given["img_shapes"] == [[(1, 4, 4)] * 3] * 3
+    assert given["img_rope"].shape == (3, 3 * 16, 8, 2)
+    assert given["modulate_index"][0].tolist() == [0] * 16 + [1] * 32
 
 
 def test_weights_are_made_in_their_final_type() -> None:
@@ -35,7 +39,11 @@ def test_weights_are_made_in_their_final_type() -> None:
     assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
     assert torch.get_default_dtype() is torch.float32
     with torch.inference_mode():
-        assert model(**inputs(model, 64, 1))[0].isfinite().all()
+        velocity = served(model)(*inputs(model, 64, 1))
+    assert velocity.dtype is torch.float32
+    assert velocity.isfinite().all()
+    pointers = {weight.data_ptr() for weight in model.parameters() if weight.ndim == 2}
+    assert pointers <= {weight.data_ptr() for weight in served(model).parameters()}, "weights are not held twice"
 
 
 def test_operations_are_those_of_the_layers_and_grow_with_the_batch() -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from eacps.cli.composition import DEFAULT_MODEL_REPOSITORY, Composition
 from eacps.cli.demo import demo_request
-from eacps.cli.doctor import MODEL_PACKAGES, report
+from eacps.cli.doctor import MODEL_PACKAGES, check_manifest, report
 from eacps.cli.exit_codes import ExitCode
 from eacps.cli.interrupts import run_cancellable, terminable
 from eacps.cli.outcome import CommandFailed, Terminated, failure_of, reported
@@ -182,3 +182,14 @@ def test_a_sample_that_is_not_there_is_named_with_those_that_are(tmp_path: Path)
         demo_request(SAMPLES, "frown")
     with pytest.raises(CommandFailed, match="clone of the repository"):
         demo_request(tmp_path, "smile")
+
+
+def test_doctor_tells_what_the_repository_was_made_of(model_repository_dir: Path, tmp_path: Path) -> None:
+    check = check_manifest(model_repository_dir)
+    assert check.ok
+    assert "studio-mini, embedded in fp32, build " in check.detail
+    assert "furthest from its original: " in check.detail
+    broken = check_manifest(tmp_path)
+    assert not broken.ok
+    assert "has no readable manifest.json" in broken.detail
+    assert "-m export" in broken.remedy

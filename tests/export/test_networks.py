@@ -46,9 +46,9 @@ def assert_same(module: nn.Module, network: Network, case: ParityCase) -> None:
 @pytest.mark.parametrize("zero_cond_t", [True, False])
 def test_denoiser(zero_cond_t: bool) -> None:
     network = DenoiserNetwork(build_transformer(zero_cond_t=zero_cond_t, layers=2))
-    graph = DenoiserGraph(network.transformer)
-    for case in network.cases():
-        assert_same(graph, network, case)
+    for graph in (DenoiserGraph(network.transformer), DenoiserGraph(network.transformer, fused=True)):
+        for case in network.cases():
+            assert_same(graph, network, case)
 
 
 def test_denoiser_obeys_the_modulation_index_exactly_where_the_checkpoint_has_zero_cond_t() -> None:

@@ -1,5 +1,6 @@
 """Putting the search server together from settings. Whoever has settings, and only they, calls this."""
 
+import logging
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -19,6 +20,8 @@ from eacps.settings import Settings, check_access
 from eacps.triton import TritonGateway
 
 __all__ = ["build_scorers", "serving"]
+
+_log = logging.getLogger(__name__)
 
 HELD_OUT = "identity_heldout"
 """Reported, never searched, where a request names no scorer."""
@@ -43,6 +46,7 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
     async with AsyncExitStack() as stack:
         gateway = await TritonGateway.connect(settings.triton, ready_timeout_s=settings.triton_ready_timeout_s)
         stack.push_async_callback(gateway.close)
+        _log.info("serving %s", (await gateway.describe()).in_words)
         scorers = build_scorers(gateway, verifier=await gateway.has_verifier())
         outside = await outside_judges(settings, stack)
         scorers |= outside_scorers(outside)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from eacps.cli.exit_codes import ExitCode
+from eacps.manifest import BrokenRepository, Manifest, verify
 from eacps.triton.installation import Check, check_installation
 
 # What the Python models in Triton import; found, not imported, since this process does without them.
@@ -20,7 +21,31 @@ MODEL_PACKAGES = ("torch", "tokenizers", "insightface", "onnxruntime")
 def examine(model_repository: Path) -> list[Check]:
     """Every check, in the order in which a newcomer would mend what fails."""
     *machine, repository = check_installation(model_repository)
-    return [*machine, check_model_packages(), repository]
+    checks = [*machine, check_model_packages(), repository]
+    return [*checks, check_manifest(model_repository)] if repository.ok else checks
+
+
+def check_manifest(model_repository: Path) -> Check:
+    """What the repository was made of, and whether its files are still those that passed the parity gate."""
+    manifest = Manifest.read(model_repository)
+    try:
+        verify(model_repository, manifest.build if manifest else "")
+    except BrokenRepository as broken:
+        remedy = (
+            shlex.join([sys.executable, "-m", "export", "--output", str(model_repository), "--checkpoint"]) + " ..."
+        )
+        return Check("manifest", False, str(broken), remedy)
+    return Check("manifest", True, describe_manifest(manifest) if manifest else "")
+
+
+def describe_manifest(manifest: Manifest) -> str:
+    """One line: checkpoint, additions, target, precisions and the worst parity figure."""
+    revision = f"@{manifest.revision[:8]}" if manifest.revision else ""
+    added = "".join(f" + {name} {what}" for name, what in manifest.additions.items())
+    precisions = "/".join(sorted(set(manifest.precisions.values())))
+    model, error = max(manifest.worst_parity.items(), key=lambda item: item[1])
+    gate = f"furthest from its original: {model}, {error:.1e}"
+    return f"{manifest.checkpoint}{revision}{added}, {manifest.target} in {precisions}, build {manifest.build}; {gate}"
 
 
 def check_model_packages() -> Check:

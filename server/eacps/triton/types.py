@@ -59,6 +59,12 @@ class ServedCheckpoint:
         pixels = self.width // columns
         return channels, size[1] // pixels, size[0] // pixels
 
+    @property
+    def in_words(self) -> str:
+        """For logs: the checkpoint, and the networks that were made of it."""
+        revision = f", revision {self.revision}" if self.revision else ""
+        return f"{self.name}@{self.fingerprint}{revision}: build {self.build}, {self.target} in {self.precision}"
+
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom, in pixels; the last two are exclusive."""
