@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from export.provenance import is_current
 from export.request import ExportRequest, Ingredients, gather
@@ -109,7 +110,7 @@ def main(
 def _run(ingredients: Ingredients, output: Path, console: Console, *, dry_run: bool, unchecked: bool) -> None:
     started = time.monotonic()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=dry_run) as bar:
+    with Bar(*columns, console=console, disable=dry_run) as bar:
         steps = _Steps(bar)
         steps("load libraries")
         from export.failures import FAILURES
@@ -138,25 +139,32 @@ def _prepare(ingredients: Ingredients) -> PreparedCheckpoint:
 
 def _export(prepared: PreparedCheckpoint, output: Path, steps: _Steps, *, unchecked: bool) -> None:
     from export.plan import plan_of
-    from export.repository import DEFAULT_CACHE, export_repository
+    from export.repository import DEFAULT_CACHE, Progress, export_repository
 
     if not unchecked:
         plan_of(prepared, output).check()
     cache = Path(os.environ["XDG_CACHE_HOME"]) / "eacps" if "XDG_CACHE_HOME" in os.environ else DEFAULT_CACHE
-    export_repository(prepared, output, steps, cache)
+    export_repository(prepared, output, Progress(steps, steps.phase), cache)
     steps.finish()
 
 
 class _Steps:
     """A line for each step, with its time."""
 
-    def __init__(self, bar: Progress) -> None:
+    def __init__(self, bar: Bar) -> None:
         self.bar = bar
+        self.description = ""
 
     def __call__(self, description: str) -> None:
         """Begin the next step."""
         self.finish()
+        self.description = description
         self.bar.add_task(description, total=1)
+
+    def phase(self, name: str, done: int, total: int) -> None:
+        """Tell how far a phase of the step under way is."""
+        if self.bar.tasks:
+            self.bar.update(self.bar.tasks[-1].id, description=f"{self.description}: {name} {done}/{total}")
 
     def finish(self) -> None:
         """End the step that is under way."""

@@ -54,7 +54,7 @@ def read_facts(
         rope_theta=rope.theta,
         edit_template=pipeline.prompt_template_encode,
         template_tokens=pipeline.prompt_template_encode_start_idx,
-        vision=_vision_facts(pipeline),
+        vision=vision_facts(pipeline),
         schedule=ScheduleFacts.from_scheduler_config(dict(pipeline.scheduler.config)),
         shapes=shapes,
     )
@@ -89,7 +89,8 @@ def _head_rows(files: Sequence[Path], rows: Mapping[str, int]) -> dict[str, np.n
     raise UnsupportedCheckpoint("the text encoder has neither a language head nor token embeddings")
 
 
-def _vision_facts(pipeline: EditPipeline) -> VisionFacts:
+def vision_facts(pipeline: EditPipeline) -> VisionFacts:
+    """Read off how pictures become patches."""
     pictures, tower = pipeline.processor.image_processor, pipeline.text_encoder.config.vision_config
     return VisionFacts(
         patch_size=pictures.patch_size,

@@ -7,7 +7,7 @@ any shape use the buckets for warming up alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from eacps.tensors import MAX_DENOISER_BATCH
@@ -55,17 +55,25 @@ class Buckets:
         return max(pictures for pictures, _ in self.texts)
 
 
-# A condition picture of 384x384 pixels takes about 196 tokens: each number of pictures has a length for short prompts
-# and one for long ones. 1024 is the most that the pipeline takes. Four candidates at 1024x1024 already fill a GPU.
-FULL_SIZE = Buckets(
-    sizes=((1024, 1024), (832, 1248), (1248, 832), (512, 512)),
-    texts=((1, 256), (1, 512), (2, 512), (2, 768), (3, 768), (3, 1024)),
-    max_batch=4,
-)
+# For checkpoints of the published size. Four candidates at 1024x1024 already fill a GPU.
+FULL_SIDE = 1024
+FULL_SIZES: tuple[Size, ...] = ((1024, 1024), (832, 1248), (1248, 832), (512, 512))
+FULL_BATCH = 4
+
+# Beside its pictures a text has a short prompt, or the longest that the API takes: 2,000 characters, about 500 tokens.
+PROMPT_TOKENS = (64, 576)
+LABEL_TOKENS = 8  # "Picture 1: " and the marks around a picture
+TEXT_STEP = 64
 
 
 def buckets_for(
-    side: int, max_pictures: int, sizes: tuple[Size, ...] = (), pictures: int | None = None, batch: int | None = None
+    side: int,
+    max_pictures: int,
+    *,
+    sizes: tuple[Size, ...] = (),
+    pictures: int | None = None,
+    batch: int | None = None,
+    picture_tokens: Callable[[Size], int],
 ) -> Buckets:
     """Choose the buckets of a checkpoint.
 
@@ -75,19 +83,20 @@ def buckets_for(
         sizes: Asked for instead of its own; none for those.
         pictures: Most conditioning pictures asked for, None for all that it takes.
         batch: Largest batch asked for, None for the checkpoint's own.
+        picture_tokens: Tokens of text that a conditioning picture of a size takes.
 
     Raises:
         ValueError: ``pictures`` or ``batch`` is out of range.
     """
-    full = side >= min(FULL_SIZE.sizes[0])
+    full = side >= FULL_SIDE
     most = max_pictures if pictures is None else pictures
-    largest = (FULL_SIZE.max_batch if full else MAX_DENOISER_BATCH) if batch is None else batch
+    largest = (FULL_BATCH if full else MAX_DENOISER_BATCH) if batch is None else batch
     if not 1 <= most <= max_pictures:
         raise ValueError(f"the checkpoint takes 1 to {max_pictures} pictures, not {most}")
     if not 1 <= largest <= MAX_DENOISER_BATCH:
         raise ValueError(f"a batch is 1 to {MAX_DENOISER_BATCH}, not {largest}")
-    return Buckets(
-        sizes=sizes or (FULL_SIZE.sizes if full else ((side, side),)),
-        texts=tuple(text for text in FULL_SIZE.texts if text[0] <= most),
-        max_batch=largest,
-    )
+    served = sizes or (FULL_SIZES if full else ((side, side),))
+    shown = max(picture_tokens(size) for size in served) + LABEL_TOKENS
+    lengths = ((count, count * shown + words) for count in range(1, most + 1) for words in PROMPT_TOKENS)
+    texts = tuple((count, -(-length // TEXT_STEP) * TEXT_STEP) for count, length in lengths)
+    return Buckets(served, texts, largest)

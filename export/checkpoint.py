@@ -104,7 +104,7 @@ def assemble_pipeline(
     settings: CheckpointSettings,
     cls: type[EditPipeline] = QwenImageEditPlusPipeline,
 ) -> EditPipeline:
-    """Put the parts together. Sets the pipeline's area constants, which hold for the whole process."""
+    """Put the parts together. Sets EditPlus's area constants, which hold for the whole process."""
     pipeline = cls(
         scheduler=scheduler,
         vae=vae.eval(),
@@ -117,8 +117,9 @@ def assemble_pipeline(
         processor.tokenizer, pipeline.prompt_template_encode
     )
     pipeline.set_progress_bar_config(disable=True)
-    edit_plus.CONDITION_IMAGE_SIZE = settings.condition_image_area
-    edit_plus.VAE_IMAGE_SIZE = settings.vae_image_area
+    if cls is QwenImageEditPlusPipeline:
+        edit_plus.CONDITION_IMAGE_SIZE = settings.condition_image_area
+        edit_plus.VAE_IMAGE_SIZE = settings.vae_image_area
     return pipeline
 
 
@@ -197,10 +198,11 @@ def encode_prompt(
         Embeddings (1, tokens, channels) and their mask (1, tokens), to be given to the pipeline as
         ``prompt_embeds`` and ``prompt_embeds_mask``.
     """
+    plus = isinstance(pipeline, QwenImageEditPlusPipeline)
+    area = edit_plus.CONDITION_IMAGE_SIZE if plus else EDIT_CONDITION_AREA
     resized = []
     for picture in pictures:
-        ratio = picture.width / picture.height
-        width, height = edit_plus.calculate_dimensions(edit_plus.CONDITION_IMAGE_SIZE, ratio)
+        width, height = edit_plus.calculate_dimensions(area, picture.width / picture.height)
         resized.append(pipeline.image_processor.resize(picture, height, width))
     text = edit_text(pipeline.prompt_template_encode, prompt, len(resized))
     inputs = pipeline.processor(text=[text], images=resized).to(pipeline.text_encoder.device)

@@ -16,6 +16,7 @@ import numpy as np
 from eacps.models.faces.program import EMAP_FILE
 from eacps.models.facts import ASSETS_FOLDER, ServedShapes
 from eacps.models.noise import NOISE_VERSION
+from eacps.models.preprocessing import condition_grid
 from eacps.tensors import (
     DENOISER,
     FACE_DETECTOR,
@@ -34,8 +35,8 @@ from eacps.tensors import (
     Kind,
     ModelSpec,
 )
-from export.assets import read_facts, write_judge_head, write_program_assets
-from export.buckets import Bucket, buckets_for
+from export.assets import read_facts, vision_facts, write_judge_head, write_program_assets
+from export.buckets import Bucket, Size, buckets_for
 from export.checkpoint import (
     MODEL_INDEX,
     SETTINGS_FILE,
@@ -127,7 +128,12 @@ class PreparedCheckpoint:
         side = round(self.settings.vae_image_area**0.5)
         multiple = 2 * pipeline.vae_scale_factor
         self.buckets = buckets_for(
-            side // multiple * multiple, max_pictures(self.folder), request.sizes, request.pictures, request.batch
+            side // multiple * multiple,
+            max_pictures(self.folder),
+            sizes=request.sizes,
+            pictures=request.pictures,
+            batch=request.batch,
+            picture_tokens=self._picture_tokens,
         )
         self._check_sizes(multiple)
         shapes = ServedShapes(
@@ -192,6 +198,12 @@ class PreparedCheckpoint:
             self.buckets.max_batch if bounded else None,
             len(self._profiles(spec)) if spec.kind is Kind.NETWORK else 0,
         )
+
+    def _picture_tokens(self, size: Size) -> int:
+        """Tokens of text that a conditioning picture of a size takes."""
+        vision = vision_facts(self.pipeline)
+        rows, columns = condition_grid(size[1], size[0], self.settings.condition_image_area, vision)
+        return rows * columns // vision.merge_size**2
 
     def _check_sizes(self, multiple: int) -> None:
         odd = [size for size in self.buckets.sizes if any(side <= 0 or side % multiple for side in size)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from eacps.manifest import Manifest, ModelRecord, digest_of
@@ -19,18 +19,31 @@ from export.networks.network import sources_of
 from export.parity import check_parity
 from export.provenance import REPOSITORY_SOURCES, ROOT, origin_of, sources_digest, versions
 from export.targets import EMBEDDED
-from export.targets.target import Bench
+from export.targets.target import Bench, Watch
 from export.workshop import ADAPTER_FILE, VERSION, Workshop, open_workshop
 
 ADAPTERS = ROOT / "model_repository"
 DEFAULT_CACHE = Path("~/.cache/eacps").expanduser()
 
-# Told what is being done, as it begins.
-Progress = Callable[[str], None]
+
+@dataclass(frozen=True)
+class Progress:
+    """Who is told how far an export is.
+
+    Args:
+        step: Told what is being done, as it begins.
+        phase: Told how far a part of that is.
+    """
+
+    step: Callable[[str], None] = lambda _: None
+    phase: Watch = lambda _phase, _done, _total: None
+
+
+SILENT = Progress()
 
 
 def export_repository(
-    prepared: PreparedCheckpoint, output: Path, progress: Progress = lambda _: None, cache: Path = DEFAULT_CACHE
+    prepared: PreparedCheckpoint, output: Path, progress: Progress = SILENT, cache: Path = DEFAULT_CACHE
 ) -> Manifest:
     """Write the repository of a checkpoint to the folder ``output``.
 
@@ -39,7 +52,7 @@ def export_repository(
     Args:
         prepared: The checkpoint.
         output: Folder.
-        progress: Told each step as it begins.
+        progress: Told how far it is.
         cache: Folder for what speeds up later builds of engines.
 
     Raises:
@@ -77,7 +90,7 @@ class _Exporter:
             versions=versions(),
             models=networks,
         )
-        progress("write programs")
+        progress.step("write programs")
         programs = {spec.name: self._write_program(spec, manifest.build) for spec in self.prepared.programs()}
         records = networks | programs
         manifest = replace(manifest, models={name: records[name] for name in MODELS if name in records})
@@ -92,14 +105,14 @@ class _Exporter:
         version = self._model_folder(job.spec, render_config(job.spec, placement, self._details(job.spec)))
         found = self.workshop.find(name, origin)
         if found is not None:
-            progress(f"keep {name}")
+            progress.step(f"keep {name}")
             self.workshop.take_over(found[0], version)
             parity = found[1].parity
         else:
-            progress(f"export {name}")
+            progress.step(f"export {name}")
             with self.workshop.scratch_folder() as scratch:
                 network = job.load()
-                bench = Bench(version, scratch, self.cache, job.profiles)
+                bench = Bench(version, scratch, self.cache, job.profiles, progress.phase)
                 answers = self.target.install(network, job.precision, bench)
                 parity = tuple(check_parity(network, answers, job.precision, self.target.tolerance))
         if placement.backend == "python":

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import tensorrt as trt
 import torch
-from rich.progress import Progress, TaskID
 
 from eacps.tensors import ModelSpec
 from export.networks.network import Tensors
 from export.profiles import Profile, Shapes
+from export.targets.target import Watch
 
 
 class EngineFailed(Exception):
     """TensorRT could not read the graph or build the engine."""
 
 
-def build_engine(graph: Path, plan: Path, profiles: Sequence[Profile], timing_cache: Path) -> None:
+def build_engine(graph: Path, plan: Path, profiles: Sequence[Profile], timing_cache: Path, watch: Watch) -> None:
     """Build one engine with one optimisation profile for each bucket.
 
     Args:
@@ -28,6 +28,7 @@ def build_engine(graph: Path, plan: Path, profiles: Sequence[Profile], timing_ca
         profiles: At least one.
         timing_cache: What was measured by earlier builds on this GPU, read and written; a build that is begun again
             is quicker by it.
+        watch: Told how far TensorRT's phases are.
 
     Raises:
         EngineFailed: With TensorRT's own words.
@@ -46,9 +47,8 @@ def build_engine(graph: Path, plan: Path, profiles: Sequence[Profile], timing_ca
         config.add_optimization_profile(_optimization_profile(builder, profile))
     cache = config.create_timing_cache(timing_cache.read_bytes() if timing_cache.exists() else b"")
     config.set_timing_cache(cache, ignore_mismatch=False)
-    with Progress(transient=True) as bar:
-        config.progress_monitor = _Monitor(bar)
-        engine = builder.build_serialized_network(network, config)
+    config.progress_monitor = _Monitor(watch)
+    engine = builder.build_serialized_network(network, config)
     # Written even where the build failed: the next one begins further on.
     _write(timing_cache, config.get_timing_cache().serialize())
     if engine is None:
@@ -104,21 +104,21 @@ class Engine:
 
 
 class _Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # TensorRT has no type hints
-    """Shows the builder's phases as progress bars."""
+    """Tells how far the builder's phases are."""
 
-    def __init__(self, bar: Progress) -> None:
+    def __init__(self, watch: Watch) -> None:
         trt.IProgressMonitor.__init__(self)
-        self._bar = bar
-        self._tasks: dict[str, TaskID] = {}
+        self._watch = watch
+        self._steps: dict[str, int] = {}
 
     def phase_start(self, phase_name: str, _parent_phase: str | None, num_steps: int) -> None:
-        self._tasks[phase_name] = self._bar.add_task(phase_name, total=num_steps)
+        self._steps[phase_name] = num_steps
 
     def phase_finish(self, phase_name: str) -> None:
-        self._bar.remove_task(self._tasks.pop(phase_name))
+        del self._steps[phase_name]
 
     def step_complete(self, phase_name: str, step: int) -> bool:
-        self._bar.update(self._tasks[phase_name], completed=step + 1)
+        self._watch(phase_name, step + 1, self._steps[phase_name])
         return True
 
 

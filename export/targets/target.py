@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -34,6 +34,9 @@ class Placement:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
+Watch = Callable[[str, int, int], None]
+
+
 @dataclass(frozen=True)
 class Bench:
     """Where a network is built.
@@ -43,12 +46,14 @@ class Bench:
         scratch: Empty folder for what lies in between, removed afterwards.
         cache: Folder that outlives builds.
         profiles: Shapes to build for.
+        watch: Told how far a phase of a long build is: its name, steps done, steps in all.
     """
 
     version: Path
     scratch: Path
     cache: Path
     profiles: Sequence[Profile]
+    watch: Watch = lambda _phase, _done, _total: None
 
 
 class Target(Protocol):

@@ -52,5 +52,5 @@ class TensorRTTarget:
 
         graph, plan = bench.scratch / "network.onnx", bench.version / PLAN_FILE
         network.write_onnx(graph, precision)
-        build_engine(graph, plan, bench.profiles, bench.cache / TIMING_CACHE_FILE)
+        build_engine(graph, plan, bench.profiles, bench.cache / TIMING_CACHE_FILE, bench.watch)
         return Engine(plan, network.spec, bench.profiles).answer

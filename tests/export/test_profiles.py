@@ -6,10 +6,11 @@ import pytest
 
 from eacps.models.facts import CheckpointFacts, ScheduleFacts, ServedShapes, VisionFacts
 from eacps.tensors import MODELS, Kind
-from export.buckets import FULL_SIZE, Bucket, buckets_for
+from export.buckets import Bucket, buckets_for
 from export.profiles import ProfileMaker
 
 TEXT_CHANNELS = 3584
+FULL_SIZE = buckets_for(1024, 3, picture_tokens=lambda _: 196)
 FACTS = CheckpointFacts(
     name="Qwen-Image-Edit-2511",
     version="1f",
@@ -47,7 +48,7 @@ def test_the_denoiser_has_a_profile_for_each_bucket() -> None:
     # 64x64 tokens of the result and as many of the one picture.
     assert first.least["hidden_states"] == (1, 8192, 64)
     assert first.largest["hidden_states"] == (4, 8192, 64)
-    assert first.least["txt_rope"] == (1, 256, 64, 2)
+    assert first.least["txt_rope"] == (1, 320, 64, 2)
 
 
 def test_a_small_result_sees_its_pictures_at_the_pipelines_own_area() -> None:
@@ -70,13 +71,18 @@ def test_every_input_of_every_network_has_its_shapes(spec) -> None:  # type: ign
                 assert low <= usual <= high
 
 
+def test_texts_have_room_for_their_pictures_and_a_prompt() -> None:
+    assert FULL_SIZE.texts == ((1, 320), (1, 832), (2, 512), (2, 1024), (3, 704), (3, 1216))
+
+
 def test_buckets_follow_what_is_asked_for() -> None:
-    assert buckets_for(1024, 3) == FULL_SIZE
-    assert buckets_for(128, 3).sizes == ((128, 128),)
-    one = buckets_for(1024, 1)
-    assert (one.max_pictures, one.texts) == (1, ((1, 256), (1, 512)))
-    assert buckets_for(1024, 3, ((768, 768),), pictures=2, batch=1).max_batch == 1
+    assert (FULL_SIZE.sizes[0], FULL_SIZE.max_batch) == ((1024, 1024), 4)
+    assert buckets_for(128, 3, picture_tokens=lambda _: 16).sizes == ((128, 128),)
+    one = buckets_for(1024, 1, picture_tokens=lambda _: 1369)
+    assert (one.max_pictures, one.texts) == (1, ((1, 1472), (1, 1984)))
+    asked = buckets_for(1024, 3, sizes=((768, 512),), pictures=2, batch=1, picture_tokens=lambda size: size[0])
+    assert (asked.max_batch, asked.texts[0]) == (1, (1, 896))
     with pytest.raises(ValueError, match="takes 1 to 3 pictures"):
-        buckets_for(1024, 3, pictures=4)
+        buckets_for(1024, 3, pictures=4, picture_tokens=lambda _: 196)
     with pytest.raises(ValueError, match="a batch is 1 to 16"):
-        buckets_for(1024, 3, batch=17)
+        buckets_for(1024, 3, batch=17, picture_tokens=lambda _: 196)

@@ -23,7 +23,7 @@ from export.checkpoint import CheckpointSettings
 from export.models import IncompleteCheckpoint, PreparedCheckpoint
 from export.parity import TOLERANCE
 from export.provenance import is_current
-from export.repository import export_repository
+from export.repository import Progress, export_repository
 from export.request import ExportRequest, gather
 from export.sources import MissingSource
 from export.workshop import InUse, NotARepository, open_workshop
@@ -97,7 +97,7 @@ def test_a_changed_setting_costs_no_network(model_repository_dir: Path, checkpoi
     shutil.copytree(model_repository_dir, output)
     dataclasses.replace(CheckpointSettings.read(changed), default_steps=5).write(changed)
     steps: list[str] = []
-    export_repository(prepared(changed), output, steps.append)
+    export_repository(prepared(changed), output, Progress(steps.append))
     assert {step for step in steps if step.startswith(("keep", "export"))} == {
         f"keep {name}" for name, spec in MODELS.items() if spec.kind is Kind.NETWORK
     }
@@ -199,10 +199,10 @@ def test_what_an_export_had_finished_when_it_was_stopped_is_not_made_again(
             raise SystemExit(143)
 
     with pytest.raises(SystemExit):
-        export_repository(prepared(checkpoint_dir), output, stop_at_programs)
+        export_repository(prepared(checkpoint_dir), output, Progress(stop_at_programs))
     shutil.rmtree(output)
     steps: list[str] = []
-    export_repository(prepared(checkpoint_dir), output, steps.append)
+    export_repository(prepared(checkpoint_dir), output, Progress(steps.append))
     assert not [step for step in steps if step.startswith("export")]
     assert is_current(output, request_of(checkpoint_dir))
 

@@ -14,17 +14,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import QwenImageEditPipeline
 
+from eacps import tensors
 from eacps.models.conditioning import ContentCache
 from eacps.models.editing import Editor
 from eacps.models.facts import ServedShapes
 from eacps.models.failures import InvalidInput
 from eacps.models.networks import Network, Networks
 from eacps.models.request import EditRequest, parse_edit
-from export.networks.denoiser import DenoiserNetwork
+from eacps.tensors import ModelSpec
+from export.assets import read_facts
+from export.checkpoint import EDIT_CONDITION_AREA, CheckpointSettings, assemble_pipeline
+from export.networks.denoiser import DenoiserGraph, DenoiserNetwork
 from export.networks.network import TorchNetwork
-from export.networks.text_encoder import TextEncoderNetwork, shapes_for
-from export.networks.vae import VaeDecoderNetwork, VaeEncoderNetwork
+from export.networks.text_encoder import TextEncoderGraph, TextEncoderNetwork, shapes_for
+from export.networks.vae import VaeDecoderGraph, VaeDecoderNetwork, VaeEncoderGraph, VaeEncoderNetwork
 from export.parity import open_session
 from export.precision import Precision
 from export.studio_mini.architecture import build_transformer
@@ -164,3 +169,43 @@ async def test_what_no_bucket_holds_is_refused(miniature: tuple[Studio, Editor])
         parse_edit(arrays(picture(1, 160, 96)[None]), studio.facts)
     with pytest.raises(InvalidInput, match="are 4, the checkpoint takes at most 3"):
         parse_edit(arrays(np.stack([picture(1)] * 4)), studio.facts)
+
+
+async def test_the_first_qwen_image_edit_shows_its_one_picture_in_full(studio: Studio) -> None:
+    """Its pipeline fits the picture to 1024x1024 pixels for both encoders, and its prompt numbers no picture."""
+    parts = studio.pipeline.components
+    transformer = build_transformer(5, zero_cond_t=False, layers=1)
+    amplify(transformer, DENOISER_GAIN)
+    settings = CheckpointSettings("edit", condition_image_area=EDIT_CONDITION_AREA)
+    pipeline = assemble_pipeline(
+        transformer=transformer,
+        vae=parts["vae"],
+        text_encoder=parts["text_encoder"],
+        scheduler=parts["scheduler"],
+        processor=parts["processor"],
+        settings=settings,
+        cls=QwenImageEditPipeline,
+    )
+    shapes = ServedShapes(sizes=((128, 128),), texts=((1, 2048),), max_batch=1, fixed=False)
+    facts = read_facts(pipeline, settings, "edit", shapes)
+    assert facts.vision == studio.facts.vision
+    networks = Networks(
+        denoise=called(DenoiserGraph(transformer), tensors.DENOISER),
+        encode_text=called(TextEncoderGraph(parts["text_encoder"]), tensors.TEXT_ENCODER),
+        encode_vae=called(VaeEncoderGraph(parts["vae"]), tensors.VAE_ENCODER),
+        decode_vae=called(VaeDecoderGraph(parts["vae"]), tensors.VAE_DECODER),
+    )
+    editor = Editor(facts, studio.reader(), networks, ContentCache(100_000_000))
+    edited = await editor.edit(edit_request(picture(10)[None], SHORT, (5,)))
+    expected = reference_picture(pipeline, [picture(10)], SHORT, 5, steps=STEPS)
+    assert_same_picture(edited.pictures[0].numpy(), expected)
+
+
+def called(module: torch.nn.Module, spec: ModelSpec) -> Network:
+    """A module as a network of the contract."""
+
+    async def call(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        with torch.no_grad():
+            return module(*(inputs[tensor.name] for tensor in spec.inputs))
+
+    return call

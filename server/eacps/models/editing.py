@@ -22,9 +22,9 @@ from eacps.models.rope import Grid
 from eacps.models.sampler import KeptLatents, Sample, Trajectory, Velocity, sample
 from eacps.models.schedule import make_schedule
 from eacps.models.tokens import TextReader, collate
-from eacps.models.velocity import GuidedDenoiser, PromptedDenoiser, Scene, padded_length
+from eacps.models.velocity import GuidedDenoiser, PromptedDenoiser, Scene, padded_length, text_bucket
 
-MAX_PROMPT_TOKENS = 1024  # the pipeline's tokenizer_max_length
+MAX_PROMPT_TOKENS = 1024  # the pipeline's tokenizer_max_length, which it does not hold pictures to
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,10 @@ class Editor:
             area, vision = self._facts.condition_image_area, self._facts.vision
             patches = [condition_patches(picture, area, vision) for picture in pictures]
             item = self._reader.read(edit_prompt(self._facts.edit_template, prompt, len(patches)), patches)
-            if (tokens := item.length - self._facts.template_tokens) > MAX_PROMPT_TOKENS:
-                limit = f"at most {MAX_PROMPT_TOKENS} fit"
-                raise InvalidInput([f"{name}: takes {tokens} tokens with its pictures, {limit}"])
+            tokens = item.length - self._facts.template_tokens
+            if (words := tokens - int((item.image_index > 0).sum())) > MAX_PROMPT_TOKENS:
+                raise InvalidInput([f"{name}: takes {words} tokens, at most {MAX_PROMPT_TOKENS} fit"])
+            text_bucket(tokens, len(patches), self._facts.shapes)  # refused before the text encoder sees it
             hidden = await self._networks.encode_text(collate([item]))
             return hidden[0, self._facts.template_tokens :].contiguous()
 

@@ -109,14 +109,18 @@ def padded_length(texts: Sequence[torch.Tensor], pictures: int, shapes: ServedSh
     Raises:
         InvalidInput: There is no bucket for so long a text.
     """
-    longest = max(len(text) for text in texts)
+    return max(text_bucket(len(text), pictures, shapes) for text in texts)
+
+
+def text_bucket(tokens: int, pictures: int, shapes: ServedShapes) -> int:
+    """Length to pad a text of ``tokens`` to, its ``pictures`` included; raises as `padded_length` does."""
     if not shapes.fixed:
-        return -(-longest // TEXT_BUCKET) * TEXT_BUCKET
+        return -(-tokens // TEXT_BUCKET) * TEXT_BUCKET
     lengths = [length for shown, length in shapes.texts if shown == pictures]
-    fitting = [length for length in lengths if length >= longest]
+    fitting = [length for length in lengths if length >= tokens]
     if not fitting:
         most = max(lengths, default=0)
-        raise InvalidInput([f"prompt: takes {longest} tokens with its {pictures} pictures, at most {most} fit"])
+        raise InvalidInput([f"prompt: takes {tokens} tokens with its {pictures} pictures, at most {most} fit"])
     return min(fitting)
 
 
