@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
 
 from eacps.manifest import ParityFigure
 from export.networks.network import Network, ParityCase, Tensors, TorchNetwork
@@ -56,14 +57,29 @@ def onnx_answers(path: Path, network: Network, precision: Precision) -> Answers:
     """Run a graph on this machine: with ONNX Runtime where it can, else with ONNX's reference evaluator.
 
     ONNX Runtime has no BF16 kernels for the CPU; with a GPU it is used at either precision.
+
+    Args:
+        path: The graph.
+        network: Its original.
+        precision: In which it computes.
     """
     names = [tensor.name for tensor in network.spec.outputs]
     gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     if precision is Precision.FP32 or gpu:
         session = open_session(path, gpu=gpu)
         return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
-    evaluator = ReferenceEvaluator(str(path))
+    evaluator = ReferenceEvaluator(str(path), new_ops=[Softmax])
     return lambda inputs: dict(zip(names, map(np.asarray, evaluator.run(names, inputs)), strict=True))
+
+
+class Softmax(OpRun):
+    """Softmax with its sum in FP32, as every runtime's kernel has it; the evaluator's own rounds after each step."""
+
+    op_domain = ""
+
+    def _run(self, x: np.ndarray, axis: int = -1) -> tuple[np.ndarray]:
+        powers = np.exp(x.astype(np.float32) - x.astype(np.float32).max(axis=axis, keepdims=True))
+        return ((powers / powers.sum(axis=axis, keepdims=True)).astype(x.dtype),)
 
 
 def open_session(path: Path, *, gpu: bool = False) -> onnxruntime.InferenceSession:

@@ -28,6 +28,7 @@ SIZES = {
     "pictures": 1,
     "patches": 64,
     "patch_values": 3 * 2 * 16 * 16,
+    "vision_rope_pairs": 16,
     "tokens": 30,
     "height": 128,
     "width": 128,

@@ -19,6 +19,11 @@ SERVED = {
     "default_steps": "8",
     "latent_shape": "16,4,6",
     "noise_version": "noise-1",
+    "max_pictures": "2",
+    "build": "b1",
+    "revision": "",
+    "target": "torch",
+    "precision": "bf16",
 }
 
 
@@ -121,6 +126,8 @@ class TestServed:
         checkpoint = served.describe(config, triton_version="2.51.0")
         assert (checkpoint.name, checkpoint.latent_shape) == ("mini", (16, 4, 6))
         assert checkpoint.noise_version == "noise-1"
+        assert (checkpoint.build, checkpoint.target, checkpoint.max_pictures) == ("b1", "torch", 2)
+        assert "build b1, torch in bf16" in checkpoint.in_words
 
     def test_a_sampler_that_names_no_sizes_has_its_default_one(self) -> None:
         checkpoint = described()
@@ -137,7 +144,7 @@ class TestServed:
         with pytest.raises(TritonModelFailed, match="which checkpoint"):
             described(sizes=sizes)
 
-    @pytest.mark.parametrize("name", ["fingerprint", "noise_version"])
+    @pytest.mark.parametrize("name", ["fingerprint", "noise_version", "build"])
     def test_a_repository_of_an_earlier_exporter_is_refused(self, name: str) -> None:
         config = model_config_pb2.ModelConfig()
         for key in SERVED.keys() - {name}:

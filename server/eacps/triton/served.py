@@ -54,6 +54,7 @@ def describe(config: Any, *, triton_version: str) -> ServedCheckpoint:
             triton_version=triton_version,
             calibration=_calibration(values.get("calibration")),
             sizes=_sizes(values),
+            max_pictures=int(values["max_pictures"]),
             build=values["build"],
             revision=values["revision"],
             target=values["target"],

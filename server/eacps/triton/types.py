@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eacps.tensors import MAX_CONDITIONING_PICTURES
+
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
 
@@ -27,6 +29,7 @@ class ServedCheckpoint:
         calibration: What was measured on the checkpoint beforehand, as its ``calibration.json`` holds it
             (`eacps.search.calibration`); None where it has none.
         sizes: Widths and heights of the pictures it makes, the default one first; none means that one alone.
+        max_pictures: Most conditioning pictures, the prior included.
         build: Digest of the networks as exported, all of which passed the parity gate (`eacps.manifest`).
         revision: Commit of the checkpoint on the hub it came from; empty for a folder.
         target: What runs the networks: embedded, onnxruntime, torch or tensorrt.
@@ -44,6 +47,7 @@ class ServedCheckpoint:
     calibration: Mapping[str, Any] | None = None
     sizes: tuple[tuple[int, int], ...] = ()
     # Searches that were begun before these were recorded have none.
+    max_pictures: int = MAX_CONDITIONING_PICTURES
     build: str = ""
     revision: str = ""
     target: str = ""

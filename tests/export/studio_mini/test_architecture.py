@@ -1,5 +1,6 @@
 """The miniature's parts are the real classes, load from disk as they were built, and run as one pipeline."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,7 @@ def test_variant_without_zero_conditioning_time() -> None:
 def test_settings_of_the_checkpoint_reach_the_pipeline(checkpoint: Path, tmp_path: Path) -> None:
     assert CheckpointSettings.read(checkpoint) == architecture.SETTINGS
     assert edit_plus.CONDITION_IMAGE_SIZE == edit_plus.VAE_IMAGE_SIZE == 128 * 128
+    shutil.copy(checkpoint / "model_index.json", tmp_path)
     without_file = CheckpointSettings.read(tmp_path)
     assert (without_file.condition_image_area, without_file.vae_image_area) == (
         PIPELINE_CONDITION_AREA,
