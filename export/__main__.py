@@ -1,7 +1,7 @@
 """``python -m export``: a checkpoint becomes a Triton model repository.
 
-Exit code 0 with the repository in place, up to date, or the plan printed; 1 with what stood there before untouched; 2
-for wrong options.
+Exit code 0 with the repository in place, up to date, or the plan printed; 1 where that failed, 2 where what was asked
+for cannot be: with what stood there before untouched.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ from rich.progress import Progress as Bar
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from export.provenance import is_current
-from export.request import ExportRequest, Ingredients, gather
+from export.request import ExportRequest, Ingredients, InvalidOption, gather
 from export.sources import MissingSource
 
 if TYPE_CHECKING:
     from export.models import PreparedCheckpoint
+
+
+FAILED, WRONG_OPTION = 1, 2
 
 
 class TargetName(StrEnum):
@@ -70,7 +73,13 @@ def main(
     size: Annotated[list[str] | None, typer.Option(help="Size of results, such as 1024x1024; repeatable.")] = None,
     pictures: Annotated[int | None, typer.Option(min=1, help="Most conditioning pictures.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Most candidates at once.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done and what it takes.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print what would be done and what it takes; fetches a checkpoint's settings alone.",
+        ),
+    ] = False,
     unchecked: Annotated[bool, typer.Option("--unchecked", help="Do not ask for enough disk and memory.")] = False,
 ) -> None:
     """Write the Triton model repository of a checkpoint, every network held against its original.
@@ -98,10 +107,11 @@ def main(
     # Told to end, unwind, so that nothing half-written stays.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
-        ingredients = gather(request)
-    except MissingSource as missing:
-        _fail(console, str(missing))
-    if not dry_run and is_current(output, ingredients.sha256()):
+        ingredients = gather(request, weights=not dry_run)
+        current = not dry_run and is_current(output, ingredients.sha256())
+    except (InvalidOption, MissingSource) as wrong:
+        _fail(console, str(wrong), WRONG_OPTION)
+    if current:
         console.print(f"{output} is up to date")
         return
     _run(ingredients, output, console, dry_run=dry_run, unchecked=unchecked)
@@ -113,16 +123,16 @@ def _run(ingredients: Ingredients, output: Path, console: Console, *, dry_run: b
     with Bar(*columns, console=console, disable=dry_run) as bar:
         steps = _Steps(bar)
         steps("load libraries")
-        from export.failures import FAILURES
+        from export.failures import FAILURES, WRONG_OPTIONS
 
         try:
             _quiet_libraries()
             prepared = _prepare(ingredients)
             if not dry_run:
                 _export(prepared, output, steps, unchecked=unchecked)
-        except FAILURES as failure:
+        except (*FAILURES, *WRONG_OPTIONS) as failure:
             bar.stop()
-            _fail(console, str(failure))
+            _fail(console, str(failure), WRONG_OPTION if isinstance(failure, WRONG_OPTIONS) else FAILED)
     if dry_run:
         from export.plan import print_plan
 
@@ -187,9 +197,9 @@ def _sizes(texts: list[str]) -> tuple[tuple[int, int], ...]:
     return tuple(sizes)
 
 
-def _fail(console: Console, message: str) -> NoReturn:
+def _fail(console: Console, message: str, code: int) -> NoReturn:
     console.print(f"export failed: {message}", style="red", markup=False, highlight=False)
-    raise typer.Exit(1)
+    raise typer.Exit(code)
 
 
 def _quiet_libraries() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from eacps.tensors import MAX_DENOISER_BATCH
+from export.request import InvalidOption
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -86,15 +87,15 @@ def buckets_for(
         picture_tokens: Tokens of text that a conditioning picture of a size takes.
 
     Raises:
-        ValueError: ``pictures`` or ``batch`` is out of range.
+        InvalidOption: ``pictures`` or ``batch`` is out of range.
     """
     full = side >= FULL_SIDE
     most = max_pictures if pictures is None else pictures
     largest = (FULL_BATCH if full else MAX_DENOISER_BATCH) if batch is None else batch
     if not 1 <= most <= max_pictures:
-        raise ValueError(f"the checkpoint takes 1 to {max_pictures} pictures, not {most}")
+        raise InvalidOption(f"the checkpoint takes 1 to {max_pictures} pictures, not {most}")
     if not 1 <= largest <= MAX_DENOISER_BATCH:
-        raise ValueError(f"a batch is 1 to {MAX_DENOISER_BATCH}, not {largest}")
+        raise InvalidOption(f"a batch is 1 to {MAX_DENOISER_BATCH}, not {largest}")
     served = sizes or (FULL_SIZES if full else ((side, side),))
     shown = max(picture_tokens(size) for size in served) + LABEL_TOKENS
     lengths = ((count, count * shown + words) for count in range(1, most + 1) for words in PROMPT_TOKENS)

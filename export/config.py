@@ -28,6 +28,7 @@ class ConfigDetails:
         warmup: Shapes of the inputs, without batch axis, of a request of zeros that is run before the model is ready;
             empty for none.
         max_batch: Largest batch, for models that have one; None for the contract's.
+        dims: Shapes of inputs and outputs where they are more than the contract says, batch axis included.
         profiles: Optimisation profiles of its engine, all served by one instance: the weights are loaded once.
     """
 
@@ -35,6 +36,7 @@ class ConfigDetails:
     warmup: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     max_batch: int | None = None
     profiles: int = 0
+    dims: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def render_config(spec: ModelSpec, network: Placement, details: ConfigDetails | None = None) -> str:
@@ -42,8 +44,10 @@ def render_config(spec: ModelSpec, network: Placement, details: ConfigDetails | 
     details = details or ConfigDetails()
     placement = network if spec.kind is Kind.NETWORK else PROGRAM
     blocks = [_head(spec, placement, details)]
-    blocks += [_tensor_block("input", tensor) for tensor in spec.inputs]
-    blocks += [_tensor_block("output", tensor) for tensor in spec.outputs]
+    batch_axes = 1 if spec.max_batch_size else 0
+    dims = {name: shape[batch_axes:] for name, shape in details.dims.items()}
+    blocks += [_tensor_block("input", tensor, dims) for tensor in spec.inputs]
+    blocks += [_tensor_block("output", tensor, dims) for tensor in spec.outputs]
     if spec.dynamic_batching:
         delay = QUEUE_DELAY_US.get(spec.name, DEFAULT_QUEUE_DELAY_US)
         blocks.append(f"dynamic_batching {{\n  max_queue_delay_microseconds: {delay}\n}}")
@@ -83,8 +87,9 @@ def _instance_block(placement: Placement, details: ConfigDetails) -> str:
     return f"instance_group [\n  {{\n{body}\n  }}\n]"
 
 
-def _tensor_block(role: str, tensor: TensorSpec) -> str:
-    lines = [f'name: "{tensor.name}"', f"data_type: {_data_type(tensor.dtype)}", f"dims: {list(tensor.dims)}"]
+def _tensor_block(role: str, tensor: TensorSpec, dims: Mapping[str, tuple[int, ...]]) -> str:
+    shape = list(dims.get(tensor.name, tensor.dims))
+    lines = [f'name: "{tensor.name}"', f"data_type: {_data_type(tensor.dtype)}", f"dims: {shape}"]
     if tensor.optional:
         lines.append("optional: true")
     body = "\n".join(f"    {line}" for line in lines)

@@ -11,14 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.models import NetworkJob
+import onnxruntime
+
+from export.job import NetworkJob
 from export.precision import Precision
-from export.targets import Target
+from export.targets import Target, TargetUnavailable
 
 GIB = 2**30
 BYTES = {Precision.FP32: 4, Precision.BF16: 2}
-# Interpreter, libraries, activations of the parity cases.
+# Interpreter, libraries, small parity cases.
 BASE_MEMORY = 2 * GIB
+# Activations of a parity case in FP32: some dozen tensors of each token's width, at 20 billion weights about 3072.
+ACTIVATION_BYTES_PER_TOKEN = 12 * 4 * 3072 * 4
+# Above this the reference evaluator of ONNX, which stands in for a GPU where there is none, takes days.
+EVALUATOR_WEIGHTS = 1_000_000_000
 # A second reading, tracing, writing and the gate: gibibytes of weights a second. Measured on studio-mini it is the
 # fixed part that counts, half a minute for each network.
 EXPORT_GIB_PER_S, EXPORT_FIXED_S = 0.1, 20.0
@@ -51,12 +57,26 @@ def estimate(job: NetworkJob, target: Target) -> Estimate:
     """Estimate one network."""
     original, rounded = 4 * job.weights, BYTES[job.precision] * job.weights
     memory = BASE_MEMORY + original + (rounded if job.precision is not Precision.FP32 else 0) + rounded
+    memory += ACTIVATION_BYTES_PER_TOKEN * job.case_tokens
     seconds = EXPORT_FIXED_S + original / GIB / EXPORT_GIB_PER_S
     scratch = 0
     if target.fixed_shapes:
         scratch, memory = rounded, max(memory, BASE_MEMORY + original + 2 * rounded)
         seconds += len(job.profiles) * ENGINE_PROFILE_S + rounded / GIB * ENGINE_GIB_S
     return Estimate(rounded, scratch, memory, seconds)
+
+
+def check_gate(jobs: Sequence[NetworkJob], target: Target) -> None:
+    """See that the parity gate can run here.
+
+    Raises:
+        TargetUnavailable: A large graph in BF16 is to be run, which ONNX Runtime does on a GPU alone.
+    """
+    large = [job.spec.name for job in jobs if job.precision is Precision.BF16 and job.weights > EVALUATOR_WEIGHTS]
+    if target.runs_onnx and large and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise TargetUnavailable(
+            f"the parity of {' and '.join(large)} in bf16 needs onnxruntime-gpu and a GPU; or take --precision fp32"
+        )
 
 
 def total(estimates: Sequence[Estimate]) -> Estimate:

@@ -1,5 +1,7 @@
 """Failures that whoever exports can mend: their message is all there is to say."""
 
+from google.protobuf.message import DecodeError
+
 from eacps.models.facts import UnsupportedCheckpoint
 from export.estimates import NotEnough
 from export.face_pack import IncompleteFacePack
@@ -7,7 +9,9 @@ from export.lora import UnusableLora
 from export.models import IncompleteCheckpoint
 from export.networks.faces import UnsupportedFacePack
 from export.parity import ParityFailed
-from export.targets import TargetUnavailable
+from export.request import InvalidOption
+from export.sources import MissingSource
+from export.targets import EngineFailed, TargetUnavailable
 from export.workshop import InUse, NotARepository
 
 FAILURES = (
@@ -21,5 +25,9 @@ FAILURES = (
     UnsupportedCheckpoint,
     UnsupportedFacePack,
     UnusableLora,
-    ValueError,  # an option out of range
+    EngineFailed,
+    OSError,  # no room, no right to write, no such file
+    DecodeError,  # an ONNX file of a pack that is none
 )
+# Whoever asked for it can mend it by asking otherwise: exit code 2.
+WRONG_OPTIONS = (InvalidOption, MissingSource)

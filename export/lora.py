@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, QwenImageTransformer2DModel
 from diffusers.loaders.lora_pipeline import QwenImageLoraLoaderMixin
+
+from export.request import InvalidOption
 
 # Qwen-Image-Lightning's 4- and 8-step weights were distilled at a constant shift of 3.
 LIGHTNING_SCHEDULE: dict[str, Any] = {
@@ -51,14 +54,14 @@ class Lora:
         """
         try:
             state = QwenImageLoraLoaderMixin.lora_state_dict(str(self.file.parent), weight_name=self.file.name)
-            before = [weight.detach().float().sum().item() for weight in _attention_weights(transformer)]
+            _check_all_fit(state, transformer, self.file.name)
+            before = _sums(transformer)
             QwenImageLoraLoaderMixin.load_lora_into_transformer(state, transformer, adapter_name="fused")
             transformer.fuse_lora(lora_scale=self.scale, adapter_names=["fused"])
             transformer.unload_lora()
         except (KeyError, ValueError, RuntimeError, OSError) as error:
             raise UnusableLora(f"{self.file.name} cannot be fused: {error}") from error
-        after = [weight.detach().float().sum().item() for weight in _attention_weights(transformer)]
-        if before == after:
+        if _sums(transformer) == before:
             raise UnusableLora(f"{self.file.name} changes nothing in this denoiser")
 
 
@@ -66,18 +69,18 @@ def schedule_named(name: str) -> dict[str, Any]:
     """Give the settings of a schedule: ``lightning``, or the path of a scheduler's JSON configuration.
 
     Raises:
-        ValueError: There is no such schedule.
+        InvalidOption: There is no such schedule.
     """
     if name in SCHEDULES:
         return dict(SCHEDULES[name])
     try:
         settings = json.loads(Path(name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(
+        raise InvalidOption(
             f"no schedule {name!r}: {', '.join(SCHEDULES)}, or a scheduler's JSON file ({error})"
         ) from error
     if not isinstance(settings, dict):
-        raise ValueError(f"{name} holds no scheduler's settings")  # noqa: TRY004  # as of any other unusable schedule
+        raise InvalidOption(f"{name} holds no scheduler's settings")
     return {key: value for key, value in settings.items() if not key.startswith("_")}
 
 
@@ -86,7 +89,18 @@ def scheduler_with(settings: dict[str, Any]) -> FlowMatchEulerDiscreteScheduler:
     return FlowMatchEulerDiscreteScheduler.from_config(settings)
 
 
-def _attention_weights(transformer: QwenImageTransformer2DModel) -> list[torch.Tensor]:
-    return [
-        weight for name, weight in transformer.named_parameters() if weight.ndim == 2 and "transformer_blocks" in name
-    ]
+def _check_all_fit(state: Mapping[str, torch.Tensor], transformer: QwenImageTransformer2DModel, name: str) -> None:
+    """See that every weight of the file has its module: diffusers passes over the others with a line in its log.
+
+    Raises:
+        UnusableLora: Some have none.
+    """
+    modules = dict(transformer.named_modules())
+    named = {key: key.removeprefix("transformer.").rpartition(".lora_")[0] for key in state}
+    strange = sorted(key for key, module in named.items() if not module or module not in modules)
+    if strange:
+        raise UnusableLora(f"{name} has {len(strange)} weights that are not of this denoiser, such as {strange[0]}")
+
+
+def _sums(transformer: QwenImageTransformer2DModel) -> list[float]:
+    return [weight.detach().double().sum().item() for weight in transformer.parameters()]

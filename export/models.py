@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,8 @@ from eacps.tensors import (
     ModelSpec,
 )
 from export.assets import read_facts, vision_facts, write_judge_head, write_program_assets
-from export.buckets import Bucket, Size, buckets_for
+from export.buckets import Size, buckets_for
+from export.case_shapes import CaseShapes
 from export.checkpoint import (
     MODEL_INDEX,
     SETTINGS_FILE,
@@ -49,55 +50,24 @@ from export.checkpoint import (
 )
 from export.config import ConfigDetails
 from export.face_pack import FaceFiles, find_faces
+from export.job import CODE_BESIDE, NetworkJob
 from export.lora import Lora, schedule_named, scheduler_with
-from export.networks.denoiser import SHAPES as FREE_DENOISER_SHAPES
-from export.networks.denoiser import DenoiserNetwork, DenoiserShape
+from export.networks.denoiser import DenoiserNetwork
 from export.networks.faces import FaceNetwork, face_network, read_emap
 from export.networks.network import Network
-from export.networks.text_encoder import TextEncoderNetwork, TextShape, shapes_for
-from export.networks.vae import SHAPES as FREE_VAE_SHAPES
-from export.networks.vae import VaeDecoderNetwork, VaeEncoderNetwork, VaeShape
+from export.networks.text_encoder import TextEncoderNetwork
+from export.networks.vae import VaeDecoderNetwork, VaeEncoderNetwork
 from export.precision import Precision
 from export.profiles import Profile, ProfileMaker
-from export.request import Ingredients
+from export.request import Ingredients, InvalidOption
 from export.targets import TARGETS, Target, TargetUnavailable
 
 PIPELINE_PARTS = (MODEL_INDEX, "transformer", "vae", "text_encoder", "processor", "scheduler")
-# Text tokens of the warm-up request, about as many as an edit has.
-WARMUP_TOKENS = 64
-
 CALIBRATION_FILE = "calibration.json"
-
-Shapes = dict[str, tuple[int, ...]]
 
 
 class IncompleteCheckpoint(Exception):
     """Parts of the checkpoint are missing; the message names all of them."""
-
-
-@dataclass(frozen=True)
-class NetworkJob:
-    """One network to be exported.
-
-    Args:
-        spec: Its contract.
-        network: Class of the exporter.
-        precision: In which it shall compute.
-        weights: Numbers that it holds.
-        files: That it is made from.
-        settings: What else decides it.
-        profiles: Shapes that it is built for, where the target asks.
-        load: Reads its weights.
-    """
-
-    spec: ModelSpec
-    network: type[Network]
-    precision: Precision
-    weights: int
-    files: tuple[Path, ...]
-    settings: tuple[str, ...]
-    profiles: tuple[Profile, ...]
-    load: Callable[[], Network]
 
 
 class PreparedCheckpoint:
@@ -109,7 +79,7 @@ class PreparedCheckpoint:
     Raises:
         IncompleteCheckpoint, IncompleteFacePack: Parts are missing, or the settings are not readable.
         UnsupportedCheckpoint: The sampler cannot do what it asks for.
-        ValueError: An option is out of range.
+        InvalidOption: An option is out of range.
     """
 
     def __init__(self, ingredients: Ingredients) -> None:
@@ -142,6 +112,7 @@ class PreparedCheckpoint:
         self.facts = read_facts(pipeline, self.settings, self.fingerprint(), shapes)
         text_channels = pipeline.transformer.config.joint_attention_dim
         self.shapes = ProfileMaker(self.facts, self.buckets, text_channels, self.faces.detection_size)
+        self.cases = CaseShapes(self.shapes, fixed=self.target.fixed_shapes)
 
     def fingerprint(self) -> str:
         """Digest of all that decides the pictures, but for rounding: the checkpoint's own where nothing is added."""
@@ -164,13 +135,13 @@ class PreparedCheckpoint:
                 VAE_DECODER,
                 VaeDecoderNetwork,
                 "vae",
-                lambda: VaeDecoderNetwork(load_vae(self.folder), self._vae_shapes(VAE_DECODER)),
+                lambda: VaeDecoderNetwork(load_vae(self.folder), self.cases.vae(VAE_DECODER)),
             ),
             self._job(
                 VAE_ENCODER,
                 VaeEncoderNetwork,
                 "vae",
-                lambda: VaeEncoderNetwork(load_vae(self.folder), self._vae_shapes(VAE_ENCODER)),
+                lambda: VaeEncoderNetwork(load_vae(self.folder), self.cases.vae(VAE_ENCODER)),
             ),
             self._job(TEXT_ENCODER, TextEncoderNetwork, "text_encoder", self._load_text_encoder),
             self._job(DENOISER, DenoiserNetwork, "transformer", self._load_denoiser),
@@ -194,7 +165,7 @@ class PreparedCheckpoint:
         bounded = spec in (DENOISER, TEXT_ENCODER, VAE_ENCODER, VAE_DECODER)
         return ConfigDetails(
             parameters,
-            self._warmup_shapes().get(spec.name, {}),
+            self.shapes.warmup(spec),
             self.buckets.max_batch if bounded else None,
             len(self._profiles(spec)) if spec.kind is Kind.NETWORK else 0,
         )
@@ -208,7 +179,7 @@ class PreparedCheckpoint:
     def _check_sizes(self, multiple: int) -> None:
         odd = [size for size in self.buckets.sizes if any(side <= 0 or side % multiple for side in size)]
         if odd:
-            raise ValueError(f"sizes must be multiples of {multiple}: {', '.join(f'{w}x{h}' for w, h in odd)}")
+            raise InvalidOption(f"sizes must be multiples of {multiple}: {', '.join(f'{w}x{h}' for w, h in odd)}")
 
     def _face_jobs(self) -> list[NetworkJob]:
         sources = {
@@ -223,8 +194,10 @@ class PreparedCheckpoint:
                 FaceNetwork,
                 Precision.FP32,
                 source.stat().st_size // 4,
+                0,
                 (source,),
                 self._decided_by(spec),
+                self.target.code,
                 self._profiles(spec),
                 lambda spec=spec: face_network(spec, self.faces, fixed=self.target.fixed_shapes),  # type: ignore[misc]
             )
@@ -244,8 +217,10 @@ class PreparedCheckpoint:
             network,
             precision,
             sum(weight.numel() for weight in module.parameters()),
+            self.cases.denoiser_tokens() if spec is DENOISER else 0,
             tuple(files),
             (*self._decided_by(spec), precision, str(self.additions.get("lora")) if spec is DENOISER else ""),
+            (*self.target.code, *CODE_BESIDE.get(spec.name, ())),
             self._profiles(spec),
             load,
         )
@@ -262,36 +237,10 @@ class PreparedCheckpoint:
         transformer = load_transformer(self.folder)
         if self.lora is not None:
             self.lora.fuse_into(transformer)
-        return DenoiserNetwork(transformer, self._denoiser_shapes())
+        return DenoiserNetwork(transformer, self.cases.denoiser())
 
     def _load_text_encoder(self) -> Network:
-        grids = sorted({self.shapes.vision_grid(size) for size in self.buckets.sizes})
-        shapes: list[TextShape] = [shape for grid in grids for shape in shapes_for(grid)]
-        shapes = [shape for shape in shapes if shape.pictures <= self.buckets.max_pictures]
-        if self.target.fixed_shapes:
-            shapes = [replace(shape, batch=min(shape.batch, self.buckets.max_batch)) for shape in shapes]
-        return TextEncoderNetwork(load_text_encoder(self.folder), self.facts.vision, shapes)
-
-    def _denoiser_shapes(self) -> tuple[DenoiserShape, ...]:
-        """Cases for the gate: free shapes, or of the buckets the first of every size and the smallest's last."""
-        if not self.target.fixed_shapes:
-            return FREE_DENOISER_SHAPES
-        first = {bucket.size: bucket for bucket in reversed(list(self.buckets))}
-        smallest = min(first, key=lambda size: size[0] * size[1])
-        last = [bucket for bucket in self.buckets if bucket.size == smallest][-1]
-
-        def shape(bucket: Bucket, batch: int) -> DenoiserShape:
-            grids = self.shapes.denoiser_grids(bucket.size, bucket.pictures)
-            return DenoiserShape(batch, bucket.text_tokens, grids, padding=7)
-
-        return (*(shape(bucket, 1) for bucket in first.values()), shape(last, self.buckets.max_batch))
-
-    def _vae_shapes(self, spec: ModelSpec) -> tuple[VaeShape, ...]:
-        if not self.target.fixed_shapes:
-            return FREE_VAE_SHAPES
-        scale = self.facts.vae_scale if spec is VAE_ENCODER else 1
-        shapes = [next(iter(profile.usual.values())) for profile in self._profiles(spec)]
-        return tuple((1, shape[2] // scale, shape[3] // scale) for shape in shapes)
+        return TextEncoderNetwork(load_text_encoder(self.folder), self.facts.vision, self.cases.text_encoder())
 
     def _served_parameters(self) -> dict[str, str]:
         """Return what the search server reads off the sampler's configuration; see eacps.triton.served."""
@@ -312,24 +261,6 @@ class PreparedCheckpoint:
             "revision": self.ingredients.source.revision,
             "target": self.target.name,
             "precision": self.precision,
-        }
-
-    def _warmup_shapes(self) -> dict[str, Shapes]:
-        """Return the shapes of one ordinary request to every network: of the first bucket."""
-        facts, bucket = self.facts, next(iter(self.buckets))
-        width, height = bucket.size
-        text = bucket.text_tokens if self.target.fixed_shapes else WARMUP_TOKENS
-        detection = self.faces.detection_size
-        rows, columns = height // facts.vae_scale, width // facts.vae_scale
-        return {
-            DENOISER.name: self.shapes.denoiser_shapes(replace(bucket, text_tokens=text)),
-            TEXT_ENCODER.name: self.shapes.text_shapes(self.shapes.vision_grid(bucket.size), 1, text),
-            VAE_ENCODER.name: {"picture": (3, height, width)},
-            VAE_DECODER.name: {"latents": (facts.latent_depth, rows, columns)},
-            FACE_DETECTOR.name: {"input": (1, 3, detection, detection)},
-            FACE_RECOGNIZER.name: {"input": (3, 112, 112)},
-            FACE_VERIFIER.name: {"input": (3, 112, 112)},
-            FACE_SWAPPER.name: {"target": (1, 3, 128, 128), "source": (1, 512)},
         }
 
 

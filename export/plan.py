@@ -9,12 +9,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from eacps.manifest import Manifest, is_intact
-from export.estimates import Estimate, NotEnough, check_room, estimate, in_gib, total
-from export.models import NetworkJob, PreparedCheckpoint
-from export.networks.network import sources_of
-from export.provenance import origin_of
-from export.targets import TargetUnavailable
+from export.estimates import Estimate, NotEnough, check_gate, check_room, estimate, in_gib, total
+from export.job import NetworkJob, origin_of
+from export.models import PreparedCheckpoint
+from export.targets import Target, TargetUnavailable
+from export.workshop import Finished
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class Plan:
     """All networks, in order."""
 
     lines: Sequence[Line]
+    target: Target
     output: Path
 
     @property
@@ -39,20 +39,24 @@ class Plan:
         return total([line.cost for line in self.lines if not line.stands])
 
     def check(self) -> None:
-        """Raise `NotEnough` where this machine lacks disk or memory."""
+        """See that this machine can do what does not stand yet.
+
+        Raises:
+            NotEnough: It lacks disk or memory.
+            TargetUnavailable: It cannot run the parity gate.
+        """
+        check_gate([line.job for line in self.lines if not line.stands], self.target)
         check_room(self.whole, self.output)
 
 
 def plan_of(prepared: PreparedCheckpoint, output: Path) -> Plan:
     """Plan an export, without writing anything."""
-    earlier = Manifest.read(output)
-    lines = []
-    for job in prepared.jobs():
-        record = earlier.models.get(job.spec.name) if earlier else None
-        origin = origin_of(job.spec, job.files, job.settings, sources_of(job.network))
-        stands = record is not None and record.origin == origin and is_intact(output / job.spec.name, record)
-        lines.append(Line(job, stands, estimate(job, prepared.target)))
-    return Plan(lines, output)
+    finished = Finished(output)
+    lines = [
+        Line(job, finished.find(job.spec.name, origin_of(job)) is not None, estimate(job, prepared.target))
+        for job in prepared.jobs()
+    ]
+    return Plan(lines, prepared.target, output)
 
 
 def print_plan(prepared: PreparedCheckpoint, output: Path, console: Console) -> None:

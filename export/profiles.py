@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eacps.models.facts import CheckpointFacts
 from eacps.models.preprocessing import condition_grid, fitted_size
@@ -17,6 +17,7 @@ from eacps.tensors import (
     TEXT_ENCODER,
     VAE_DECODER,
     VAE_ENCODER,
+    Kind,
     ModelSpec,
 )
 from export.buckets import Bucket, Buckets, Size
@@ -24,7 +25,9 @@ from export.buckets import Bucket, Buckets, Size
 Shape = tuple[int, ...]
 Shapes = dict[str, Shape]
 
+WARMUP_TOKENS = 64  # about as many as an edit has
 MIN_TEXT_TOKENS = 16  # a question about one small picture is not shorter
+JUDGED_PICTURES = 2  # a question may show the scene beside the result, however few pictures an edit may show
 CROP = (3, 112, 112)
 
 
@@ -63,12 +66,29 @@ class ProfileMaker:
             return list(shapes[spec.name]())
         return [self._face(spec)]
 
+    def warmup(self, spec: ModelSpec) -> Shapes:
+        """Give the shapes, without batch axis, of one ordinary request to a network: of the first bucket."""
+        bucket, fixed = next(iter(self.buckets)), self.facts.shapes.fixed
+        text = bucket.text_tokens if fixed else WARMUP_TOKENS
+        if spec is DENOISER:
+            return self.denoiser_shapes(replace(bucket, text_tokens=text))
+        if spec is TEXT_ENCODER:
+            return self.text_shapes(self.vision_grid(bucket.size), 1, text)
+        if spec.kind is not Kind.NETWORK:
+            return {}
+        skipped = 1 if spec.max_batch_size else 0
+        return {name: shape[skipped:] for name, shape in self.profiles(spec)[0].usual.items()}
+
     def denoiser_grids(self, size: Size, pictures: int) -> tuple[tuple[int, int], ...]:
         """Rows and columns in tokens: of the result, then of each conditioning picture."""
         multiple = self.facts.size_multiple
         width, height = size
         seen = fitted_size(self.facts.vae_image_area, height, width)
         return ((height // multiple, width // multiple), *[(seen[0] // multiple, seen[1] // multiple)] * pictures)
+
+    def image_tokens(self, bucket: Bucket) -> int:
+        """Tokens of the result and of all conditioning pictures."""
+        return sum(rows * columns for rows, columns in self.denoiser_grids(bucket.size, bucket.pictures))
 
     def vision_grid(self, size: Size) -> tuple[int, int]:
         """Rows and columns in patches of a condition picture in the aspect ratio of ``size``."""
@@ -82,7 +102,7 @@ class ProfileMaker:
 
     def denoiser_shapes(self, bucket: Bucket) -> Shapes:
         """Shapes of one item's inputs."""
-        tokens = sum(rows * columns for rows, columns in self.denoiser_grids(bucket.size, bucket.pictures))
+        tokens = self.image_tokens(bucket)
         pairs, text = sum(self.facts.rope_axes) // 2, bucket.text_tokens
         return {
             "hidden_states": (tokens, self.facts.packed_channels),
@@ -97,10 +117,14 @@ class ProfileMaker:
     def _text_encoder(self) -> Iterator[Profile]:
         longest = max(length for _, length in self.buckets.texts)
         for grid in sorted({self.vision_grid(size) for size in self.buckets.sizes}):
-            for pictures in sorted({pictures for pictures, _ in self.buckets.texts}):
+            for pictures in range(1, max(self.buckets.max_pictures, JUDGED_PICTURES) + 1):
                 least = self.text_shapes(grid, pictures, MIN_TEXT_TOKENS)
-                largest = self.text_shapes(grid, pictures, longest + self.facts.template_tokens)
+                tokens = self._picture_tokens(grid) * max(0, pictures - self.buckets.max_pictures)
+                largest = self.text_shapes(grid, pictures, longest + tokens + self.facts.template_tokens)
                 yield _batched(least, largest, self.buckets.max_batch)
+
+    def _picture_tokens(self, grid: tuple[int, int]) -> int:
+        return grid[0] * grid[1] // self.facts.vision.merge_size**2
 
     def text_shapes(self, grid: tuple[int, int], pictures: int, tokens: int) -> Shapes:
         """Shapes of one item's inputs."""

@@ -5,15 +5,13 @@ Imports no torch, so that finding a repository up to date costs no more than rea
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 import eacps
 from eacps.manifest import Manifest, digest_of, is_intact
-from eacps.tensors import MODELS, ModelSpec
+from eacps.tensors import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("torch", "diffusers", "transformers", "onnx", "onnxscript", "onnxruntime")
@@ -29,7 +27,9 @@ REPOSITORY_SOURCES = (
     "export/targets/*.py",
     "server/eacps/models/facts.py",
     "server/eacps/models/noise.py",
+    "server/eacps/models/preprocessing.py",
     "server/eacps/models/prompt.py",
+    "server/eacps/models/vision_tables.py",
     "model_repository/*/1/*.py",
 )
 
@@ -50,20 +50,6 @@ def is_current(repository: Path, request: str) -> bool:
         and {name for name, spec in MODELS.items() if not spec.optional} <= set(manifest.models)
         and all(is_intact(repository / name, record) for name, record in manifest.models.items())
     )
-
-
-def origin_of(spec: ModelSpec, files: Iterable[Path], settings: Iterable[str], code: Iterable[Path]) -> str:
-    """Return the digest of all that a network depends on.
-
-    Args:
-        spec: Its contract.
-        files: Weights it is made from.
-        settings: What else decides it: target, precision, shapes.
-        code: Files of the code that exports it.
-    """
-    packages = json.dumps(versions(), sort_keys=True)
-    state = [repr(spec), *settings, digest_of(files), digest_of(code), packages]
-    return hashlib.sha256("\n".join(state).encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -14,10 +14,10 @@ from pathlib import Path
 from eacps.manifest import Manifest, ModelRecord, digest_of
 from eacps.tensors import MODELS, QWEN_EDIT, ModelSpec
 from export.config import ConfigDetails, render_config
-from export.models import NetworkJob, PreparedCheckpoint
-from export.networks.network import sources_of
+from export.job import NetworkJob, origin_of
+from export.models import PreparedCheckpoint
 from export.parity import check_parity
-from export.provenance import REPOSITORY_SOURCES, ROOT, origin_of, sources_digest, versions
+from export.provenance import REPOSITORY_SOURCES, ROOT, sources_digest, versions
 from export.targets import EMBEDDED
 from export.targets.target import Bench, Watch
 from export.workshop import ADAPTER_FILE, VERSION, Workshop, open_workshop
@@ -100,10 +100,9 @@ class _Exporter:
     def _write_network(self, job: NetworkJob, progress: Progress) -> ModelRecord:
         """Write a leaf model: taken over from an earlier export, or exported and held against its original."""
         name = job.spec.name
-        origin = origin_of(job.spec, job.files, job.settings, sources_of(job.network))
-        placement = self.target.placement(job.network)
-        version = self._model_folder(job.spec, render_config(job.spec, placement, self._details(job.spec)))
-        found = self.workshop.find(name, origin)
+        origin, placement = origin_of(job), self.target.placement(job.network)
+        version = self._version_folder(job.spec)
+        found = self.workshop.finished.find(name, origin)
         if found is not None:
             progress.step(f"keep {name}")
             self.workshop.take_over(found[0], version)
@@ -117,6 +116,8 @@ class _Exporter:
                 parity = tuple(check_parity(network, answers, job.precision, self.target.tolerance))
         if placement.backend == "python":
             _copy_adapter(name, version)
+        details = replace(self._details(job.spec), dims=self.target.dims(version))
+        _write_config(version, render_config(job.spec, placement, details))
         record = ModelRecord(digest_of([self.workshop.stage / name]), origin, job.precision, parity)
         self.workshop.keep(name, record)
         return record
@@ -126,7 +127,8 @@ class _Exporter:
         if spec is QWEN_EDIT:
             # The sampler starts only beside the networks of this build; see eacps.manifest.verify.
             details = replace(details, parameters={**details.parameters, "build": build})
-        version = self._model_folder(spec, render_config(spec, EMBEDDED.where, details))
+        version = self._version_folder(spec)
+        _write_config(version, render_config(spec, EMBEDDED.where, details))
         _copy_adapter(spec.name, version)
         self.prepared.write_assets(spec, version)
         return ModelRecord(digest_of([self.workshop.stage / spec.name]))
@@ -134,12 +136,14 @@ class _Exporter:
     def _details(self, spec: ModelSpec) -> ConfigDetails:
         return self.prepared.config_details(spec)
 
-    def _model_folder(self, spec: ModelSpec, config: str) -> Path:
-        """Make a model's folder with its configuration; return the version folder."""
+    def _version_folder(self, spec: ModelSpec) -> Path:
         version = self.workshop.stage / spec.name / VERSION
         version.mkdir(parents=True)
-        (version.parent / "config.pbtxt").write_text(config, encoding="utf-8")
         return version
+
+
+def _write_config(version: Path, text: str) -> None:
+    (version.parent / "config.pbtxt").write_text(text, encoding="utf-8")
 
 
 def _copy_adapter(model: str, version: Path) -> None:

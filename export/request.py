@@ -13,6 +13,10 @@ from export.sources import MissingSource, Source, locate_checkpoint, locate_file
 PACK_ROOT = Path("~/.insightface").expanduser()
 
 
+class InvalidOption(ValueError):
+    """An option is out of range, or names nothing."""
+
+
 @dataclass(frozen=True)
 class ExportRequest:
     """The options of ``python -m export``.
@@ -79,7 +83,7 @@ class Ingredients:
         files = {name: getattr(self, name) for name in ("faces", "swapper", "verifier", "lora", "schedule")}
         added = {name: f"{path.name}@{digest_of([path])[:16]}" for name, path in files.items() if path is not None}
         if self.lora is not None and self.request.lora_scale != 1.0:
-            added["lora"] += f"*{self.request.lora_scale:g}"
+            added["lora"] += f"*{self.request.lora_scale!r}"
         if self.request.schedule is not None and self.schedule is None:
             added["schedule"] = self.request.schedule
         return added
@@ -92,14 +96,19 @@ class Ingredients:
         return hashlib.sha256("\n".join(state).encode()).hexdigest()
 
 
-def gather(request: ExportRequest) -> Ingredients:
+def gather(request: ExportRequest, *, weights: bool = True) -> Ingredients:
     """Find everything that a request names, fetching what is not on this machine.
+
+    Args:
+        request: As asked.
+        weights: Whether to fetch the checkpoint's weights, or its settings alone.
 
     Raises:
         MissingSource: Something is nowhere.
     """
-    source = locate_checkpoint(request.checkpoint, request.revision)
-    schedule = Path(request.schedule) if request.schedule is not None and request.schedule.endswith(".json") else None
+    source = locate_checkpoint(request.checkpoint, request.revision, weights=weights)
+    named = request.schedule is not None and not request.schedule.endswith(".json")
+    schedule = None if request.schedule is None or named else locate_file(request.schedule, ".json")
     return Ingredients(
         request,
         source,

@@ -7,11 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 # What diffusers' layout holds, without duplicates in other formats.
-CHECKPOINT_FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.onnx", "LICENSE*")
+SETTINGS_FILES = ("*.json", "*.txt", "*.jinja", "LICENSE*")
+WEIGHT_FILES = ("*.safetensors", "*.onnx")
 
 
 class MissingSource(Exception):
@@ -33,12 +39,13 @@ class Source:
     revision: str = ""
 
 
-def locate_checkpoint(reference: str, revision: str | None) -> Source:
+def locate_checkpoint(reference: str, revision: str | None, *, weights: bool = True) -> Source:
     """Find a checkpoint, or fetch it into the hub's own cache.
 
     Args:
         reference: A folder, or a name on the hub such as ``Qwen/Qwen-Image-Edit-2511``.
         revision: Branch, tag or commit on the hub; None for its newest.
+        weights: Whether to fetch the weights, or the settings alone.
 
     Raises:
         MissingSource: It is neither.
@@ -50,9 +57,10 @@ def locate_checkpoint(reference: str, revision: str | None) -> Source:
         return Source(folder, folder.name)
     if folder.exists() or not HUB_NAME.fullmatch(reference):
         raise MissingSource(f"there is no checkpoint at {reference}")
+    patterns = [*SETTINGS_FILES, *(WEIGHT_FILES if weights else ())]
     try:
-        found = Path(snapshot_download(reference, revision=revision, allow_patterns=list(CHECKPOINT_FILES)))
-    except (RepositoryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        found = Path(snapshot_download(reference, revision=revision, allow_patterns=patterns))
+    except (RepositoryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         raise MissingSource(f"{reference} is neither a folder nor a model that the hub gives: {error}") from error
     # A snapshot's folder is named by its commit.
     return Source(found, reference.split("/")[1], found.name)
@@ -78,5 +86,5 @@ def locate_file(reference: str, suffix: str) -> Path:
         raise MissingSource(f"there is no file {reference}")
     try:
         return Path(hf_hub_download("/".join(parts[:2]), parts[2]))
-    except (RepositoryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except (RepositoryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         raise MissingSource(f"{reference} is neither a file nor one that the hub gives: {error}") from error

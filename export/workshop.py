@@ -6,17 +6,21 @@ on has changed: an engine may take an hour.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from eacps.manifest import MANIFEST_FILE, Manifest, ModelRecord, is_intact, record_from_json
 
+DONE = "done"
+# Of file systems that have no hard links, or none across their border.
+NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 VERSION = "1"
 ADAPTER_FILE = "model.py"
 
@@ -29,31 +33,53 @@ class InUse(Exception):
     """Another export to the same output is under way."""
 
 
+class Finished:
+    """Networks that were made before: of the earlier repository at an output, or of an export that was stopped.
+
+    Args:
+        output: Where a repository stands or shall stand.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self._output, self._done = output, workshop_of(output) / DONE
+        earlier = Manifest.read(output)
+        self._earlier = dict(earlier.models) if earlier else {}
+
+    def find(self, model: str, origin: str) -> tuple[Path, ModelRecord] | None:
+        """Give the folder and record of an intact network of that origin."""
+        candidates = [(self._done / model, self._record_of(model)), (self._output / model, self._earlier.get(model))]
+        for folder, record in candidates:
+            if record is not None and record.origin == origin and is_intact(folder, record):
+                return folder, record
+        return None
+
+    def _record_of(self, model: str) -> ModelRecord | None:
+        try:
+            return record_from_json(json.loads((self._done / f"{model}.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
 class Workshop:
     """The folder in which one repository is made; see `open_workshop`.
 
     Args:
         output: Where it shall stand.
-        folder: To work in.
     """
 
-    def __init__(self, output: Path, folder: Path) -> None:
-        self.output, self._folder = output, folder
-        self.stage, self.scratch = folder / "new", folder / "scratch"
-        self._done = folder / "done"
-        shutil.rmtree(self.stage, ignore_errors=True)
-        for part in (self.stage, self._done):
-            part.mkdir(exist_ok=True)
-        earlier = Manifest.read(output)
-        self._earlier = dict(earlier.models) if earlier else {}
-
-    def find(self, model: str, origin: str) -> tuple[Path, ModelRecord] | None:
-        """Give an intact network of that origin, from an export that was stopped or from the earlier repository."""
-        candidates = [(self._done / model, self._record_of(model)), (self.output / model, self._earlier.get(model))]
-        for folder, record in candidates:
-            if record is not None and record.origin == origin and is_intact(folder, record):
-                return folder, record
-        return None
+    def __init__(self, output: Path) -> None:
+        self.output, self._folder = output, workshop_of(output)
+        self.stage, self.scratch = self._folder / "new", self._folder / "scratch"
+        self._done, self._aside = self._folder / DONE, self._folder / "old"
+        # Killed between two renames, an export leaves the only repository there is aside.
+        if self._aside.exists() and not output.exists():
+            self._aside.rename(output)
+        for folder in (self.stage, self._aside):
+            if folder.exists():
+                shutil.rmtree(folder)
+        self.stage.mkdir()
+        self._done.mkdir(exist_ok=True)
+        self.finished = Finished(output)
 
     def take_over(self, found: Path, version: Path) -> None:
         """Bring a network's files into a new version folder: without copying where the file system can."""
@@ -79,24 +105,22 @@ class Workshop:
 
     def deliver(self) -> None:
         """Put the finished repository in its place, and clear the workshop away."""
-        aside = self._folder / "old"
-        shutil.rmtree(aside, ignore_errors=True)
         try:
             if self.output.exists():
-                self.output.rename(aside)
+                self.output.rename(self._aside)
             self.stage.rename(self.output)
         except BaseException:
             # Being told to stop comes as an exception too, and at any point: what stood there must not go.
-            if aside.exists() and not self.output.exists():
-                aside.rename(self.output)
+            if self._aside.exists() and not self.output.exists():
+                self._aside.rename(self.output)
             raise
         shutil.rmtree(self._folder)
 
-    def _record_of(self, model: str) -> ModelRecord | None:
-        try:
-            return record_from_json(json.loads((self._done / f"{model}.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+
+def workshop_of(output: Path) -> Path:
+    """The folder in which the repository of an output is made."""
+    # Beside the output, not in the system's temporary folder: a rename must not cross file systems.
+    return output.absolute().parent / f".{output.name}.partial"
 
 
 @contextmanager
@@ -109,15 +133,14 @@ def open_workshop(output: Path) -> Iterator[Workshop]:
     """
     output = output.absolute()
     _check_replaceable(output)
-    # Beside the output, not in the system's temporary folder: a rename must not cross file systems.
-    folder = output.parent / f".{output.name}.partial"
+    folder = workshop_of(output)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InUse(f"another export to {output} is under way") from None
-        yield Workshop(output, folder)
+        yield Workshop(output)
 
 
 def _check_replaceable(output: Path) -> None:
@@ -128,11 +151,12 @@ def _check_replaceable(output: Path) -> None:
 
 
 def _link(source: str, target: str) -> None:
-    with suppress(FileExistsError):
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copy2(source, target)
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        shutil.copy2(source, target)
 
 
 def _write_whole(path: Path, text: str) -> None:

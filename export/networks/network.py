@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import inspect
+import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -133,18 +133,30 @@ class TorchNetwork(ABC):
                 at_precision(self.graph(fused=fused), precision).eval(), arguments, dynamic_shapes=dynamic, strict=False
             )
 
-    @torch.no_grad()
-    def rounded_answer(self, inputs: Tensors, precision: Precision) -> Tensors:
-        """What torch itself answers at that precision: the measure of what an engine may lose."""
-        module = at_precision(self.graph(), precision).eval()
-        answer = module(*(torch.from_numpy(inputs[tensor.name]) for tensor in self.spec.inputs))
-        return {self.spec.outputs[0].name: answer.numpy()}
+    def runner(self, precision: Precision) -> Callable[[Tensors], Tensors]:
+        """Run the module by torch itself, with its own kernels: the measure of what an engine may lose."""
+        module = at_precision(self.graph(fused=True), precision).eval()
+
+        def run(inputs: Tensors) -> Tensors:
+            with torch.inference_mode():
+                answer = module(*(torch.from_numpy(inputs[tensor.name]) for tensor in self.spec.inputs))
+            return {self.spec.outputs[0].name: answer.numpy()}
+
+        return run
 
 
-def sources_of(network: type) -> list[Path]:
-    """Return the files of the code that exports a class of networks, and of the gate that it must pass."""
-    folder = Path(__file__).parents[1]
-    return [Path(__file__), Path(inspect.getfile(network)), folder / "parity.py", folder / "precision.py"]
+def sources_of(network: type, *further: str) -> list[Path]:
+    """Return the files of the code that decides what is exported of a class of networks.
+
+    Args:
+        network: The class.
+        further: Names of modules beside those that all networks have in common.
+    """
+    common = (__name__, network.__module__, "export.parity", "export.precision", "export.checkpoint")
+    names = dict.fromkeys((*common, *further))
+    # Found, not imported: an engine's builder needs TensorRT for that.
+    found = (importlib.util.find_spec(name) for name in names)
+    return [Path(spec.origin) for spec in found if spec is not None and spec.origin is not None]
 
 
 def copy_sharing_weights(module: _Module) -> _Module:

@@ -12,11 +12,7 @@ import torch
 from eacps.tensors import ModelSpec
 from export.networks.network import Tensors
 from export.profiles import Profile, Shapes
-from export.targets.target import Watch
-
-
-class EngineFailed(Exception):
-    """TensorRT could not read the graph or build the engine."""
+from export.targets.target import EngineFailed, Watch
 
 
 def build_engine(graph: Path, plan: Path, profiles: Sequence[Profile], timing_cache: Path, watch: Watch) -> None:
@@ -45,15 +41,17 @@ def build_engine(graph: Path, plan: Path, profiles: Sequence[Profile], timing_ca
     config = builder.create_builder_config()
     for profile in profiles:
         config.add_optimization_profile(_optimization_profile(builder, profile))
-    cache = config.create_timing_cache(timing_cache.read_bytes() if timing_cache.exists() else b"")
-    config.set_timing_cache(cache, ignore_mismatch=False)
-    config.progress_monitor = _Monitor(watch)
+    _use_timing_cache(config, timing_cache)
+    monitor = config.progress_monitor = _Monitor(watch)
     engine = builder.build_serialized_network(network, config)
-    # Written even where the build failed: the next one begins further on.
-    _write(timing_cache, config.get_timing_cache().serialize())
+    if engine is not None:
+        _write(plan, engine)
+    # Kept even where the build failed: the next one begins further on.
+    if (cache := config.get_timing_cache()) is not None:
+        _write(timing_cache, cache.serialize())
+    monitor.raise_what_stopped_it()
     if engine is None:
         raise EngineFailed(f"TensorRT built no engine from {graph.name}; its log says why")
-    _write(plan, engine)
 
 
 class Engine:
@@ -63,6 +61,9 @@ class Engine:
         plan: Its file.
         spec: Its contract.
         profiles: As built, in their order.
+
+    Raises:
+        EngineFailed: It cannot be read back.
     """
 
     def __init__(self, plan: Path, spec: ModelSpec, profiles: Sequence[Profile]) -> None:
@@ -72,6 +73,8 @@ class Engine:
         if self._engine is None:
             raise EngineFailed(f"TensorRT cannot read back {plan.name}")
         self._context = self._engine.create_execution_context()
+        if self._context is None:
+            raise EngineFailed(f"there is no room to run {plan.name}")
 
     def answer(self, inputs: Tensors) -> Tensors:
         """Run the engine on one case.
@@ -80,21 +83,24 @@ class Engine:
             EngineFailed: No profile holds its shapes, or the run failed.
         """
         stream = torch.cuda.Stream()
-        self._context.set_optimization_profile_async(self._profile(inputs), stream.cuda_stream)
+        self._need(self._context.set_optimization_profile_async(self._profile(inputs), stream.cuda_stream))
         held: dict[str, torch.Tensor] = {}
         for tensor in self._spec.inputs:
             held[tensor.name] = torch.from_numpy(inputs[tensor.name]).cuda().contiguous()
-            self._context.set_input_shape(tensor.name, tuple(held[tensor.name].shape))
+            self._need(self._context.set_input_shape(tensor.name, tuple(held[tensor.name].shape)))
             self._context.set_tensor_address(tensor.name, held[tensor.name].data_ptr())
         for tensor in self._spec.outputs:
             shape = tuple(self._context.get_tensor_shape(tensor.name))
             held[tensor.name] = torch.empty(shape, dtype=torch.float32, device="cuda")
             self._context.set_tensor_address(tensor.name, held[tensor.name].data_ptr())
         torch.cuda.synchronize()  # the inputs were copied on another stream
-        if not self._context.execute_async_v3(stream.cuda_stream):
-            raise EngineFailed(f"the engine of {self._spec.name} failed")
+        self._need(self._context.execute_async_v3(stream.cuda_stream))
         stream.synchronize()
         return {tensor.name: held[tensor.name].cpu().numpy() for tensor in self._spec.outputs}
+
+    def _need(self, done: bool) -> None:
+        if not done:
+            raise EngineFailed(f"the engine of {self._spec.name} failed; TensorRT's log says why")
 
     def _profile(self, inputs: Tensors) -> int:
         for number, profile in enumerate(self._profiles):
@@ -104,22 +110,42 @@ class Engine:
 
 
 class _Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # TensorRT has no type hints
-    """Tells how far the builder's phases are."""
+    """Tells how far the builder's phases are.
+
+    TensorRT calls it from C++ that no exception may cross. What is raised here, an interruption too, stops the build
+    and is raised again when it is over.
+    """
 
     def __init__(self, watch: Watch) -> None:
         trt.IProgressMonitor.__init__(self)
         self._watch = watch
         self._steps: dict[str, int] = {}
+        self._stopped_by: BaseException | None = None
 
     def phase_start(self, phase_name: str, _parent_phase: str | None, num_steps: int) -> None:
         self._steps[phase_name] = num_steps
 
     def phase_finish(self, phase_name: str) -> None:
-        del self._steps[phase_name]
+        self._steps.pop(phase_name, None)
 
     def step_complete(self, phase_name: str, step: int) -> bool:
-        self._watch(phase_name, step + 1, self._steps[phase_name])
-        return True
+        try:
+            self._watch(phase_name, step + 1, self._steps.get(phase_name, step + 1))
+        except BaseException as stop:
+            self._stopped_by = stop
+        return self._stopped_by is None
+
+    def raise_what_stopped_it(self) -> None:
+        """Raise what a watcher raised, if one did."""
+        if self._stopped_by is not None:
+            raise self._stopped_by
+
+
+def _use_timing_cache(config: trt.IBuilderConfig, file: Path) -> None:
+    """Begin with what earlier builds measured; with nothing where TensorRT does not take it."""
+    earlier = file.read_bytes() if file.exists() else b""
+    if not config.set_timing_cache(config.create_timing_cache(earlier), ignore_mismatch=False):
+        config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
 
 
 def _optimization_profile(builder: trt.Builder, profile: Profile) -> trt.IOptimizationProfile:

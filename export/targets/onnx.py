@@ -5,7 +5,11 @@ The embedded server's wheel has no backend but Python's, so there an adapter ser
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
 
 from eacps.models.onnx_leaf import NETWORK_FILE
 from export.networks.network import Network
@@ -26,6 +30,8 @@ class OnnxTarget:
     where: Placement
     fixed_shapes: bool = False
     tolerance: float = TOLERANCE
+    runs_onnx: bool = True
+    code: tuple[str, ...] = (__name__,)
 
     def check(self) -> str:
         """Every machine can write graphs, which run anywhere."""
@@ -34,6 +40,13 @@ class OnnxTarget:
     def placement(self, _network: type[Network]) -> Placement:
         """One for all networks."""
         return self.where
+
+    def dims(self, version: Path) -> Mapping[str, tuple[int, ...]]:
+        """Triton's own backend wants a number wherever the graph has one; Python's takes -1 for any axis."""
+        if self.where.backend == "python":
+            return {}
+        graph = onnx.load(str(version / NETWORK_FILE), load_external_data=False).graph
+        return {port.name: _dims(port) for port in (*graph.input, *graph.output)}
 
     def install(self, network: Network, precision: Precision, bench: Bench) -> Answers:
         """Write the graph."""
@@ -44,3 +57,7 @@ class OnnxTarget:
 
 EMBEDDED = OnnxTarget("embedded", Precision.FP32, Placement("python", "KIND_CPU", parameters=PYTHON_NETWORK_PARAMETERS))
 ONNXRUNTIME = OnnxTarget("onnxruntime", Precision.BF16, Placement("onnxruntime", "KIND_AUTO", file=NETWORK_FILE))
+
+
+def _dims(port: onnx.ValueInfoProto) -> tuple[int, ...]:
+    return tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in port.type.tensor_type.shape.dim)

@@ -17,6 +17,10 @@ class TargetUnavailable(Exception):
     """This machine cannot build for the target."""
 
 
+class EngineFailed(Exception):
+    """TensorRT could not read a graph, build its engine or run it."""
+
+
 @dataclass(frozen=True)
 class Placement:
     """How Triton runs one model.
@@ -67,6 +71,10 @@ class Target(Protocol):
     """Whether networks take the buckets' shapes alone."""
     tolerance: float
     """What the parity gate allows in FP32."""
+    runs_onnx: bool
+    """Whether the gate runs graphs of ONNX."""
+    code: tuple[str, ...]
+    """Modules that decide what is installed."""
 
     def check(self) -> str:
         """See that this machine can build for the target; name the device that what is built will be tied to, if any.
@@ -78,6 +86,17 @@ class Target(Protocol):
 
     def placement(self, network: type[Network]) -> Placement:
         """Say how Triton runs a network of that class."""
+        ...
+
+    def dims(self, version: Path) -> Mapping[str, tuple[int, ...]]:
+        """Give the shapes, by input and output, that the backend wants to see in the configuration.
+
+        Args:
+            version: Folder of an installed network.
+
+        Returns:
+            Batch axis included, -1 for axes that vary; nothing where the contract's do.
+        """
         ...
 
     def install(self, network: Network, precision: Precision, bench: Bench) -> Answers:

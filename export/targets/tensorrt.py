@@ -5,7 +5,11 @@ Written against the documented Python interface of TensorRT 10.13 to 11; unprove
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
+from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 
@@ -16,7 +20,6 @@ from export.precision import Precision
 from export.targets.target import Bench, Placement, TargetUnavailable
 
 PLAN_FILE = "network.plan"
-TIMING_CACHE_FILE = "timing.cache"
 
 TF32_TOLERANCE = 5e-3
 """FP32 networks run in TF32, whose products keep 10 bits of the mantissa."""
@@ -29,6 +32,8 @@ class TensorRTTarget:
     precision = Precision.BF16
     fixed_shapes = True
     tolerance = TF32_TOLERANCE
+    runs_onnx = False
+    code = (__name__, "export.targets.engine", "export.profiles")
 
     def check(self) -> str:
         """Name the GPU that the engines will be tied to.
@@ -43,8 +48,13 @@ class TensorRTTarget:
         return device_name()
 
     def placement(self, _network: type[Network]) -> Placement:
-        """Triton's own backend."""
-        return Placement("tensorrt", "KIND_GPU", file=PLAN_FILE)
+        """Triton's own backend. Memory is for the profile in use, not for the largest one of every context."""
+        parameters = {"execution_context_allocation_strategy": "ON_PROFILE_CHANGE"}
+        return Placement("tensorrt", "KIND_GPU", file=PLAN_FILE, parameters=parameters)
+
+    def dims(self, _version: Path) -> Mapping[str, tuple[int, ...]]:
+        """The backend takes -1 for any axis."""
+        return {}
 
     def install(self, network: Network, precision: Precision, bench: Bench) -> Answers:
         """Write the graph aside and build the engine from it."""
@@ -52,5 +62,11 @@ class TensorRTTarget:
 
         graph, plan = bench.scratch / "network.onnx", bench.version / PLAN_FILE
         network.write_onnx(graph, precision)
-        build_engine(graph, plan, bench.profiles, bench.cache / TIMING_CACHE_FILE, bench.watch)
+        build_engine(graph, plan, bench.profiles, _timing_cache(bench.cache), bench.watch)
         return Engine(plan, network.spec, bench.profiles).answer
+
+
+def _timing_cache(folder: Path) -> Path:
+    """What was measured holds for this GPU and this TensorRT."""
+    about = f"{device_name()} {version('tensorrt')}"
+    return folder / f"timing-{hashlib.sha256(about.encode()).hexdigest()[:12]}.cache"

@@ -5,9 +5,13 @@ Face networks are graphs to begin with, and stay so.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import torch
 
-from eacps.models.torch_leaf import COMPILE_PARAMETER, PROGRAM_FILE
+from eacps.models.arguments import COMPILE_PARAMETER
+from eacps.models.torch_leaf import PROGRAM_FILE
 from export.networks.network import Network, Tensors, TorchNetwork
 from export.parity import TOLERANCE, Answers
 from export.precision import Precision
@@ -22,6 +26,8 @@ class TorchTarget:
     precision = Precision.BF16
     fixed_shapes = False
     tolerance = TOLERANCE
+    runs_onnx = False
+    code = (__name__, "export.targets.onnx")
 
     def check(self) -> str:
         """Every machine can write programs, which run anywhere."""
@@ -32,6 +38,10 @@ class TorchTarget:
         if not issubclass(network, TorchNetwork):
             return EMBEDDED.where
         return Placement("python", "KIND_AUTO", parameters={COMPILE_PARAMETER: "true"} | EMBEDDED.where.parameters)
+
+    def dims(self, _version: Path) -> Mapping[str, tuple[int, ...]]:
+        """The Python backend takes -1 for any axis."""
+        return {}
 
     def install(self, network: Network, precision: Precision, bench: Bench) -> Answers:
         """Write the program, weights included."""

@@ -6,8 +6,10 @@ the one that passed the parity gate, must not start. Knows neither torch nor Tri
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 MANIFEST_FILE = "manifest.json"
@@ -81,9 +83,9 @@ class Manifest:
 
     @property
     def build(self) -> str:
-        """Digest of everything that decides what the networks answer: 16 hexadecimal digits."""
+        """Digest of everything that decides what is answered, of networks and programs: 16 hexadecimal digits."""
         networks = {name: record.sha256 for name, record in sorted(self.models.items()) if record.origin}
-        facts = [self.checkpoint_sha256, dict(sorted(self.additions.items())), self.target, self.device, networks]
+        facts = [self.request_sha256, self.sources_sha256, dict(sorted(self.versions.items())), self.device, networks]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:_BUILD_DIGITS]
 
     @property
@@ -141,6 +143,7 @@ def verify(repository: Path, build: str) -> Manifest:
     if manifest.build != build:
         raise BrokenRepository(f"{MANIFEST_FILE} is of build {manifest.build}, the configuration of build {build}")
     changed = [name for name, record in manifest.models.items() if not is_intact(repository / name, record)]
+    changed += sorted(path.name for path in repository.iterdir() if path.is_dir() and path.name not in manifest.models)
     if changed:
         raise BrokenRepository(f"{', '.join(changed)} changed since the export: export the repository anew")
     return manifest
@@ -152,14 +155,25 @@ def is_intact(model: Path, record: ModelRecord) -> bool:
 
 
 def digest_of(paths: Iterable[Path]) -> str:
-    """Return the SHA-256 of the names and contents of files and of all files in folders."""
+    """Return the SHA-256 of the names and contents of files and of all files in folders, linked ones included."""
     total = hashlib.sha256()
     for root in paths:
-        files = sorted(path for path in root.rglob("*") if path.is_file()) if root.is_dir() else [root]
-        for path in files:
-            if "__pycache__" in path.parts:
-                continue  # Python's own, written by whoever ran a model's code
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
+        for path in sorted(_files_in(root)) if root.is_dir() else [root]:
+            status = path.stat()
+            content = _content_digest(path, status.st_size, status.st_mtime_ns)
             total.update(f"{path.relative_to(root.parent).as_posix()} {content}\n".encode())
     return total.hexdigest()
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        if "__pycache__" in folders:
+            folders.remove("__pycache__")  # Python's own, written by whoever ran a model's code
+        yield from (path for name in names if (path := Path(parent, name)).is_file())
+
+
+@lru_cache(maxsize=4096)
+def _content_digest(path: Path, _size: int, _changed_ns: int) -> str:
+    """Read a file once as long as it is the same: weights take minutes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,6 +10,9 @@ from eacps.tensors import MODELS, Kind, ModelSpec
 from export.config import ConfigDetails, render_config
 from export.networks.denoiser import DenoiserNetwork
 from export.networks.faces import FaceNetwork
+from export.networks.vae import VaeEncoderNetwork
+from export.precision import Precision
+from export.studio_mini.architecture import build_vae
 from export.targets import EMBEDDED, ONNXRUNTIME, TARGETS
 
 CHECKED_IN = Path(__file__).resolve().parents[2] / "model_repository"
@@ -66,3 +69,15 @@ def test_a_torch_program_goes_to_a_gpu_where_there_is_one_and_its_faces_stay_gra
     assert torch.placement(DenoiserNetwork).kind == "KIND_AUTO"
     assert torch.placement(DenoiserNetwork).parameters["compile"] == "true"
     assert torch.placement(FaceNetwork) == EMBEDDED.where
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_tritons_own_backend_is_told_the_numbers_that_the_graph_has(tmp_path: Path) -> None:
+    """It refuses -1 for an axis that is fixed in the graph."""
+    VaeEncoderNetwork(build_vae()).write_onnx(tmp_path / "network.onnx", Precision.FP32)
+    dims = ONNXRUNTIME.dims(tmp_path)
+    assert dims == {"picture": (-1, 3, -1, -1), "latents": (-1, 16, -1, -1)}
+    text = render_config(MODELS["vae_encoder"], ONNXRUNTIME.where, ConfigDetails(dims=dims))
+    config = text_format.Parse(text, ModelConfig())
+    assert [list(tensor.dims) for tensor in (*config.input, *config.output)] == [[3, -1, -1], [16, -1, -1]]
+    assert EMBEDDED.dims(tmp_path) == {}

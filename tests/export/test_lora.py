@@ -55,7 +55,7 @@ def test_what_is_exported_answers_as_the_fused_transformer(tmp_path: Path) -> No
     write_lora(tmp_path / "lora.safetensors", fused)
     Lora(tmp_path / "lora.safetensors", 0.05).fuse_into(fused)
     case = next(DenoiserNetwork(fused).cases())
-    answers = [DenoiserNetwork(one).rounded_answer(case.inputs, Precision.FP32)["velocity"] for one in (fused, plain)]
+    answers = [DenoiserNetwork(one).runner(Precision.FP32)(case.inputs)["velocity"] for one in (fused, plain)]
     assert relative_error(answers[0], case.expected["velocity"]) < 1e-5
     assert relative_error(answers[1], case.expected["velocity"]) > 1e-2
 
@@ -81,3 +81,10 @@ def test_a_schedule_may_come_from_a_file(tmp_path: Path) -> None:
     assert scheduler_with(settings).config.shift == 2.5
     with pytest.raises(ValueError, match="no schedule 'none'"):
         schedule_named("none")
+
+
+def test_a_lora_that_fits_in_part_is_refused(tmp_path: Path) -> None:
+    """Diffusers takes what fits and logs the rest: a file for more layers, or with a name misspelt."""
+    write_lora(tmp_path / "lora.safetensors", build_transformer(layers=2))
+    with pytest.raises(UnusableLora, match=r"6 weights that are not of this denoiser, such as .*blocks\.1"):
+        Lora(tmp_path / "lora.safetensors").fuse_into(build_transformer(layers=1))

@@ -124,5 +124,5 @@ def test_vae() -> None:
 
 def test_a_changed_gate_is_a_change_of_every_network() -> None:
     sources = sources_of(VaeDecoderNetwork)
-    assert {path.name for path in sources} == {"network.py", "vae.py", "parity.py", "precision.py"}
+    assert {path.name for path in sources} == {"network.py", "vae.py", "parity.py", "precision.py", "checkpoint.py"}
     assert all(path.is_file() for path in sources)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from onnx import TensorProto
 
-from export.networks.denoiser import DenoiserNetwork, DenoiserShape
+from export.networks.denoiser import DenoiserGraph, DenoiserNetwork, DenoiserShape
 from export.networks.network import TorchNetwork
 from export.networks.text_encoder import TextEncoderNetwork, TextShape
 from export.parity import ParityFailed, check_parity, onnx_answers
@@ -61,7 +61,8 @@ def test_norms_stay_in_fp32_and_the_original_is_untouched() -> None:
 
 def test_an_engine_that_loses_more_than_torch_fails_the_gate(tmp_path: Path) -> None:
     network = denoiser()
-    own = {case.description: network.rounded_answer(case.inputs, Precision.BF16) for case in network.cases()}
+    rounded = network.runner(Precision.BF16)
+    own = {case.description: rounded(case.inputs) for case in network.cases()}
     cases = iter(list(network.cases()))
 
     def twice_as_far(_inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -71,3 +72,17 @@ def test_an_engine_that_loses_more_than_torch_fails_the_gate(tmp_path: Path) -> 
 
     with pytest.raises(ParityFailed, match="from the original"):
         check_parity(network, twice_as_far, Precision.BF16)
+
+
+def test_a_defect_of_the_exported_module_fails_the_gate_at_every_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's own error is measured on that module: it must not excuse what the module itself does wrong."""
+    network = denoiser()
+    sound = DenoiserGraph.forward
+
+    def without_zero_cond_t(graph: DenoiserGraph, *inputs: torch.Tensor) -> torch.Tensor:
+        return sound(graph, *inputs[:-1], torch.zeros_like(inputs[-1]))
+
+    monkeypatch.setattr(DenoiserGraph, "forward", without_zero_cond_t)
+    for precision in Precision:
+        with pytest.raises(ParityFailed, match="denoiser"):
+            check_parity(network, network.runner(precision), precision)

@@ -19,9 +19,13 @@ from eacps.manifest import BrokenRepository, Manifest, digest_of, verify
 from eacps.models.facts import ASSETS_FOLDER, JUDGE_HEAD_FILE, TOKENIZER_FILE, CheckpointFacts
 from eacps.tensors import MODELS, Kind
 from eacps.triton.embedded import EmbeddedTriton
+from export import job
 from export.checkpoint import CheckpointSettings
+from export.job import origin_of
 from export.models import IncompleteCheckpoint, PreparedCheckpoint
+from export.networks import network
 from export.parity import TOLERANCE
+from export.plan import plan_of
 from export.provenance import is_current
 from export.repository import Progress, export_repository
 from export.request import ExportRequest, gather
@@ -65,8 +69,8 @@ def test_manifest_holds_the_figures_of_every_gate(model_repository_dir: Path) ->
 
 
 def test_graphs_hold_no_path_of_the_machine_that_wrote_them(model_repository_dir: Path) -> None:
-    for network in model_repository_dir.glob("*/1/network.onnx"):
-        assert b"site-packages" not in network.read_bytes()
+    for graph in model_repository_dir.glob("*/1/network.onnx"):
+        assert b"site-packages" not in graph.read_bytes()
 
 
 def test_a_repository_is_current_until_something_changes(
@@ -201,6 +205,9 @@ def test_what_an_export_had_finished_when_it_was_stopped_is_not_made_again(
     with pytest.raises(SystemExit):
         export_repository(prepared(checkpoint_dir), output, Progress(stop_at_programs))
     shutil.rmtree(output)
+    plan = plan_of(prepared(checkpoint_dir), output)
+    assert all(line.stands for line in plan.lines)
+    assert plan.whole.disk == 0
     steps: list[str] = []
     export_repository(prepared(checkpoint_dir), output, Progress(steps.append))
     assert not [step for step in steps if step.startswith("export")]
@@ -239,6 +246,45 @@ def test_triton_does_not_start_on_another_network_than_the_one_that_passed(
     assert "vae_decoder changed since the export" in (tmp_path / "triton.log").read_text(encoding="utf-8")
 
 
+def test_a_repository_left_aside_by_a_kill_comes_back(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with open_workshop(output) as workshop:
+        (workshop.stage / "manifest.json").write_text("first")
+        workshop.deliver()
+    (tmp_path / ".output.partial").mkdir()
+    output.rename(tmp_path / ".output.partial" / "old")
+    with open_workshop(output):
+        assert (output / "manifest.json").read_text() == "first"
+
+
+def test_weights_behind_a_link_count(checkpoint_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(checkpoint_dir, tmp_path / "checkpoint")
+    (tmp_path / "checkpoint" / "vae").rename(tmp_path / "elsewhere")
+    (tmp_path / "checkpoint" / "vae").symlink_to(tmp_path / "elsewhere")
+    before = request_of(tmp_path / "checkpoint")
+    with (tmp_path / "elsewhere" / "diffusion_pytorch_model.safetensors").open("ab") as file:
+        file.write(b"x")
+    assert request_of(tmp_path / "checkpoint") != before
+
+
+def test_code_that_decides_a_network_makes_it_anew(
+    checkpoint_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = {one.spec.name: one for one in prepared(checkpoint_dir).jobs()}
+    (tmp_path / "lora.py").write_text("# changed")
+    before = {name: origin_of(one) for name, one in jobs.items()}
+    found = network.sources_of
+
+    def changed(of: type, *further: str) -> list[Path]:
+        files = found(of, *further)
+        return [tmp_path / "lora.py" if path.name == "lora.py" else path for path in files]
+
+    monkeypatch.setattr(job, "sources_of", changed)
+    assert [name for name, one in jobs.items() if origin_of(one) != before[name]] == ["denoiser"]
+    code = {path.name for path in found(jobs["text_encoder"].network, *jobs["text_encoder"].code)}
+    assert {"vision_tables.py", "onnx.py", "text_encoder.py"} <= code
+
+
 def test_a_dry_run_prints_the_plan_and_writes_nothing(checkpoint_dir: Path, tmp_path: Path) -> None:
     done = run_export(checkpoint_dir, tmp_path / "output", "--dry-run", "--target", "tensorrt", "--size", "256x192")
     assert done.returncode == 0, done.stderr
@@ -252,13 +298,14 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(checkpoint_dir: Path, tmp_
     ("options", "code", "message"),
     [
         (["--target", "tensorrt"], 1, "TensorRT"),
-        (["--size", "100x100"], 1, "multiples of 16"),
+        (["--size", "100x100"], 2, "multiples of 16"),
         (["--size", "big"], 2, "no size such as"),
-        (["--pictures", "4"], 1, "takes 1 to 3 pictures"),
-        (["--lora", "none.safetensors"], 1, "there is no file none.safetensors"),
-        (["--schedule", "fast"], 1, "no schedule 'fast'"),
-        (["--faces", "no/pack"], 1, "there is no face pack at no/pack"),
-        (["--revision", "main"], 1, "has no revisions"),
+        (["--pictures", "4"], 2, "takes 1 to 3 pictures"),
+        (["--lora", "none.safetensors"], 2, "there is no file none.safetensors"),
+        (["--schedule", "fast"], 2, "no schedule 'fast'"),
+        (["--schedule", "none.json"], 2, "there is no file none.json"),
+        (["--faces", "no/pack"], 2, "there is no face pack at no/pack"),
+        (["--revision", "main"], 2, "has no revisions"),
     ],
 )
 def test_what_cannot_be_exported_is_said_before_anything_is_written(

@@ -5,13 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from diffusers import QwenImageEditPlusPipeline
 
+from eacps.models.torch_leaf import on_device
 from eacps.triton.embedded import EmbeddedTriton
 from eacps.triton.gateway import TritonGateway
 from export.models import PreparedCheckpoint
+from export.networks.denoiser import DenoiserNetwork
+from export.networks.text_encoder import TextEncoderNetwork, shapes_for
+from export.precision import Precision
 from export.repository import export_repository
 from export.request import ExportRequest, gather
+from export.studio_mini.architecture import build_text_encoder, build_transformer
+from export.studio_mini.tokenizer import train_tokenizer
+from tests.export.test_networks import VISION
 from tests.oracle.reference import assert_same_picture, reference_picture
 from tests.oracle.test_pictures import PRIOR, PROMPT, REFERENCE, STEPS, request
 
@@ -40,3 +48,20 @@ async def test_it_makes_the_pipelines_pictures(
         finally:
             await gateway.close()
     assert_same_picture(made.pictures[0], reference_picture(pipeline, [PRIOR, REFERENCE], PROMPT, 5, steps=STEPS))
+
+
+def test_a_program_moves_whole_to_another_device() -> None:
+    """It makes tensors on the way, and remembers where it was traced: on a GPU one left behind is an error."""
+    networks = [
+        DenoiserNetwork(build_transformer(layers=1)),
+        TextEncoderNetwork(build_text_encoder(train_tokenizer()), VISION, shapes_for((8, 8))),
+    ]
+    for network in networks:
+        program = on_device(network.program(Precision.BF16, fused=True), torch.device("meta"))
+        devices = {
+            value
+            for node in program.graph.nodes
+            for value in (*node.args, *node.kwargs.values())
+            if isinstance(value, torch.device)
+        }
+        assert devices <= {torch.device("meta")}, network.spec.name

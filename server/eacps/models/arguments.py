@@ -4,6 +4,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+COMPILE_PARAMETER = "compile"
+"""Of a network that is a program of torch: whether it is compiled on a GPU. Graphs have no such parameter."""
+
 
 def version_folder(args: Mapping[str, str]) -> Path:
     """The folder of the running ``model.py`` and of the files that lie beside it."""

@@ -32,8 +32,13 @@ def check_repository(args: Mapping[str, str]) -> None:
 
 
 def device_name() -> str:
-    """Name and compute capability of the GPU, as the exporter writes them; ``no GPU`` where there is none."""
+    """Name and compute capability of all GPUs, as the exporter writes them; ``no GPU`` where there is none."""
     if not torch.cuda.is_available():
         return "no GPU"
-    major, minor = torch.cuda.get_device_capability()
-    return f"{torch.cuda.get_device_name()} ({major}.{minor})"
+    names = {_name_of(number) for number in range(torch.cuda.device_count())}
+    return " and ".join(sorted(names))
+
+
+def _name_of(number: int) -> str:
+    major, minor = torch.cuda.get_device_capability(number)
+    return f"{torch.cuda.get_device_name(number)} ({major}.{minor})"

@@ -77,8 +77,8 @@ class Judge:
         for shown in pictures:
             patches = [self._patches(picture) for picture in shown]
             items += [self._reader.read(judge_prompt(question, len(patches)), patches) for question in questions]
-        if max(item.length for item in items) > MAX_QUESTION_TOKENS:
-            raise InvalidInput([f"questions: one takes more than {MAX_QUESTION_TOKENS} tokens with its pictures"])
+        if max(item.length - int((item.image_index > 0).sum()) for item in items) > MAX_QUESTION_TOKENS:
+            raise InvalidInput([f"questions: one takes more than {MAX_QUESTION_TOKENS} tokens"])
         return items
 
     def _patches(self, picture: NDArray[np.uint8]) -> Patches:

@@ -13,7 +13,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 from numpy.typing import NDArray
 
-from eacps.models.arguments import parameters, version_folder
+from eacps.models.arguments import COMPILE_PARAMETER, parameters, version_folder
 from eacps.models.leaf import Arrays, Leaf
 from eacps.tensors import MODELS
 
@@ -46,14 +46,14 @@ class TritonPythonModel:
 def _open(args: Mapping[str, str]) -> Leaf:
     spec, settings = MODELS[json.loads(args["model_config"])["name"]], parameters(args)
     threads = int(settings[THREADS_PARAMETER])
-    if "compile" not in settings:
+    if COMPILE_PARAMETER not in settings:
         from eacps.models.onnx_leaf import NETWORK_FILE, onnx_leaf
 
         return onnx_leaf(spec, version_folder(args) / NETWORK_FILE, threads)
     # Torch costs seconds and hundreds of megabytes in every process that imports it: graphs do without.
     import torch
 
-    from eacps.models.torch_leaf import COMPILE_PARAMETER, PROGRAM_FILE, torch_leaf
+    from eacps.models.torch_leaf import PROGRAM_FILE, torch_leaf
 
     torch.set_num_threads(threads)
     on_gpu = args["model_instance_kind"] == "GPU"

@@ -3,12 +3,19 @@
 from pathlib import Path
 
 import torch
+from torch.export import ExportedProgram
+from torch.export.passes import move_to_device_pass
 
 from eacps.models.leaf import Arrays, Leaf
 from eacps.tensors import ModelSpec
 
 PROGRAM_FILE = "network.pt2"
-COMPILE_PARAMETER = "compile"
+
+
+def on_device(program: ExportedProgram, device: torch.device) -> ExportedProgram:
+    """Move a program: its weights, and the tensors that it makes on the way, which remember where it was traced."""
+    moved: ExportedProgram = move_to_device_pass(program, device)
+    return moved
 
 
 def torch_leaf(spec: ModelSpec, program: Path, *, device: torch.device, compiled: bool) -> Leaf:
@@ -20,7 +27,7 @@ def torch_leaf(spec: ModelSpec, program: Path, *, device: torch.device, compiled
         device: Where it runs.
         compiled: Whether it is compiled first: minutes for each new shape, then a good part faster. For GPUs.
     """
-    module = torch.export.load(program).module().to(device)
+    module = on_device(torch.export.load(program), device).module()
     run_module = torch.compile(module) if compiled else module
     output = spec.outputs[0].name
 
