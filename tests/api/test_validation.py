@@ -192,7 +192,7 @@ def test_defaults_are_those_of_the_api(make_request: MakeRequest) -> None:
     assert made.spec == AdaptiveSpec(99, 32, first_seed=None)
     assert made.objective == Objective(Weights(DEFAULT_WEIGHTS))
     assert (made.budget, made.score_repeats) == (Budget(), 3)
-    assert (made.steps, made.true_cfg_scale, made.character_as_reference) == (None, 1.0, True)
+    assert (made.steps, made.true_cfg_scale, made.character_as_reference) == (None, 1.0, None)
     assert (made.mask, made.negative_prompt, made.micro_batch) == (None, None, 8)
     assert (made.scene_face, made.character_face) == (-1, -1)
 

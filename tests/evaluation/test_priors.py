@@ -1,12 +1,13 @@
 """Priors and what they are named by: old requests as ever, new ones by what they choose."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from eacps.errors import NoFaceFound
+from eacps.errors import InvalidRequest, NoFaceFound
 from eacps.evaluation import JournalRunner, Laboratory, SearchPlan, run_search
 from eacps.evaluation.edit import fit_inputs
 from eacps.evaluation.faces import ByBox, ByLikeness
@@ -221,3 +222,18 @@ def test_boxes_follow_their_pictures_to_the_size_that_is_worked_in(make_plan: Ma
     assert inputs.more_characters["more_characters[0]"].shape == (1024, 1024, 3)
     bare = plan.without_pictures()
     assert (bare.scene_face_by, bare.character_face_by, bare.more_characters, bare.references) == (None, None, (), ())
+
+
+def test_a_checkpoint_of_one_picture_sees_the_prior_alone_unless_asked_for_more(make_plan: MakePlan) -> None:
+    first_edit = replace(TOY_CHECKPOINT, max_pictures=1)
+    plan = make_plan(**PLAIN)
+    assert list(fit_inputs(plan, TOY_CHECKPOINT, whole(plan)).references) == ["reference"]
+    assert fit_inputs(plan, first_edit, whole(plan)).references == {}
+    for asked, field in (
+        ({"character_as_reference": True}, "sampler.character_as_reference"),
+        ({"references": (shade(4),)}, "references"),
+    ):
+        plan = make_plan(**PLAIN, **asked)
+        with pytest.raises(InvalidRequest, match="at most 1") as caught:
+            fit_inputs(plan, first_edit, whole(plan))
+        assert [violation.field for violation in caught.value.violations] == [field]

@@ -114,7 +114,9 @@ def plan_of(request: pb.RunSearchRequest, rules: Rules, *, search_id: str, drawn
     objective = objective_of(faults, request, offered, rules.default_weights, rules.default_held_out)
     budget = budget_of(faults, request)
     settings = _settings(faults, request)
-    people = people_of(faults, request, rules.picture_of, character_shown=settings["character_as_reference"])
+    people = people_of(
+        faults, request, rules.picture_of, character_shown=settings["character_as_reference"] is not False
+    )
     if faults.found or scene is None or character is None or spec is None or objective is None:
         raise InvalidRequest(faults.found)
     return SearchPlan(
@@ -191,7 +193,7 @@ class _Settings(TypedDict):
     negative_prompt: str | None
     steps: int | None
     true_cfg_scale: float
-    character_as_reference: bool
+    character_as_reference: bool | None
     micro_batch: int
     score_repeats: int
     framing: Framing
@@ -204,7 +206,7 @@ def _settings(faults: Faults, request: pb.RunSearchRequest) -> _Settings:
         "negative_prompt": None if negative is None else _text(faults, "negative_prompt", negative, blank=True),
         "steps": faults.count(request.sampler, "sampler.steps", 1, 100, default=0) or None,
         "true_cfg_scale": faults.real(request.sampler, "sampler.true_cfg_scale", 1.0, 20.0, default=1.0),
-        "character_as_reference": _flag(request.sampler, "character_as_reference", default=True),
+        "character_as_reference": _flag(request.sampler, "character_as_reference"),
         "micro_batch": faults.count(request.search, "search.micro_batch", 1, MAX_MICRO_BATCH, default=8),
         "score_repeats": faults.count(
             request.search, "search.score_repeats", 1, MAX_SCORE_REPEATS, default=DEFAULT_SCORE_REPEATS
@@ -219,8 +221,8 @@ def _framing(faults: Faults, request: pb.RunSearchRequest) -> Framing:
     return _FRAMINGS.get(request.framing, Framing.AUTO)
 
 
-def _flag(message: pb.SamplerSettings, name: str, *, default: bool) -> bool:
-    return bool(getattr(message, name)) if message.HasField(name) else default
+def _flag(message: pb.SamplerSettings, name: str) -> bool | None:
+    return bool(getattr(message, name)) if message.HasField(name) else None
 
 
 def _picture(faults: Faults, request: pb.RunSearchRequest, name: str, rules: Rules) -> Picture | None:

@@ -122,15 +122,18 @@ def check_mask(inputs: Inputs) -> None:
 
 
 def fit_inputs(plan: SearchPlan, checkpoint: ServedCheckpoint, frame: Frame) -> Inputs:
-    """Bring the plan's pictures to the frame's size, and what chooses faces in them with them."""
-    width, height = frame.size
+    """Bring the plan's pictures to the frame's size, and what chooses faces in them with them.
+
+    Raises:
+        InvalidRequest: There are more conditioning pictures than the checkpoint takes.
+    """
     character = shrink_to(plan.character, max_side=MAX_CHARACTER_SIDE)
     x, y = plan.character.shape[1] / character.shape[1], plan.character.shape[0] / character.shape[0]
     return Inputs(
         frame=frame,
         scene=cut_picture(plan.scene, frame),
         character=character,
-        references=_references(plan, width, height),
+        references=_references(plan, checkpoint.max_pictures, frame),
         mask=None if plan.mask is None else cut_mask(plan.mask, frame),
         steps=plan.steps or checkpoint.default_steps,
         character_scale=(x, y),
@@ -143,9 +146,16 @@ def fit_inputs(plan: SearchPlan, checkpoint: ServedCheckpoint, frame: Frame) -> 
     )
 
 
-def _references(plan: SearchPlan, width: int, height: int) -> dict[str, Picture]:
-    shown = {"reference": plan.character} if plan.character_as_reference else {}
+def _references(plan: SearchPlan, max_pictures: int, frame: Frame) -> dict[str, Picture]:
+    asked = plan.character_as_reference
+    shows_character = max_pictures > 1 if asked is None else asked
+    shown = {"reference": plan.character} if shows_character else {}
     shown |= {f"references[{place}]": picture for place, picture in enumerate(plan.references)}
+    if len(shown) >= max_pictures:
+        field = "references" if plan.references else "sampler.character_as_reference"
+        fault = f"make {len(shown) + 1} pictures with the prior; the checkpoint is shown at most {max_pictures}"
+        raise InvalidRequest([FieldViolation(field, fault)])
+    width, height = frame.size
     return {name: fit_picture(picture, width=width, height=height) for name, picture in shown.items()}
 
 

@@ -33,7 +33,8 @@ class SearchPlan:
         negative_prompt: What the edit shall not do; not empty.
         steps: Denoising steps of the full schedule; None takes the checkpoint's.
         true_cfg_scale: At least 1, which is no guidance.
-        character_as_reference: Whether the backbone sees the character picture as well.
+        character_as_reference: Whether the backbone sees the character picture as well; None: where the checkpoint
+            takes more pictures than the prior.
         scene_face: Face to replace, from 0 by size; -1 is the largest.
         character_face: Face to take, likewise.
         micro_batch: Candidates that go to Triton together.
@@ -57,7 +58,7 @@ class SearchPlan:
     negative_prompt: str | None = None
     steps: int | None = None
     true_cfg_scale: float = 1.0
-    character_as_reference: bool = True
+    character_as_reference: bool | None = None
     scene_face: int = -1
     character_face: int = -1
     micro_batch: int = 8
