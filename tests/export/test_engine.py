@@ -1,0 +1,178 @@
+"""The engine's builder against a double of TensorRT's documented interface: what is written when, and what stops it.
+
+No engine is built here: TensorRT needs a GPU.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from export.profiles import Profile
+from export.targets import EngineFailed
+
+PROFILES = [
+    Profile({"x": (1, 8)}, {"x": (4, 8)}, {"x": (4, 8)}),
+    Profile({"x": (1, 16)}, {"x": (4, 16)}, {"x": (4, 16)}),
+]
+
+
+class Config:
+    """An IBuilderConfig: takes a timing cache of this version only."""
+
+    def __init__(self) -> None:
+        self.profiles: list[dict[str, Any]] = []
+        self.cache: bytes | None = None
+        self.progress_monitor: Any = None
+
+    def add_optimization_profile(self, profile: Any) -> int:
+        self.profiles.append(profile.shapes)
+        return len(self.profiles) - 1
+
+    def create_timing_cache(self, contents: bytes) -> bytes:
+        return contents
+
+    def set_timing_cache(self, cache: bytes, ignore_mismatch: bool) -> bool:
+        if cache not in (b"", b"mine"):
+            return False
+        self.cache = cache
+        return True
+
+    def get_timing_cache(self) -> Any:
+        return None if self.cache is None else SimpleNamespace(serialize=lambda: b"mine")
+
+
+class Builder:
+    """An IBuilder: goes through two phases, and builds unless its monitor says stop."""
+
+    config: Config
+    fails = False
+
+    def __init__(self, _logger: object) -> None:
+        type(self).config = Config()
+
+    def create_network(self, flags: int) -> int:
+        assert flags == 1 << 1, "strongly typed"
+        return flags
+
+    def create_builder_config(self) -> Config:
+        return self.config
+
+    def create_optimization_profile(self) -> Any:
+        shapes: dict[str, Any] = {}
+        return SimpleNamespace(
+            shapes=shapes, set_shape=lambda name, low, usual, high: shapes.update({name: (low, usual, high)})
+        )
+
+    def build_serialized_network(self, _network: int, config: Config) -> bytes | None:
+        monitor = config.progress_monitor
+        monitor.phase_start("build", None, 2)
+        went_on = all(monitor.step_complete("build", step) for step in range(2))
+        monitor.phase_finish("build")
+        return None if self.fails or not went_on else b"engine"
+
+
+class Parser:
+    """An OnnxParser: reads files that hold ``onnx``."""
+
+    num_errors = 1
+
+    def __init__(self, _network: int, _logger: object) -> None:
+        pass
+
+    def parse_from_file(self, path: str) -> bool:
+        return Path(path).read_bytes() == b"onnx"
+
+    def get_error(self, _number: int) -> str:
+        return "no such operator"
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    double = ModuleType("tensorrt")
+    logger = type("Logger", (), {"WARNING": 1, "__init__": lambda self, level: None})
+    flag = SimpleNamespace(STRONGLY_TYPED=1)
+    for name, value in {
+        "Logger": logger,
+        "Builder": type("Builder", (Builder,), {}),
+        "OnnxParser": Parser,
+        "NetworkDefinitionCreationFlag": flag,
+        "IProgressMonitor": type("IProgressMonitor", (), {}),
+    }.items():
+        setattr(double, name, value)
+    monkeypatch.setitem(sys.modules, "tensorrt", double)
+    monkeypatch.delitem(sys.modules, "export.targets.engine", raising=False)
+    import export.targets.engine as module
+
+    yield module
+    sys.modules.pop("export.targets.engine", None)
+
+
+@pytest.fixture
+def graph(tmp_path: Path) -> Path:
+    path = tmp_path / "network.onnx"
+    path.write_bytes(b"onnx")
+    return path
+
+
+def build(engine: ModuleType, graph: Path, watch: Any = lambda *_: None) -> Path:
+    plan: Path = graph.with_name("network.plan")
+    engine.build_engine(graph, plan, PROFILES, graph.with_name("timing.cache"), watch)
+    return plan
+
+
+def test_a_profile_for_each_bucket_and_every_step_told(engine: ModuleType, graph: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    plan = build(engine, graph, lambda *step: told.append(step))
+    assert plan.read_bytes() == b"engine"
+    assert engine.trt.Builder.config.profiles == [
+        {"x": ((1, 8), (4, 8), (4, 8))},
+        {"x": ((1, 16), (4, 16), (4, 16))},
+    ]
+    assert told == [("build", 1, 2), ("build", 2, 2)]
+    assert graph.with_name("timing.cache").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(("earlier", "used"), [(b"mine", b"mine"), (b"of another TensorRT", b"")])
+def test_a_timing_cache_of_another_version_is_begun_anew(
+    engine: ModuleType, graph: Path, earlier: bytes, used: bytes
+) -> None:
+    graph.with_name("timing.cache").write_bytes(earlier)
+    assert build(engine, graph).read_bytes() == b"engine"
+    assert engine.trt.Builder.config.cache == used
+
+
+def test_a_graph_that_tensorrt_cannot_read_is_said(engine: ModuleType, graph: Path) -> None:
+    graph.write_bytes(b"")
+    with pytest.raises(EngineFailed, match=r"cannot read network\.onnx: no such operator"):
+        build(engine, graph)
+
+
+def test_a_failed_build_leaves_no_plan_but_what_it_measured(engine: ModuleType, graph: Path) -> None:
+    engine.trt.Builder.fails = True
+    with pytest.raises(EngineFailed, match="built no engine"):
+        build(engine, graph)
+    assert not graph.with_name("network.plan").exists()
+    assert graph.with_name("timing.cache").read_bytes() == b"mine"
+
+
+def test_an_interruption_ends_the_build_and_is_raised_after_it(engine: ModuleType, graph: Path) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(engine, graph, interrupted)
+    assert not graph.with_name("network.plan").exists()
+    assert graph.with_name("timing.cache").read_bytes() == b"mine"
+
+
+def test_a_case_goes_to_the_first_profile_that_holds_it(engine: ModuleType) -> None:
+    assert engine._within((2, 8), PROFILES[0], "x")
+    assert not engine._within((5, 8), PROFILES[0], "x")
+    assert not engine._within((2, 16), PROFILES[0], "x")
+    assert engine._within((4, 16), PROFILES[1], "x")
