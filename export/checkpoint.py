@@ -216,9 +216,12 @@ def _pipeline_of(checkpoint: Path) -> tuple[type[EditPipeline], int]:
     """Class and number of pictures by ``model_index.json``.
 
     Raises:
-        UnsupportedCheckpoint: It is of another pipeline.
+        UnsupportedCheckpoint: It is of another pipeline, or does not say of which.
     """
-    name = json.loads((checkpoint / MODEL_INDEX).read_text(encoding="utf-8"))["_class_name"]
+    try:
+        name = json.loads((checkpoint / MODEL_INDEX).read_text(encoding="utf-8"))["_class_name"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnsupportedCheckpoint(f"{checkpoint / MODEL_INDEX} names no pipeline: {error!r}") from error
     if name not in PIPELINES:
         raise UnsupportedCheckpoint(f"{checkpoint} is for {name}; served are {', '.join(PIPELINES)}")
     return PIPELINES[name]

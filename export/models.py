@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from eacps.models.faces.program import EMAP_FILE
-from eacps.models.facts import ASSETS_FOLDER, ServedShapes
+from eacps.models.facts import ASSETS_FOLDER, ServedShapes, UnsupportedCheckpoint
 from eacps.models.noise import NOISE_VERSION
 from eacps.models.preprocessing import condition_grid
 from eacps.tensors import (
@@ -279,6 +279,8 @@ def _settings_of(ingredients: Ingredients) -> CheckpointSettings:
         raise IncompleteCheckpoint(f"{folder} lacks {', '.join(missing)}")
     try:
         settings = CheckpointSettings.read(folder, ingredients.source.name)
+    except UnsupportedCheckpoint:
+        raise
     except (TypeError, ValueError) as error:
         raise IncompleteCheckpoint(f"{folder / SETTINGS_FILE} cannot be read: {error}") from error
     return settings if request.steps is None else replace(settings, default_steps=request.steps)
