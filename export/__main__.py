@@ -130,6 +130,10 @@ def _run(ingredients: Ingredients, output: Path, console: Console, *, dry_run: b
             prepared = _prepare(ingredients)
             if not dry_run:
                 _export(prepared, output, steps, unchecked=unchecked)
+        except (KeyboardInterrupt, SystemExit):
+            bar.stop()
+            console.print("stopped; what was finished is kept for the next time", highlight=False)
+            raise
         except (*FAILURES, *WRONG_OPTIONS) as failure:
             bar.stop()
             _fail(console, str(failure), WRONG_OPTION if isinstance(failure, WRONG_OPTIONS) else FAILED)

@@ -88,6 +88,8 @@ class PreparedCheckpoint:
         self.target: Target = TARGETS[request.target]
         self.device = _device_of(self.target)
         self.precision = Precision(request.precision) if request.precision else self.target.precision
+        if self.precision not in self.target.precisions:
+            raise InvalidOption(f"target {self.target.name} cannot serve {self.precision}")
         self.settings, self.faces = _settings_of(ingredients), _faces_of(ingredients)
         self.lora = Lora(ingredients.lora, request.lora_scale) if ingredients.lora else None
         self.additions = ingredients.additions()

@@ -62,9 +62,11 @@ def plan_of(prepared: PreparedCheckpoint, output: Path) -> Plan:
 def print_plan(prepared: PreparedCheckpoint, output: Path, console: Console) -> None:
     """Print what an export would do."""
     plan = plan_of(prepared, output)
-    table = Table(title=f"{prepared.settings.name} for {prepared.target.name}", title_justify="left")
-    for name in ("network", "weights", "precision", "profiles", "disk", "memory", "about", ""):
-        table.add_column(name, justify="left" if name in ("network", "precision", "") else "right")
+    table = Table(
+        title=f"{prepared.settings.name} for {prepared.target.name}", title_justify="left", box=None, pad_edge=False
+    )
+    for name in ("network", "weights", "in", "profiles", "disk", "memory", "about", ""):
+        table.add_column(name, justify="left" if name in ("network", "in", "") else "right", no_wrap=True)
     for line in plan.lines:
         table.add_row(*_cells(line))
     console.print(table)
@@ -86,7 +88,7 @@ def _cells(line: Line) -> tuple[str, ...]:
         job.spec.name,
         f"{job.weights / 1e6:,.1f} M",
         str(job.precision),
-        str(len(job.profiles) or "any shape"),
+        str(len(job.profiles) or "any"),
         in_gib(cost.disk),
         in_gib(cost.memory),
         f"{cost.seconds / 60:.0f} min",

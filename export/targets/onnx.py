@@ -31,6 +31,7 @@ class OnnxTarget:
     fixed_shapes: bool = False
     tolerance: float = TOLERANCE
     runs_onnx: bool = True
+    precisions: frozenset[Precision] = frozenset(Precision)
     code: tuple[str, ...] = (__name__,)
 
     def check(self) -> str:
@@ -55,7 +56,12 @@ class OnnxTarget:
         return onnx_answers(path, network, precision)
 
 
-EMBEDDED = OnnxTarget("embedded", Precision.FP32, Placement("python", "KIND_CPU", parameters=PYTHON_NETWORK_PARAMETERS))
+EMBEDDED = OnnxTarget(
+    "embedded",
+    Precision.FP32,
+    Placement("python", "KIND_CPU", parameters=PYTHON_NETWORK_PARAMETERS),
+    precisions=frozenset({Precision.FP32}),  # ONNX Runtime has no BF16 kernels for the CPU
+)
 ONNXRUNTIME = OnnxTarget("onnxruntime", Precision.BF16, Placement("onnxruntime", "KIND_AUTO", file=NETWORK_FILE))
 
 

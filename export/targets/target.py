@@ -67,6 +67,8 @@ class Target(Protocol):
     """As given to ``--target``."""
     precision: Precision
     """Of denoiser and text encoder, unless told otherwise."""
+    precisions: frozenset[Precision]
+    """In which it can serve them."""
     fixed_shapes: bool
     """Whether networks take the buckets' shapes alone."""
     tolerance: float

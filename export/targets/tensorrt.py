@@ -30,6 +30,7 @@ class TensorRTTarget:
 
     name = "tensorrt"
     precision = Precision.BF16
+    precisions = frozenset(Precision)
     fixed_shapes = True
     tolerance = TF32_TOLERANCE
     runs_onnx = False

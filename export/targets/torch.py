@@ -24,6 +24,7 @@ class TorchTarget:
 
     name = "torch"
     precision = Precision.BF16
+    precisions = frozenset(Precision)
     fixed_shapes = False
     tolerance = TOLERANCE
     runs_onnx = False

@@ -112,7 +112,9 @@ class NoFaceFound(EacpsError):
     grpc_code = "FAILED_PRECONDITION"
     reason = "NO_FACE_FOUND"
 
-    def __init__(self, picture: str, found: int = 0, *, none: str = "not the one asked for") -> None:
+    def __init__(
+        self, picture: str, found: int = 0, *, none: str = "not the one asked for (they count from 0)"
+    ) -> None:
         self.picture, self.found = picture, found
         what = "no face" if found == 0 else f"only {found} face(s), {none},"
         super().__init__(f"{what} found in {picture}")

@@ -107,11 +107,16 @@ def test_a_name_without_its_question_is_not_offered(make_request: MakeRequest) -
 
 
 def test_words_of_any_script_and_braces_are_a_question(make_request: MakeRequest) -> None:
-    text = "帽子\u3000{x} 👩\u200d🚀 à droite {prompt}?"
+    text = "帽子\u3000{ x } 👩\u200d🚀 à droite {prompt}?"
     request = make_request(scorers=asking(("openai.hat_2", text)))
     made = plan_of(request, RULES, search_id="test", drawn_seed=0)
     assert made.questions["openai.hat_2"].template == text
     assert made.scorers == ["brightness", "openai.hat_2"]
+
+
+def test_a_mistyped_placeholder_is_named(make_request: MakeRequest) -> None:
+    found = faults(make_request(scorers=asking(("openai.hat_2", "Does it show {promt}?"))))
+    assert found["scorers[1].question"] == "holds {promt}; placeholders are {prompt}, {result}, {scene}"
 
 
 async def test_a_search_asks_ranks_names_and_counts_it(serve: Serve, make_request: MakeRequest) -> None:

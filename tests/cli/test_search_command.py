@@ -303,3 +303,10 @@ def test_a_result_too_large_for_a_message_is_fetched(eacps: Eacps, tmp_path: Pat
     assert size_of(tmp_path / "out" / "best.png") == size_of(again) == (1000, 1000)
     with Image.open(tmp_path / "out" / "best.png") as best, Image.open(again) as made:
         assert best.tobytes() == made.tobytes()
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1", "1e30"])
+def test_seconds_that_cannot_be_meant_are_refused(eacps: Eacps, seconds: str) -> None:
+    result = eacps("search", "scene.png", "character.png", "--prompt", "smile", "--max-seconds", seconds)
+    assert result.exit_code == 2
+    assert "is not above 0" in " ".join(result.output.split())

@@ -300,6 +300,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(checkpoint_dir: Path, tmp_
         (["--target", "tensorrt"], 1, "TensorRT"),
         (["--size", "100x100"], 2, "multiples of 16"),
         (["--size", "big"], 2, "no size such as"),
+        (["--precision", "bf16"], 2, "target embedded cannot serve bf16"),
         (["--pictures", "4"], 2, "takes 1 to 3 pictures"),
         (["--lora", "none.safetensors"], 2, "there is no file none.safetensors"),
         (["--schedule", "fast"], 2, "no schedule 'fast'"),

@@ -5,13 +5,14 @@ import unicodedata
 from collections.abc import Iterable
 
 from eacps.api.faults import Faults
-from eacps.scoring.questions import Question, callers_question
+from eacps.scoring.questions import PLACEHOLDERS, Question, callers_question
 from eacps.v1 import search_service_pb2 as pb
 
 MAX_QUESTION_CHARACTERS = 500
 # Marks of the text encoder's chat form: within a text they would be read as structure, not as words.
 RESERVED_MARK = re.compile(r"<\|\w+\|>")
 _LABEL = re.compile(r"[a-z0-9_]{1,32}")
+_PLACEHOLDER = re.compile(r"\{\w*\}")
 _BREAKS = ("Cc", "Zl", "Zp")
 """Unicode's categories of control characters and of separators of lines and paragraphs."""
 
@@ -56,3 +57,6 @@ def _check_text(faults: Faults, path: str, text: str) -> None:
         faults.add(path, f"holds the reserved mark {mark.group()[:40]}")
     elif any(unicodedata.category(letter) in _BREAKS for letter in text):
         faults.add(path, "holds a line break or another control character")
+    elif strange := sorted(set(_PLACEHOLDER.findall(text)) - PLACEHOLDERS):
+        known = ", ".join(sorted(PLACEHOLDERS))
+        faults.add(path, f"holds {strange[0][:40]}; placeholders are {known}")

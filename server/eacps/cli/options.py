@@ -22,6 +22,9 @@ _UINT32 = 2**32 - 1
 _FACE = "N|LEFT,TOP,RIGHT,BOTTOM|FILE"
 
 
+MAX_SECONDS = 30 * 24 * 3600  # a month; also keeps what is no number out
+
+
 def _uint32(value: int | None) -> int | None:
     if value is not None and not 0 <= value <= _UINT32:
         raise typer.BadParameter(f"{value} is not in [0, {_UINT32}]")
@@ -55,6 +58,12 @@ def _face(text: str | None) -> str | None:
     except ValueError as exc:
         raise typer.BadParameter(str(exc)) from None
     return text
+
+
+def _seconds(seconds: float | None) -> float | None:
+    if seconds is not None and not 0 < seconds <= MAX_SECONDS:
+        raise typer.BadParameter(f"{seconds:g} is not above 0 and at most {MAX_SECONDS}")
+    return seconds
 
 
 def _number(text: str, panel: str | None = None) -> Any:
@@ -264,6 +273,14 @@ PruningOption = Annotated[
 MaxEvaluations = Annotated[int | None, _count("Denoiser evaluations.", BUDGET)]
 MaxPictures = Annotated[int | None, _count("Pictures made and scored, previews included.", BUDGET)]
 MaxVlmCalls = Annotated[int | None, _count("Calls of vision-language models.", BUDGET)]
-MaxSeconds = Annotated[float | None, _number("Wall-clock seconds; unlike --timeout, what was found is kept.", BUDGET)]
+MaxSeconds = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        callback=_seconds,
+        help="Wall-clock seconds; unlike --timeout, what was found is kept.",
+        rich_help_panel=BUDGET,
+    ),
+]
 Target = Annotated[float | None, _number("Potential that is good enough, in (0, 1].", BUDGET)]
 Plot = Annotated[bool, typer.Option("--plot", help="Draw the course of the search as search.png too.")]

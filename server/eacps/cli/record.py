@@ -54,6 +54,7 @@ class CandidateRecord:
     thumbnail: bytes
     picture_sha256: str
     spent: float
+    artifact: str = ""
 
     @classmethod
     def from_message(cls, message: pb.CandidateScored, *, spent: float) -> "CandidateRecord":
@@ -69,6 +70,7 @@ class CandidateRecord:
             thumbnail=message.thumbnail.data,
             picture_sha256=message.picture_sha256,
             spent=spent,
+            artifact=message.picture.artifact,
         )
 
     @property
@@ -87,6 +89,7 @@ class CandidateRecord:
             "evaluation": self.evaluation.to_json() if self.evaluation else None,
             "failure": self.failure or None,
             "picture_sha256": self.picture_sha256 or None,
+            "artifact": self.artifact or None,
         }
 
 

@@ -58,10 +58,24 @@ async def run_remote_search(
                 record.add(event)
                 watch(event, record)
     if record.finished is not None and not record.finished.best_candidate_id:
-        raise CommandFailed(
-            "no candidate was done within --timeout", ExitCode.TIMEOUT, code=grpc.StatusCode.DEADLINE_EXCEEDED.name
-        )
+        raise _nothing_done(record.finished.stop_reason)
     return record.complete()
+
+
+def _nothing_done(reason: pb.StopReason) -> CommandFailed:
+    """Say what ended a search before its first candidate."""
+    if reason == pb.STOP_REASON_WALL_TIME:
+        allowed = "no candidate was done in the time allowed (--timeout, --max-seconds)"
+        return CommandFailed(allowed, ExitCode.TIMEOUT, code=grpc.StatusCode.DEADLINE_EXCEEDED.name)
+    bound = _BOUNDS.get(reason, pb.StopReason.Name(reason))
+    return CommandFailed(f"{bound} does not suffice for one candidate", ExitCode.REQUEST, code="BUDGET_TOO_SMALL")
+
+
+_BOUNDS = {
+    pb.STOP_REASON_NFE: "--max-evaluations",
+    pb.STOP_REASON_PICTURES: "--max-pictures",
+    pb.STOP_REASON_VLM_CALLS: "--max-vlm-calls",
+}
 
 
 async def fetch_result(client: AsyncClient, event: pb.SearchEvent) -> None:

@@ -87,6 +87,7 @@ def result_json(search: CompleteSearch, request: pb.RunSearchRequest) -> dict[st
             "recipe": [{"seed": term.seed, "coefficient": term.coefficient} for term in finished.recipe.terms],
             "evaluation": ScoredPicture.from_message(finished.evaluation).to_json(),
             "lineage": list(finished.lineage),
+            "artifact": (finished.delivered.artifact or finished.best.artifact) or None,
         },
         "frame": _box_json(search.prior.frame) if search.prior.HasField("frame") else None,
         "gain": gains(finished.statistics),

@@ -121,6 +121,8 @@ def build_request(options: SearchOptions) -> pb.RunSearchRequest:
         CommandFailed: A picture cannot be read, or it is not said which face is meant.
     """
     search = {name: value for name, value in options.search.items() if value is not None}
+    if search.get("strategy") is StrategyName.BEST_OF_N and "trajectories" in search:
+        search.setdefault("global_candidates", search.pop("trajectories"))
     if "strategy" in search:
         search["strategy"] = _STRATEGIES[search["strategy"]]
     if "local_move" in search:

@@ -33,6 +33,8 @@ def print_summary(search: CompleteSearch, console: Console) -> None:
 def warnings_of(search: CompleteSearch) -> Iterable[str]:
     """What a person should know before trusting the figures."""
     statistics = search.finished.statistics
+    if (shortfall := search.finished.evaluation.shortfall) > 0:
+        yield f"no candidate met every floor; the best misses one by {shortfall:.2f}"
     if statistics.failed:
         yield f"{statistics.failed} candidates could not be made or scored"
     if (reason := stop_reason(search.finished)) in _CUT_SHORT:

@@ -8,6 +8,7 @@ from importlib import resources
 from eacps.scoring.scorer import Scorer
 
 _SCENE, _RESULT, _PROMPT = "{scene}", "{result}", "{prompt}"
+PLACEHOLDERS = frozenset({_SCENE, _RESULT, _PROMPT})
 _DIGITS_OF_DIGEST = 16
 
 
