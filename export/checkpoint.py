@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -105,18 +106,7 @@ def assemble_pipeline(
     cls: type[EditPipeline] = QwenImageEditPlusPipeline,
 ) -> EditPipeline:
     """Put the parts together. Sets EditPlus's area constants, which hold for the whole process."""
-    pipeline = cls(
-        scheduler=scheduler,
-        vae=vae.eval(),
-        text_encoder=text_encoder.eval(),
-        tokenizer=processor.tokenizer,
-        processor=processor,
-        transformer=transformer.eval(),
-    )
-    pipeline.prompt_template_encode_start_idx = template_prefix_tokens(
-        processor.tokenizer, pipeline.prompt_template_encode
-    )
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = _joined(cls, processor, scheduler=scheduler, vae=vae, text_encoder=text_encoder, transformer=transformer)
     if cls is QwenImageEditPlusPipeline:
         edit_plus.CONDITION_IMAGE_SIZE = settings.condition_image_area
         edit_plus.VAE_IMAGE_SIZE = settings.vae_image_area
@@ -144,8 +134,10 @@ def load_pipeline(checkpoint: Path, dtype: torch.dtype = torch.float32) -> EditP
     )
 
 
-def load_skeleton(checkpoint: Path, settings: CheckpointSettings) -> EditPipeline:
+def load_skeleton(checkpoint: Path) -> EditPipeline:
     """Put the parts together without weights, whose tensors are on torch's ``meta`` device: shapes, no memory.
+
+    It is to be looked at, not run: no constant of the process is set.
 
     Raises:
         UnsupportedCheckpoint: It is of another pipeline.
@@ -157,14 +149,13 @@ def load_skeleton(checkpoint: Path, settings: CheckpointSettings) -> EditPipelin
         vae = AutoencoderKLQwenImage.from_config(AutoencoderKLQwenImage.load_config(checkpoint, subfolder="vae"))
         text_config = Qwen2_5_VLConfig.from_pretrained(checkpoint / "text_encoder")
         text_encoder = Qwen2_5_VLForConditionalGeneration(text_config)
-    return assemble_pipeline(
+    return _joined(
+        _pipeline_of(checkpoint)[0],
+        EditProcessor.from_pretrained(checkpoint / "processor"),
         transformer=transformer,
         vae=vae,
         text_encoder=text_encoder,
         scheduler=FlowMatchEulerDiscreteScheduler.from_pretrained(checkpoint, subfolder="scheduler"),
-        processor=EditProcessor.from_pretrained(checkpoint / "processor"),
-        settings=settings,
-        cls=_pipeline_of(checkpoint)[0],
     )
 
 
@@ -210,6 +201,19 @@ def encode_prompt(
     embeds = outputs.last_hidden_state[:, pipeline.prompt_template_encode_start_idx :]
     mask = torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
     return embeds, mask
+
+
+def _joined(cls: type[EditPipeline], processor: EditProcessor, **parts: Any) -> EditPipeline:
+    """Put the parts together, with the number of tokens that the tokenizer makes of the template's beginning."""
+    for part in parts.values():
+        if isinstance(part, torch.nn.Module):
+            part.eval()
+    pipeline = cls(tokenizer=processor.tokenizer, processor=processor, **parts)
+    pipeline.prompt_template_encode_start_idx = template_prefix_tokens(
+        processor.tokenizer, pipeline.prompt_template_encode
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def _pipeline_of(checkpoint: Path) -> tuple[type[EditPipeline], int]:

@@ -93,7 +93,7 @@ class PreparedCheckpoint:
         self.settings, self.faces = _settings_of(ingredients), _faces_of(ingredients)
         self.lora = Lora(ingredients.lora, request.lora_scale) if ingredients.lora else None
         self.additions = ingredients.additions()
-        pipeline = load_skeleton(self.folder, self.settings)
+        pipeline = load_skeleton(self.folder)
         if request.schedule is not None:
             pipeline.scheduler = scheduler_with(schedule_named(request.schedule))
         self.pipeline = pipeline
