@@ -1,21 +1,21 @@
-"""``python -m export``: a checkpoint becomes a Triton model repository.
+"""``python -m export``: make a Triton model repository from a checkpoint.
 
-Exit code 0 with the repository in place, up to date, or the plan printed; 1 where that failed, 2 where what was asked
-for cannot be: with what stood there before untouched.
+Exit codes: 0, the repository was written or is up to date, or the plan was printed; 1, the export failed; 2, the
+options cannot be satisfied. After 1 and 2 an existing repository is unchanged.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import signal
 import sys
 import time
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -25,10 +25,6 @@ from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from export.provenance import is_current
 from export.request import ExportRequest, Ingredients, InvalidOption, gather
 from export.sources import MissingSource
-
-if TYPE_CHECKING:
-    from export.models import PreparedCheckpoint
-
 
 FAILED, WRONG_OPTION = 1, 2
 
@@ -53,14 +49,29 @@ def main(
     checkpoint: Annotated[
         str, typer.Option(help="Folder in diffusers' layout, or a name on the hub: Qwen/Qwen-Image-Edit-2511.")
     ],
-    output: Annotated[Path, typer.Option(help="Folder of the repository; an earlier one there is replaced.")],
+    output: Annotated[Path, typer.Option(help="Folder of the repository; an earlier repository there is replaced.")],
     target: Annotated[TargetName, typer.Option(help="What runs the networks.")] = TargetName.EMBEDDED,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a name on the hub.")] = None,
     faces: Annotated[
         str | None, typer.Option(help="Face pack: a folder, or InsightFace's name for it: buffalo_l.")
     ] = None,
-    swapper: Annotated[str | None, typer.Option(help="Face swapper: inswapper_128.onnx.")] = None,
-    verifier: Annotated[str | None, typer.Option(help="Held-out recogniser, an ONNX file.")] = None,
+    swapper: Annotated[
+        str | None, typer.Option(help="Face swapper: inswapper_128.onnx. [default: the pack's own, if it has one]")
+    ] = None,
+    no_swapper: Annotated[
+        bool, typer.Option("--no-swapper", help="Leave out the pack's swapper; priors are then made without one.")
+    ] = False,
+    verifier: Annotated[str | None, typer.Option(help="Held-out recognizer, an ONNX file.")] = None,
+    calibration: Annotated[
+        str | None, typer.Option(help="What scores mean on these networks, as written by python -m export.calibrate.")
+    ] = None,
+    license: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="License that you know of, as NETWORK=SPDX or NETWORK=SPDX:commercial; NETWORK may be checkpoint or "
+            "faces; repeatable."
+        ),
+    ] = None,
     lora: Annotated[
         str | None, typer.Option(help="LoRA to fuse in: a .safetensors file, or owner/model/file on the hub.")
     ] = None,
@@ -80,12 +91,13 @@ def main(
             help="Print what would be done and what it takes; fetches a checkpoint's settings alone.",
         ),
     ] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for another export to the same output.")] = 600.0,
     unchecked: Annotated[bool, typer.Option("--unchecked", help="Do not ask for enough disk and memory.")] = False,
 ) -> None:
-    """Write the Triton model repository of a checkpoint, every network held against its original.
+    """Write the Triton model repository of a checkpoint, and compare every network with its original.
 
-    Does nothing where the repository is up to date. What was finished of an export that failed or was stopped is taken
-    over by the next one.
+    Does nothing if the repository is up to date. Networks that a failed or stopped export has finished are reused by
+    the next one.
     """
     request = ExportRequest(
         checkpoint=checkpoint,
@@ -102,68 +114,74 @@ def main(
         sizes=_sizes(size or []),
         pictures=pictures,
         batch=batch,
+        without_swapper=no_swapper,
+        calibration=calibration,
+        licenses=tuple(license or ()),
     )
     console = Console(stderr=True)
-    # Told to end, unwind, so that nothing half-written stays.
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    with _terminable():
+        ingredients = _gathered(request, console, weights=not dry_run)
+        if not dry_run and is_current(output, ingredients.sha256()):
+            _say(console, f"{output} is up to date")
+            return
+        _run(ingredients, output, console, dry_run=dry_run, unchecked=unchecked, wait_s=wait)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Within it SIGTERM raises SystemExit, so that an export that is stopped leaves nothing half-written."""
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
-        ingredients = gather(request, weights=not dry_run)
-        current = not dry_run and is_current(output, ingredients.sha256())
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _gathered(request: ExportRequest, console: Console, *, weights: bool) -> Ingredients:
+    try:
+        return gather(request, weights=weights)
     except (InvalidOption, MissingSource) as wrong:
         _fail(console, str(wrong), WRONG_OPTION)
-    if current:
-        console.print(f"{output} is up to date")
-        return
-    _run(ingredients, output, console, dry_run=dry_run, unchecked=unchecked)
+    except OSError as error:
+        _fail(console, str(error), FAILED)
 
 
-def _run(ingredients: Ingredients, output: Path, console: Console, *, dry_run: bool, unchecked: bool) -> None:
+def _run(
+    ingredients: Ingredients, output: Path, console: Console, *, dry_run: bool, unchecked: bool, wait_s: float
+) -> None:
     started = time.monotonic()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Bar(*columns, console=console, disable=dry_run) as bar:
         steps = _Steps(bar)
         steps("load libraries")
+        from export import run
         from export.failures import FAILURES, WRONG_OPTIONS
+        from export.repository import DEFAULT_CACHE, Progress
 
         try:
-            _quiet_libraries()
-            prepared = _prepare(ingredients)
-            if not dry_run:
-                _export(prepared, output, steps, unchecked=unchecked)
+            if dry_run:
+                run.plan(ingredients, output, Console())
+                return
+            progress = Progress(steps, steps.phase, lambda text: _say(console, text))
+            home = os.environ.get("XDG_CACHE_HOME")
+            cache = Path(home) / "eacps" if home else DEFAULT_CACHE
+            outcome = run.export(ingredients, output, progress, cache, unchecked=unchecked, wait_s=wait_s)
+            steps.finish()
         except (KeyboardInterrupt, SystemExit):
             bar.stop()
-            console.print("stopped; what was finished is kept for the next time", highlight=False)
+            _say(console, "stopped; what was finished is kept for the next time")
             raise
         except (*FAILURES, *WRONG_OPTIONS) as failure:
             bar.stop()
             _fail(console, str(failure), WRONG_OPTION if isinstance(failure, WRONG_OPTIONS) else FAILED)
-    if dry_run:
-        from export.plan import print_plan
-
-        print_plan(prepared, output, Console())
-        return
-    console.print(f"wrote {output} in {time.monotonic() - started:.0f} s")
-
-
-def _prepare(ingredients: Ingredients) -> PreparedCheckpoint:
-    from export.models import PreparedCheckpoint
-
-    return PreparedCheckpoint(ingredients)
-
-
-def _export(prepared: PreparedCheckpoint, output: Path, steps: _Steps, *, unchecked: bool) -> None:
-    from export.plan import plan_of
-    from export.repository import DEFAULT_CACHE, Progress, export_repository
-
-    if not unchecked:
-        plan_of(prepared, output).check()
-    cache = Path(os.environ["XDG_CACHE_HOME"]) / "eacps" if "XDG_CACHE_HOME" in os.environ else DEFAULT_CACHE
-    export_repository(prepared, output, Progress(steps, steps.phase), cache)
-    steps.finish()
+    for notice in outcome.notices:
+        _say(console, notice)
+    written = f"wrote {output} in {time.monotonic() - started:.0f} s"
+    _say(console, written if outcome.written else f"{output} is up to date")
 
 
 class _Steps:
-    """A line for each step, with its time."""
+    """Prints a line for each step, with its duration."""
 
     def __init__(self, bar: Bar) -> None:
         self.bar = bar
@@ -176,12 +194,12 @@ class _Steps:
         self.bar.add_task(description, total=1)
 
     def phase(self, name: str, done: int, total: int) -> None:
-        """Tell how far a phase of the step under way is."""
+        """Show the progress of a phase of the current step."""
         if self.bar.tasks:
             self.bar.update(self.bar.tasks[-1].id, description=f"{self.description}: {name} {done}/{total}")
 
     def finish(self) -> None:
-        """End the step that is under way."""
+        """End the current step."""
         for task in self.bar.tasks:
             self.bar.update(task.id, completed=1)
 
@@ -201,19 +219,14 @@ def _sizes(texts: list[str]) -> tuple[tuple[int, int], ...]:
     return tuple(sizes)
 
 
+def _say(console: Console, text: str) -> None:
+    # Paths may look like Rich's markup.
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def _fail(console: Console, message: str, code: int) -> NoReturn:
-    console.print(f"export failed: {message}", style="red", markup=False, highlight=False)
+    console.print(f"export failed: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)
-
-
-def _quiet_libraries() -> None:
-    """Silence what the libraries say about themselves; errors are raised, not logged."""
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    warnings.simplefilter("ignore")
-    for name in ("torch.onnx._internal.exporter._registration", "diffusers", "transformers"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 if __name__ == "__main__":

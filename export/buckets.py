@@ -1,16 +1,16 @@
 """Shape buckets: the shapes that engines are built for, declared in this one place.
 
-An engine has one optimisation profile for each bucket; its weights are loaded once. What a request asks for is brought
+An engine has one optimization profile for each bucket; its weights are loaded once. What a request asks for is brought
 to a bucket before it reaches the networks: pictures by the search server, text by padding. Targets whose graphs take
 any shape use the buckets for warming up alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from eacps.tensors import MAX_DENOISER_BATCH
+from eacps.tensors import MAX_BACKBONE_BATCH
 from export.request import InvalidOption
 
 Size = tuple[int, int]
@@ -44,10 +44,10 @@ class Buckets:
 
     sizes: tuple[Size, ...]
     texts: tuple[tuple[int, int], ...]
-    max_batch: int = MAX_DENOISER_BATCH
+    max_batch: int = MAX_BACKBONE_BATCH
 
     def __iter__(self) -> Iterator[Bucket]:
-        """Give every bucket, the smallest text of the default size first."""
+        """Yield every bucket; the first has the default size and the shortest text."""
         return (Bucket(size, *text) for size in self.sizes for text in self.texts)
 
     @property
@@ -65,6 +65,8 @@ FULL_BATCH = 4
 PROMPT_TOKENS = (64, 576)
 LABEL_TOKENS = 8  # "Picture 1: " and the marks around a picture
 TEXT_STEP = 64
+MAX_ASPECT = 8
+"""Longest side of a size over its shortest; pictures are cut to the sizes, and nobody asks for strips."""
 
 
 def buckets_for(
@@ -89,15 +91,58 @@ def buckets_for(
     Raises:
         InvalidOption: ``pictures`` or ``batch`` is out of range.
     """
+
+    def texts(served: Sequence[Size], most: int) -> tuple[tuple[int, int], ...]:
+        shown = max(picture_tokens(size) for size in served) + LABEL_TOKENS
+        lengths = ((count, count * shown + words) for count in range(1, most + 1) for words in PROMPT_TOKENS)
+        return tuple((count, -(-length // TEXT_STEP) * TEXT_STEP) for count, length in lengths)
+
+    return served_buckets(side, max_pictures, sizes=sizes, pictures=pictures, batch=batch, texts=texts)
+
+
+def served_buckets(
+    side: int,
+    max_pictures: int,
+    *,
+    sizes: tuple[Size, ...],
+    pictures: int | None,
+    batch: int | None,
+    texts: Callable[[Sequence[Size], int], tuple[tuple[int, int], ...]],
+) -> Buckets:
+    """Choose the buckets of a checkpoint, as `buckets_for` does.
+
+    Args:
+        side, max_pictures, sizes, pictures, batch: See there.
+        texts: Of the sizes and the most pictures makes the lengths of texts.
+    """
     full = side >= FULL_SIDE
     most = max_pictures if pictures is None else pictures
-    largest = (FULL_BATCH if full else MAX_DENOISER_BATCH) if batch is None else batch
+    largest = (FULL_BATCH if full else MAX_BACKBONE_BATCH) if batch is None else batch
     if not 1 <= most <= max_pictures:
         raise InvalidOption(f"the checkpoint takes 1 to {max_pictures} pictures, not {most}")
-    if not 1 <= largest <= MAX_DENOISER_BATCH:
-        raise InvalidOption(f"a batch is 1 to {MAX_DENOISER_BATCH}, not {largest}")
+    if not 1 <= largest <= MAX_BACKBONE_BATCH:
+        raise InvalidOption(f"a batch is 1 to {MAX_BACKBONE_BATCH}, not {largest}")
     served = sizes or (FULL_SIZES if full else ((side, side),))
-    shown = max(picture_tokens(size) for size in served) + LABEL_TOKENS
-    lengths = ((count, count * shown + words) for count in range(1, most + 1) for words in PROMPT_TOKENS)
-    texts = tuple((count, -(-length // TEXT_STEP) * TEXT_STEP) for count, length in lengths)
-    return Buckets(served, texts, largest)
+    return Buckets(served, texts(served, most), largest)
+
+
+def check_sizes(asked: Sequence[Size], multiple: int) -> tuple[Size, ...]:
+    """Return the sizes that were asked for, each once.
+
+    Args:
+        asked: As the options have them.
+        multiple: Sides are multiples of this.
+
+    Raises:
+        InvalidOption: One is not, or is a strip.
+    """
+    sizes = tuple(dict.fromkeys(asked))
+    if odd := [size for size in sizes if any(side <= 0 or side % multiple for side in size)]:
+        raise InvalidOption(f"sizes must be multiples of {multiple}: {_in_words(odd)}")
+    if narrow := [size for size in sizes if max(size) > MAX_ASPECT * min(size)]:
+        raise InvalidOption(f"sizes must not be longer than {MAX_ASPECT} times their width: {_in_words(narrow)}")
+    return sizes
+
+
+def _in_words(sizes: Sequence[Size]) -> str:
+    return ", ".join(f"{width}x{height}" for width, height in sizes)

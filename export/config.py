@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eacps.tensors import DENOISER, MODELS, DType, Kind, ModelSpec, TensorSpec
+from eacps.tensors import MODELS, DType, Kind, ModelSpec, TensorSpec
 from export.targets import EMBEDDED, Placement
 
 HEADER = "# Written by `python -m export.config`; the contract is server/eacps/tensors.py.\n"
 
 # How long a request may wait for others to share its batch. A denoising step takes tens of milliseconds at least.
-QUEUE_DELAY_US = {DENOISER.name: 2000}
+QUEUE_DELAY_US = {"denoiser": 2000}
 DEFAULT_QUEUE_DELAY_US = 500
 
 # Programs keep their tensors on the host: what they do with them is small beside the networks.
@@ -29,7 +29,7 @@ class ConfigDetails:
             empty for none.
         max_batch: Largest batch, for models that have one; None for the contract's.
         dims: Shapes of inputs and outputs where they are more than the contract says, batch axis included.
-        profiles: Optimisation profiles of its engine, all served by one instance: the weights are loaded once.
+        profiles: Optimization profiles of its engine, all served by one instance: the weights are loaded once.
     """
 
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -55,8 +55,7 @@ def render_config(spec: ModelSpec, network: Placement, details: ConfigDetails | 
         blocks.append("model_transaction_policy {\n  decoupled: true\n}")
     blocks.append(_instance_block(placement, details))
     for key, value in sorted({**placement.parameters, **details.parameters}.items()):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        blocks.append(f'parameters {{\n  key: "{key}"\n  value {{ string_value: "{escaped}" }}\n}}')
+        blocks.append(f'parameters {{\n  key: "{key}"\n  value {{ string_value: "{_escaped(value)}" }}\n}}')
     if details.warmup:
         blocks.append(_warmup_block(spec, details.warmup))
     return HEADER + "\n".join(blocks) + "\n"
@@ -105,6 +104,11 @@ def _warmup_block(spec: ModelSpec, shapes: Mapping[str, tuple[int, ...]]) -> str
             f"    value {{ data_type: {dtype} dims: {list(shape)} zero_data: true }}\n  }}"
         )
     return "model_warmup {\n" + "\n".join(lines) + "\n}"
+
+
+def _escaped(value: str) -> str:
+    """Write a string as protobuf's text format takes it between quotes."""
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _data_type(dtype: DType) -> str:

@@ -1,4 +1,4 @@
-"""What an export will take: disk, memory and time, told and checked before hours are spent.
+"""What an export takes: disk, memory and time, estimated and checked before hours are spent.
 
 Bytes follow from the number of weights. Seconds are rough: rates of ordinary machines, for telling minutes from hours.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import onnxruntime
 
-from export.job import NetworkJob
+from export.jobs import NetworkJob
 from export.precision import Precision
 from export.targets import Target, TargetUnavailable
 
@@ -67,7 +67,7 @@ def estimate(job: NetworkJob, target: Target) -> Estimate:
 
 
 def check_gate(jobs: Sequence[NetworkJob], target: Target) -> None:
-    """See that the parity gate can run here.
+    """Check that the parity gate can run here.
 
     Raises:
         TargetUnavailable: A large graph in BF16 is to be run, which ONNX Runtime does on a GPU alone.
@@ -89,11 +89,21 @@ def total(estimates: Sequence[Estimate]) -> Estimate:
     )
 
 
+def side_by_side(first: Estimate, second: Estimate) -> Estimate:
+    """Estimate two parts of an export that are made at the same time."""
+    return Estimate(
+        disk=first.disk + second.disk,
+        scratch=first.scratch + second.scratch,
+        memory=first.memory + second.memory,
+        seconds=max(first.seconds, second.seconds),
+    )
+
+
 def check_room(whole: Estimate, output: Path) -> None:
-    """See that this machine has what an export needs.
+    """Check that this machine has what an export needs.
 
     Raises:
-        NotEnough: It has not; says what is lacking.
+        NotEnough: It has not; the message says what is missing.
     """
     folder = next(parent for parent in (output.absolute(), *output.absolute().parents) if parent.exists())
     lacking = []
@@ -115,5 +125,5 @@ def available_memory() -> int:
 
 
 def in_gib(size: int) -> str:
-    """Write a size for people."""
+    """Format a size in GiB."""
     return f"{size / GIB:.1f} GiB"

@@ -1,4 +1,4 @@
-"""Which files of a face pack are detector, recogniser and swapper: by our names, or by the shape of their graphs."""
+"""Which files of a face pack are detector, recognizer and swapper, by our file names or by the form of their graphs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError
 
 DETECTOR_FILE, RECOGNIZER_FILE, SWAPPER_FILE = "detector.onnx", "recognizer.onnx", "swapper.onnx"
 VERIFIER_FILE = "verifier.onnx"
-"""Held-out recogniser; a pack may lack it."""
+"""Held-out recognizer; a pack may lack it."""
 PACK_FILES = (DETECTOR_FILE, RECOGNIZER_FILE, SWAPPER_FILE)
 
 INSIGHTFACE_DETECTION_SIZE = 640
@@ -20,73 +21,144 @@ class IncompleteFacePack(Exception):
     """Files of the pack are missing, or cannot be told apart."""
 
 
+class UnsupportedFacePack(Exception):
+    """A file cannot play its role; the message names the file and says why."""
+
+
 @dataclass(frozen=True)
 class FaceFiles:
     """The ONNX files of the face models.
 
     Args:
-        detector, recognizer, swapper: InsightFace's SCRFD, ArcFace and inswapper, or graphs like theirs.
-        verifier: Held-out recogniser, or None.
-        detection_size: Side of the square, in pixels, that the detector is to see.
+        detector, recognizer: InsightFace's SCRFD and ArcFace, or graphs like theirs.
+        swapper: InsightFace's inswapper, or a graph like it; None where priors are made without a face swap.
+        verifier: Held-out recognizer, or None.
+        detection_size: Side of the largest square, in pixels, that the detector is to see.
+        detector_side: Side of the only square, in pixels, that the detector's graph takes; None where it takes any.
     """
 
     detector: Path
     recognizer: Path
-    swapper: Path
+    swapper: Path | None
     verifier: Path | None
     detection_size: int = INSIGHTFACE_DETECTION_SIZE
+    detector_side: int | None = None
 
 
 def find_faces(
-    folder: Path, *, swapper: Path | None = None, verifier: Path | None = None, detection_size: int | None = None
+    folder: Path,
+    *,
+    swapper: Path | None = None,
+    verifier: Path | None = None,
+    detection_size: int | None = None,
+    without_swapper: bool = False,
 ) -> FaceFiles:
-    """Tell the files of a pack apart.
+    """Assign the files of a pack to their roles.
 
     Args:
-        folder: Of a pack, ours or InsightFace's; its other models (landmarks, age) are passed over.
+        folder: Of a pack, ours or InsightFace's; its other models (landmarks, age) are ignored.
         swapper, verifier: Instead of the pack's own.
-        detection_size: That the detector is made for; None for what its graph is fixed to, else InsightFace's.
+        detection_size: That the detector is made for, where its graph takes any; None for InsightFace's.
+        without_swapper: Whether to leave out the pack's own swapper.
 
     Raises:
-        IncompleteFacePack: A role is missing, or two files could play it.
+        IncompleteFacePack: Detector or recognizer is missing, or two files could play a role.
+        UnsupportedFacePack: A file of the pack cannot be read.
     """
     roles: dict[str, list[Path]] = {"detector": [], "recognizer": [], "swapper": []}
     for path in sorted(folder.glob("*.onnx")):
-        if (role := _role(path)) is not None and path.name != VERIFIER_FILE:
+        if (role := role_of(path)) is not None and path.name != VERIFIER_FILE:
             roles[role].append(path)
-    if swapper is not None:
-        roles["swapper"] = [swapper]
-    chosen = {role: _only(role, found, folder) for role, found in roles.items()}
-    own = folder / VERIFIER_FILE
+    if swapper is not None or without_swapper:
+        roles["swapper"] = [] if swapper is None else [swapper]
+    detector, recognizer, found = (_at_most_one(role, paths, folder) for role, paths in roles.items())
+    if detector is None or recognizer is None:
+        raise IncompleteFacePack(_lacks(folder, "detector" if detector is None else "recognizer"))
+    own, side = folder / VERIFIER_FILE, _fixed_side(detector)
     return FaceFiles(
-        **chosen,
-        verifier=verifier or (own if own.exists() else None),
-        detection_size=detection_size or _fixed_side(chosen["detector"]) or INSIGHTFACE_DETECTION_SIZE,
+        detector,
+        recognizer,
+        found,
+        verifier or (own if own.exists() else None),
+        side or detection_size or INSIGHTFACE_DETECTION_SIZE,
+        side,
     )
 
 
-def _only(role: str, found: list[Path], folder: Path) -> Path:
-    if not found:
-        raise IncompleteFacePack(f"{folder} holds no {role}{'; name one with --swapper' * (role == 'swapper')}")
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
-        raise IncompleteFacePack(f"{folder} holds more than one {role}: {names}")
-    return found[0]
+def read_graph(path: Path, *, weights: bool = True) -> onnx.ModelProto:
+    """Read an ONNX file.
+
+    Args:
+        path: The file.
+        weights: Whether to read those that lie beside the file, too.
+
+    Raises:
+        UnsupportedFacePack: It is none, or cannot be read.
+    """
+    try:
+        model = onnx.load(str(path), load_external_data=weights)
+    except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise UnsupportedFacePack(f"{path} cannot be read as an ONNX file: {error}") from error
+    if not graph_inputs(model.graph) or not model.graph.output:
+        raise UnsupportedFacePack(f"{path} is no ONNX file of a network: it has no inputs or no outputs")
+    return model
 
 
-def _role(path: Path) -> str | None:
-    """As InsightFace's own router tells models apart: by numbers and sizes of inputs and outputs."""
-    graph = onnx.load(str(path), load_external_data=False).graph
+def graph_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """Return the inputs of a graph without its weights, which old exporters list among them."""
     weights = {weight.name for weight in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in weights]
-    dims = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim]
+    return [value for value in graph.input if value.name not in weights]
+
+
+def dims_of(value: onnx.ValueInfoProto) -> list[int | str]:
+    """Return a value's declared axes: numbers where they are fixed, else names or question marks."""
+    return [dim.dim_value or dim.dim_param or "?" for dim in value.type.tensor_type.shape.dim]
+
+
+def role_of(path: Path) -> str | None:
+    """Return the role of a model, as InsightFace's router finds it: by numbers and sizes of inputs and outputs.
+
+    Returns:
+        ``detector``, ``recognizer`` or ``swapper``; None for anything else.
+
+    Raises:
+        UnsupportedFacePack: The file cannot be read.
+    """
+    graph = read_graph(path, weights=False).graph
+    inputs = graph_inputs(graph)
+    size = dims_of(inputs[0])[2:]
     if len(graph.output) >= DETECTOR_HEADS:
         return "detector"
-    if len(inputs) == 2 and dims[2:] == [SWAP_SIDE, SWAP_SIDE]:
+    if len(inputs) == 2 and size == [SWAP_SIDE, SWAP_SIDE]:
         return "swapper"
-    return "recognizer" if len(inputs) == 1 and dims[2:] == [CROP_SIDE, CROP_SIDE] else None
+    return "recognizer" if len(inputs) == 1 and size == [CROP_SIDE, CROP_SIDE] else None
+
+
+def form_of(path: Path) -> str:
+    """Describe a file by its inputs and outputs, for messages."""
+    graph = read_graph(path, weights=False).graph
+    entries, exits = graph_inputs(graph), list(graph.output)
+    shown = ", ".join(_in_words(value) for value in entries)
+    return f"{shown} -> {_in_words(exits[0]) if len(exits) == 1 else f'{len(exits)} outputs'}"
+
+
+def _in_words(value: onnx.ValueInfoProto) -> str:
+    return f"[{', '.join(map(str, dims_of(value)))}]"
+
+
+def _lacks(folder: Path, role: str) -> str:
+    files = [f"{path.name} {form_of(path)}" for path in sorted(folder.glob("*.onnx"))]
+    return f"{folder} holds no {role}; its files: {'; '.join(files) or 'none that ends in .onnx'}"
+
+
+def _at_most_one(role: str, paths: list[Path], folder: Path) -> Path | None:
+    if len(paths) > 1:
+        names = ", ".join(path.name for path in paths)
+        raise IncompleteFacePack(f"{folder} holds more than one {role}: {names}")
+    return paths[0] if paths else None
 
 
 def _fixed_side(detector: Path) -> int | None:
-    dims = onnx.load(str(detector), load_external_data=False).graph.input[0].type.tensor_type.shape.dim
-    return dims[2].dim_value if dims[2].dim_value > 0 and dims[2].dim_value == dims[3].dim_value else None
+    size = dims_of(graph_inputs(read_graph(detector, weights=False).graph)[0])[2:]
+    side = size[0] if len(size) == 2 and size[0] == size[1] else None
+    return side if isinstance(side, int) else None

@@ -1,18 +1,20 @@
-"""Failures that whoever exports can mend: their message is all there is to say."""
+"""Errors that the user can mend: the command prints their message alone, without a traceback."""
 
-from google.protobuf.message import DecodeError
-
-from eacps.models.facts import UnsupportedCheckpoint
+from eacps.models.checkpoint_config import UnsupportedCheckpoint
+from export.calibration import UnusableCalibration
+from export.checkpoint import IncompleteCheckpoint
 from export.estimates import NotEnough
-from export.face_pack import IncompleteFacePack
-from export.lora import UnusableLora
-from export.models import IncompleteCheckpoint
-from export.networks.faces import UnsupportedFacePack
+from export.face_pack import IncompleteFacePack, UnsupportedFacePack
+from export.lock import InUse
+from export.lora_file import UnusableLora
+from export.making import ProcessDied
+from export.operators import UnsupportedGraph
 from export.parity import ParityFailed
 from export.request import InvalidOption
 from export.sources import MissingSource
+from export.staging import NotARepository
 from export.targets import EngineFailed, TargetUnavailable
-from export.workshop import InUse, NotARepository
+from export.weight_files import UnusableWeights
 
 FAILURES = (
     InUse,
@@ -21,13 +23,16 @@ FAILURES = (
     NotARepository,
     NotEnough,
     ParityFailed,
+    ProcessDied,
     TargetUnavailable,
     UnsupportedCheckpoint,
     UnsupportedFacePack,
+    UnsupportedGraph,
+    UnusableCalibration,
     UnusableLora,
+    UnusableWeights,
     EngineFailed,
     OSError,  # no room, no right to write, no such file
-    DecodeError,  # an ONNX file of a pack that is none
 )
-# Whoever asked for it can mend it by asking otherwise: exit code 2.
+# Mended by other options: exit code 2.
 WRONG_OPTIONS = (InvalidOption, MissingSource)

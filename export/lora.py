@@ -1,37 +1,23 @@
-"""LoRA weights, fused into the denoiser before it is exported, and the schedule that they were distilled for."""
+"""LoRA weights, fused into the denoiser before it is exported: by PEFT, after every tensor has been accounted for."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, QwenImageTransformer2DModel
-from diffusers.loaders.lora_pipeline import QwenImageLoraLoaderMixin
+from diffusers import ModelMixin
+from peft.tuners.lora import LoraLayer
 
-from export.request import InvalidOption
+from export.library_warnings import heard_warnings
+from export.listing import listed
+from export.lora_file import BIAS, MAGNITUDE, A, B, LoraWeights, UnusableLora, read_lora
 
-# Qwen-Image-Lightning's 4- and 8-step weights were distilled at a constant shift of 3.
-LIGHTNING_SCHEDULE: dict[str, Any] = {
-    "base_image_seq_len": 256,
-    "base_shift": math.log(3),
-    "max_image_seq_len": 8192,
-    "max_shift": math.log(3),
-    "num_train_timesteps": 1000,
-    "shift": 1.0,
-    "shift_terminal": None,
-    "time_shift_type": "exponential",
-    "use_dynamic_shifting": True,
-}
-SCHEDULES = {"lightning": LIGHTNING_SCHEDULE}
-
-
-class UnusableLora(Exception):
-    """The file holds no LoRA of this denoiser."""
+ADAPTER = "fused"
 
 
 @dataclass(frozen=True)
@@ -39,68 +25,105 @@ class Lora:
     """One file of LoRA weights.
 
     Args:
-        file: A safetensors file, in diffusers' naming or that of Qwen-Image-Lightning (``lora_down``, ``alpha``).
-        scale: Factor on its effect.
+        file: A safetensors file; see `export.lora_file` for the namings.
+        scale: Factor on its effect; finite and not 0.
+        loader: diffusers' mixin that loads it into the denoiser of its backbone.
     """
 
     file: Path
-    scale: float = 1.0
+    scale: float
+    loader: Any
 
-    def fuse_into(self, transformer: QwenImageTransformer2DModel) -> None:
+    def check(self, skeleton: ModelMixin) -> None:
+        """Check that the file can be fused, without the denoiser's weights.
+
+        Args:
+            skeleton: The denoiser on torch's ``meta`` device. Not modified.
+
+        Raises:
+            UnusableLora: Some of the file would not be applied; the message names what.
+        """
+        with self._named():
+            self._attach(copy.deepcopy(skeleton))
+
+    def fuse_into(self, transformer: ModelMixin) -> None:
         """Add the weights to the denoiser's own, in the precision in which those are.
 
         Raises:
-            UnusableLora: Nothing in the file fits, or no weight changed.
+            UnusableLora: Some of the file would not be applied, or the result is not finite.
         """
-        try:
-            state = QwenImageLoraLoaderMixin.lora_state_dict(str(self.file.parent), weight_name=self.file.name)
-            _check_all_fit(state, transformer, self.file.name)
-            before = _sums(transformer)
-            QwenImageLoraLoaderMixin.load_lora_into_transformer(state, transformer, adapter_name="fused")
-            transformer.fuse_lora(lora_scale=self.scale, adapter_names=["fused"])
+        with self._named():
+            modules = self._attach(transformer)
+            weights = {name: transformer.get_submodule(name).get_base_layer().weight for name in modules}
+            before = _sums(weights)
+            transformer.fuse_lora(lora_scale=self.scale, adapter_names=[ADAPTER])
             transformer.unload_lora()
-        except (KeyError, ValueError, RuntimeError, OSError) as error:
-            raise UnusableLora(f"{self.file.name} cannot be fused: {error}") from error
-        if _sums(transformer) == before:
-            raise UnusableLora(f"{self.file.name} changes nothing in this denoiser")
+            _check_fused(weights, before)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Put the file before the message of what makes it unusable."""
+        try:
+            yield
+        except UnusableLora as error:
+            raise UnusableLora(f"{self.file} {error}") from error
+
+    def _attach(self, transformer: ModelMixin) -> list[str]:
+        """Load the file as an adapter; return the modules that have it."""
+        weights = read_lora(self.file, transformer)
+        if self.scale != 1.0 and not weights.linear_scale:
+            raise UnusableLora("is a DoRA with dora_scale, for which a scale other than 1 is not defined")
+        part = self.loader.transformer_name
+        prefixed = {f"{part}.{name}": tensor for name, tensor in weights.tensors.items()}
+        config = None if weights.config is None else {f"{part}.{k}": value for k, value in weights.config.items()}
+        try:
+            with heard_warnings() as warned:
+                self.loader.load_lora_into_transformer(
+                    prefixed, transformer, adapter_name=ADAPTER, metadata=config, low_cpu_mem_usage=True
+                )
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise UnusableLora(f"cannot be fused: {error}") from error
+        _check_attached(weights, transformer)
+        if warned:
+            raise UnusableLora(f"would not be applied as it is: {'; '.join(warned)}")
+        return weights.modules
 
 
-def schedule_named(name: str) -> dict[str, Any]:
-    """Give the settings of a schedule: ``lightning``, or the path of a scheduler's JSON configuration.
-
-    Raises:
-        InvalidOption: There is no such schedule.
-    """
-    if name in SCHEDULES:
-        return dict(SCHEDULES[name])
-    try:
-        settings = json.loads(Path(name).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidOption(
-            f"no schedule {name!r}: {', '.join(SCHEDULES)}, or a scheduler's JSON file ({error})"
-        ) from error
-    if not isinstance(settings, dict):
-        raise InvalidOption(f"{name} holds no scheduler's settings")
-    return {key: value for key, value in settings.items() if not key.startswith("_")}
-
-
-def scheduler_with(settings: dict[str, Any]) -> FlowMatchEulerDiscreteScheduler:
-    """Build the sampler's scheduler from its settings."""
-    return FlowMatchEulerDiscreteScheduler.from_config(settings)
+def _check_attached(weights: LoraWeights, transformer: ModelMixin) -> None:
+    """Check that the adapter in the denoiser holds all tensors of the file and no others."""
+    attached: dict[str, torch.Tensor] = {}
+    for name, module in transformer.named_modules():
+        if isinstance(module, LoraLayer):
+            attached |= {f"{name}.{role}": tensor for role, tensor in _tensors_of(module).items()}
+    if missing := weights.tensors.keys() - attached.keys():
+        raise UnusableLora(f"has weights that are not applied: {listed(missing)}")
+    if added := attached.keys() - weights.tensors.keys():
+        raise UnusableLora(f"is incomplete: it has no {listed(added)}")
+    changed = [
+        name
+        for name, tensor in attached.items()
+        if not tensor.is_meta and not torch.equal(tensor, weights.tensors[name])
+    ]
+    if changed:
+        raise UnusableLora(f"was not loaded as it is: {listed(changed)}")
 
 
-def _check_all_fit(state: Mapping[str, torch.Tensor], transformer: QwenImageTransformer2DModel, name: str) -> None:
-    """See that every weight of the file has its module: diffusers passes over the others with a line in its log.
-
-    Raises:
-        UnusableLora: Some have none.
-    """
-    modules = dict(transformer.named_modules())
-    named = {key: key.removeprefix("transformer.").rpartition(".lora_")[0] for key in state}
-    strange = sorted(key for key, module in named.items() if not module or module not in modules)
-    if strange:
-        raise UnusableLora(f"{name} has {len(strange)} weights that are not of this denoiser, such as {strange[0]}")
+def _tensors_of(layer: LoraLayer) -> dict[str, torch.Tensor]:
+    tensors: dict[str, Any] = {A: layer.lora_A[ADAPTER].weight, B: layer.lora_B[ADAPTER].weight}
+    if layer.lora_B[ADAPTER].bias is not None:
+        tensors[BIAS] = layer.lora_B[ADAPTER].bias
+    if ADAPTER in layer.lora_magnitude_vector:
+        tensors[MAGNITUDE] = layer.lora_magnitude_vector[ADAPTER].weight
+    return tensors
 
 
-def _sums(transformer: QwenImageTransformer2DModel) -> list[float]:
-    return [weight.detach().double().sum().item() for weight in transformer.parameters()]
+def _check_fused(weights: Mapping[str, torch.Tensor], before: Mapping[str, float]) -> None:
+    """Check that fusing changed the weights, and that they are finite."""
+    if broken := [name for name, weight in weights.items() if not torch.isfinite(weight).all()]:
+        raise UnusableLora(f"makes weights infinite or NaN: {listed(broken)}")
+    if _sums(weights) == before:
+        raise UnusableLora("changes nothing in this denoiser")
+
+
+def _sums(weights: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    return {name: float(weight.detach().double().sum()) for name, weight in weights.items()}

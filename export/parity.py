@@ -1,4 +1,4 @@
-"""The parity gate: an exported network must answer as its original does, or the export fails."""
+"""The parity gate: an exported network must keep its contract and answer as its original does, or the export fails."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ import onnxruntime
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
+from eacps.contract import output_violations
 from eacps.manifest import ParityFigure
+from eacps.tensors import ModelSpec
 from export.networks.network import Network, ParityCase, Tensors, TorchNetwork
 from export.precision import Precision
 
 TOLERANCE = 1e-4
 """In FP32: of max|difference| / max|reference|."""
+FATAL = 4
+"""Of ONNX Runtime's levels of severity, the highest."""
+
 ROUNDING_ALLOWANCE = 1.5
 """At lower precision: how many times torch's own error at that precision."""
 
@@ -29,13 +34,13 @@ Gate = Callable[[str, ParityCase, Tensors], ParityFigure]
 
 
 class ParityFailed(Exception):
-    """An exported network departs from its original."""
+    """An exported network breaks its contract, or departs from its original."""
 
 
 def check_parity(
     network: Network, answers: Answers, precision: Precision = Precision.FP32, tolerance: float = TOLERANCE
 ) -> list[ParityFigure]:
-    """Ask an exported network every case of its original.
+    """Hold an exported network's answers to its contract and against its original, in every case of the original.
 
     At lower precision the bound is torch's own error, of the module that was exported. That module is held against the
     original in FP32 first: what it does wrong, it would do wrong at both precisions.
@@ -47,10 +52,11 @@ def check_parity(
         tolerance: In FP32, see `TOLERANCE`.
 
     Raises:
-        ParityFailed: A case is refused, or answered further off than is allowed.
+        ParityFailed: A case is refused, answered with another dtype or shape than the contract's, or further off than
+            is allowed.
     """
     gate = _exact_gate(tolerance) if precision is Precision.FP32 else _rounding_gate(network, precision)
-    return [gate(network.spec.name, case, _ask(answers, network.spec.name, case)) for case in network.cases()]
+    return [gate(network.spec.name, case, _ask(answers, network.spec, case)) for case in network.cases()]
 
 
 def onnx_answers(path: Path, network: Network, precision: Precision) -> Answers:
@@ -82,12 +88,18 @@ class Softmax(OpRun):
         return ((powers / powers.sum(axis=axis, keepdims=True)).astype(x.dtype),)
 
 
-def open_session(path: Path, *, gpu: bool = False) -> onnxruntime.InferenceSession:
-    """Open a graph, quietly."""
+def open_session(graph: Path | bytes, *, gpu: bool = False) -> onnxruntime.InferenceSession:
+    """Open a graph, quietly: ONNX Runtime raises what it would log.
+
+    Args:
+        graph: Its file, or its contents with all weights.
+        gpu: Whether to run it on a GPU where it can.
+    """
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = FATAL
     providers = ["CUDAExecutionProvider"] if gpu else []
-    return onnxruntime.InferenceSession(str(path), options, providers=[*providers, "CPUExecutionProvider"])
+    source = graph if isinstance(graph, bytes) else str(graph)
+    return onnxruntime.InferenceSession(source, options, providers=[*providers, "CPUExecutionProvider"])
 
 
 def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
@@ -143,9 +155,12 @@ def _worst(distance: Callable[[np.ndarray, np.ndarray], float], answer: Tensors,
     return float("nan") if any(np.isnan(errors)) else max(errors)
 
 
-def _ask(answers: Answers, model: str, case: ParityCase) -> Tensors:
+def _ask(answers: Answers, model: ModelSpec, case: ParityCase) -> Tensors:
     try:
-        return answers(case.inputs)
+        answer = answers(case.inputs)
     except Exception as error:
         # ONNX Runtime's errors share no base but Exception.
-        raise ParityFailed(f"{model}: the graph refuses {case.description}: {error}") from error
+        raise ParityFailed(f"{model.name}: the graph refuses {case.description}: {error}") from error
+    if wrong := output_violations(model, case.inputs, answer):
+        raise ParityFailed(f"{model.name} breaks its contract: {'; '.join(wrong)} ({case.description})")
+    return answer

@@ -1,4 +1,4 @@
-"""The plan of an export: what would be made, in which precision and shapes, what stands already, at what cost."""
+"""The plan of an export: which networks, in which precision and shapes, which are finished, and what the rest takes."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from export.estimates import Estimate, NotEnough, check_gate, check_room, estimate, in_gib, total
-from export.job import NetworkJob, origin_of
-from export.models import PreparedCheckpoint
+from export.estimates import Estimate, NotEnough, check_gate, check_room, estimate, in_gib, side_by_side, total
+from export.jobs import NetworkJob, network_jobs, origin_of
+from export.lock import is_locked
+from export.making import network_beside
+from export.notices import notices
+from export.prepared import PreparedCheckpoint
+from export.staging import Finished, lock_of
 from export.targets import Target, TargetUnavailable
-from export.workshop import Finished
 
 
 @dataclass(frozen=True)
 class Line:
-    """One network: whether it stands already, and what making it takes."""
+    """One network: whether it is finished already, and what making it takes."""
 
     job: NetworkJob
-    stands: bool
+    finished: bool
     cost: Estimate
 
 
@@ -35,18 +39,27 @@ class Plan:
 
     @property
     def whole(self) -> Estimate:
-        """What all that does not stand yet takes."""
-        return total([line.cost for line in self.lines if not line.stands])
+        """What all unfinished networks take, as they will be made here: perhaps the largest in a second process."""
+        beside = network_beside([line.job for line in self.lines if not line.finished], self.target)
+        if beside is None:
+            return self.least
+        costs = {line.job.spec: line.cost for line in self.lines if not line.finished}
+        return side_by_side(costs.pop(beside.spec), total([*costs.values()]))
+
+    @property
+    def least(self) -> Estimate:
+        """What they take one after the other."""
+        return total([line.cost for line in self.lines if not line.finished])
 
     def check(self) -> None:
-        """See that this machine can do what does not stand yet.
+        """Check that this machine can make the unfinished networks.
 
         Raises:
-            NotEnough: It lacks disk or memory.
+            NotEnough: Disk or memory is too small.
             TargetUnavailable: It cannot run the parity gate.
         """
-        check_gate([line.job for line in self.lines if not line.stands], self.target)
-        check_room(self.whole, self.output)
+        check_gate([line.job for line in self.lines if not line.finished], self.target)
+        check_room(self.least, self.output)
 
 
 def plan_of(prepared: PreparedCheckpoint, output: Path) -> Plan:
@@ -54,7 +67,7 @@ def plan_of(prepared: PreparedCheckpoint, output: Path) -> Plan:
     finished = Finished(output)
     lines = [
         Line(job, finished.find(job.spec.name, origin_of(job)) is not None, estimate(job, prepared.target))
-        for job in prepared.jobs()
+        for job in network_jobs(prepared)
     ]
     return Plan(lines, prepared.target, output)
 
@@ -62,9 +75,9 @@ def plan_of(prepared: PreparedCheckpoint, output: Path) -> Plan:
 def print_plan(prepared: PreparedCheckpoint, output: Path, console: Console) -> None:
     """Print what an export would do."""
     plan = plan_of(prepared, output)
-    table = Table(
-        title=f"{prepared.settings.name} for {prepared.target.name}", title_justify="left", box=None, pad_edge=False
-    )
+    # As texts, since names may look like Rich's markup.
+    title = Text(f"{prepared.settings.name} for {prepared.target.name}")
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in ("network", "weights", "in", "profiles", "disk", "memory", "about", ""):
         table.add_column(name, justify="left" if name in ("network", "in", "") else "right", no_wrap=True)
     for line in plan.lines:
@@ -75,11 +88,15 @@ def print_plan(prepared: PreparedCheckpoint, output: Path, console: Console) -> 
         f"sizes {sizes}; up to {prepared.buckets.max_pictures} pictures; batches up to {prepared.buckets.max_batch}"
     )
     for name, what in prepared.additions.items():
-        console.print(f"{name}: {what}", highlight=False)
+        console.print(Text(f"{name}: {what}"), soft_wrap=True)
+    for notice in notices(prepared):
+        console.print(Text(notice), soft_wrap=True)
     whole = plan.whole
     room = in_gib(whole.disk + whole.scratch)
     console.print(f"needs {room} of disk, {in_gib(whole.memory)} of memory, about {whole.seconds / 60:.0f} minutes")
-    console.print(_on_this_machine(prepared, plan), highlight=False)
+    console.print(Text(_on_this_machine(prepared, plan)), soft_wrap=True)
+    if is_locked(lock_of(output)):
+        console.print(Text(f"another export to {output} is under way"), soft_wrap=True)
 
 
 def _cells(line: Line) -> tuple[str, ...]:
@@ -92,7 +109,7 @@ def _cells(line: Line) -> tuple[str, ...]:
         in_gib(cost.disk),
         in_gib(cost.memory),
         f"{cost.seconds / 60:.0f} min",
-        "stands" if line.stands else "",
+        "finished" if line.finished else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""In which precision a network computes: FP32, or BF16 with every normalisation in FP32.
+"""In which precision a network computes: FP32, or BF16 with every normalization in FP32.
 
 FP16 is not offered: the transformer's activations exceed its range. A strongly typed engine computes as its graph is
 typed, so the types are made here, once, for every target.
@@ -14,8 +14,9 @@ import torch
 from diffusers.models.normalization import RMSNorm
 from torch import nn
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLRMSNorm
+from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
-NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, RMSNorm, Qwen2_5_VLRMSNorm)
+NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, RMSNorm, Qwen2_5_VLRMSNorm, Qwen3RMSNorm)
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -28,16 +29,16 @@ class Precision(StrEnum):
 
 
 class Float32Norm(nn.Module):
-    """A normalisation computed in FP32 whatever comes in."""
+    """A normalization computed in FP32 whatever comes in."""
 
     def __init__(self, norm: nn.Module) -> None:
         super().__init__()
         self.norm = norm
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalise and return to the precision of ``x``."""
-        normalised: torch.Tensor = self.norm(x.float())
-        return normalised.to(x.dtype)
+        """Normalize and return to the precision of ``x``."""
+        normalized: torch.Tensor = self.norm(x.float())
+        return normalized.to(x.dtype)
 
 
 def at_precision(module: _Module, precision: Precision) -> _Module:

@@ -16,7 +16,7 @@ from huggingface_hub.errors import (
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 # What diffusers' layout holds, without duplicates in other formats.
-SETTINGS_FILES = ("*.json", "*.txt", "*.jinja", "LICENSE*")
+SETTINGS_FILES = ("*.json", "*.txt", "*.jinja", "LICENSE*", "README.md")
 WEIGHT_FILES = ("*.safetensors", "*.onnx")
 
 
@@ -32,11 +32,13 @@ class Source:
         folder: In diffusers' layout.
         name: Of the checkpoint.
         revision: The hub's commit; empty for a folder.
+        has_weights: Whether the weights are in the folder, or the settings alone.
     """
 
     folder: Path
     name: str
     revision: str = ""
+    has_weights: bool = True
 
 
 def locate_checkpoint(reference: str, revision: str | None, *, weights: bool = True) -> Source:
@@ -51,19 +53,19 @@ def locate_checkpoint(reference: str, revision: str | None, *, weights: bool = T
         MissingSource: It is neither.
     """
     folder = Path(reference)
-    if folder.is_dir():
+    if reference and folder.is_dir():
         if revision is not None:
             raise MissingSource(f"{reference} is a folder, which has no revisions")
         return Source(folder, folder.name)
     if folder.exists() or not HUB_NAME.fullmatch(reference):
-        raise MissingSource(f"there is no checkpoint at {reference}")
+        raise MissingSource(f"there is no checkpoint at {reference or 'an empty path'}")
     patterns = [*SETTINGS_FILES, *(WEIGHT_FILES if weights else ())]
     try:
         found = Path(snapshot_download(reference, revision=revision, allow_patterns=patterns))
     except (RepositoryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         raise MissingSource(f"{reference} is neither a folder nor a model that the hub gives: {error}") from error
     # A snapshot's folder is named by its commit.
-    return Source(found, reference.split("/")[1], found.name)
+    return Source(found, reference.split("/")[1], found.name, has_weights=weights)
 
 
 def locate_file(reference: str, suffix: str) -> Path:

@@ -1,1 +1,1 @@
-"""The leaf networks: how each becomes an ONNX graph, and how its original answers."""
+"""The served networks: how each becomes an ONNX graph, and how its original answers."""

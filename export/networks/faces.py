@@ -1,28 +1,36 @@
-"""The face pack: InsightFace-style ONNX graphs, given the contract's names and axes.
+"""The face pack: ONNX graphs as InsightFace has them, with the contract's names and axes.
 
-Nothing is computed anew here; the original is the pack's own graph, run by ONNX Runtime.
+The graphs themselves stay as they are. The original, for the parity gate, is the pack's file, run by ONNX Runtime and
+read as InsightFace reads it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime
 from onnx import numpy_helper
 
+from eacps.models.faces.program import FaceSettings
 from eacps.tensors import FACE_DETECTOR, FACE_RECOGNIZER, FACE_SWAPPER, FACE_VERIFIER, ModelSpec, TensorSpec
-from export.face_pack import FaceFiles
+from export.face_pack import FaceFiles, UnsupportedFacePack, dims_of, graph_inputs, read_graph
+from export.graphs import simplify, write_graph
 from export.networks.network import ParityCase, Tensors
+from export.operators import UnsupportedGraph, check_operators
+from export.parity import open_session
 from export.precision import Precision
 
 EMAP_SHAPE = (512, 512)
-
-
-class UnsupportedFacePack(Exception):
-    """A graph of the pack cannot serve the contract."""
+CLOSE_UP = 128
+"""Side of the square, in pixels, in which InsightFace also looks for faces, for those that fill a picture."""
+OBLONG = (96, 160)
+AXES_AS_INPUT = 13
+"""Opset from which on Squeeze takes its axes as an input."""
 
 
 class FaceNetwork:
@@ -34,51 +42,62 @@ class FaceNetwork:
         shapes: For each parity case, the shape of every input, in the contract's order.
 
     Raises:
-        UnsupportedFacePack: Another number of inputs or outputs than the contract's, or a recogniser that
-            normalises inside its graph.
+        UnsupportedFacePack: It cannot be read, has another number of inputs or outputs than the contract, or is a
+            recognizer that normalizes inside its graph.
     """
 
     def __init__(self, spec: ModelSpec, source: Path, shapes: Iterable[tuple[tuple[int, ...], ...]]) -> None:
         self.spec, self.source, self.shapes = spec, source, tuple(shapes)
-        self.model = onnx.load(str(source))
+        self.model = read_graph(source)
         graph = self.model.graph
-        # Old exporters list weights among the inputs.
-        weights = {weight.name for weight in graph.initializer}
-        self.inputs = [value.name for value in graph.input if value.name not in weights]
+        self.inputs = [value.name for value in graph_inputs(graph)]
         self.outputs = [value.name for value in graph.output]
         if (len(self.inputs), len(self.outputs)) != (len(spec.inputs), len(spec.outputs)):
             raise UnsupportedFacePack(
-                f"{source.name} has {len(self.inputs)} inputs and {len(self.outputs)} outputs, "
+                f"{source} has {len(self.inputs)} inputs and {len(self.outputs)} outputs, "
                 f"{spec.name} needs {len(spec.inputs)} and {len(spec.outputs)}"
             )
-        if spec in (FACE_RECOGNIZER, FACE_VERIFIER) and _normalises_inside(graph):
-            raise UnsupportedFacePack(f"{source.name} normalises its input itself (converted from MXNet)")
+        if spec in (FACE_RECOGNIZER, FACE_VERIFIER) and _normalizes_inside(graph):
+            raise UnsupportedFacePack(f"{source} normalizes its input itself (converted from MXNet)")
 
     def write_onnx(self, path: Path, precision: Precision) -> None:
-        """Write the graph under the contract's names.
+        """Write the graph under the contract's names and axes.
 
         Raises:
             UnsupportedFacePack: Not in FP32: at less, swapped faces are distorted.
         """
         if precision is not Precision.FP32:
             raise UnsupportedFacePack(f"{self.spec.name} stays in {Precision.FP32}, not {precision}")
+        write_graph(self.graph(), path, self.spec.name)
+
+    def graph(self) -> ir.Model:
+        """Return the graph under the contract's names, its outputs brought to the contract's ranks.
+
+        Raises:
+            UnsupportedFacePack: The file's own graph does not run.
+        """
         model = onnx.ModelProto()
         model.CopyFrom(self.model)
-        old = [*self.inputs, *self.outputs]
+        outputs = [
+            _squeezed(model, name, axes) if axes else name
+            for name, axes in zip(self.outputs, self._surplus_axes, strict=True)
+        ]
         tensors = [*self.spec.inputs, *self.spec.outputs]
-        rename_values(model.graph, dict(zip(old, (tensor.name for tensor in tensors), strict=True)))
+        names = [tensor.name for tensor in tensors]
+        rename_values(model.graph, dict(zip([*self.inputs, *outputs], names, strict=True)))
         values = {value.name: value for value in (*model.graph.input, *model.graph.output)}
         for tensor in tensors:
             _declare(values[tensor.name], tensor, batched=self.spec.max_batch_size > 0)
         # Shapes noted inside the graph may hold the pack's fixed batch.
         del model.graph.value_info[:]
-        onnx.save(model, str(path))
+        return ir.from_proto(model)
 
     def cases(self) -> Iterator[ParityCase]:
-        """Run the pack's own graph, item by item, on noise of every shape."""
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(str(self.source), options, providers=["CPUExecutionProvider"])
+        """Run the pack's own graph, item by item, on noise of every shape.
+
+        Raises:
+            UnsupportedFacePack: It does not run.
+        """
         for number, shapes in enumerate(self.shapes):
             rng = np.random.default_rng(number)
             inputs = {
@@ -86,19 +105,59 @@ class FaceNetwork:
                 for tensor, shape in zip(self.spec.inputs, shapes, strict=True)
             }
             words = " and ".join("x".join(map(str, shape)) for shape in shapes)
-            yield ParityCase(f"inputs {words}", inputs, self._original(session, inputs))
+            yield ParityCase(f"inputs {words}", inputs, self._expected(inputs))
 
-    def _original(self, session: onnxruntime.InferenceSession, inputs: Tensors) -> Tensors:
+    @cached_property
+    def original(self) -> onnxruntime.InferenceSession:
+        """The pack's own graph.
+
+        Raises:
+            UnsupportedFacePack: ONNX Runtime does not take it.
+        """
+        try:
+            return open_session(self.source)
+        except Exception as error:  # ONNX Runtime's errors share no base but Exception
+            raise UnsupportedFacePack(f"{self.source} is no graph that ONNX Runtime runs: {error}") from error
+
+    @cached_property
+    def _surplus_axes(self) -> list[tuple[int, ...]]:
+        """Axes of length 1 that the file's graph has beyond the contract's, by output."""
+        shapes = self.shapes[0]
+        item = [np.zeros((1, *shape[1:]), np.float32) for shape in shapes]
+        ranks = [answer.ndim for answer in self._run(item)]
+        batch = 1 if self.spec.max_batch_size else 0
+        wanted = [len(tensor.axes) + batch for tensor in self.spec.outputs]
+        # InsightFace takes the first item of a detector's batch, and flattens a recognizer's answer to one face.
+        leading = self.spec is FACE_DETECTOR
+        return [
+            tuple(range(rank - want)) if leading else tuple(range(want, rank))
+            for rank, want in zip(ranks, wanted, strict=True)
+        ]
+
+    def _expected(self, inputs: Tensors) -> Tensors:
+        """Return the original's answers as InsightFace reads them."""
         items = len(next(iter(inputs.values()))) if self.spec.max_batch_size else 1
         parts = [
-            session.run(
-                self.outputs,
-                {old: array[item : item + 1] for old, array in zip(self.inputs, inputs.values(), strict=True)},
-            )
+            [self._as_read(answer) for answer in self._run([array[item : item + 1] for array in inputs.values()])]
             for item in range(items)
         ]
         names = [tensor.name for tensor in self.spec.outputs]
         return {name: np.concatenate([part[k] for part in parts]) for k, name in enumerate(names)}
+
+    def _as_read(self, answer: np.ndarray) -> np.ndarray:
+        if self.spec is FACE_DETECTOR:
+            return answer[0] if answer.ndim == 3 else answer
+        return answer.reshape(1, -1) if self.spec in (FACE_RECOGNIZER, FACE_VERIFIER) else answer
+
+    def _run(self, arrays: Iterable[np.ndarray]) -> list[np.ndarray]:
+        feeds = dict(zip(self.inputs, arrays, strict=True))
+        try:
+            return list(self.original.run(self.outputs, feeds))
+        except UnsupportedFacePack:
+            raise
+        except Exception as error:  # ONNX Runtime's errors share no base but Exception
+            shapes = " and ".join("x".join(map(str, array.shape)) for array in feeds.values())
+            raise UnsupportedFacePack(f"{self.source} does not run on inputs {shapes}: {error}") from error
 
 
 def face_network(spec: ModelSpec, files: FaceFiles, *, fixed: bool) -> FaceNetwork:
@@ -107,13 +166,13 @@ def face_network(spec: ModelSpec, files: FaceFiles, *, fixed: bool) -> FaceNetwo
     Args:
         spec: Its contract.
         files: The pack.
-        fixed: Whether the detector will see its own size alone.
+        fixed: Whether the detector will see only its own size.
 
     Raises:
         UnsupportedFacePack: As ``FaceNetwork`` does.
     """
     crops = [((batch, 3, 112, 112),) for batch in (1, 3)]
-    if spec is FACE_SWAPPER:
+    if spec is FACE_SWAPPER and files.swapper is not None:
         return FaceNetwork(spec, files.swapper, [((1, 3, 128, 128), (1, 512))])
     if spec is FACE_RECOGNIZER:
         return FaceNetwork(spec, files.recognizer, crops)
@@ -122,10 +181,44 @@ def face_network(spec: ModelSpec, files: FaceFiles, *, fixed: bool) -> FaceNetwo
     if spec is not FACE_DETECTOR:
         raise UnsupportedFacePack(f"the pack has no {spec.name}")
     detector = FaceNetwork(spec, files.detector, ())
-    own = files.detection_size
-    free = () if fixed or _is_fixed(detector) else ((96, 160),)
-    detector.shapes = tuple(((1, 3, *size),) for size in ((own, own), *free))
+    own = (files.detection_size, files.detection_size)
+    free = () if fixed or is_fixed(detector) else ((CLOSE_UP, CLOSE_UP), OBLONG)
+    detector.shapes = tuple(((1, 3, *size),) for size in dict.fromkeys((own, *free)))
     return detector
+
+
+def open_exported(network: FaceNetwork) -> onnxruntime.InferenceSession:
+    """Open a network as it would be exported, without writing it.
+
+    Raises:
+        UnsupportedFacePack: It does not run under the contract's axes, or TensorRT's parser would not take it.
+    """
+    model = network.graph()
+    try:
+        simplify(model)
+        check_operators(model, network.spec.name)
+        return open_session(ir.to_proto(model).SerializeToString())
+    except UnsupportedGraph as error:
+        raise UnsupportedFacePack(f"{network.source} cannot be served: {error}") from error
+    except Exception as error:  # ONNX Runtime's errors share no base but Exception
+        raise UnsupportedFacePack(f"{network.source} does not run under the contract's axes: {error}") from error
+
+
+def face_settings(files: FaceFiles, *, fixed: bool) -> FaceSettings:
+    """Return the settings of face detection: InsightFace's defaults, or the detector's own size if that is smaller.
+
+    Args:
+        files: The pack.
+        fixed: Whether the detector will see only its own size.
+    """
+    side = files.detection_size
+    canvas = side if fixed else files.detector_side
+    return FaceSettings(tuple(sorted({min(CLOSE_UP, side), side})), detection_canvas=canvas)
+
+
+def is_fixed(detector: FaceNetwork) -> bool:
+    """Return whether the graph takes a single size."""
+    return all(isinstance(length, int) for length in dims_of(graph_inputs(detector.model.graph)[0])[2:])
 
 
 def read_emap(swapper: Path) -> np.ndarray:
@@ -134,10 +227,12 @@ def read_emap(swapper: Path) -> np.ndarray:
     Raises:
         UnsupportedFacePack: The last initializer is something else.
     """
-    weights = onnx.load(str(swapper)).graph.initializer
+    weights = read_graph(swapper).graph.initializer
     emap = numpy_helper.to_array(weights[-1]) if weights else np.zeros(0)
-    if emap.shape != EMAP_SHAPE:
-        raise UnsupportedFacePack(f"{swapper.name} ends with an initializer of shape {emap.shape}, not with emap")
+    if emap.shape != EMAP_SHAPE or emap.dtype.kind != "f":
+        raise UnsupportedFacePack(
+            f"{swapper} ends with an initializer of shape {emap.shape}, not with emap, as InsightFace's swapper does"
+        )
     return np.ascontiguousarray(emap, dtype=np.float32)
 
 
@@ -150,8 +245,10 @@ def rename_values(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
     def new(name: str) -> str:
         return renamed.get(name, name)
 
-    for value in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+    for value in (*graph.input, *graph.output, *graph.value_info):
         value.name = new(value.name)
+    for weight in graph.initializer:
+        weight.name = new(weight.name)
     for node in graph.node:
         node.input[:] = [new(name) for name in node.input]
         node.output[:] = [new(name) for name in node.output]
@@ -160,8 +257,23 @@ def rename_values(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
                 rename_values(attribute.g, renamed)
 
 
+def _squeezed(model: onnx.ModelProto, output: str, axes: tuple[int, ...]) -> str:
+    """Remove axes of length 1 from an output of a graph; return its new name."""
+    graph, name = model.graph, f"{output}_squeezed"
+    opset = next(known.version for known in model.opset_import if known.domain in ("", "ai.onnx"))
+    if opset < AXES_AS_INPUT:
+        node = onnx.helper.make_node("Squeeze", [output], [name], axes=axes)
+    else:
+        graph.initializer.append(numpy_helper.from_array(np.array(axes, np.int64), f"{name}_axes"))
+        node = onnx.helper.make_node("Squeeze", [output, f"{name}_axes"], [name])
+    graph.node.append(node)
+    value = next(value for value in graph.output if value.name == output)
+    value.name = name
+    return name
+
+
 def _declare(value: onnx.ValueInfoProto, tensor: TensorSpec, *, batched: bool) -> None:
-    """State the contract's axes, a fixed size where the contract or the graph has one."""
+    """Declare the contract's axes, fixed where the contract or the graph fixes them; the gate verifies them."""
     shape = value.type.tensor_type.shape
     axes = (("batch", *tensor.axes)) if batched else tensor.axes
     fixed = [dim.dim_value for dim in shape.dim] if len(shape.dim) == len(axes) else [0] * len(axes)
@@ -175,14 +287,8 @@ def _declare(value: onnx.ValueInfoProto, tensor: TensorSpec, *, batched: bool) -
             shape.dim.add(dim_param=axis)
 
 
-def _is_fixed(detector: FaceNetwork) -> bool:
-    """Tell whether the graph takes one size alone."""
-    dims = detector.model.graph.input[0].type.tensor_type.shape.dim
-    return bool(dims[2].dim_value > 0 and dims[3].dim_value > 0)
-
-
-def _normalises_inside(graph: onnx.GraphProto) -> bool:
-    """Tell whether InsightFace would take the graph for one converted from MXNet; the rule is the library's."""
+def _normalizes_inside(graph: onnx.GraphProto) -> bool:
+    """Return whether InsightFace would treat the graph as converted from MXNet; the rule is the library's."""
     first = [node.name for node in graph.node[:8]]
     return any(name.startswith(("Sub", "_minus")) for name in first) and any(
         name.startswith(("Mul", "_mul")) for name in first

@@ -1,4 +1,4 @@
-"""What the exporter needs of a network: its contract, its files, and cases that prove it equal to its original."""
+"""What the exporter needs of a network: its contract, its files, and cases to compare it with its original."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
-import onnx_ir as ir
 import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from eacps.tensors import ModelSpec
+from export.graphs import write_graph
 from export.precision import Precision, at_precision
-
-OPSET = 20
 
 # Axes of the contract that vary from request to request; the others are fixed by the checkpoint.
 DYNAMIC_AXES = frozenset(
     (
         "batch",
+        "latent_tokens",
+        "picture_tokens",
         "image_tokens",
         "text_tokens",
         "tokens",
@@ -37,6 +37,9 @@ DYNAMIC_AXES = frozenset(
     )
 )
 
+# Modules whose code decides every network, besides the module of its class.
+COMMON_MODULES = ("export.parity", "export.precision", "export.checkpoint", "export.graphs", "export.operators")
+
 Tensors = dict[str, np.ndarray]
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -47,7 +50,7 @@ class ParityCase:
     """Inputs by contract name, and what the original network answers to them.
 
     Args:
-        description: What is special about the case, for reports: sizes in words.
+        description: Sizes of the case in words, for reports.
         inputs: Every input of the contract, with the batch axis where the model has one.
         expected: Every output of the contract, computed by the original in FP32.
     """
@@ -58,7 +61,7 @@ class ParityCase:
 
 
 class Network(Protocol):
-    """One leaf model of the repository."""
+    """One served network of the repository."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -70,12 +73,17 @@ class Network(Protocol):
         ...
 
     def cases(self) -> Iterator[ParityCase]:
-        """Compute the parity cases with the original, one after the other."""
+        """Compute the parity cases with the original, one by one."""
         ...
 
 
 class TorchNetwork(ABC):
     """A network that is a torch module: exported here, to ONNX or as torch's own program."""
+
+    opset = 20
+    """ONNX opset of its graph."""
+    code: tuple[str, ...] = ()
+    """Modules whose code decides the graph, besides the module of the class."""
 
     @property
     @abstractmethod
@@ -84,40 +92,37 @@ class TorchNetwork(ABC):
 
     @abstractmethod
     def graph(self, *, fused: bool = False) -> nn.Module:
-        """The module in FP32, whose arguments are the inputs of ``spec`` in their order.
+        """Return the module in FP32; its arguments are the inputs of ``spec`` in their order.
 
         Args:
-            fused: For torch itself, with its own attention kernels, rather than for an ONNX graph.
+            fused: Whether it is for torch, with torch's attention kernels, rather than for an ONNX graph.
         """
 
     @abstractmethod
     def example(self) -> Tensors:
-        """Inputs to trace with: 2 or more along each axis that varies, for 1 would be taken for a constant."""
+        """Return inputs to trace with: 2 or more along each axis that varies, because torch makes 1 a constant."""
 
     @abstractmethod
     def cases(self) -> Iterator[ParityCase]:
-        """Compute the parity cases with the original, one after the other."""
+        """Compute the parity cases with the original, one by one."""
 
     def write_onnx(self, path: Path, precision: Precision) -> None:
         """Write the graph, with the contract's names, dtypes and dynamic axes."""
         program = self.program(precision)
         with torch.no_grad():
-            # Not optimised: constant folding fails on the split of the doubled batch of zero_cond_t, and whatever
-            # runs the graph optimises when it loads.
+            # `write_graph` simplifies it; torch's own optimization takes longer.
             exported = torch.onnx.export(
                 program,
                 dynamo=True,
                 optimize=False,
-                opset_version=OPSET,
+                opset_version=self.opset,
                 input_names=[tensor.name for tensor in self.spec.inputs],
                 output_names=[tensor.name for tensor in self.spec.outputs],
                 verbose=False,
             )
         if exported is None:
             raise RuntimeError(f"{self.spec.name}: torch.onnx.export returned no program")
-        _strip_notes(exported.model)
-        # Weights beside the graph: a single protobuf ends at 2 GB.
-        exported.save(str(path), external_data=True)
+        write_graph(exported.model, path, self.spec.name)
 
     def program(self, precision: Precision, *, fused: bool = False) -> ExportedProgram:
         """Trace the module; ``DYNAMIC_AXES`` stay dynamic. ``fused`` as for `graph`."""
@@ -134,7 +139,7 @@ class TorchNetwork(ABC):
             )
 
     def runner(self, precision: Precision) -> Callable[[Tensors], Tensors]:
-        """Run the module by torch itself, with its own kernels: the measure of what an engine may lose."""
+        """Return a function that runs the module by torch: its error is the measure for an engine's."""
         module = at_precision(self.graph(fused=True), precision).eval()
 
         def run(inputs: Tensors) -> Tensors:
@@ -146,40 +151,30 @@ class TorchNetwork(ABC):
 
 
 def sources_of(network: type, *further: str) -> list[Path]:
-    """Return the files of the code that decides what is exported of a class of networks.
+    """Return the source files that decide how a class of networks is exported.
 
     Args:
         network: The class.
-        further: Names of modules beside those that all networks have in common.
+        further: Names of modules besides those of the class and of all networks.
     """
-    common = (__name__, network.__module__, "export.parity", "export.precision", "export.checkpoint")
+    own = network.code if issubclass(network, TorchNetwork) else ()
+    common = (__name__, network.__module__, *own, *COMMON_MODULES)
     names = dict.fromkeys((*common, *further))
-    # Found, not imported: an engine's builder needs TensorRT for that.
+    # Only found, since importing the engine's builder needs TensorRT.
     found = (importlib.util.find_spec(name) for name in names)
     return [Path(spec.origin) for spec in found if spec is not None and spec.origin is not None]
 
 
 def copy_sharing_weights(module: _Module) -> _Module:
-    """Copy the structure of ``module``, to be rebuilt for export; weights stay in memory once."""
+    """Copy the structure of ``module``, to be rebuilt for export; both share the weights."""
     weights = (*module.parameters(), *module.buffers())
     return copy.deepcopy(module, memo={id(weight): weight for weight in weights})
 
 
 def case_of(description: str, inputs: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> ParityCase:
-    """Put a case of torch tensors together."""
+    """Build a case from torch tensors."""
     return ParityCase(
         description,
         {name: tensor.detach().contiguous().numpy() for name, tensor in inputs.items()},
         {name: tensor.detach().contiguous().numpy() for name, tensor in expected.items()},
     )
-
-
-def _strip_notes(model: ir.Model) -> None:
-    """Remove the notes on which line of Python each node came from: most of a small file, and paths of this machine."""
-    graphs = [model.graph, *model.functions.values()]
-    for graph in graphs:
-        graph.metadata_props.clear()
-        for node in graph.all_nodes():
-            node.metadata_props.clear()
-            for value in node.outputs:
-                value.metadata_props.clear()

@@ -1,6 +1,6 @@
-"""What a repository is built for: which Triton backend runs the networks, and what of them it is given.
+"""The targets of an export: which Triton backend runs the networks, and in which form it gets them.
 
-The names and tensors of the models are the same for every target.
+Names and tensors of the models are the same for every target.
 """
 
 from export.targets.onnx import EMBEDDED, ONNXRUNTIME

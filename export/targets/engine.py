@@ -1,4 +1,4 @@
-"""Build and run a TensorRT engine. Imported only where TensorRT is installed; has not run yet."""
+"""Build and run a TensorRT engine. Imported only where TensorRT is installed; not run on a GPU yet."""
 
 from __future__ import annotations
 
@@ -16,28 +16,21 @@ from export.targets.target import EngineFailed, Watch
 
 
 def build_engine(graph: Path, plan: Path, profiles: Sequence[Profile], timing_cache: Path, watch: Watch) -> None:
-    """Build one engine with one optimisation profile for each bucket.
+    """Build one engine with one optimization profile for each bucket.
 
     Args:
         graph: ONNX file; weights may lie beside it.
         plan: File to write.
         profiles: At least one.
-        timing_cache: What was measured by earlier builds on this GPU, read and written; a build that is begun again
-            is quicker by it.
-        watch: Told how far TensorRT's phases are.
+        timing_cache: File of what earlier builds measured on this GPU, read and written; it speeds up the next build.
+        watch: Called with the progress of TensorRT's phases.
 
     Raises:
-        EngineFailed: With TensorRT's own words.
+        EngineFailed: TensorRT cannot read the graph, or builds no engine; with its own messages.
     """
     logger = trt.Logger(trt.Logger.WARNING)
     builder = trt.Builder(logger)
-    # Ignored from TensorRT 11 on, where every network is strongly typed.
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
-    # From the file: external weights are found beside it, and no protobuf holds more than 2 GB.
-    if not parser.parse_from_file(str(graph)):
-        faults = "; ".join(str(parser.get_error(number)) for number in range(parser.num_errors))
-        raise EngineFailed(f"TensorRT cannot read {graph.name}: {faults}")
+    network = _parse(builder, graph, logger)
     config = builder.create_builder_config()
     for profile in profiles:
         config.add_optimization_profile(_optimization_profile(builder, profile))
@@ -46,7 +39,7 @@ def build_engine(graph: Path, plan: Path, profiles: Sequence[Profile], timing_ca
     engine = builder.build_serialized_network(network, config)
     if engine is not None:
         _write(plan, engine)
-    # Kept even where the build failed: the next one begins further on.
+    # Kept even if the build failed: the next one starts further on.
     if (cache := config.get_timing_cache()) is not None:
         _write(timing_cache, cache.serialize())
     monitor.raise_what_stopped_it()
@@ -54,13 +47,27 @@ def build_engine(graph: Path, plan: Path, profiles: Sequence[Profile], timing_ca
         raise EngineFailed(f"TensorRT built no engine from {graph.name}; its log says why")
 
 
+def _parse(builder: trt.Builder, graph: Path, logger: trt.Logger) -> trt.INetworkDefinition:
+    # Bit 1 in TensorRT 10 and bit 0 in TensorRT 11, which refuses unknown bits: only the library's enum knows.
+    flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network = builder.create_network(flags)
+    if network is None:
+        raise EngineFailed(f"TensorRT {trt.__version__} creates no network with the flags {flags:b}")
+    parser = trt.OnnxParser(network, logger)
+    # From the file: external weights are found beside it, and no protobuf holds more than 2 GB.
+    if not parser.parse_from_file(str(graph)):
+        errors = "; ".join(str(parser.get_error(number)) for number in range(parser.num_errors))
+        raise EngineFailed(f"TensorRT cannot read {graph.name}: {errors}")
+    return network
+
+
 class Engine:
-    """An engine that was built, for the parity gate.
+    """A built engine, for the parity gate.
 
     Args:
         plan: Its file.
         spec: Its contract.
-        profiles: As built, in their order.
+        profiles: Those that it was built with, in order.
 
     Raises:
         EngineFailed: It cannot be read back.
@@ -74,13 +81,13 @@ class Engine:
             raise EngineFailed(f"TensorRT cannot read back {plan.name}")
         self._context = self._engine.create_execution_context()
         if self._context is None:
-            raise EngineFailed(f"there is no room to run {plan.name}")
+            raise EngineFailed(f"TensorRT creates no execution context for {plan.name}: is there enough GPU memory?")
 
     def answer(self, inputs: Tensors) -> Tensors:
         """Run the engine on one case.
 
         Raises:
-            EngineFailed: No profile holds its shapes, or the run failed.
+            EngineFailed: The shapes of the case fit no profile, or the run failed.
         """
         stream = torch.cuda.Stream()
         self._need(self._context.set_optimization_profile_async(self._profile(inputs), stream.cuda_stream))
@@ -106,14 +113,14 @@ class Engine:
         for number, profile in enumerate(self._profiles):
             if all(_within(inputs[name].shape, profile, name) for name in profile.least):
                 return number
-        raise EngineFailed(f"no profile of {self._spec.name} holds these shapes")
+        raise EngineFailed(f"these shapes fit no profile of {self._spec.name}")
 
 
-class _Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # TensorRT has no type hints
-    """Tells how far the builder's phases are.
+class _Monitor(trt.IProgressMonitor):
+    """Reports the progress of the builder's phases.
 
-    TensorRT calls it from C++ that no exception may cross. What is raised here, an interruption too, stops the build
-    and is raised again when it is over.
+    TensorRT calls it from C++, which no exception may cross. An exception raised here, an interruption too, stops the
+    build and is raised again afterwards.
     """
 
     def __init__(self, watch: Watch) -> None:
@@ -136,13 +143,13 @@ class _Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # TensorRT has no t
         return self._stopped_by is None
 
     def raise_what_stopped_it(self) -> None:
-        """Raise what a watcher raised, if one did."""
+        """Raise what the watcher raised, if anything."""
         if self._stopped_by is not None:
             raise self._stopped_by
 
 
 def _use_timing_cache(config: trt.IBuilderConfig, file: Path) -> None:
-    """Begin with what earlier builds measured; with nothing where TensorRT does not take it."""
+    """Start from what earlier builds measured, or from nothing if TensorRT does not accept it."""
     earlier = file.read_bytes() if file.exists() else b""
     if not config.set_timing_cache(config.create_timing_cache(earlier), ignore_mismatch=False):
         config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
@@ -164,7 +171,7 @@ def _within(shape: tuple[int, ...], profile: Profile, name: str) -> bool:
 
 
 def _write(path: Path, contents: trt.IHostMemory) -> None:
-    """Write a whole file or none: a build may be stopped at any moment."""
+    """Write the whole file or none: a build may be stopped at any moment."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:

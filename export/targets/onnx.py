@@ -1,6 +1,6 @@
-"""Graphs run by ONNX Runtime: in the Python backend, or in Triton's own.
+"""Graphs run by ONNX Runtime: in the Python backend, or in Triton's own backend for it.
 
-The embedded server's wheel has no backend but Python's, so there an adapter serves the graph on the CPU.
+The wheel of the embedded server has only the Python backend, where an adapter serves the graph on the CPU.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from pathlib import Path
 
 import onnx
 
-from eacps.models.onnx_leaf import NETWORK_FILE
+from eacps.models.onnx_network import NETWORK_FILE
 from export.networks.network import Network
 from export.parity import TOLERANCE, Answers, onnx_answers
 from export.precision import Precision
-from export.targets.target import Bench, Placement
+from export.targets.target import Bench, Placement, Target
 
 # Parameters of the Python backend's networks; see eacps.models.network_adapter.
-PYTHON_NETWORK_PARAMETERS = {"intra_op_num_threads": "2"}
+PYTHON_NETWORK_PARAMETERS = {"threads": "0"}  # all cores of the container
 
 
 @dataclass(frozen=True)
-class OnnxTarget:
+class OnnxTarget(Target):
     """See `export.targets.target.Target`; ``where`` is how Triton runs every network."""
 
     name: str
@@ -35,15 +35,15 @@ class OnnxTarget:
     code: tuple[str, ...] = (__name__,)
 
     def check(self) -> str:
-        """Every machine can write graphs, which run anywhere."""
+        """Return no device: every machine can write graphs, and they run anywhere."""
         return ""
 
     def placement(self, _network: type[Network]) -> Placement:
-        """One for all networks."""
+        """Return the same for all networks."""
         return self.where
 
     def dims(self, version: Path) -> Mapping[str, tuple[int, ...]]:
-        """Triton's own backend wants a number wherever the graph has one; Python's takes -1 for any axis."""
+        """Return the graph's own sizes for Triton's backend, which requires them; Python's accepts -1 for any axis."""
         if self.where.backend == "python":
             return {}
         graph = onnx.load(str(version / NETWORK_FILE), load_external_data=False).graph

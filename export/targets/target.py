@@ -1,4 +1,4 @@
-"""What every target is."""
+"""The interface of a target, and what it is given."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Placement:
 
     Args:
         backend: Triton's name of it.
-        kind: Of instances: ``KIND_CPU``, ``KIND_GPU``, or ``KIND_AUTO`` for a GPU where there is one.
-        file: Name of the network's file in its version folder; empty where the backend finds it by itself.
-        parameters: Strings handed to the model.
+        kind: Kind of the instances: ``KIND_CPU``, ``KIND_GPU``, or ``KIND_AUTO`` for a GPU if there is one.
+        file: Name of the network's file in its version folder; empty if the backend finds it by itself.
+        parameters: Strings passed to the model.
     """
 
     backend: str
@@ -43,14 +43,14 @@ Watch = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Bench:
-    """Where a network is built.
+    """Where and for which shapes a network is built.
 
     Args:
-        version: Its version folder, into which its files go.
-        scratch: Empty folder for what lies in between, removed afterwards.
-        cache: Folder that outlives builds.
+        version: Its version folder, for its files.
+        scratch: Empty folder for intermediate files, removed afterwards.
+        cache: Folder that is kept between builds.
         profiles: Shapes to build for.
-        watch: Told how far a phase of a long build is: its name, steps done, steps in all.
+        watch: Called with the progress of a long build: the phase's name, its steps done, and its steps in total.
     """
 
     version: Path
@@ -66,20 +66,20 @@ class Target(Protocol):
     name: str
     """As given to ``--target``."""
     precision: Precision
-    """Of denoiser and text encoder, unless told otherwise."""
+    """Default precision of denoiser and text encoder."""
     precisions: frozenset[Precision]
-    """In which it can serve them."""
+    """Precisions in which it can serve them."""
     fixed_shapes: bool
-    """Whether networks take the buckets' shapes alone."""
+    """Whether networks accept the shapes of the buckets only."""
     tolerance: float
-    """What the parity gate allows in FP32."""
+    """Largest error that the parity gate allows in FP32."""
     runs_onnx: bool
-    """Whether the gate runs graphs of ONNX."""
+    """Whether the parity gate runs ONNX graphs."""
     code: tuple[str, ...]
-    """Modules that decide what is installed."""
+    """Modules whose code decides what is installed."""
 
     def check(self) -> str:
-        """See that this machine can build for the target; name the device that what is built will be tied to, if any.
+        """Check that this machine can build for the target; return the device that the result is tied to, or "".
 
         Raises:
             TargetUnavailable: It cannot.
@@ -87,20 +87,20 @@ class Target(Protocol):
         ...
 
     def placement(self, network: type[Network]) -> Placement:
-        """Say how Triton runs a network of that class."""
+        """Return how Triton runs a network of that class."""
         ...
 
     def dims(self, version: Path) -> Mapping[str, tuple[int, ...]]:
-        """Give the shapes, by input and output, that the backend wants to see in the configuration.
+        """Return the shapes, by input and output, that the backend requires in the model's configuration.
 
         Args:
             version: Folder of an installed network.
 
         Returns:
-            Batch axis included, -1 for axes that vary; nothing where the contract's do.
+            Batch axis included, -1 for axes that vary; empty if those of the contract will do.
         """
         ...
 
     def install(self, network: Network, precision: Precision, bench: Bench) -> Answers:
-        """Put a network into the version folder of its model; return what runs it, for the parity gate."""
+        """Write a network to its model's version folder; return a function that runs it, for the parity gate."""
         ...

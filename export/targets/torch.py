@@ -1,6 +1,6 @@
-"""Torch's own programs in the Python backend, compiled when they load: the reference on a GPU, and quick to change.
+"""torch's own programs in the Python backend, compiled when they load: the reference on a GPU, and quick to change.
 
-Face networks are graphs to begin with, and stay so.
+Face networks are ONNX graphs from the start, and are served as such.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from pathlib import Path
 import torch
 
 from eacps.models.arguments import COMPILE_PARAMETER
-from eacps.models.torch_leaf import PROGRAM_FILE
+from eacps.models.torch_network import PROGRAM_FILE
 from export.networks.network import Network, Tensors, TorchNetwork
 from export.parity import TOLERANCE, Answers
 from export.precision import Precision
 from export.targets.onnx import EMBEDDED
-from export.targets.target import Bench, Placement
+from export.targets.target import Bench, Placement, Target
 
 
-class TorchTarget:
+class TorchTarget(Target):
     """See `export.targets.target.Target`."""
 
     name = "torch"
@@ -31,17 +31,17 @@ class TorchTarget:
     code = (__name__, "export.targets.onnx")
 
     def check(self) -> str:
-        """Every machine can write programs, which run anywhere."""
+        """Return no device: every machine can write programs, and they run anywhere."""
         return ""
 
     def placement(self, network: type[Network]) -> Placement:
-        """On a GPU where there is one; compiled there."""
+        """Use a GPU if there is one, and compile the program for it."""
         if not issubclass(network, TorchNetwork):
             return EMBEDDED.where
-        return Placement("python", "KIND_AUTO", parameters={COMPILE_PARAMETER: "true"} | EMBEDDED.where.parameters)
+        return Placement("python", "KIND_AUTO", parameters={COMPILE_PARAMETER: "true", **EMBEDDED.where.parameters})
 
     def dims(self, _version: Path) -> Mapping[str, tuple[int, ...]]:
-        """The Python backend takes -1 for any axis."""
+        """Return nothing: the Python backend accepts -1 for any axis."""
         return {}
 
     def install(self, network: Network, precision: Precision, bench: Bench) -> Answers:

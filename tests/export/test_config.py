@@ -6,14 +6,16 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
+from eacps.models.backbones.qwen_image_edit.contract import DENOISER, NETWORKS
 from eacps.tensors import MODELS, Kind, ModelSpec
+from export.backbones.qwen_image_edit.denoiser import DenoiserNetwork
+from export.backbones.qwen_image_edit.vae import VaeEncoderNetwork
 from export.config import ConfigDetails, render_config
-from export.networks.denoiser import DenoiserNetwork
 from export.networks.faces import FaceNetwork
-from export.networks.vae import VaeEncoderNetwork
 from export.precision import Precision
-from export.studio_mini.architecture import build_vae
+from export.repository import BACKBONE_NETWORK
 from export.targets import EMBEDDED, ONNXRUNTIME, TARGETS
+from studio_mini.architecture import build_vae
 
 CHECKED_IN = Path(__file__).resolve().parents[2] / "model_repository"
 
@@ -27,10 +29,10 @@ def test_checked_in_file_is_up_to_date(spec: ModelSpec) -> None:
 
 
 def test_checked_in_folders_are_the_contract() -> None:
-    assert {path.name for path in CHECKED_IN.iterdir()} == set(MODELS)
+    assert {path.name for path in CHECKED_IN.iterdir()} == {*MODELS, BACKBONE_NETWORK}
 
 
-@every_model
+@pytest.mark.parametrize("spec", [*MODELS.values(), *NETWORKS], ids=lambda spec: spec.name)
 def test_config_states_the_contract(spec: ModelSpec) -> None:
     config = text_format.Parse(render_config(spec, ONNXRUNTIME.where), ModelConfig())
     assert (config.name, config.max_batch_size) == (spec.name, spec.max_batch_size)
@@ -56,7 +58,7 @@ def test_details_of_a_checkpoint_are_stated() -> None:
 def test_an_engine_is_served_by_one_instance_with_all_its_profiles() -> None:
     placement = TARGETS["tensorrt"].placement(DenoiserNetwork)
     config = text_format.Parse(
-        render_config(MODELS["denoiser"], placement, ConfigDetails(max_batch=4, profiles=3)), ModelConfig()
+        render_config(DENOISER, placement, ConfigDetails(max_batch=4, profiles=3)), ModelConfig()
     )
     assert (config.backend, config.default_model_filename) == ("tensorrt", "network.plan")
     assert config.max_batch_size == 4

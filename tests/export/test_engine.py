@@ -1,12 +1,13 @@
-"""The engine's builder against a double of TensorRT's documented interface: what is written when, and what stops it.
+"""The engine's builder against a double of TensorRT's documented Python interface, versions 10 and 11.
 
-No engine is built here: TensorRT needs a GPU.
+What the parser and the builder themselves take, ``tests/engines`` asks the real ones, through their C++ interface.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from enum import IntEnum
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -51,14 +52,14 @@ class Builder:
     """An IBuilder: goes through two phases, and builds unless its monitor says stop."""
 
     config: Config
+    known_flags: int
     fails = False
 
     def __init__(self, _logger: object) -> None:
         type(self).config = Config()
 
-    def create_network(self, flags: int) -> int:
-        assert flags == 1 << 1, "strongly typed"
-        return flags
+    def create_network(self, flags: int) -> int | None:
+        return flags if flags | self.known_flags == self.known_flags else None
 
     def create_builder_config(self) -> Config:
         return self.config
@@ -82,8 +83,8 @@ class Parser:
 
     num_errors = 1
 
-    def __init__(self, _network: int, _logger: object) -> None:
-        pass
+    def __init__(self, network: int, _logger: object) -> None:
+        assert network is not None
 
     def parse_from_file(self, path: str) -> bool:
         return Path(path).read_bytes() == b"onnx"
@@ -92,16 +93,24 @@ class Parser:
         return "no such operator"
 
 
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+# Flags of a network by version. TensorRT 11 dropped one, and refuses bits that it does not know.
+FLAGS = {
+    "10.13.3.9": IntEnum("NetworkDefinitionCreationFlag", {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1}),
+    "11.4.0.106": IntEnum("NetworkDefinitionCreationFlag", {"STRONGLY_TYPED": 0}),
+}
+
+
+@pytest.fixture(params=FLAGS)
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     double = ModuleType("tensorrt")
     logger = type("Logger", (), {"WARNING": 1, "__init__": lambda self, level: None})
-    flag = SimpleNamespace(STRONGLY_TYPED=1)
+    flags = FLAGS[request.param]
     for name, value in {
+        "__version__": request.param,
         "Logger": logger,
-        "Builder": type("Builder", (Builder,), {}),
+        "Builder": type("Builder", (Builder,), {"known_flags": sum(1 << flag for flag in flags)}),
         "OnnxParser": Parser,
-        "NetworkDefinitionCreationFlag": flag,
+        "NetworkDefinitionCreationFlag": flags,
         "IProgressMonitor": type("IProgressMonitor", (), {}),
     }.items():
         setattr(double, name, value)
@@ -150,6 +159,21 @@ def test_a_timing_cache_of_another_version_is_begun_anew(
 def test_a_graph_that_tensorrt_cannot_read_is_said(engine: ModuleType, graph: Path) -> None:
     graph.write_bytes(b"")
     with pytest.raises(EngineFailed, match=r"cannot read network\.onnx: no such operator"):
+        build(engine, graph)
+
+
+def test_networks_are_strongly_typed_in_every_version(engine: ModuleType, graph: Path) -> None:
+    """TensorRT computes in the graph's own types, among them FP32 for norms."""
+    created: list[int] = []
+    create = engine.trt.Builder.create_network
+    engine.trt.Builder.create_network = lambda builder, flags: created.append(flags) or create(builder, flags)
+    build(engine, graph)
+    assert created == [1 << engine.trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED]
+
+
+def test_a_version_that_refuses_the_flags_is_named(engine: ModuleType, graph: Path) -> None:
+    engine.trt.Builder.known_flags = 0
+    with pytest.raises(EngineFailed, match=rf"TensorRT {engine.trt.__version__} creates no network with the flags"):
         build(engine, graph)
 
 

@@ -24,7 +24,7 @@ def save(path: Path, inputs: list[list[int | str]], outputs: int) -> None:
 
 @pytest.fixture
 def buffalo(tmp_path: Path) -> Path:
-    """A folder like InsightFace's buffalo_l: detector, recogniser, landmarks in two and three dimensions, age."""
+    """A folder like InsightFace's buffalo_l: detector, recognizer, landmarks in two and three dimensions, age."""
     save(tmp_path / "det_10g.onnx", [[1, 3, "?", "?"]], 9)
     save(tmp_path / "w600k_r50.onnx", [["None", 3, 112, 112]], 1)
     save(tmp_path / "2d106det.onnx", [["None", 3, 192, 192]], 1)
@@ -38,22 +38,37 @@ def test_a_pack_of_insightface_is_told_apart(buffalo: Path, tmp_path_factory: py
     save(swapper, [[1, 3, 128, 128], [1, 512]], 1)
     files = find_faces(buffalo, swapper=swapper)
     assert (files.detector.name, files.recognizer.name) == ("det_10g.onnx", "w600k_r50.onnx")
-    assert (files.swapper, files.verifier, files.detection_size) == (swapper, None, 640)
+    assert (files.swapper, files.verifier) == (swapper, None)
+    assert (files.detection_size, files.detector_side) == (640, None)
 
 
 def test_a_missing_or_doubtful_role_is_said(buffalo: Path) -> None:
-    with pytest.raises(IncompleteFacePack, match="holds no swapper; name one with --swapper"):
-        find_faces(buffalo)
     save(buffalo / "inswapper.onnx", [[1, 3, 128, 128], [1, 512]], 1)
     shutil.copy(buffalo / "w600k_r50.onnx", buffalo / "glintr100.onnx")
     with pytest.raises(IncompleteFacePack, match=r"more than one recognizer: glintr100\.onnx, w600k_r50\.onnx"):
         find_faces(buffalo)
 
 
+def test_a_pack_without_a_swapper_is_complete(buffalo: Path) -> None:
+    assert find_faces(buffalo).swapper is None
+    save(buffalo / "inswapper.onnx", [[1, 3, 128, 128], [1, 512]], 1)
+    assert find_faces(buffalo).swapper == buffalo / "inswapper.onnx"
+    assert find_faces(buffalo, without_swapper=True).swapper is None
+
+
+@pytest.mark.parametrize("role", ["det_10g", "w600k_r50"])
+def test_detector_and_recognizer_are_needed(buffalo: Path, role: str) -> None:
+    (buffalo / f"{role}.onnx").unlink()
+    with pytest.raises(IncompleteFacePack, match=f"holds no {'detector' if role == 'det_10g' else 'recognizer'}"):
+        find_faces(buffalo)
+
+
 def test_a_detector_of_one_size_says_which(buffalo: Path) -> None:
     save(buffalo / "inswapper.onnx", [[1, 3, 128, 128], [1, 512]], 1)
     save(buffalo / "det_10g.onnx", [[1, 3, 320, 320]], 9)
-    assert find_faces(buffalo).detection_size == 320
+    for size in (None, 640):
+        files = find_faces(buffalo, detection_size=size)
+        assert (files.detection_size, files.detector_side) == (320, 320)
 
 
 def test_our_own_names(checkpoint_dir: Path) -> None:

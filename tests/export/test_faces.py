@@ -66,8 +66,8 @@ def test_a_graph_with_its_batch_written_inside_fails_the_gate(tmp_path: Path) ->
         check_parity(network, onnx_answers(tmp_path / "network.onnx", network, FP32))
 
 
-def test_a_recognizer_that_normalises_inside_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedFacePack, match="normalises its input itself"):
+def test_a_recognizer_that_normalizes_inside_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedFacePack, match="normalizes its input itself"):
         FaceNetwork(FACE_RECOGNIZER, recognizer(tmp_path), CROPS)
 
 

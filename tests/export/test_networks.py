@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 import pytest
 import torch
-from diffusers.models.transformers.transformer_qwenimage import QwenDoubleStreamAttnProcessor2_0
 from torch import nn
 
-from eacps.models.facts import VisionFacts
-from export.networks.denoiser import DenoiserGraph, DenoiserNetwork
+from eacps.models.backbones.qwen_image_edit.config import VisionConfig
+from export.backbones.qwen_image_edit.denoiser import DenoiserNetwork
+from export.backbones.qwen_image_edit.denoiser_graph import DenoiserGraph
+from export.backbones.qwen_image_edit.text_encoder import TextEncoderGraph, TextEncoderNetwork, shapes_for
+from export.backbones.qwen_image_edit.vae import VaeDecoderGraph, VaeDecoderNetwork, VaeEncoderGraph, VaeEncoderNetwork
 from export.networks.network import Network, ParityCase, sources_of
-from export.networks.text_encoder import TextEncoderGraph, TextEncoderNetwork, shapes_for
-from export.networks.vae import VaeDecoderGraph, VaeDecoderNetwork, VaeEncoderGraph, VaeEncoderNetwork
 from export.parity import TOLERANCE, check_parity, onnx_answers, relative_error
 from export.precision import Precision
-from export.studio_mini.architecture import build_text_encoder, build_transformer, build_vae
-from export.studio_mini.tokenizer import train_tokenizer
+from studio_mini.architecture import build_text_encoder, build_transformer, build_vae
+from studio_mini.tokenizer import train_tokenizer
+from tests.export.graph_files import OF_2509, OF_2511, graph_file
 
-VISION = VisionFacts(
+VISION = VisionConfig(
     patch_size=16,
     temporal_patch_size=2,
     merge_size=2,
@@ -51,33 +50,37 @@ def test_denoiser(zero_cond_t: bool) -> None:
             assert_same(graph, network, case)
 
 
-def test_denoiser_obeys_the_modulation_index_exactly_where_the_checkpoint_has_zero_cond_t() -> None:
-    for zero_cond_t in (True, False):
-        network = DenoiserNetwork(build_transformer(zero_cond_t=zero_cond_t, layers=1))
-        case = next(network.cases())
-        inputs = [torch.from_numpy(case.inputs[tensor.name]) for tensor in network.spec.inputs]
-        inputs[-1] = torch.zeros_like(inputs[-1])
+def test_pictures_are_modulated_as_at_timestep_0_exactly_where_the_checkpoint_has_zero_cond_t() -> None:
+    transformers = {switch: build_transformer(zero_cond_t=switch, layers=1) for switch in (True, False)}
+    for switch, other in ((True, False), (False, True)):
+        case = next(DenoiserNetwork(transformers[switch]).cases())
+        inputs = [torch.from_numpy(case.inputs[tensor.name]) for tensor in DenoiserNetwork.spec.inputs]
         with torch.no_grad():
-            answer = DenoiserGraph(network.transformer)(*inputs).numpy()
-        assert (relative_error(answer, case.expected["velocity"]) > TOLERANCE) == zero_cond_t
+            answer = DenoiserGraph(transformers[other])(*inputs).numpy()
+        assert relative_error(answer, case.expected["velocity"]) > TOLERANCE
 
 
 # torch's exporter uses what torch has deprecated.
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
-def test_denoiser_without_zero_cond_t_is_exported_with_the_same_inputs(tmp_path: Path) -> None:
-    network = DenoiserNetwork(build_transformer(zero_cond_t=False, layers=1))
-    network.write_onnx(tmp_path / "network.onnx", Precision.FP32)
-    graph = onnx.load(tmp_path / "network.onnx").graph
+@pytest.mark.parametrize("zero_cond_t", [True, False])
+def test_one_exported_denoiser_serves_every_shape(zero_cond_t: bool) -> None:
+    network = DenoiserNetwork(build_transformer(zero_cond_t=zero_cond_t, layers=2))
+    path = graph_file(OF_2511 if zero_cond_t else OF_2509, Precision.FP32)
+    graph = onnx.load(path).graph
     assert [port.name for port in graph.input] == [tensor.name for tensor in network.spec.inputs]
-    assert len(check_parity(network, onnx_answers(tmp_path / "network.onnx", network, Precision.FP32))) == 3
+    assert len(check_parity(network, onnx_answers(path, network, Precision.FP32))) == 3
+    assert {"RotaryEmbedding", "RMSNormalization"} <= {node.op_type for node in graph.node}
 
 
-def test_the_original_is_left_as_it_was() -> None:
-    transformer = build_transformer(layers=1)
+def test_the_original_is_left_as_it_was_and_its_weights_are_shared() -> None:
+    transformer = build_transformer(layers=2)
+    before = [str(module) for module in transformer.modules()]
     graph = DenoiserGraph(transformer)
-    assert graph.transformer.proj_out.weight is transformer.proj_out.weight
-    processors = {type(block.attn.processor) for block in transformer.transformer_blocks}
-    assert processors == {QwenDoubleStreamAttnProcessor2_0}
+    assert [str(module) for module in transformer.modules()] == before
+    original = {id(weight) for weight in transformer.parameters()}
+    own = [name for name, weight in graph.named_parameters() if id(weight) not in original]
+    assert own == ["blocks.0.picture_modulation", "last_block.picture_modulation"]
+    assert original == {id(weight) for weight in graph.parameters() if id(weight) in original}
 
 
 def test_denoiser_of_unknown_inputs_is_refused() -> None:
@@ -124,5 +127,7 @@ def test_vae() -> None:
 
 def test_a_changed_gate_is_a_change_of_every_network() -> None:
     sources = sources_of(VaeDecoderNetwork)
-    assert {path.name for path in sources} == {"network.py", "vae.py", "parity.py", "precision.py", "checkpoint.py"}
+    assert {path.name for path in sources} == {
+        *("network.py", "vae.py", "parity.py", "precision.py", "checkpoint.py", "graphs.py", "operators.py")
+    }
     assert all(path.is_file() for path in sources)

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from eacps.tensors import DType, Kind, ModelSpec, TensorSpec
-from export.networks.network import ParityCase
+from export.networks.network import ParityCase, Tensors
 from export.parity import ParityFailed, check_parity, onnx_answers, relative_error, rms_error
 from export.precision import Precision
 
@@ -62,3 +62,39 @@ def test_departures_fail_and_name_the_case(error: float, tmp_path: Path) -> None
 def test_another_shape_is_no_parity() -> None:
     assert relative_error(np.zeros(2), np.zeros(3)) == float("inf")
     assert rms_error(np.zeros(2), np.zeros(3)) == float("inf")
+
+
+class Wider(Identity):
+    """A network that answers with one number too many, as its original does."""
+
+    def __init__(self, dtype: type[np.floating] = np.float32, rank: int = 1) -> None:
+        super().__init__(0.0)
+        self.dtype, self.rank = dtype, rank
+
+    def answer(self, inputs: Tensors) -> Tensors:
+        wider = np.append(inputs["x"], 0).astype(self.dtype)
+        return {"y": wider.reshape(*[1] * (self.rank - 1), -1)}
+
+    def cases(self) -> Iterator[ParityCase]:
+        inputs = {"x": np.ones(2, np.float32)}
+        yield ParityCase("two", inputs, self.answer(inputs))
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Wider(), r"identity breaks its contract: output y has shape \[3\] instead of \[n=2\] \(two\)"),
+        (Wider(rank=2), r"output y has shape \[1, 3\] instead of \[n=2\]"),
+        (Wider(np.float64), "output y has dtype float64 instead of float32"),
+    ],
+)
+def test_an_answer_that_breaks_the_contract_fails_though_the_original_gives_it_too(
+    network: Wider, message: str
+) -> None:
+    with pytest.raises(ParityFailed, match=message):
+        check_parity(network, network.answer)
+
+
+def test_a_missing_answer_fails() -> None:
+    with pytest.raises(ParityFailed, match="output y is missing"):
+        check_parity(Identity(0.0), lambda inputs: {"z": inputs["x"]})

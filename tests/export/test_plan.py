@@ -3,69 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
-import torch
-from diffusers import AutoencoderKLQwenImage, FlowMatchEulerDiscreteScheduler, QwenImageTransformer2DModel
 from rich.console import Console
-from transformers import Qwen2_5_VLConfig
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from eacps.tensors import DENOISER, TEXT_ENCODER, VAE_DECODER
+from eacps.models.backbones.qwen_image_edit.contract import DENOISER, TEXT_ENCODER
+from eacps.models.faces.program import FaceSettings
+from eacps.tensors import FACE_EMBED, FACE_PRIOR, FACE_VERIFY, VAE_DECODER
 from export.estimates import GIB, NotEnough, check_room, estimate
-from export.models import PreparedCheckpoint
+from export.jobs import network_jobs
 from export.plan import plan_of, print_plan
-from export.request import ExportRequest, gather
+from export.serving import config_details
 from export.targets import TargetUnavailable
-
-TEXT = {
-    "hidden_size": 3584,
-    "intermediate_size": 18944,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 28,
-    "num_key_value_heads": 4,
-    "vocab_size": 152064,
-    "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0, "mrope_section": [16, 24, 24]},
-}
-VISION = {
-    "depth": 32,
-    "hidden_size": 1280,
-    "intermediate_size": 3420,
-    "num_heads": 16,
-    "patch_size": 14,
-    "window_size": 112,
-    "out_hidden_size": 3584,
-    "fullatt_block_indexes": [7, 15, 23, 31],
-}
-
-
-@pytest.fixture(scope="module")
-def full_size(checkpoint_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Configurations of the published sizes; tokenizer and faces are studio-mini's."""
-    folder = tmp_path_factory.mktemp("full") / "Qwen-Image-Edit-2511"
-    folder.mkdir()
-    with torch.device("meta"):
-        QwenImageTransformer2DModel(zero_cond_t=True).save_config(folder / "transformer")
-        AutoencoderKLQwenImage().save_config(folder / "vae")
-    Qwen2_5_VLConfig(text_config=TEXT, vision_config=VISION).save_pretrained(folder / "text_encoder")
-    FlowMatchEulerDiscreteScheduler().save_pretrained(folder / "scheduler")
-    shutil.copytree(checkpoint_dir / "processor", folder / "processor")
-    Qwen2VLImageProcessorPil(size={"shortest_edge": 3136, "longest_edge": 12845056}).save_pretrained(
-        folder / "processor"
-    )
-    shutil.copy(checkpoint_dir / "model_index.json", folder)
-    return folder
-
-
-def planned(folder: Path, faces: Path, target: str) -> PreparedCheckpoint:
-    return PreparedCheckpoint(gather(ExportRequest(str(folder), target=target, faces=str(faces)), weights=False))
+from tests.export.full_size import planned
 
 
 def test_engines_of_the_published_size(full_size: Path, checkpoint_dir: Path, tmp_path: Path) -> None:
     prepared = planned(full_size, checkpoint_dir / "faces", "tensorrt")
-    jobs = {job.spec.name: job for job in prepared.jobs()}
+    jobs = {job.spec.name: job for job in network_jobs(prepared)}
     denoiser, text_encoder = jobs[DENOISER.name], jobs[TEXT_ENCODER.name]
     assert denoiser.weights == pytest.approx(20.4e9, rel=0.01)
     assert text_encoder.weights == pytest.approx(8.3e9, rel=0.02)
@@ -82,6 +40,17 @@ def test_engines_of_the_published_size(full_size: Path, checkpoint_dir: Path, tm
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("target", "canvas"), [("tensorrt", 640), ("onnxruntime", None)])
+def test_faces_are_looked_for_at_insightfaces_sizes_whatever_the_target(
+    full_size: Path, checkpoint_dir: Path, target: str, canvas: int | None
+) -> None:
+    prepared = planned(full_size, checkpoint_dir / "faces", target)
+    for spec in (FACE_EMBED, FACE_VERIFY):
+        settings = FaceSettings.from_parameters(config_details(prepared, spec).parameters)
+        assert settings == FaceSettings((128, 640), detection_canvas=canvas)
+    assert not config_details(prepared, FACE_PRIOR).parameters
+
+
 def test_what_this_machine_cannot_hold_is_refused(full_size: Path, checkpoint_dir: Path, tmp_path: Path) -> None:
     plan = plan_of(planned(full_size, checkpoint_dir / "faces", "torch"), tmp_path / "output")
     whole = plan.whole
@@ -89,6 +58,23 @@ def test_what_this_machine_cannot_hold_is_refused(full_size: Path, checkpoint_di
         check_room(type(whole)(disk=2**60, scratch=0, memory=0, seconds=0.0), tmp_path)
     with pytest.raises(NotEnough, match=r"GiB of memory, where .* are available; --unchecked"):
         check_room(type(whole)(disk=0, scratch=0, memory=2**60, seconds=0.0), tmp_path)
+
+
+def test_the_plan_counts_a_second_process(
+    full_size: Path, checkpoint_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is room for both, the denoiser is made beside all others: more memory, less time."""
+    plan = plan_of(planned(full_size, checkpoint_dir / "faces", "torch"), tmp_path / "output")
+    denoiser, *others = (line.cost for line in reversed(plan.lines))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr("export.making.available_memory", lambda: 2**40)
+    assert plan.whole.memory == denoiser.memory + max(cost.memory for cost in others)
+    assert plan.whole.seconds == pytest.approx(max(denoiser.seconds, sum(cost.seconds for cost in others)))
+    assert plan.whole.disk == plan.least.disk == denoiser.disk + sum(cost.disk for cost in others)
+    monkeypatch.setattr("export.making.available_memory", lambda: 2**30)
+    assert plan.whole == plan.least
+    assert plan.least.memory == denoiser.memory
+    assert plan.least.seconds == pytest.approx(denoiser.seconds + sum(cost.seconds for cost in others))
 
 
 def test_large_bf16_graphs_need_a_gpu_for_their_gate(full_size: Path, checkpoint_dir: Path, tmp_path: Path) -> None:

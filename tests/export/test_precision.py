@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -10,14 +10,16 @@ import pytest
 import torch
 from onnx import TensorProto
 
-from export.networks.denoiser import DenoiserGraph, DenoiserNetwork, DenoiserShape
+from eacps.models.backbones.qwen_image_edit.contract import TEXT_ENCODER
+from export.backbones.qwen_image_edit import denoiser_graph
+from export.backbones.qwen_image_edit.denoiser import DenoiserNetwork, DenoiserShape
+from export.backbones.qwen_image_edit.denoiser_graph import DenoiserGraph
+from export.backbones.qwen_image_edit.text_encoder import TextEncoderNetwork, TextShape
 from export.networks.network import TorchNetwork
-from export.networks.text_encoder import TextEncoderNetwork, TextShape
 from export.parity import ParityFailed, check_parity, onnx_answers
 from export.precision import Float32Norm, Precision, at_precision
-from export.studio_mini.architecture import build_text_encoder, build_transformer
-from export.studio_mini.tokenizer import train_tokenizer
-from tests.export.test_networks import VISION
+from studio_mini.architecture import build_transformer
+from tests.export.graph_files import OF_2511, STUDIO_TEXT_ENCODER, graph_file, studio_jobs
 
 # torch's exporter uses what torch has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -25,18 +27,19 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::Deprec
 
 def denoiser() -> TorchNetwork:
     shapes = (DenoiserShape(1, 17, ((8, 8), (8, 8))), DenoiserShape(3, 40, ((6, 4), (8, 8)), padding=7))
-    return DenoiserNetwork(build_transformer(layers=1), shapes)
+    return DenoiserNetwork(build_transformer(layers=2), shapes)
 
 
 def text_encoder() -> TorchNetwork:
     shapes = (TextShape(1, 1, 9, (8, 8)), TextShape(3, 2, 17, (6, 10)))
-    return TextEncoderNetwork(build_text_encoder(train_tokenizer()), VISION, shapes)
+    network = studio_jobs()[TEXT_ENCODER.name].load()
+    assert isinstance(network, TextEncoderNetwork)
+    return TextEncoderNetwork(network.model, network.vision, shapes)
 
 
-@pytest.mark.parametrize("build", [denoiser, text_encoder], ids=lambda build: build.__name__)
-def test_a_bf16_graph_is_as_near_to_the_original_as_torch(build: type[TorchNetwork], tmp_path: Path) -> None:
-    network, path = build(), tmp_path / "network.onnx"
-    network.write_onnx(path, Precision.BF16)
+@pytest.mark.parametrize(("name", "build"), [(OF_2511, denoiser), (STUDIO_TEXT_ENCODER, text_encoder)])
+def test_a_bf16_graph_is_as_near_to_the_original_as_torch(name: str, build: Callable[[], TorchNetwork]) -> None:
+    network, path = build(), graph_file(name, Precision.BF16)
     figures = check_parity(network, onnx_answers(path, network, Precision.BF16), Precision.BF16)
     assert all(0 < figure.error <= figure.allowed < 0.1 for figure in figures)
 
@@ -59,7 +62,7 @@ def test_norms_stay_in_fp32_and_the_original_is_untouched() -> None:
     assert at_precision(transformer, Precision.FP32) is transformer
 
 
-def test_an_engine_that_loses_more_than_torch_fails_the_gate(tmp_path: Path) -> None:
+def test_an_engine_that_loses_more_than_torch_fails_the_gate() -> None:
     network = denoiser()
     rounded = network.runner(Precision.BF16)
     own = {case.description: rounded(case.inputs) for case in network.cases()}
@@ -79,10 +82,19 @@ def test_a_defect_of_the_exported_module_fails_the_gate_at_every_precision(monke
     network = denoiser()
     sound = DenoiserGraph.forward
 
-    def without_zero_cond_t(graph: DenoiserGraph, *inputs: torch.Tensor) -> torch.Tensor:
-        return sound(graph, *inputs[:-1], torch.zeros_like(inputs[-1]))
+    def without_masks(graph: DenoiserGraph, *inputs: torch.Tensor) -> torch.Tensor:
+        return sound(graph, *inputs[:3], torch.ones_like(inputs[3]), *inputs[4:])
 
-    monkeypatch.setattr(DenoiserGraph, "forward", without_zero_cond_t)
+    monkeypatch.setattr(DenoiserGraph, "forward", without_masks)
+    for precision in Precision:
+        with pytest.raises(ParityFailed, match="denoiser"):
+            check_parity(network, network.runner(precision), precision)
+
+
+def test_pictures_modulated_by_the_timestep_fail_the_gate_at_every_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint with zero_cond_t has them modulated as at timestep 0."""
+    monkeypatch.setattr(denoiser_graph, "picture_modulations", lambda model: [None] * len(model.transformer_blocks))
+    network = denoiser()
     for precision in Precision:
         with pytest.raises(ParityFailed, match="denoiser"):
             check_parity(network, network.runner(precision), precision)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from eacps.models.facts import CheckpointFacts, ScheduleFacts, ServedShapes, VisionFacts
-from eacps.tensors import MODELS, Kind
+from eacps.models.backbones.qwen_image_edit.config import Config, VisionConfig
+from eacps.models.backbones.qwen_image_edit.contract import DENOISER, NETWORKS
+from eacps.models.checkpoint_config import Guidance, ScheduleConfig, ServedShapes
+from export.backbones.qwen_image_edit.shapes import QwenShapes
 from export.buckets import Bucket, buckets_for
-from export.profiles import ProfileMaker
+from export.profiles import FACE_NETWORKS, ProfileMaker
 
 TEXT_CHANNELS = 3584
 FULL_SIZE = buckets_for(1024, 3, picture_tokens=lambda _: 196)
-FACTS = CheckpointFacts(
+CONFIG = Config(
     name="Qwen-Image-Edit-2511",
     version="1f",
     vae_scale=8,
     latent_depth=16,
+    patch_size=2,
+    guidance=Guidance.TRUE_CFG,
     condition_image_area=384 * 384,
     vae_image_area=1024 * 1024,
     default_steps=40,
@@ -23,7 +27,7 @@ FACTS = CheckpointFacts(
     rope_theta=10000,
     edit_template="{}",
     template_tokens=64,
-    vision=VisionFacts(
+    vision=VisionConfig(
         patch_size=14,
         temporal_patch_size=2,
         merge_size=2,
@@ -35,28 +39,31 @@ FACTS = CheckpointFacts(
         head_width=80,
         rope_theta=10000.0,
     ),
-    schedule=ScheduleFacts(),
+    schedule=ScheduleConfig(),
     shapes=ServedShapes(FULL_SIZE.sizes, FULL_SIZE.texts, FULL_SIZE.max_batch, fixed=True),
 )
-MAKER = ProfileMaker(FACTS, FULL_SIZE, TEXT_CHANNELS, 640)
+QWEN = QwenShapes(CONFIG, FULL_SIZE, TEXT_CHANNELS)
+MAKER = ProfileMaker(QWEN, 640)
 
 
 def test_the_denoiser_has_a_profile_for_each_bucket() -> None:
-    profiles = MAKER.profiles(MODELS["denoiser"])
+    profiles = MAKER.profiles(DENOISER)
     assert len(profiles) == len(list(FULL_SIZE)) == 24
     first = profiles[0]
-    # 64x64 tokens of the result and as many of the one picture.
-    assert first.least["hidden_states"] == (1, 8192, 64)
-    assert first.largest["hidden_states"] == (4, 8192, 64)
+    assert first.least["latents"] == first.least["picture_latents"] == (1, 4096, 64)
+    assert first.largest["latents"] == (4, 4096, 64)
+    assert first.least["img_rope"] == (1, 8192, 64, 2)
     assert first.least["txt_rope"] == (1, 320, 64, 2)
 
 
 def test_a_small_result_sees_its_pictures_at_the_pipelines_own_area() -> None:
-    shapes = MAKER.denoiser_shapes(Bucket((512, 512), 2, 512))
-    assert shapes["hidden_states"] == (32 * 32 + 2 * 64 * 64, 64)
+    shapes = QWEN.denoiser_shapes(Bucket((512, 512), 2, 512))
+    assert shapes["latents"] == (32 * 32, 64)
+    assert shapes["picture_latents"] == (2 * 64 * 64, 64)
+    assert shapes["img_rope"] == (32 * 32 + 2 * 64 * 64, 64, 2)
 
 
-@pytest.mark.parametrize("spec", [spec for spec in MODELS.values() if spec.kind is Kind.NETWORK], ids=lambda s: s.name)
+@pytest.mark.parametrize("spec", [*FACE_NETWORKS, *NETWORKS], ids=lambda s: s.name)
 def test_every_input_of_every_network_has_its_shapes(spec) -> None:  # type: ignore[no-untyped-def]
     for profile in MAKER.profiles(spec):
         for shapes in (profile.least, profile.usual, profile.largest):

@@ -11,15 +11,21 @@ import pytest
 import tritonclient.grpc as grpcclient
 from numpy.typing import NDArray
 
-from eacps.models.onnx_leaf import NETWORK_FILE
-from eacps.tensors import MODELS, DType, Kind, ModelSpec
+from eacps.models.backbones import models_of
+from eacps.models.backbones.qwen_image_edit.contract import DENOISER, TEXT_ENCODER
+from eacps.models.onnx_network import NETWORK_FILE
+from eacps.tensors import DType, Kind, ModelSpec
 from eacps.triton.embedded import EmbeddedTriton
 from export.parity import open_session, relative_error
 
+MODELS = models_of("qwen_image_edit")
+
 NETWORKS = [spec for spec in MODELS.values() if spec.kind is Kind.NETWORK]
 
-# Sizes of the named axes in studio-mini. Two pictures of 64 tokens, one condition picture of 8x8 patches.
+# Sizes of the named axes in studio-mini: a result and a picture of 64 tokens, one condition picture of 8x8 patches.
 SIZES = {
+    "latent_tokens": 64,
+    "picture_tokens": 64,
     "image_tokens": 128,
     "latent_channels": 64,
     "text_tokens": 21,
@@ -48,7 +54,7 @@ def test_every_model_of_the_contract_is_ready(client: grpcclient.InferenceServer
 
 
 @pytest.mark.parametrize("spec", NETWORKS, ids=lambda spec: spec.name)
-def test_leaf_answers_as_onnxruntime(
+def test_served_network_answers_as_onnxruntime(
     spec: ModelSpec, client: grpcclient.InferenceServerClient, model_repository_dir: Path
 ) -> None:
     inputs = random_inputs(spec, batch=2)
@@ -64,7 +70,7 @@ def test_leaf_answers_as_onnxruntime(
 def test_requests_that_meet_share_a_run_and_get_their_own_answers(
     client: grpcclient.InferenceServerClient, model_repository_dir: Path
 ) -> None:
-    spec = MODELS["denoiser"]
+    spec = DENOISER
     session = open_session(model_repository_dir / spec.name / "1" / NETWORK_FILE)
     requests = [random_inputs(spec, batch=1, seed=seed) for seed in range(8)]
     before = executions(client, spec.name)
@@ -78,7 +84,7 @@ def test_requests_that_meet_share_a_run_and_get_their_own_answers(
 def test_a_request_the_graph_refuses_is_an_error_and_the_model_lives_on(
     client: grpcclient.InferenceServerClient,
 ) -> None:
-    spec = MODELS["text_encoder"]
+    spec = TEXT_ENCODER
     wrong = random_inputs(spec, batch=1)
     wrong["input_ids"] = wrong["input_ids"] + 1_000_000
     with pytest.raises(grpcclient.InferenceServerException, match="indices element out of data bounds"):

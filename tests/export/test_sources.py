@@ -17,7 +17,8 @@ FETCH = """
 import sys
 from export.request import ExportRequest, gather
 found = gather(ExportRequest("studio/studio-mini", revision="main", verifier="studio/studio-mini/faces/verifier.onnx"))
-print(found.source.name, found.source.revision, (found.source.folder / "vae" / "config.json").is_file(), found.verifier)
+complete = all((found.source.folder / name).is_file() for name in ("vae/config.json", "README.md"))
+print(found.source.name, found.source.revision, complete, found.verifier)
 """
 
 

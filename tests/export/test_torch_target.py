@@ -8,17 +8,17 @@ import pytest
 import torch
 from diffusers import QwenImageEditPlusPipeline
 
-from eacps.models.torch_leaf import on_device
+from eacps.models.torch_network import on_device
 from eacps.triton.embedded import EmbeddedTriton
 from eacps.triton.gateway import TritonGateway
-from export.models import PreparedCheckpoint
-from export.networks.denoiser import DenoiserNetwork
-from export.networks.text_encoder import TextEncoderNetwork, shapes_for
+from export.backbones.qwen_image_edit.denoiser import DenoiserNetwork
+from export.backbones.qwen_image_edit.text_encoder import TextEncoderNetwork, shapes_for
 from export.precision import Precision
+from export.prepared import prepare
 from export.repository import export_repository
 from export.request import ExportRequest, gather
-from export.studio_mini.architecture import build_text_encoder, build_transformer
-from export.studio_mini.tokenizer import train_tokenizer
+from studio_mini.architecture import build_text_encoder, build_transformer
+from studio_mini.tokenizer import train_tokenizer
 from tests.export.test_networks import VISION
 from tests.oracle.reference import assert_same_picture, reference_picture
 from tests.oracle.test_pictures import PRIOR, PROMPT, REFERENCE, STEPS, request
@@ -28,7 +28,7 @@ from tests.oracle.test_pictures import PRIOR, PROMPT, REFERENCE, STEPS, request
 def repository(checkpoint_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     asked = ExportRequest(str(checkpoint_dir), target="torch", precision="fp32")
     output = tmp_path_factory.mktemp("torch") / "repository"
-    manifest = export_repository(PreparedCheckpoint(gather(asked)), output)
+    manifest = export_repository(prepare(gather(asked)), output)
     assert manifest.target == "torch"
     return output
 
@@ -53,7 +53,7 @@ async def test_it_makes_the_pipelines_pictures(
 def test_a_program_moves_whole_to_another_device() -> None:
     """It makes tensors on the way, and remembers where it was traced: on a GPU one left behind is an error."""
     networks = [
-        DenoiserNetwork(build_transformer(layers=1)),
+        DenoiserNetwork(build_transformer(layers=2)),
         TextEncoderNetwork(build_text_encoder(train_tokenizer()), VISION, shapes_for((8, 8))),
     ]
     for network in networks:

@@ -13,7 +13,7 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from eacps.models.mask import composite, feathered
-from export.checkpoint import encode_prompt
+from export.backbones.qwen_image_edit.checkpoint import encode_prompt
 
 Picture = NDArray[np.uint8]
 Callback = Callable[[Any, int, torch.Tensor, dict[str, Any]], dict[str, Any]]

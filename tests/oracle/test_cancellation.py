@@ -13,7 +13,7 @@ from eacps.triton.gateway import TritonGateway
 from tests.oracle.test_pictures import request
 
 LONG = 600
-CANCELLED = re.compile(rf"qwen_edit: cancelled at step (\d+) of {LONG}")
+CANCELLED = re.compile(rf"sampler: cancelled at step (\d+) of {LONG}")
 
 
 async def _step_reached(log_file: Path, seen: int) -> int:

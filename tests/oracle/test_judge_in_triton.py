@@ -5,7 +5,7 @@ import torch
 from diffusers import QwenImageEditPlusPipeline
 from PIL import Image
 
-from eacps.models.prompt import NO, YES, judge_prompt
+from eacps.models.backbones.qwen_image_edit.prompt import NO, YES, judge_prompt
 from eacps.triton.gateway import TritonGateway
 from tests.models.studio import picture
 

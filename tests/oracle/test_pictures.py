@@ -11,6 +11,7 @@ from diffusers import QwenImageEditPlusPipeline
 from numpy.typing import NDArray
 
 from eacps.errors import InvalidRequest, TritonModelFailed
+from eacps.models.checkpoint_config import NoiseShape
 from eacps.models.noise import eps
 from eacps.tensors import MAX_CONDITIONING_PICTURES
 from eacps.triton.embedded import EmbeddedTriton
@@ -88,7 +89,7 @@ async def test_a_recipe_of_many_seeds_is_their_weighted_sum(
 ) -> None:
     weights = {"seeds": np.array([[3, 9]], np.uint32), "coefficients": np.array([[0.6, 0.8]], np.float32)}
     made = await gateway.generate(request(5, **weights))
-    noise = 0.6 * eps(3, 16, 16, 16) + 0.8 * eps(9, 16, 16, 16)
+    noise = 0.6 * eps(3, NoiseShape(16, 16, 16, 2)) + 0.8 * eps(9, NoiseShape(16, 16, 16, 2))
     expected = reference_picture(pipeline, [PRIOR, REFERENCE], PROMPT, 5, steps=STEPS, latents=noise[None])
     assert_same_picture(made.pictures[0], expected)
 

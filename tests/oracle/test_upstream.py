@@ -6,7 +6,7 @@ import torch
 from diffusers import QwenImageEditPlusPipeline
 from PIL import Image
 
-from export.checkpoint import encode_prompt
+from export.backbones.qwen_image_edit.checkpoint import encode_prompt
 from tests.models.studio import picture
 
 UPSTREAM = "huggingface/diffusers#14194"

@@ -1,18 +1,18 @@
-"""Triton's adapter of `face_prior`: scene and character to the scene with the character's face."""
+"""Triton's adapter of `face_prior`: a scene, a face in it and an identity to the scene with that identity's face."""
 
-from eacps.models.arguments import parameters, version_folder
-from eacps.models.bls import failure, input_arrays, response
+from eacps.models.arguments import build_of, version_folder
+from eacps.models.bls import check_build, failure, input_arrays, response
 from eacps.models.faces import bls
-from eacps.models.faces.program import EMAP_FILE, FaceSettings, build_swap
+from eacps.models.faces.program import EMAP_FILE, build_swap
 
 
 class TritonPythonModel:
-    """Detector, recogniser and swapper are other models of this Triton; ``emap.npy`` lies beside this file."""
+    """The swapper is another model of this Triton; ``emap.npy`` lies beside this file."""
 
     def initialize(self, args):
-        """Build InsightFace's classes over them."""
-        settings = FaceSettings.from_parameters(parameters(args))
-        self._swap = build_swap(bls.triton_sessions(), settings, version_folder(args) / EMAP_FILE)
+        """Build InsightFace's class over it."""
+        self._swap = build_swap(bls.triton_sessions(), version_folder(args) / EMAP_FILE)
+        self._build = build_of(args)
 
     def execute(self, requests):
         """Answer each request by itself: a bad one spoils no other."""
@@ -20,14 +20,7 @@ class TritonPythonModel:
 
     def _answer(self, request):
         try:
-            arrays = input_arrays(request)
-            prior = self._swap.prior(
-                arrays["scene"],
-                arrays["character"],
-                scene_face=int(arrays["scene_face"][0]),
-                character_face=int(arrays["character_face"][0]),
-                source=arrays.get("source"),
-            )
-            return response(bls.tensors(prior.outputs()))
+            check_build(request, self._build)
+            return response({"prior": self._swap.prior(**input_arrays(request))})
         except Exception as error:  # becomes this request's error response
             return failure("face_prior", error)

@@ -1,7 +1,7 @@
 """Triton's adapter of `face_verify`: pictures to their faces' embeddings by the held-out verifier."""
 
-from eacps.models.arguments import parameters
-from eacps.models.bls import failure, input_arrays, response
+from eacps.models.arguments import build_of, parameters
+from eacps.models.bls import check_build, failure, input_arrays, response
 from eacps.models.faces import bls
 from eacps.models.faces.program import FaceSettings, build_embedder
 from eacps.tensors import FACE_VERIFIER, FACE_VERIFY
@@ -14,6 +14,7 @@ class TritonPythonModel:
         """Build InsightFace's classes over them."""
         settings = FaceSettings.from_parameters(parameters(args))
         self._embedder = build_embedder(bls.triton_sessions(), settings, FACE_VERIFIER)
+        self._build = build_of(args)
 
     def execute(self, requests):
         """Answer each request by itself: a bad one spoils no other."""
@@ -21,7 +22,8 @@ class TritonPythonModel:
 
     def _answer(self, request):
         try:
+            check_build(request, self._build)
             faces = self._embedder.faces(input_arrays(request)["pictures"])
-            return response(bls.tensors(faces.outputs(FACE_VERIFY)))
+            return response(faces.outputs(FACE_VERIFY))
         except Exception as error:  # becomes this request's error response
             return failure("face_verify", error)

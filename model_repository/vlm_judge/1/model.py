@@ -5,26 +5,24 @@ from typing import Any
 
 import torch
 
-from eacps import tensors
 from eacps.models import bls
-from eacps.models.facts import TOKENIZER_FILE, CheckpointFacts
-from eacps.models.judge import Judge, parse_questions, read_answer_direction
-from eacps.models.tokens import TextReader
+from eacps.models.arguments import build_of
+from eacps.models.backbones import networks_of, part_of, read_config
+from eacps.models.bls_networks import network
+from eacps.models.questions import parse_questions
 
 
 class TritonPythonModel:
-    """Questions about pictures, answered by the text encoder."""
+    """Questions about pictures, answered by a network of the backbone."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Read the exporter's assets."""
         torch.set_num_threads(1)  # the networks need the cores
         assets = bls.assets_folder(args)
-        self._judge = Judge(
-            CheckpointFacts.read(assets),
-            TextReader(assets / TOKENIZER_FILE),
-            bls.network(tensors.TEXT_ENCODER),
-            read_answer_direction(assets),
-        )
+        config = read_config(assets)
+        networks = {name: network(spec) for name, spec in networks_of(config.backbone).items()}
+        self._judge = part_of(config.backbone, "judge").Judge(config, networks, assets)
+        self._build = build_of(args)
 
     async def execute(self, requests: list[Any]) -> list[Any]:
         """Answer all requests, in their order."""
@@ -32,8 +30,9 @@ class TritonPythonModel:
 
     async def _answer(self, request: Any) -> Any:
         try:
+            bls.check_build(request, self._build)
             arrays = bls.input_arrays(request)
             p_yes = await self._judge.p_yes(arrays["pictures"], parse_questions(arrays["questions"]))
         except Exception as error:  # becomes this request's error response
             return bls.failure("vlm_judge", error)
-        return bls.response({"p_yes": p_yes})
+        return bls.response({"p_yes": p_yes.numpy()})

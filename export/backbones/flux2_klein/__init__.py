@@ -1,0 +1,3 @@
+"""FLUX.2 klein."""
+
+PIPELINES = ("Flux2KleinPipeline",)

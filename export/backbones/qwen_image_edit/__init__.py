@@ -1,0 +1,3 @@
+"""Qwen-Image-Edit, -2509 and -2511, and what is made of them."""
+
+PIPELINES = ("QwenImageEditPipeline", "QwenImageEditPlusPipeline")

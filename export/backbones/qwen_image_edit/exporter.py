@@ -1,0 +1,197 @@
+"""How checkpoints of Qwen-Image-Edit are exported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from diffusers import AutoencoderKLQwenImage, FlowMatchEulerDiscreteScheduler, QwenImageTransformer2DModel
+from diffusers.loaders.lora_pipeline import QwenImageLoraLoaderMixin
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+from eacps.models.backbones.qwen_image_edit.config import NAME, Config
+from eacps.models.backbones.qwen_image_edit.contract import DENOISER, TEXT_ENCODER
+from eacps.models.backbones.qwen_image_edit.preprocessing import condition_grid
+from eacps.models.backbones.qwen_image_edit.prompt import IMAGE_PAD
+from eacps.models.checkpoint_config import ServedShapes
+from eacps.tensors import VAE_DECODER, VAE_ENCODER
+from export.backbones.backbone import BackboneExporter
+from export.backbones.qwen_image_edit.assets import (
+    read_checkpoint_config,
+    vision_config,
+    write_judge_head,
+    write_tokenizer,
+)
+from export.backbones.qwen_image_edit.case_shapes import CaseShapes
+from export.backbones.qwen_image_edit.checkpoint import (
+    PARTS,
+    CheckpointSettings,
+    EditPipeline,
+    load_skeleton,
+    load_text_encoder,
+    load_transformer,
+    load_vae,
+    max_pictures,
+)
+from export.backbones.qwen_image_edit.denoiser import DenoiserNetwork
+from export.backbones.qwen_image_edit.processor import EditProcessor
+from export.backbones.qwen_image_edit.shapes import QwenShapes
+from export.backbones.qwen_image_edit.text_encoder import TextEncoderNetwork
+from export.backbones.qwen_image_edit.vae import VaeDecoderNetwork, VaeEncoderNetwork
+from export.buckets import Buckets, Size, buckets_for, check_sizes
+from export.checkpoint import IncompleteCheckpoint
+from export.jobs import LORA_CODE, NetworkJob, pipeline_job
+from export.networks.network import Network
+from export.precision import Precision
+from export.prepared import PreparedCheckpoint
+from export.request import ExportRequest
+
+CHECKPOINT_CODE = "export.backbones.qwen_image_edit.checkpoint"
+
+
+class QwenExporter(BackboneExporter[CheckpointSettings, Config]):
+    """See `export.backbones.backbone.BackboneExporter`."""
+
+    name = NAME
+    parts = PARTS
+    readers = {  # noqa: RUF012  # annotated in the base class
+        "transformer": lambda folder: QwenImageTransformer2DModel.from_config(
+            QwenImageTransformer2DModel.load_config(folder, subfolder="transformer")
+        ),
+        "vae": lambda folder: AutoencoderKLQwenImage.from_config(
+            AutoencoderKLQwenImage.load_config(folder, subfolder="vae")
+        ),
+        "text_encoder": lambda folder: Qwen2_5_VLForConditionalGeneration(
+            Qwen2_5_VLConfig.from_pretrained(folder / "text_encoder")
+        ),
+        "processor": lambda folder: EditProcessor.from_pretrained(folder / "processor"),
+        "scheduler": lambda folder: FlowMatchEulerDiscreteScheduler.from_pretrained(folder, subfolder="scheduler"),
+    }
+    tokenizer_folder = "processor"
+    lora_loader = QwenImageLoraLoaderMixin
+    answers_questions = True
+
+    def settings(self, checkpoint: Path, name: str) -> CheckpointSettings:
+        """Read ``eacps.json``, or take the pipeline's constants."""
+        return CheckpointSettings.read(checkpoint, name)
+
+    def skeleton(self, checkpoint: Path) -> EditPipeline:
+        """Put the pipeline together without weights."""
+        return load_skeleton(checkpoint)
+
+    def check_tokenizer(self, checkpoint: Path, pipeline: EditPipeline) -> None:
+        """Check the number of the mark that stands for a picture's token, too."""
+        text_encoder, tokenizer = pipeline.text_encoder.config, pipeline.tokenizer
+        tokens, rows = len(tokenizer), text_encoder.text_config.vocab_size
+        given, expected = tokenizer.convert_tokens_to_ids(IMAGE_PAD), text_encoder.image_token_id
+        if given != expected:
+            raise IncompleteCheckpoint(
+                f"{checkpoint}: the tokenizer numbers {IMAGE_PAD} {given}, the text encoder expects it as {expected}"
+            )
+        if tokens > rows:
+            raise IncompleteCheckpoint(f"{checkpoint}: the tokenizer has {tokens} tokens, the text encoder {rows}")
+
+    def buckets(
+        self, checkpoint: Path, settings: CheckpointSettings, pipeline: EditPipeline, request: ExportRequest
+    ) -> Buckets:
+        """Choose sizes and text lengths; every conditioning picture takes tokens of the text."""
+        vision = vision_config(pipeline)
+        side, multiple = round(settings.vae_image_area**0.5), 2 * pipeline.vae_scale_factor
+        sizes = check_sizes(request.sizes, multiple)
+
+        def picture_tokens(size: Size) -> int:
+            rows, columns = condition_grid(size[1], size[0], settings.condition_image_area, vision)
+            return rows * columns // vision.merge_size**2
+
+        return buckets_for(
+            side // multiple * multiple,
+            max_pictures(checkpoint),
+            sizes=sizes,
+            pictures=request.pictures,
+            batch=request.batch,
+            picture_tokens=picture_tokens,
+        )
+
+    def config(
+        self, pipeline: EditPipeline, settings: CheckpointSettings, version: str, shapes: ServedShapes
+    ) -> Config:
+        """Read the configuration off a pipeline."""
+        return read_checkpoint_config(pipeline, settings, version, shapes)
+
+    def shapes(self, config: Config, buckets: Buckets, pipeline: EditPipeline) -> QwenShapes:
+        """Return the shapes of the networks."""
+        return QwenShapes(config, buckets, pipeline.transformer.config.joint_attention_dim)
+
+    def jobs(self, prepared: PreparedCheckpoint) -> Iterator[NetworkJob]:
+        """Yield autoencoder, text encoder and denoiser."""
+        folder, cases = prepared.ingredients.source.folder, _cases(prepared)
+        for spec, network in ((VAE_DECODER, VaeDecoderNetwork), (VAE_ENCODER, VaeEncoderNetwork)):
+            yield pipeline_job(
+                prepared,
+                spec=spec,
+                network=network,
+                part="vae",
+                # A small share of the work, and the last to touch the picture.
+                precision=Precision.FP32,
+                code=(CHECKPOINT_CODE,),
+                load=lambda spec=spec, network=network: network(load_vae(folder), cases.vae(spec)),  # type: ignore[misc]
+            )
+        vision = _config(prepared).vision
+        yield pipeline_job(
+            prepared,
+            spec=TEXT_ENCODER,
+            network=TextEncoderNetwork,
+            part="text_encoder",
+            precision=prepared.precision,
+            settings=(repr(vision),),
+            code=(CHECKPOINT_CODE, "eacps.models.backbones.qwen_image_edit.vision_tables"),
+            load=lambda: TextEncoderNetwork(load_text_encoder(folder), vision, cases.text_encoder()),
+        )
+        yield self._denoiser_job(prepared, cases)
+
+    def write_assets(self, folder: Path, prepared: PreparedCheckpoint) -> None:
+        """Write the tokenizer."""
+        write_tokenizer(folder, prepared.pipeline)
+
+    def write_judge_assets(self, folder: Path, prepared: PreparedCheckpoint) -> None:
+        """Write the language head's rows for the answers."""
+        write_judge_head(folder, prepared.ingredients.source.folder, prepared.pipeline.tokenizer)
+
+    def _denoiser_job(self, prepared: PreparedCheckpoint, cases: CaseShapes) -> NetworkJob:
+        folder, lora = prepared.ingredients.source.folder, prepared.lora
+
+        def load() -> Network:
+            transformer = load_transformer(folder)
+            if lora is not None:
+                lora.fuse_into(transformer)
+            return DenoiserNetwork(transformer, cases.denoiser())
+
+        return pipeline_job(
+            prepared,
+            spec=DENOISER,
+            network=DenoiserNetwork,
+            part="transformer",
+            precision=prepared.precision,
+            case_tokens=cases.denoiser_tokens(),
+            files=() if lora is None else (lora.file,),
+            settings=(str(prepared.additions.get("lora")),),
+            code=(CHECKPOINT_CODE, *LORA_CODE),
+            load=load,
+        )
+
+
+def _config(prepared: PreparedCheckpoint) -> Config:
+    config = prepared.config
+    if not isinstance(config, Config):
+        raise TypeError(f"{config.backbone} is another backbone")
+    return config
+
+
+def _cases(prepared: PreparedCheckpoint) -> CaseShapes:
+    shapes = prepared.shapes.backbone
+    if not isinstance(shapes, QwenShapes):
+        raise TypeError(f"{prepared.config.backbone} is another backbone")
+    return CaseShapes(shapes, fixed=prepared.target.fixed_shapes)
+
+
+EXPORTER = QwenExporter()

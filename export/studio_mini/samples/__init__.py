@@ -1,1 +1,0 @@
-"""Edit tasks of held-out people, as files: what the demo searches on."""

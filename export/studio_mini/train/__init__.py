@@ -1,1 +1,0 @@
-"""Training of studio-mini, stage by stage."""

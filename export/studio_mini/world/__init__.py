@@ -1,1 +1,0 @@
-"""The drawn world: faces, looks, scenes, and the words for them."""
