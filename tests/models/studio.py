@@ -12,17 +12,18 @@ from diffusers import QwenImageEditPlusPipeline
 from numpy.typing import NDArray
 from PIL import Image
 
-from eacps import tensors
+from eacps.models.backbones.qwen_image_edit.backbone import Backbone
+from eacps.models.backbones.qwen_image_edit.config import Config
+from eacps.models.backbones.qwen_image_edit.contract import DENOISER, TEXT_ENCODER
+from eacps.models.checkpoint_config import ServedShapes
 from eacps.models.conditioning import ContentCache
 from eacps.models.editing import Editor
-from eacps.models.facts import TOKENIZER_FILE, CheckpointFacts, ServedShapes
-from eacps.models.networks import Network, Networks
-from eacps.models.tokens import TextReader
-from eacps.tensors import ModelSpec
-from export.assets import read_facts, write_judge_head, write_program_assets
-from export.networks.denoiser import DenoiserGraph
-from export.networks.vae import VaeDecoderGraph, VaeEncoderGraph
-from export.studio_mini.architecture import SETTINGS, build_pipeline
+from eacps.models.networks import Network
+from eacps.tensors import VAE_DECODER, VAE_ENCODER, ModelSpec
+from export.backbones.qwen_image_edit.assets import read_checkpoint_config, write_judge_head, write_program_assets
+from export.backbones.qwen_image_edit.denoiser_graph import DenoiserGraph
+from export.backbones.qwen_image_edit.vae import VaeDecoderGraph, VaeEncoderGraph
+from studio_mini.architecture import SETTINGS, build_pipeline
 
 SIDE = 128
 SHAPES = ServedShapes(sizes=((SIDE, SIDE),), texts=((3, 1024),), max_batch=16, fixed=False)
@@ -34,10 +35,10 @@ TEXT_ENCODER_GAIN = 8.0
 
 @dataclass
 class Studio:
-    """Pipeline, facts and assets of one checkpoint; ``calls`` counts the calls of each network."""
+    """Pipeline, config and assets of one checkpoint; ``calls`` counts the calls of each network."""
 
     pipeline: QwenImageEditPlusPipeline
-    facts: CheckpointFacts
+    config: Config
     assets: Path
     calls: dict[str, list[int]]
 
@@ -47,35 +48,35 @@ class Studio:
         pipeline = build_pipeline(seed)
         amplify(pipeline.transformer, DENOISER_GAIN)
         amplify(pipeline.text_encoder, TEXT_ENCODER_GAIN)
-        facts = read_facts(pipeline, SETTINGS, f"random-{seed}", SHAPES)
+        config = read_checkpoint_config(pipeline, SETTINGS, f"random-{seed}", SHAPES)
         assets = folder / "assets"
-        write_program_assets(assets, pipeline, facts)
+        write_program_assets(assets, pipeline, config)
         pipeline.text_encoder.save_pretrained(folder / "text_encoder")
         write_judge_head(assets, folder, pipeline.tokenizer)
-        return cls(pipeline, facts, assets, {})
-
-    def reader(self) -> TextReader:
-        return TextReader(self.assets / TOKENIZER_FILE)
+        return cls(pipeline, config, assets, {})
 
     def networks(self) -> dict[str, Network]:
-        """The modules by the names that `Networks` gives them."""
+        """The modules by the names of their models."""
         return {
-            "denoise": self._graph(tensors.DENOISER, DenoiserGraph(self.pipeline.transformer)),
-            "encode_text": self.encode_text,
-            "encode_vae": self._graph(tensors.VAE_ENCODER, VaeEncoderGraph(self.pipeline.vae)),
-            "decode_vae": self._graph(tensors.VAE_DECODER, VaeDecoderGraph(self.pipeline.vae)),
+            DENOISER.name: self._graph(DENOISER, DenoiserGraph(self.pipeline.transformer)),
+            TEXT_ENCODER.name: self.encode_text,
+            VAE_ENCODER.name: self._graph(VAE_ENCODER, VaeEncoderGraph(self.pipeline.vae)),
+            VAE_DECODER.name: self._graph(VAE_DECODER, VaeDecoderGraph(self.pipeline.vae)),
         }
+
+    def backbone(self, **replaced: Network) -> Backbone:
+        """The backbone with an empty cache; networks may be replaced by name."""
+        return Backbone(self.config, self.networks() | replaced, self.assets, ContentCache(100_000_000))
 
     def editor(self, **replaced: Network) -> Editor:
         """An editor with an empty cache; networks may be replaced by name."""
-        networks = Networks(**(self.networks() | replaced))
-        return Editor(self.facts, self.reader(), networks, ContentCache(100_000_000))
+        return Editor(self.backbone(**replaced))
 
     async def encode_text(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Transformers' own model, told the positions; padding and picture slots as the contract has them."""
         self.calls.setdefault("text_encoder", []).append(len(inputs["input_ids"]))
         pixels = inputs["pixel_values"].flatten(0, 1)
-        side = SIDE // self.facts.vision.patch_size
+        side = SIDE // self.config.vision.patch_size
         grids = torch.tensor([[1, side, side]] * len(pixels))
         with torch.no_grad():
             outputs = self.pipeline.text_encoder.model(
@@ -104,6 +105,6 @@ def amplify(module: torch.nn.Module, gain: float) -> None:
 
 
 def picture(seed: int, height: int = SIDE, width: int = SIDE) -> NDArray[np.uint8]:
-    """A smooth, colourful picture: RGB uint8 [height, width, 3]."""
+    """A smooth, colorful picture: RGB uint8 [height, width, 3]."""
     coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from eacps.models.backbones.qwen_image_edit.contract import DENOISER
 from eacps.models.failures import InvalidInput, SamplingCancelled
 from eacps.models.latents import unpack
 from eacps.models.networks import Network
 from eacps.models.request import EditRequest
-from eacps.tensors import DENOISER
+from export.backbones.qwen_image_edit.denoiser_graph import DenoiserGraph
+from studio_mini.architecture import build_transformer
 from tests.models.studio import Studio, picture
 from tests.oracle.reference import assert_same_picture, departs, masked_reference, reference_picture
 
@@ -37,6 +39,7 @@ def request(**changed: Any) -> EditRequest:
         "start": 0,
         "stop": 8,
         "latents": None,
+        "restart": False,
     }
     return EditRequest(**(settings | changed))
 
@@ -89,20 +92,20 @@ def _altered(network: Network, name: str, change: Change) -> Network:
 
 
 DEFECTS: dict[str, tuple[str, str, Change]] = {
-    "zero_cond_t is ignored": ("denoise", "modulate_index", torch.zeros_like),
+    "conditioning pictures are not seen": ("denoiser", "picture_latents", torch.zeros_like),
     "picture positions are those of text": (
-        "encode_text",
+        "text_encoder",
         "position_ids",
         lambda ids: torch.arange(ids.shape[-1]).expand_as(ids),
     ),
     "conditioning pictures stand at the result's place": (
-        "denoise",
+        "denoiser",
         "img_rope",
         lambda rope: rope[:, :64].repeat(1, 3, 1, 1),
     ),
-    "text positions are off by one": ("denoise", "txt_rope", lambda rope: torch.roll(rope, 1, 1)),
-    "padding is attended to": ("denoise", "encoder_hidden_states_mask", torch.ones_like),
-    "timesteps are off by a hundredth": ("denoise", "timestep", lambda timestep: 1.01 * timestep),
+    "text positions are off by one": ("denoiser", "txt_rope", lambda rope: torch.roll(rope, 1, 1)),
+    "padding is attended to": ("denoiser", "encoder_hidden_states_mask", torch.ones_like),
+    "timesteps are off by a hundredth": ("denoiser", "timestep", lambda timestep: 1.01 * timestep),
 }
 
 
@@ -113,6 +116,21 @@ async def test_the_comparison_would_notice(studio: Studio, defect: str) -> None:
     edited = await studio.editor(**{network: _altered(sound, name, change)}).edit(request())
     expected = reference_picture(studio.pipeline, [PRIOR, REFERENCE], PROMPT, 5)
     assert departs(edited.pictures[0].numpy(), expected)
+
+
+async def test_the_comparison_would_notice_that_zero_cond_t_is_ignored(studio: Studio) -> None:
+    transformer = studio.pipeline.transformer
+    switched_off = build_transformer(zero_cond_t=False)
+    switched_off.load_state_dict(transformer.state_dict())
+    module = DenoiserGraph(switched_off)
+
+    async def denoise(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        with torch.no_grad():
+            return module(*(inputs[tensor.name] for tensor in DENOISER.inputs))
+
+    edited = await studio.editor(denoiser=denoise).edit(request())
+    assert transformer.config.zero_cond_t
+    assert departs(edited.pictures[0].numpy(), reference_picture(studio.pipeline, [PRIOR, REFERENCE], PROMPT, 5))
 
 
 async def test_batch_mates_change_nothing_and_large_batches_are_cut(studio: Studio) -> None:
@@ -135,10 +153,10 @@ async def test_both_branches_of_guidance_have_one_shape(studio: Studio) -> None:
 
     async def denoise(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         shapes.append([tuple(inputs[spec.name].shape) for spec in DENOISER.inputs])
-        return inputs["hidden_states"]
+        return inputs["latents"]
 
     long = "make the person smile, " * 6
-    await studio.editor(denoise=denoise).edit(
+    await studio.editor(denoiser=denoise).edit(
         request(prompt=long, negative_prompt=" ", true_cfg_scale=2.0, steps=1, stop=1)
     )
     assert len(shapes) == 2
@@ -163,8 +181,8 @@ async def test_a_preview_is_the_decoded_prediction_of_the_last_step(studio: Stud
     pipeline.scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / 8, 8), mu=0.5)
     sigma, next_sigma = pipeline.scheduler.sigmas[3:5]
     velocity = (at.latents - before.latents) / (next_sigma - sigma)
-    x0 = unpack(before.latents - sigma * velocity, 16, 16)
-    decoded = await studio.networks()["decode_vae"]({"latents": x0})
+    x0 = unpack(before.latents - sigma * velocity, 16, 16, 2)
+    decoded = await studio.networks()["vae_decoder"]({"latents": x0})
     expected = pipeline.image_processor.postprocess(decoded, output_type="np")[0]
     assert_same_picture(at.pictures[0].numpy(), (expected * 255).round().astype(np.uint8))
 

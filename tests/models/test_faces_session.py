@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from eacps.arrays import Arrays
 from eacps.errors import TritonModelFailed
-from eacps.models.faces.session import Arrays, NetworkSession
+from eacps.models.faces.session import NetworkSession
 from eacps.tensors import FACE_DETECTOR, FACE_RECOGNIZER
 
 
 class Recorder:
-    """A recogniser whose embedding is the crop's first value; remembers the batches it was given."""
+    """A recognizer whose embedding is the crop's first value; remembers the batches it was given."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -44,8 +45,11 @@ def test_shapes_read_as_onnx_runtime_gives_them() -> None:
 
 def test_an_answer_off_the_contract_is_an_error() -> None:
     narrow = NetworkSession(FACE_RECOGNIZER, lambda feeds, wanted: {"embedding": np.zeros((1, 128), np.float32)})
-    with pytest.raises(TritonModelFailed, match=r"face_recognizer\.embedding is"):
+    with pytest.raises(TritonModelFailed, match=r"output embedding has shape \[1, 128\] instead of \[batch=1, 512\]"):
         narrow.run(None, {"input": np.zeros((1, 3, 112, 112))})
     silent = NetworkSession(FACE_RECOGNIZER, lambda feeds, wanted: {})
-    with pytest.raises(TritonModelFailed, match="gave no output embedding"):
+    with pytest.raises(TritonModelFailed, match="output embedding is missing"):
         silent.run(["embedding"], {"input": np.zeros((1, 3, 112, 112))})
+    double = NetworkSession(FACE_RECOGNIZER, lambda feeds, wanted: {"embedding": np.zeros((1, 512))})
+    with pytest.raises(TritonModelFailed, match="has dtype float64 instead of float32"):
+        double.run(None, {"input": np.zeros((1, 3, 112, 112))})

@@ -11,12 +11,12 @@ from tritonclient.utils import InferenceServerException
 
 from eacps.models.faces.program import EMAP_FILE, FaceSettings, build_embedder, build_swap
 from eacps.models.faces.session import SessionFactory
-from eacps.models.onnx_leaf import NETWORK_FILE
+from eacps.models.onnx_network import NETWORK_FILE
 from eacps.tensors import FACE_EMBED, FACE_VERIFIER, FACE_VERIFY, MODELS
 from eacps.triton.embedded import EmbeddedTriton
 from export.parity import open_session
-from export.studio_mini.faces.pack import DETECTION_SIZE
-from export.studio_mini.world.tasks import Split, task
+from studio_mini.faces.pack import DETECTION_SIZE
+from studio_mini.world.tasks import Split, task
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +49,7 @@ def wait_for_word(triton: EmbeddedTriton, word: str) -> None:
         time.sleep(0.05)
 
 
-def chosen(number: int) -> np.ndarray:
-    return np.array([number], np.int32)
-
-
-SETTINGS = FaceSettings(detection_size=DETECTION_SIZE)
+SETTINGS = FaceSettings((DETECTION_SIZE,))
 TASKS = [task(number, Split.HELD_OUT) for number in range(3)]
 EMPTY = np.full((128, 128, 3), 90, np.uint8)
 
@@ -85,50 +81,24 @@ def test_face_verify_agrees_with_the_same_code_outside_triton(
 def test_the_verifier_says_how_long_its_embeddings_are_where_no_face_does(client: InferenceServerClient) -> None:
     served = infer(client, "face_verify", pictures=EMPTY[None])
     assert served["counts"].tolist() == [0]
-    assert served["embeddings"].shape == (1, 8, 256)
+    assert served["embeddings"].shape == (1, 1, 256)
 
 
 def test_face_prior_agrees_with_the_same_code_outside_triton(
     client: InferenceServerClient, sessions: SessionFactory, model_repository_dir: Path
 ) -> None:
-    swap = build_swap(sessions, SETTINGS, model_repository_dir / "face_prior" / "1" / EMAP_FILE)
-    scene, character = TASKS[0].scene.picture, TASKS[0].character.picture
-    served = infer(
-        client, "face_prior", scene=scene, character=character, scene_face=chosen(-1), character_face=chosen(0)
-    )
-    expected = swap.prior(scene, character).outputs()
-    np.testing.assert_array_equal(served["counts"], [1, 1])
-    assert np.abs(served["prior"].astype(int) - expected["prior"]).max() <= 1
-    np.testing.assert_allclose(served["embedding"], expected["embedding"], atol=1e-4)
-    assert np.abs(served["prior"].astype(int) - scene).mean() > 1, "the prior must differ from the scene"
-
-
-def test_face_prior_takes_an_identity_in_the_place_of_a_face(client: InferenceServerClient) -> None:
-    scene, character = TASKS[0].scene.picture, TASKS[0].character.picture
-    asked = {"scene": scene, "character": character, "scene_face": chosen(-1), "character_face": chosen(-1)}
-    own = infer(client, "face_prior", **asked)
-    again = infer(client, "face_prior", **asked, source=own["embedding"])
-    assert np.abs(again["prior"].astype(int) - own["prior"]).max() <= 1
-    embeddings = infer(client, "face_embed", pictures=TASKS[1].character.picture[None])["embeddings"]
-    other = infer(client, "face_prior", **asked, source=embeddings[0, 0])
-    np.testing.assert_allclose(other["embedding"], embeddings[0, 0], atol=1e-6)
-    assert (other["prior"] != own["prior"]).any()
-    with pytest.raises(InferenceServerException, match="unit norm"):
-        infer(client, "face_prior", **asked, source=np.zeros(512, np.float32))
-
-
-def test_no_such_face_leaves_the_scene_and_says_what_was_found(client: InferenceServerClient) -> None:
+    swap = build_swap(sessions, model_repository_dir / "face_prior" / "1" / EMAP_FILE)
     scene = TASKS[0].scene.picture
-    for character, number, counts in ((EMPTY, -1, [1, 0]), (TASKS[0].character.picture, 3, [1, 1])):
-        served = infer(
-            client, "face_prior", scene=scene, character=character, scene_face=chosen(-1), character_face=chosen(number)
-        )
-        np.testing.assert_array_equal(served["counts"], counts)
-        np.testing.assert_array_equal(served["prior"], scene)
-        assert not served["embedding"].any()
+    found = build_embedder(sessions, SETTINGS).faces(np.stack([scene, TASKS[0].character.picture]))
+    face, identity = found.landmarks[0, 0], found.embeddings[1, 0]
+    served = infer(client, "face_prior", scene=scene, landmarks=face, source=identity)["prior"]
+    assert np.abs(served.astype(int) - swap.prior(scene, face, identity)).max() <= 1
+    assert np.abs(served.astype(int) - scene).mean() > 1, "the prior must differ from the scene"
+    with pytest.raises(InferenceServerException, match="unit norm"):
+        infer(client, "face_prior", scene=scene, landmarks=face, source=np.zeros(512, np.float32))
 
 
-def test_many_faces_need_several_recogniser_batches(client: InferenceServerClient, sessions: SessionFactory) -> None:
+def test_many_faces_need_several_recognizer_batches(client: InferenceServerClient, sessions: SessionFactory) -> None:
     pictures = np.stack([TASKS[number % 3].scene.picture for number in range(18)])
     served = infer(client, "face_embed", pictures=pictures)
     assert served["counts"].sum() == 18

@@ -3,9 +3,10 @@ import pytest
 import torch
 from PIL import Image
 
+from eacps.models.backbones.qwen_image_edit.judge import Judge
+from eacps.models.backbones.qwen_image_edit.prompt import NO, YES, judge_prompt
 from eacps.models.failures import InvalidInput
-from eacps.models.judge import Judge, parse_questions, read_answer_direction
-from eacps.models.prompt import NO, YES, judge_prompt
+from eacps.models.questions import parse_questions
 from tests.models.studio import Studio, picture
 
 QUESTIONS = ["Is the person smiling?", "Does this face look natural?", "Is it so?"]
@@ -13,8 +14,7 @@ QUESTIONS = ["Is the person smiling?", "Does this face look natural?", "Is it so
 
 @pytest.fixture
 def judge(studio: Studio) -> Judge:
-    direction = read_answer_direction(studio.assets)
-    return Judge(studio.facts, studio.reader(), studio.encode_text, direction)
+    return Judge(studio.config, studio.networks(), studio.assets)
 
 
 @torch.no_grad()

@@ -17,22 +17,25 @@ import torch
 from diffusers import QwenImageEditPipeline
 
 from eacps import tensors
+from eacps.models.backbones.qwen_image_edit.backbone import Backbone
+from eacps.models.backbones.qwen_image_edit.contract import DENOISER, TEXT_ENCODER
+from eacps.models.checkpoint_config import ServedShapes
 from eacps.models.conditioning import ContentCache
 from eacps.models.editing import Editor
-from eacps.models.facts import ServedShapes
 from eacps.models.failures import InvalidInput
-from eacps.models.networks import Network, Networks
+from eacps.models.networks import Network
 from eacps.models.request import EditRequest, parse_edit
 from eacps.tensors import ModelSpec
-from export.assets import read_facts
-from export.checkpoint import EDIT_CONDITION_AREA, CheckpointSettings, assemble_pipeline
-from export.networks.denoiser import DenoiserGraph, DenoiserNetwork
+from export.backbones.qwen_image_edit.assets import read_checkpoint_config
+from export.backbones.qwen_image_edit.checkpoint import EDIT_CONDITION_AREA, CheckpointSettings, assemble_pipeline
+from export.backbones.qwen_image_edit.denoiser import DenoiserNetwork
+from export.backbones.qwen_image_edit.denoiser_graph import DenoiserGraph
+from export.backbones.qwen_image_edit.text_encoder import TextEncoderGraph, TextEncoderNetwork, shapes_for
+from export.backbones.qwen_image_edit.vae import VaeDecoderGraph, VaeDecoderNetwork, VaeEncoderGraph, VaeEncoderNetwork
 from export.networks.network import TorchNetwork
-from export.networks.text_encoder import TextEncoderGraph, TextEncoderNetwork, shapes_for
-from export.networks.vae import VaeDecoderGraph, VaeDecoderNetwork, VaeEncoderGraph, VaeEncoderNetwork
 from export.parity import open_session
 from export.precision import Precision
-from export.studio_mini.architecture import build_transformer
+from studio_mini.architecture import build_transformer
 from tests.models.studio import DENOISER_GAIN, Studio, amplify, picture
 from tests.oracle.reference import assert_same_picture, departs, reference_picture
 
@@ -58,11 +61,11 @@ def exported(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     """Everything but the denoiser, which both checkpoints share."""
     folder, pipeline = tmp_path_factory.mktemp("networks"), studio.pipeline
     return {
-        "encode_text": through_onnx(
-            TextEncoderNetwork(pipeline.text_encoder, studio.facts.vision, shapes_for((8, 8))), folder
+        "text_encoder": through_onnx(
+            TextEncoderNetwork(pipeline.text_encoder, studio.config.vision, shapes_for((8, 8))), folder
         ),
-        "encode_vae": through_onnx(VaeEncoderNetwork(pipeline.vae), folder),
-        "decode_vae": through_onnx(VaeDecoderNetwork(pipeline.vae), folder),
+        "vae_encoder": through_onnx(VaeEncoderNetwork(pipeline.vae), folder),
+        "vae_decoder": through_onnx(VaeDecoderNetwork(pipeline.vae), folder),
     }
 
 
@@ -81,9 +84,9 @@ def miniature(
         setattr(pipeline, name, getattr(studio.pipeline, name))
     pipeline.set_progress_bar_config(disable=True)
     denoise = through_onnx(DenoiserNetwork(transformer), tmp_path_factory.mktemp("denoiser"))
-    own = dataclasses.replace(studio, pipeline=pipeline, facts=dataclasses.replace(studio.facts, shapes=SHAPES))
-    editor = Editor(own.facts, own.reader(), Networks(denoise=denoise, **exported), ContentCache(100_000_000))
-    return own, editor
+    own = dataclasses.replace(studio, pipeline=pipeline, config=dataclasses.replace(studio.config, shapes=SHAPES))
+    backbone = Backbone(own.config, {"denoiser": denoise, **exported}, own.assets, ContentCache(100_000_000))
+    return own, Editor(backbone)
 
 
 def through_onnx(network: TorchNetwork, folder: Path) -> Network:
@@ -112,6 +115,7 @@ def edit_request(pictures: np.ndarray, prompt: str, seeds: tuple[int, ...]) -> E
         start=0,
         stop=STEPS,
         latents=None,
+        restart=False,
     )
 
 
@@ -165,16 +169,17 @@ async def test_what_no_bucket_holds_is_refused(miniature: tuple[Studio, Editor])
         recipe = {"seeds": np.array([[5]], np.uint32), "coefficients": np.ones((1, 1), np.float32)}
         return {"pictures": pictures, "prompt": words, **numbers, **recipe}
 
+    backbone = Backbone(studio.config, {}, studio.assets, ContentCache(0))
     with pytest.raises(InvalidInput, match="are 96x160 pixels, the engines were built for 128x128, 160x96"):
-        parse_edit(arrays(picture(1, 160, 96)[None]), studio.facts)
+        parse_edit(arrays(picture(1, 160, 96)[None]), backbone)
     with pytest.raises(InvalidInput, match="are 4, the checkpoint takes at most 3"):
-        parse_edit(arrays(np.stack([picture(1)] * 4)), studio.facts)
+        parse_edit(arrays(np.stack([picture(1)] * 4)), backbone)
 
 
 async def test_the_first_qwen_image_edit_shows_its_one_picture_in_full(studio: Studio) -> None:
     """Its pipeline fits the picture to 1024x1024 pixels for both encoders, and its prompt numbers no picture."""
     parts = studio.pipeline.components
-    transformer = build_transformer(5, zero_cond_t=False, layers=1)
+    transformer = build_transformer(5, zero_cond_t=False, layers=2)
     amplify(transformer, DENOISER_GAIN)
     settings = CheckpointSettings("edit", condition_image_area=EDIT_CONDITION_AREA)
     pipeline = assemble_pipeline(
@@ -187,15 +192,15 @@ async def test_the_first_qwen_image_edit_shows_its_one_picture_in_full(studio: S
         cls=QwenImageEditPipeline,
     )
     shapes = ServedShapes(sizes=((128, 128),), texts=((1, 2048),), max_batch=1, fixed=False)
-    facts = read_facts(pipeline, settings, "edit", shapes)
-    assert facts.vision == studio.facts.vision
-    networks = Networks(
-        denoise=called(DenoiserGraph(transformer), tensors.DENOISER),
-        encode_text=called(TextEncoderGraph(parts["text_encoder"]), tensors.TEXT_ENCODER),
-        encode_vae=called(VaeEncoderGraph(parts["vae"]), tensors.VAE_ENCODER),
-        decode_vae=called(VaeDecoderGraph(parts["vae"]), tensors.VAE_DECODER),
-    )
-    editor = Editor(facts, studio.reader(), networks, ContentCache(100_000_000))
+    checkpoint_config = read_checkpoint_config(pipeline, settings, "edit", shapes)
+    assert checkpoint_config.vision == studio.config.vision
+    networks = {
+        "denoiser": called(DenoiserGraph(transformer), DENOISER),
+        "text_encoder": called(TextEncoderGraph(parts["text_encoder"]), TEXT_ENCODER),
+        "vae_encoder": called(VaeEncoderGraph(parts["vae"]), tensors.VAE_ENCODER),
+        "vae_decoder": called(VaeDecoderGraph(parts["vae"]), tensors.VAE_DECODER),
+    }
+    editor = Editor(Backbone(checkpoint_config, networks, studio.assets, ContentCache(100_000_000)))
     edited = await editor.edit(edit_request(picture(10)[None], SHORT, (5,)))
     expected = reference_picture(pipeline, [picture(10)], SHORT, 5, steps=STEPS)
     assert_same_picture(edited.pictures[0].numpy(), expected)

@@ -4,12 +4,13 @@ from diffusers.models.transformers.transformer_qwenimage import QwenEmbedRope
 from PIL import Image
 from transformers.vision_utils import get_vision_position_ids, get_vision_window_index
 
-from eacps.models.positions import mrope_positions
-from eacps.models.preprocessing import condition_patches
-from eacps.models.prompt import edit_prompt, judge_prompt
-from eacps.models.rope import image_rope, text_rope
-from eacps.models.tokens import collate
-from eacps.models.vision_tables import vision_rope, vision_windows
+from eacps.models.backbones.qwen_image_edit.positions import mrope_positions
+from eacps.models.backbones.qwen_image_edit.preprocessing import condition_patches
+from eacps.models.backbones.qwen_image_edit.prompt import edit_prompt, judge_prompt
+from eacps.models.backbones.qwen_image_edit.rope import image_rope, text_rope
+from eacps.models.backbones.qwen_image_edit.tokens import TextReader, collate
+from eacps.models.backbones.qwen_image_edit.vision_tables import vision_rope, vision_windows
+from eacps.models.checkpoint_config import TOKENIZER_FILE
 from tests.models.studio import Studio, picture
 
 PAD = 7
@@ -26,7 +27,7 @@ def test_rotary_tables_are_those_of_the_transformer(grids: list[tuple[int, int]]
 # Whole windows of 4x4 patches, and windows at the rim that hold fewer.
 @pytest.mark.parametrize("grid", [(8, 8), (4, 8), (6, 10), (10, 4)])
 def test_vision_tables_are_those_of_the_vision_tower(studio: Studio, grid: tuple[int, int]) -> None:
-    visual, vision = studio.pipeline.text_encoder.model.visual, studio.facts.vision
+    visual, vision = studio.pipeline.text_encoder.model.visual, studio.config.vision
     thw = torch.tensor([[1, *grid]])
     cos, sin = visual.rotary_pos_emb(torch.zeros(()), get_vision_position_ids(thw, vision.merge_size))
     ours = vision_rope(*grid, vision)
@@ -64,10 +65,10 @@ def test_picture_tokens_that_do_not_match_the_pictures_are_refused(grids: list[t
 
 @pytest.mark.parametrize("pictures", [1, 2])
 def test_a_text_with_pictures_reads_as_the_processor_reads_it(studio: Studio, pictures: int) -> None:
-    text = edit_prompt(studio.facts.edit_template, "make the person smile", pictures)
+    text = edit_prompt(studio.config.edit_template, "make the person smile", pictures)
     shown = [picture(seed) for seed in range(pictures)]
-    patches = [condition_patches(one, studio.facts.condition_image_area, studio.facts.vision) for one in shown]
-    item = studio.reader().read(text, patches)
+    patches = [condition_patches(one, studio.config.condition_image_area, studio.config.vision) for one in shown]
+    item = TextReader(studio.assets / TOKENIZER_FILE).read(text, patches)
     theirs = studio.pipeline.processor(text=[text], images=[Image.fromarray(one) for one in shown])
     assert torch.equal(item.input_ids, theirs["input_ids"][0])
     torch.testing.assert_close(item.pixel_values.flatten(0, 1), theirs["pixel_values"], rtol=0, atol=1e-6)
@@ -80,8 +81,8 @@ def test_a_text_with_pictures_reads_as_the_processor_reads_it(studio: Studio, pi
 
 
 async def test_padding_on_the_right_changes_no_hidden_state(studio: Studio) -> None:
-    reader, vision = studio.reader(), studio.facts.vision
-    patches = condition_patches(picture(1), studio.facts.condition_image_area, vision)
+    reader, vision = TextReader(studio.assets / TOKENIZER_FILE), studio.config.vision
+    patches = condition_patches(picture(1), studio.config.condition_image_area, vision)
     questions = ("Is the mouth open?", "Does the person look happy or does the person look sad?")
     items = [reader.read(judge_prompt(question, 1), [patches]) for question in questions]
     assert items[0].length < items[1].length

@@ -6,18 +6,18 @@ from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import calculate
 from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from eacps.models.editing import to_uint8
-from eacps.models.facts import VisionFacts
-from eacps.models.preprocessing import condition_patches, fitted_size, vae_picture
+from eacps.models.backbones.qwen_image_edit.config import VisionConfig
+from eacps.models.backbones.qwen_image_edit.preprocessing import condition_patches, fitted_size, vae_picture
+from eacps.models.pixels import to_uint8
 from tests.models.studio import picture
 
 SIZES = [(128, 128), (96, 160), (208, 112), (64, 64), (720, 1280)]
 
 
-def _processor(patch_size: int, bounds: tuple[int, int]) -> tuple[Qwen2VLImageProcessorPil, VisionFacts]:
+def _processor(patch_size: int, bounds: tuple[int, int]) -> tuple[Qwen2VLImageProcessorPil, VisionConfig]:
     size = {"shortest_edge": bounds[0], "longest_edge": bounds[1]}
     theirs = Qwen2VLImageProcessorPil(patch_size=patch_size, merge_size=2, temporal_patch_size=2, size=size)
-    ours = VisionFacts(
+    ours = VisionConfig(
         patch_size=patch_size,
         temporal_patch_size=2,
         merge_size=2,

@@ -1,4 +1,10 @@
-from eacps.models.prompt import IMAGE_PAD, PICTURE, edit_prompt, judge_prompt, reserved_mark_in
+from eacps.models.backbones.qwen_image_edit.prompt import (
+    IMAGE_PAD,
+    PICTURE,
+    edit_prompt,
+    judge_prompt,
+)
+from eacps.models.chat import reserved_mark_in
 
 
 def test_a_question_is_asked_after_its_pictures_and_awaits_the_answer() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from eacps.models.failures import InvalidInput
 from eacps.models.request import parse_edit
-from eacps.tensors import QWEN_EDIT
+from eacps.tensors import SAMPLER
 from tests.models.studio import Studio
 
 
@@ -29,7 +29,7 @@ def _arrays(**changed: Any) -> dict[str, np.ndarray]:
 
 
 def test_a_request_is_read(studio: Studio) -> None:
-    request = parse_edit(_arrays(negative_prompt=_text("blurred, ünlit")), studio.facts)
+    request = parse_edit(_arrays(negative_prompt=_text("blurred, ünlit")), studio.backbone())
     assert request.prompt == "make the person smile"
     assert request.negative_prompt == "blurred, ünlit"
     assert request.recipes[1] == ((3, 1.0),)
@@ -39,7 +39,7 @@ def test_a_request_is_read(studio: Studio) -> None:
 
 
 def test_the_arrays_of_this_test_are_the_contracts() -> None:
-    assert {spec.name for spec in QWEN_EDIT.inputs if not spec.optional} == set(_arrays())
+    assert {spec.name for spec in SAMPLER.inputs if not spec.optional} == set(_arrays())
 
 
 WHITE, BLACK = np.full((128, 128), 255, np.uint8), np.zeros((128, 128), np.uint8)
@@ -73,13 +73,13 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_named(studio: Studio, fault: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        parse_edit(_arrays(**FAULTS[fault]), studio.facts)
+        parse_edit(_arrays(**FAULTS[fault]), studio.backbone())
     assert fault in str(caught.value)
 
 
 def test_all_faults_are_named_at_once(studio: Studio) -> None:
     with pytest.raises(InvalidInput) as caught:
-        parse_edit(_arrays(prompt=_text(""), steps=np.array([0], np.int32), edit_mask=WHITE), studio.facts)
-    assert len(caught.value.faults) == 3
-    inputs = {spec.name for spec in QWEN_EDIT.inputs}
-    assert {fault.partition(": ")[0] for fault in caught.value.faults} <= inputs
+        parse_edit(_arrays(prompt=_text(""), steps=np.array([0], np.int32), edit_mask=WHITE), studio.backbone())
+    assert len(caught.value.violations) == 3
+    inputs = {spec.name for spec in SAMPLER.inputs}
+    assert {fault.partition(": ")[0] for fault in caught.value.violations} <= inputs

@@ -1,12 +1,16 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 
-from eacps.models.facts import ScheduleFacts
+from eacps.models.checkpoint_config import ScheduleConfig
 from eacps.models.failures import SamplingCancelled
 from eacps.models.sampler import KeptLatents, Sample, Trajectory, sample
 from eacps.models.schedule import make_schedule
 
-SCHEDULE = make_schedule(ScheduleFacts(shift=2.0), 6, 4)
+SCHEDULE = make_schedule(ScheduleConfig(shift=2.0), 6, 0.0)
 NOISE = torch.randn(3, 4, 8, generator=torch.Generator().manual_seed(1))
 
 
@@ -52,9 +56,22 @@ async def test_what_a_mask_keeps_is_the_scene_under_the_candidates_own_noise() -
     assert torch.equal(result.latents, sigma * NOISE + (1 - sigma) * scene)
 
 
-async def test_nothing_is_put_back_after_the_last_step() -> None:
+async def test_the_scene_is_put_back_after_the_last_step_only_where_the_pipeline_does_so() -> None:
     kept = KeptLatents(torch.full((1, 4, 8), 9.0), torch.zeros(1, 4, 8))
     assert (await run(0, 6, kept=kept)).latents.max() < 9.0
+    to_the_end = await run(0, 6, kept=replace(kept, to_the_end=True))
+    assert torch.equal(to_the_end.latents, kept.scene.expand_as(NOISE))
+    assert torch.equal(to_the_end.x0, to_the_end.latents)
+
+
+async def test_a_restart_begins_where_diffusers_puts_a_picture_that_it_is_given() -> None:
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=2.0)
+    scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / 6, 6))
+    picture = torch.rand(3, 4, 8, generator=torch.Generator().manual_seed(2))
+    noised = scheduler.scale_noise(picture, scheduler.timesteps[4].expand(3), NOISE)
+    restarted = await sample(Trajectory(SCHEDULE, 4, 6, restart=True), NOISE, velocity, latents=picture)
+    went_on = await run(4, 6, latents=noised)
+    torch.testing.assert_close(restarted.latents, went_on.latents, rtol=0, atol=1e-6)
 
 
 async def test_cancelling_is_seen_before_the_next_step() -> None:

@@ -5,10 +5,13 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.qwenimage.pipeline_qwenimage_edit_plus import calculate_shift
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tritonclient.utils import InferenceServerException
 
-from eacps.models.facts import ScheduleFacts
+from eacps.errors import InvalidRequest
+from eacps.models.checkpoint_config import ScheduleConfig
 from eacps.models.failures import InvalidInput
-from eacps.models.schedule import make_schedule
+from eacps.models.schedule import linear_mu, make_schedule
+from eacps.triton.status import translated
 
 CONFIGS = st.fixed_dictionaries(
     {
@@ -33,15 +36,21 @@ def test_sigmas_and_timesteps_are_those_of_the_pipelines_scheduler(
     keys = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
     mu = calculate_shift(tokens, *(scheduler.config[key] for key in keys))
     scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps), mu=mu)
-    ours = make_schedule(ScheduleFacts.from_scheduler_config(dict(scheduler.config)), steps, tokens)
+    ours_config = ScheduleConfig.from_scheduler_config(dict(scheduler.config))
+    assert linear_mu(ours_config, tokens) == pytest.approx(mu)
+    ours = make_schedule(ours_config, steps, linear_mu(ours_config, tokens))
     torch.testing.assert_close(ours.sigmas, scheduler.sigmas, rtol=0, atol=2e-7)
     torch.testing.assert_close(ours.timesteps, scheduler.timesteps / 1000, rtol=0, atol=2e-7)
 
 
 def test_one_step_goes_from_noise_to_picture() -> None:
-    assert make_schedule(ScheduleFacts(), 1, 64).sigmas.tolist() == [1.0, 0.0]
+    assert make_schedule(ScheduleConfig(), 1, 0.5).sigmas.tolist() == [1.0, 0.0]
 
 
 def test_one_step_cannot_be_stretched_to_a_level_of_its_last() -> None:
-    with pytest.raises(InvalidInput, match="at least 2"):
-        make_schedule(ScheduleFacts(shift_terminal=0.02), 1, 64)
+    with pytest.raises(InvalidInput, match="at least 2") as caught:
+        make_schedule(ScheduleConfig(shift_terminal=0.02), 1, 0.5)
+    answer = InferenceServerException(str(caught.value), status="StatusCode.INVALID_ARGUMENT")
+    error = translated(answer, doing="sampler")
+    assert isinstance(error, InvalidRequest)
+    assert [violation.field for violation in error.violations] == ["sampler.steps"]

@@ -8,7 +8,7 @@ from tritonclient.grpc import InferResult, model_config_pb2, service_pb2
 from tritonclient.utils import np_to_triton_dtype
 
 from eacps.errors import TritonModelFailed
-from eacps.tensors import FACE_EMBED, FACE_PRIOR, QWEN_EDIT, VLM_JUDGE, DType
+from eacps.tensors import FACE_EMBED, FACE_PRIOR, SAMPLER, VLM_JUDGE, DType
 from eacps.triton import ServedCheckpoint, codec, served
 
 SERVED = {
@@ -20,19 +20,22 @@ SERVED = {
     "latent_shape": "16,4,6",
     "noise_version": "noise-1",
     "max_pictures": "2",
+    "face_swap": "false",
     "build": "b1",
     "revision": "",
     "target": "torch",
     "precision": "bf16",
+    "backbone": "qwen_image_edit",
+    "guidance": "true_cfg",
+    "judge": "false",
 }
 
 
 def prior_inputs(**replaced: Any) -> dict[str, Any]:
     arrays = {
         "scene": np.zeros((4, 6, 3), np.uint8),
-        "character": np.zeros((5, 7, 3), np.uint8),
-        "scene_face": np.array([-1], np.int32),
-        "character_face": np.array([-1], np.int32),
+        "landmarks": np.zeros((5, 2), np.float32),
+        "source": np.zeros(512, np.float32),
     }
     return {**arrays, **replaced}
 
@@ -49,15 +52,15 @@ def response(**arrays: np.ndarray[Any, Any]) -> InferResult:
 class TestEncode:
     def test_builds_inputs_in_order_and_binds_axes(self) -> None:
         inputs, axes = codec.encode(FACE_PRIOR, prior_inputs())
-        assert [item.name() for item in inputs] == ["scene", "character", "scene_face", "character_face"]
-        assert axes == {"height": 4, "width": 6, "character_height": 5, "character_width": 7}
+        assert [item.name() for item in inputs] == ["scene", "landmarks", "source"]
+        assert axes == {"height": 4, "width": 6}
 
     @pytest.mark.parametrize(
         ("replaced", "words"),
         [
             ({"scene": np.zeros((4, 6, 3), np.float32)}, "dtype"),
-            ({"scene": np.zeros((4, 6), np.uint8)}, "2 axes, not 3"),
-            ({"scene": np.zeros((4, 6, 4), np.uint8)}, "must measure 3"),
+            ({"scene": np.zeros((4, 6), np.uint8)}, r"shape \[4, 6\] instead of \[height, width, 3\]"),
+            ({"scene": np.zeros((4, 6, 4), np.uint8)}, r"shape \[4, 6, 4\] instead of \[height, width, 3\]"),
             ({"scene": None}, "needs the input scene"),
             ({"mask": np.zeros((4, 6), np.uint8)}, "takes no input mask"),
         ],
@@ -68,11 +71,11 @@ class TestEncode:
 
     def test_axes_of_one_name_are_equal(self) -> None:
         arrays = {"pictures": np.zeros((1, 4, 6, 3), np.uint8), "edit_mask": np.zeros((4, 5), np.uint8)}
-        with pytest.raises(ValueError, match=r"edit_mask.*must measure 6"):
-            codec.encode(QWEN_EDIT, arrays)
+        with pytest.raises(ValueError, match=r"edit_mask .* shape \[4, 5\] instead of \[height=4, width=6\]"):
+            codec.encode(SAMPLER, arrays)
 
     def test_text_is_utf8(self) -> None:
-        assert codec.text("größer").tobytes().decode() == "größer"
+        assert codec.utf8("größer").tobytes().decode() == "größer"
 
 
 @pytest.mark.parametrize("dtype", DType)
@@ -83,26 +86,26 @@ def test_every_type_has_its_numpy_name(dtype: DType) -> None:
 class TestDecode:
     def test_reads_every_output(self) -> None:
         p_yes = np.array([[0.25, 0.75]], np.float32)
-        assert np.array_equal(codec.decode(VLM_JUDGE, response(p_yes=p_yes), {"items": 1})["p_yes"], p_yes)
+        assert np.array_equal(codec.outputs_of(VLM_JUDGE, response(p_yes=p_yes), {"items": 1})["p_yes"], p_yes)
 
     @pytest.mark.parametrize(
         ("arrays", "words"),
         [
             ({}, "without its output p_yes"),
             ({"p_yes": np.zeros((1, 2), np.float64)}, "dtype"),
-            ({"p_yes": np.zeros((2,), np.float32)}, "1 axes, not 2"),
-            ({"p_yes": np.zeros((2, 1), np.float32)}, "'items' must measure 1"),
+            ({"p_yes": np.zeros((2,), np.float32)}, r"shape \[2\] instead of \["),
+            ({"p_yes": np.zeros((2, 1), np.float32)}, r"shape \[2, 1\] instead of \[items=1, questions\]"),
         ],
     )
     def test_refuses_what_breaks_the_contract(self, arrays: dict[str, Any], words: str) -> None:
         with pytest.raises(TritonModelFailed, match=words):
-            codec.decode(VLM_JUDGE, response(**arrays), {"items": 1})
+            codec.outputs_of(VLM_JUDGE, response(**arrays), {"items": 1})
 
     def test_refuses_too_few_bytes(self) -> None:
         result = response(p_yes=np.zeros((1, 2), np.float32))
         result.get_response().raw_output_contents[0] = b"\0" * 4
         with pytest.raises(TritonModelFailed, match="cannot be read"):
-            codec.decode(VLM_JUDGE, result, {})
+            codec.outputs_of(VLM_JUDGE, result, {})
 
 
 def described(**parameters: str) -> ServedCheckpoint:
@@ -127,7 +130,10 @@ class TestServed:
         assert (checkpoint.name, checkpoint.latent_shape) == ("mini", (16, 4, 6))
         assert checkpoint.noise_version == "noise-1"
         assert (checkpoint.build, checkpoint.target, checkpoint.max_pictures) == ("b1", "torch", 2)
-        assert "build b1, torch in bf16" in checkpoint.in_words
+        assert (checkpoint.backbone, checkpoint.guidance) == ("qwen_image_edit", "true_cfg")
+        assert not checkpoint.face_swap
+        assert not checkpoint.judge
+        assert "build b1 of qwen_image_edit, torch in bf16, no face swapper, no judge" in checkpoint.in_words
 
     def test_a_sampler_that_names_no_sizes_has_its_default_one(self) -> None:
         checkpoint = described()

@@ -3,22 +3,25 @@
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tritonclient.grpc import aio as tritonclient
 
-from eacps.errors import DeadlineExceeded, InvalidRequest, NoFaceFound, TritonModelFailed, TritonUnavailable
+from eacps.errors import CheckpointChanged, DeadlineExceeded, InvalidRequest, TritonModelFailed, TritonUnavailable
 from eacps.imaging import decode_picture, fit_picture
 from eacps.models.noise import NOISE_VERSION
-from eacps.triton import GenerateRequest, TritonGateway
+from eacps.tensors import FACE_RECOGNIZER
+from eacps.triton import GenerateRequest, TritonGateway, served
 from eacps.triton.embedded import EmbeddedTriton
-from export.studio_mini.world.tasks import Split, task
+from eacps.triton.gateway import NETWORKS
+from studio_mini.world.tasks import Split, task
 
-SAMPLE = Path(__file__).parents[2] / "export" / "studio_mini" / "samples" / "smile"
+SAMPLE = Path(__file__).parents[2] / "studio_mini" / "samples" / "smile"
 CANCELLED = re.compile(r"cancelled at step (\d+) of (\d+)")
 MANY_STEPS = 90  # far more than a test would wait for
 
@@ -71,12 +74,29 @@ async def last_cancelled(triton: EmbeddedTriton, steps: int) -> int:
 
 
 class TestConnecting:
+    async def test_holds_every_network_to_the_contract_whatever_backend_runs_it(self, triton: EmbeddedTriton) -> None:
+        async with tritonclient.InferenceServerClient(triton.grpc_url) as client:
+            for network in NETWORKS:
+                stated = await client.get_model_metadata(network.name)
+                served.check_network(network, stated)
+                stated.outputs[0].shape[-1] = 7
+                stated.inputs[0].datatype = "FP16"
+                with pytest.raises(TritonModelFailed) as refused:
+                    served.check_network(network, stated)
+                assert f"{network.name} in Triton breaks the contract" in str(refused.value)
+                assert f"input {network.inputs[0].name} has dtype FP16 instead of" in str(refused.value)
+            stated = await client.get_model_metadata(FACE_RECOGNIZER.name)
+            stated.outputs[0].shape[:] = [-1, 192]
+            with pytest.raises(TritonModelFailed, match=r"embedding has shape \[\?, 192\] instead of \[batch, 512\]"):
+                served.check_network(FACE_RECOGNIZER, stated)
+
     async def test_says_what_is_served(self, gateway: TritonGateway) -> None:
         checkpoint = await gateway.describe()
         assert (checkpoint.width, checkpoint.height) == (128, 128)
         assert checkpoint.default_steps == 8
         assert checkpoint.latent_shape == (16, 16, 16)
         assert checkpoint.noise_version == NOISE_VERSION
+        assert checkpoint.face_swap
         assert checkpoint.name
         assert len(checkpoint.fingerprint) == 64
         assert checkpoint.triton_version.startswith("2.")
@@ -137,7 +157,7 @@ class TestGenerating:
     async def test_what_we_asked_wrongly_is_not_the_callers_fault(
         self, gateway: TritonGateway, request_of_two: GenerateRequest
     ) -> None:
-        with pytest.raises(TritonModelFailed, match=r"qwen_edit: stop_step: "):
+        with pytest.raises(TritonModelFailed, match=r"sampler: stop_step: "):
             await gateway.generate(replace(request_of_two, stop_step=5))
 
     async def test_what_breaks_the_contract_is_never_sent(
@@ -186,34 +206,73 @@ class TestJudging:
 class TestFaces:
     async def test_a_wall_shows_no_face(self, gateway: TritonGateway) -> None:
         faces = await gateway.embed_faces(np.full((2, 128, 128, 3), 128, np.uint8))
-        assert faces.counts.tolist() == [0, 0]
-        assert faces.embeddings.shape == (2, 8, 512)
+        assert [len(one) for one in faces] == [0, 0]
+        assert [one.embeddings.shape for one in faces] == [(0, 512), (0, 512)]
 
     async def test_the_held_out_verifier_tells_people_apart(self, gateway: TritonGateway) -> None:
         assert await gateway.has_verifier()
         shown = [task(number, Split.HELD_OUT) for number in (0, 1)]
         characters = await gateway.verify_faces(np.stack([one.character.picture for one in shown]))
         truths = await gateway.verify_faces(np.stack([one.truth.picture for one in shown]))
-        likeness = characters.embeddings[:, 0] @ truths.embeddings[:, 0].T
-        assert characters.counts.tolist() == truths.counts.tolist() == [1, 1]
+        assert [len(one) for one in (*characters, *truths)] == [1, 1, 1, 1]
+        likeness = np.concatenate(characters) @ np.concatenate(truths).T
         assert np.diag(likeness).min() > max(likeness[0, 1], likeness[1, 0])
 
-    async def test_a_wall_is_no_scene(self, gateway: TritonGateway) -> None:
-        wall = np.full((128, 128, 3), 128, np.uint8)
-        with pytest.raises(NoFaceFound, match="scene"):
-            await gateway.prepare_prior(wall, sample("character"))
-
-    async def test_a_scene_has_a_face_and_a_prior(self, gateway: TritonGateway) -> None:
+    async def test_a_face_of_the_scene_becomes_another(self, gateway: TritonGateway) -> None:
         scene = fit_picture(sample("scene"), width=128, height=128)
-        prior = await gateway.prepare_prior(scene, sample("character"))
-        assert prior.picture.shape == (128, 128, 3)
-        assert not np.array_equal(prior.picture, scene)
-        assert np.linalg.norm(prior.embedding) == pytest.approx(1.0, abs=1e-4)
-        left, top, right, bottom = prior.scene_box
+        pictures = np.stack([scene, fit_picture(sample("character"), width=128, height=128)])
+        replaced, shown = await gateway.embed_faces(pictures)
+        assert (len(replaced), len(shown)) == (1, 1)
+        embeddings = np.concatenate([replaced.embeddings, shown.embeddings])
+        assert np.linalg.norm(embeddings, axis=1) == pytest.approx([1.0, 1.0], abs=1e-4)
+        ((left, top, right, bottom),) = replaced.as_tuples()
         assert 0 <= left < right <= 128
         assert 0 <= top < bottom <= 128
+        prior = await gateway.swap_face(scene, replaced.landmarks[0], shown.embeddings[0])
+        assert prior.shape == (128, 128, 3)
+        changed = np.argwhere((prior != scene).any(axis=2)).mean(axis=0)
+        assert top < changed[0] < bottom
+        assert left < changed[1] < right
 
-    async def test_a_face_that_is_not_there_is_named(self, gateway: TritonGateway) -> None:
-        scene = fit_picture(sample("scene"), width=128, height=128)
-        with pytest.raises(NoFaceFound, match=r"only 1 face.*character"):
-            await gateway.prepare_prior(scene, sample("character"), character_face=1)
+
+class TestOtherBuilds:
+    """A search's calls are meant for the build with which it began; models of another one refuse them."""
+
+    @pytest.mark.parametrize("model", ["generate", "embed_faces", "verify_faces", "swap_face", "judge"])
+    async def test_are_refused_by_every_model(
+        self, gateway: TritonGateway, request_of_two: GenerateRequest, model: str
+    ) -> None:
+        call = calls_of(gateway, request_of_two)[model]
+        with gateway.expecting((await gateway.describe()).build):
+            await call()
+        with gateway.expecting("another"), pytest.raises(CheckpointChanged, match="another was expected"):
+            await call()
+        await call()
+
+    async def test_are_told_apart_by_search_not_by_gateway(
+        self, gateway: TritonGateway, request_of_two: GenerateRequest
+    ) -> None:
+        embed, build = calls_of(gateway, request_of_two)["embed_faces"], (await gateway.describe()).build
+
+        async def search(expected: str) -> None:
+            with gateway.expecting(expected):
+                for _ in range(3):
+                    await embed()
+
+        ours, theirs = await asyncio.gather(search(build), search("another"), return_exceptions=True)
+        assert ours is None
+        assert isinstance(theirs, CheckpointChanged)
+
+
+def calls_of(gateway: TritonGateway, request: GenerateRequest) -> dict[str, Callable[[], Awaitable[object]]]:
+    """A small call of every model."""
+    scene = sample("scene")
+    source = np.eye(1, 512, dtype=np.float32)[0]
+    landmarks = np.array([[38, 40], [58, 40], [48, 50], [40, 60], [56, 60]], np.float32)
+    return {
+        "generate": lambda: gateway.generate(request),
+        "embed_faces": lambda: gateway.embed_faces(scene[None]),
+        "verify_faces": lambda: gateway.verify_faces(scene[None]),
+        "swap_face": lambda: gateway.swap_face(scene, landmarks, source),
+        "judge": lambda: gateway.judge(scene[None, None], ["Is it day?"]),
+    }

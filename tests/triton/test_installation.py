@@ -127,6 +127,18 @@ def test_free_ports_are_all_different() -> None:
     assert len(set(installation.find_free_ports(20))) == 20
 
 
+def test_ports_are_not_those_of_outgoing_connections() -> None:
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    if lowest > 20_000:
+        assert all(10_240 <= port < lowest for port in installation.find_free_ports(20))
+
+
+def test_where_connections_have_all_ports_any_free_one_will_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "range").write_text("1024 65535")
+    monkeypatch.setattr(installation, "_PORT_RANGE", tmp_path / "range")
+    assert len(set(installation.find_free_ports(3))) == 3
+
+
 def test_runs_as_a_script_before_anything_is_installed() -> None:
     base_interpreter = Path(sys.base_prefix) / "bin" / f"python{installation.python_version()}"
     subprocess.run([base_interpreter, "-I", "-S", SCRIPT], check=True)

@@ -9,7 +9,7 @@ from eacps.errors import DeadlineExceeded, EacpsError, InvalidRequest, TritonMod
 from eacps.triton.status import translated
 
 
-def refused(message: str, doing: str = "qwen_edit") -> EacpsError:
+def refused(message: str, doing: str = "sampler") -> EacpsError:
     return translated(InferenceServerException(message, status="StatusCode.INVALID_ARGUMENT"), doing=doing)
 
 
@@ -58,6 +58,6 @@ def test_only_the_sampler_takes_the_callers_own_words() -> None:
     ],
 )
 def test_other_statuses_have_their_error(status: str, kind: type[EacpsError]) -> None:
-    error = translated(InferenceServerException("why", status=f"StatusCode.{status}"), doing="qwen_edit")
+    error = translated(InferenceServerException("why", status=f"StatusCode.{status}"), doing="sampler")
     assert type(error) is kind
-    assert "qwen_edit: why" in str(error)
+    assert "sampler: why" in str(error)

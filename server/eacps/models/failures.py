@@ -2,17 +2,31 @@
 
 from collections.abc import Sequence
 
+from eacps.tensors import OTHER_BUILD
+
 
 class InvalidInput(ValueError):
     """The request's tensors break the contract.
 
     Args:
-        faults: Everything found wrong, not only the first; each reads "<tensor>: <what is wrong>", without ";".
+        violations: Everything found wrong, not only the first; each reads "<tensor>: <what is wrong>", without ";".
     """
 
-    def __init__(self, faults: Sequence[str]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("; ".join(faults))
+    def __init__(self, violations: Sequence[str]) -> None:
+        self.violations = tuple(violations)
+        super().__init__("; ".join(violations))
+
+
+class OtherBuild(Exception):
+    """The caller works with another build than the one that is served.
+
+    Args:
+        served: Build of this repository.
+        expected: The caller's.
+    """
+
+    def __init__(self, served: str, expected: str) -> None:
+        super().__init__(f"{OTHER_BUILD}: {served} is served, {expected} was expected")
 
 
 class SamplingCancelled(Exception):

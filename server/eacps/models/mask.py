@@ -5,28 +5,19 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import interpolate, max_pool2d
 
-from eacps.models.latents import pack
-
-_WHITE = 128  # greys count as the nearer of black and white, as the inpainting pipeline's binarisation has it
+_WHITE = 128  # grays count as the nearer of black and white, as the inpainting pipeline's binarization has it
 # The seam between scene and edit is as many pixels wide as this part of the shorter side: 2 at 128, 16 at 1024.
 _FEATHER_SHARE = 64
 _MIN_FEATHER = 2
 
 
-def free_latents(mask: NDArray[np.uint8], vae_scale: int, depth: int) -> torch.Tensor:
-    """Say which packed latents may change, as QwenImageEditInpaintPipeline decides it (nearest pixel).
-
-    Args:
-        mask: [H, W]; both multiples of ``2 vae_scale``.
-        vae_scale: Pixels per latent cell.
-        depth: Latent channels.
+def nearest_cells(mask: NDArray[np.uint8], height: int, width: int) -> torch.Tensor:
+    """Say which of ``height`` x ``width`` latent cells may change: those whose nearest pixel of [H, W] is white.
 
     Returns:
-        FP32 [1, tokens, 4 depth] of 0 and 1.
+        FP32 [1, 1, height, width] of 0 and 1.
     """
-    height, width = mask.shape
-    cells = interpolate(_binary(mask), size=(height // vae_scale, width // vae_scale))
-    return pack(cells.expand(1, depth, -1, -1))
+    return interpolate(binary(mask), size=(height, width))
 
 
 def feathered(mask: NDArray[np.uint8]) -> torch.Tensor:
@@ -34,7 +25,7 @@ def feathered(mask: NDArray[np.uint8]) -> torch.Tensor:
 
     The rise takes a few pixels and lies wholly inside the mask; the picture's own border is no edge.
     """
-    inside = _binary(mask)
+    inside = binary(mask)
     width = max(_MIN_FEATHER, min(mask.shape) // _FEATHER_SHARE)
     depth = torch.zeros_like(inside)
     for _ in range(width):
@@ -60,5 +51,6 @@ def composite(scene: NDArray[np.uint8], edited: torch.Tensor, weight: torch.Tens
     return mixed.round().to(torch.uint8)
 
 
-def _binary(mask: NDArray[np.uint8]) -> torch.Tensor:
+def binary(mask: NDArray[np.uint8]) -> torch.Tensor:
+    """FP32 [1, 1, H, W]: 1 where a mask [H, W] is white, or nearer to it than to black."""
     return torch.from_numpy((mask >= _WHITE).astype(np.float32))[None, None]

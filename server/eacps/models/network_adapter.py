@@ -1,76 +1,86 @@
-"""Triton's Python backend for every network: the one class behind the leaves' ``model.py``.
+"""Triton's Python backend for every network: the one class behind the served networks' ``model.py``.
 
 Imported inside Triton only, where ``triton_python_backend_utils`` exists.
 """
 
-import ctypes
 import json
 import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
-from numpy.typing import NDArray
 
+from eacps.arrays import Arrays
 from eacps.models.arguments import COMPILE_PARAMETER, parameters, version_folder
-from eacps.models.leaf import Arrays, Leaf
-from eacps.tensors import MODELS
+from eacps.models.backbones import contract_of
+from eacps.models.cores import available_cores
+from eacps.models.exchange import array_of, tensor_of
+from eacps.models.served_network import ServedNetwork
+from eacps.tensors import BACKBONE_PARAMETER
 
-THREADS_PARAMETER = "intra_op_num_threads"
-
-_set_destructor = ctypes.pythonapi.PyCapsule_SetDestructor
-_set_destructor.argtypes = [ctypes.py_object, ctypes.c_void_p]
+THREADS_PARAMETER = "threads"
 
 
 class TritonPythonModel:
     """Serves the network that lies beside ``model.py``, under the contract of the model's name."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Open the network; the parameter ``intra_op_num_threads`` says how many threads it may use on a CPU."""
-        self._leaf = _open(args)
+        """Open the network, and try it out on the shapes of its warm-up.
+
+        The parameter ``threads`` says how many cores it may keep busy; 0 stands for all that the container has.
+
+        Raises:
+            TritonModelFailed: It breaks its contract; Triton then does not start.
+        """
+        self._network = _open(args)
+        if shapes := _warmup_shapes(args):
+            self._network.try_out(shapes)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer the requests that Triton's batcher has put together, in one run where shapes agree."""
-        answers = self._leaf.answer([_inputs(request) for request in requests])
+        answers = self._network.answer([_inputs(request) for request in requests])
         return [self._response(answer) for answer in answers]
+
+    def finalize(self) -> None:
+        """End the network's threads."""
+        self._network.close()
 
     def _response(self, answer: Arrays | Exception) -> Any:
         if not isinstance(answer, Exception):
-            return pb_utils.InferenceResponse([_tensor(name, array) for name, array in answer.items()])
+            return pb_utils.InferenceResponse([tensor_of(name, array) for name, array in answer.items()])
         # The caller only gets the message.
-        pb_utils.Logger.log_error(f"{self._leaf.spec.name}: {''.join(traceback.format_exception(answer))}")
+        pb_utils.Logger.log_error(f"{self._network.spec.name}: {''.join(traceback.format_exception(answer))}")
         return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"{type(answer).__name__}: {answer}"))
 
 
-def _open(args: Mapping[str, str]) -> Leaf:
-    spec, settings = MODELS[json.loads(args["model_config"])["name"]], parameters(args)
-    threads = int(settings[THREADS_PARAMETER])
+def _open(args: Mapping[str, str]) -> ServedNetwork:
+    settings = parameters(args)
+    spec = contract_of(json.loads(args["model_config"])["name"], settings.get(BACKBONE_PARAMETER, ""))
+    threads = int(settings[THREADS_PARAMETER]) or available_cores()
     if COMPILE_PARAMETER not in settings:
-        from eacps.models.onnx_leaf import NETWORK_FILE, onnx_leaf
+        from eacps.models.onnx_network import NETWORK_FILE, onnx_network
 
-        return onnx_leaf(spec, version_folder(args) / NETWORK_FILE, threads)
+        return onnx_network(spec, version_folder(args) / NETWORK_FILE, threads)
     # Torch costs seconds and hundreds of megabytes in every process that imports it: graphs do without.
     import torch
 
-    from eacps.models.torch_leaf import PROGRAM_FILE, torch_leaf
+    from eacps.models.torch_network import PROGRAM_FILE, torch_network
 
     torch.set_num_threads(threads)
     on_gpu = args["model_instance_kind"] == "GPU"
     device = torch.device(f"cuda:{args['model_instance_device_id']}" if on_gpu else "cpu")
     compiled = on_gpu and settings[COMPILE_PARAMETER] == "true"
-    return torch_leaf(spec, version_folder(args) / PROGRAM_FILE, device=device, compiled=compiled)
+    return torch_network(spec, version_folder(args) / PROGRAM_FILE, device=device, compiled=compiled)
+
+
+def _warmup_shapes(args: Mapping[str, str]) -> dict[str, list[int]]:
+    """Return the shapes of the warm-up's inputs, batch axis included; nothing where the configuration has none."""
+    config = json.loads(args["model_config"])
+    for request in config.get("model_warmup", ()):
+        batch = [int(request["batch_size"])] if int(config.get("max_batch_size", 0)) else []
+        return {name: [*batch, *map(int, entry["dims"])] for name, entry in request["inputs"].items()}
+    return {}
 
 
 def _inputs(request: Any) -> Arrays:
-    """Read inputs by DLPack: ``as_numpy`` of the wheel's backend is wrong under numpy 2."""
-    return {tensor.name(): np.from_dlpack(tensor) for tensor in request.inputs()}
-
-
-def _tensor(name: str, array: NDArray[Any]) -> Any:
-    capsule = np.ascontiguousarray(array).__dlpack__()
-    tensor = pb_utils.Tensor.from_dlpack(name, capsule)
-    # The memory is the tensor's now. Triton marks the capsule as used by a name that numpy does not know: numpy would
-    # print a traceback into the log for every tensor sent.
-    _set_destructor(capsule, None)
-    return tensor
+    return {tensor.name(): array_of(tensor) for tensor in request.inputs()}

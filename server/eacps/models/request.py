@@ -1,29 +1,28 @@
-"""A request to `qwen_edit`: parsed, and checked as a whole before any network runs."""
+"""A request to the sampler: parsed, and checked as a whole before any network runs."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eacps.models.facts import CheckpointFacts
+from eacps.arrays import Arrays
+from eacps.models.checkpoint_config import CheckpointConfig, Guidance
 from eacps.models.failures import InvalidInput
-from eacps.models.prompt import reserved_mark_in
 
 MAX_STEPS = 1000
 # Rows come as FP32; a recipe's squares sum to 1 but for their rounding.
 _NORM_TOLERANCE = 1e-4
 
-Arrays = Mapping[str, NDArray[Any]]
 Terms = tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True)
 class EditRequest:
-    """See ``tensors.QWEN_EDIT``. Pictures are RGB uint8.
+    """See ``tensors.SAMPLER``. Pictures are RGB uint8.
 
     Args:
         pictures: [R, H, W, 3], prior first.
@@ -33,6 +32,7 @@ class EditRequest:
         recipes: Of each candidate, its (seed, coefficient) terms without padding.
         steps, start, stop: Steps [start, stop) of a schedule of ``steps``.
         latents: FP32 [N, tokens, channels] at ``start``, or None to begin with the noise.
+        restart: Whether ``latents`` are of finished pictures, to be noised to the level of ``start``.
     """
 
     pictures: NDArray[np.uint8]
@@ -46,6 +46,7 @@ class EditRequest:
     start: int
     stop: int
     latents: torch.Tensor | None
+    restart: bool
 
     @property
     def size(self) -> tuple[int, int]:
@@ -59,48 +60,62 @@ class EditRequest:
         return self.negative_prompt is not None and self.true_cfg_scale > 1.0
 
 
-def parse_edit(arrays: Arrays, facts: CheckpointFacts) -> EditRequest:
+class Taker(Protocol):
+    """What is asked of a backbone about a request; `eacps.models.backbones.backbone.BaseBackbone` is one."""
+
+    @property
+    def config(self) -> CheckpointConfig:
+        """Of the checkpoint."""
+        ...
+
+    def text_violation(self, text: str) -> str | None:
+        """Return why a prompt cannot be taken, to be put after its name; None where it can."""
+        ...
+
+
+def parse_edit(arrays: Arrays, backbone: Taker) -> EditRequest:
     """Read the input tensors of one request.
 
     Args:
         arrays: By name; shapes have the ranks of the contract, since Triton checks those.
-        facts: Of the checkpoint.
+        backbone: To run it.
 
     Raises:
-        InvalidInput: Names every tensor at fault.
+        InvalidInput: Names every invalid tensor.
     """
-    faults: list[str] = []
-    prompt = _text(arrays["prompt"], "prompt", faults)
+    violations: list[str] = []
+    prompt = _text(arrays["prompt"], "prompt", backbone, violations)
     negative = arrays.get("negative_prompt")
     request = EditRequest(
         pictures=arrays["pictures"],
         scene=arrays.get("scene"),
         edit_mask=arrays.get("edit_mask"),
         prompt=prompt,
-        negative_prompt=None if negative is None else _text(negative, "negative_prompt", faults),
+        negative_prompt=None if negative is None else _text(negative, "negative_prompt", backbone, violations),
         true_cfg_scale=float(arrays["true_cfg_scale"][0]),
         recipes=_recipes(arrays["seeds"], arrays["coefficients"]),
         steps=int(arrays["steps"][0]),
         start=int(arrays["start_step"][0]),
         stop=int(arrays["stop_step"][0]),
         latents=torch.from_numpy(arrays["latents"].astype(np.float32)) if "latents" in arrays else None,
+        restart="restart" in arrays and bool(arrays["restart"][0]),
     )
-    faults += _faults(request, facts)
+    violations += _violations(request, backbone.config)
     if arrays["seeds"].shape != arrays["coefficients"].shape:
-        faults.append("seeds: differ in shape from coefficients")
-    if faults:
-        raise InvalidInput(faults)
+        violations.append("seeds: differ in shape from coefficients")
+    if violations:
+        raise InvalidInput(violations)
     return request
 
 
-def _text(array: NDArray[Any], name: str, faults: list[str]) -> str:
+def _text(array: NDArray[Any], name: str, backbone: Taker, violations: list[str]) -> str:
     try:
         text = array.tobytes().decode("utf-8")
     except UnicodeDecodeError:
-        faults.append(f"{name}: is not UTF-8")
+        violations.append(f"{name}: is not UTF-8")
         return ""
-    if mark := reserved_mark_in(text):
-        faults.append(f"{name}: holds the reserved mark {mark}")
+    if wrong := backbone.text_violation(text):
+        violations.append(f"{name}: {wrong}")
     return text
 
 
@@ -111,32 +126,36 @@ def _recipes(seeds: NDArray[Any], coefficients: NDArray[Any]) -> tuple[Terms, ..
     )
 
 
-def _faults(request: EditRequest, facts: CheckpointFacts) -> Iterator[str]:
-    yield from _picture_faults(request, facts)
+def _violations(request: EditRequest, config: CheckpointConfig) -> Iterator[str]:
+    yield from _picture_violations(request, config)
     if not request.prompt.strip():
         yield "prompt: is empty"
     if not math.isfinite(request.true_cfg_scale):
         yield "true_cfg_scale: is not finite"
-    yield from _recipe_faults(request.recipes)
+    if request.guided and config.guidance is Guidance.DISTILLED:
+        yield "negative_prompt: cannot guide this checkpoint, into which guidance was distilled"
+    yield from _recipe_violations(request.recipes)
     if not 1 <= request.steps <= MAX_STEPS:
         yield f"steps: is {request.steps}, not in [1, {MAX_STEPS}]"
     elif not 0 <= request.start < request.stop <= request.steps:
         span = f"start_step {request.start} and stop_step {request.stop}"
         yield f"stop_step: {span} are no range within {request.steps} steps"
-    yield from _latents_faults(request, facts)
+    if request.restart and request.start == 0:
+        yield "restart: begins at step 0, where nothing of the picture is left"
+    yield from _latents_violations(request, config)
 
 
-def _picture_faults(request: EditRequest, facts: CheckpointFacts) -> Iterator[str]:
+def _picture_violations(request: EditRequest, config: CheckpointConfig) -> Iterator[str]:
     count, height, width, _ = request.pictures.shape
     if count == 0:
         yield "pictures: are none"
-    if count > facts.shapes.max_pictures:
-        yield f"pictures: are {count}, the checkpoint takes at most {facts.shapes.max_pictures}"
-    if facts.shapes.fixed and (width, height) not in facts.shapes.sizes:
-        known = ", ".join("x".join(map(str, size)) for size in facts.shapes.sizes)
+    if count > config.shapes.max_pictures:
+        yield f"pictures: are {count}, the checkpoint takes at most {config.shapes.max_pictures}"
+    if config.shapes.fixed and (width, height) not in config.shapes.sizes:
+        known = ", ".join("x".join(map(str, size)) for size in config.shapes.sizes)
         yield f"pictures: are {width}x{height} pixels, the engines were built for {known}"
-    if height == 0 or width == 0 or height % facts.size_multiple or width % facts.size_multiple:
-        yield f"pictures: are {width}x{height} pixels, not multiples of {facts.size_multiple}"
+    if height == 0 or width == 0 or height % config.size_multiple or width % config.size_multiple:
+        yield f"pictures: are {width}x{height} pixels, not multiples of {config.size_multiple}"
     if request.scene is not None and request.scene.shape[:2] != (height, width):
         yield "scene: has another size than pictures"
     if request.edit_mask is None:
@@ -149,7 +168,7 @@ def _picture_faults(request: EditRequest, facts: CheckpointFacts) -> Iterator[st
         yield "edit_mask: lets nothing change"
 
 
-def _recipe_faults(recipes: tuple[Terms, ...]) -> Iterator[str]:
+def _recipe_violations(recipes: tuple[Terms, ...]) -> Iterator[str]:
     if not recipes:
         yield "seeds: has no candidates"
     for row, terms in enumerate(recipes):
@@ -160,14 +179,14 @@ def _recipe_faults(recipes: tuple[Terms, ...]) -> Iterator[str]:
             yield f"coefficients: squares of candidate {row} sum to {norm:g}, not 1"
 
 
-def _latents_faults(request: EditRequest, facts: CheckpointFacts) -> Iterator[str]:
+def _latents_violations(request: EditRequest, config: CheckpointConfig) -> Iterator[str]:
     if request.latents is None:
         if request.start > 0:
             yield "latents: are needed where start_step is above 0"
         return
     height, width = request.size
-    tokens = (height // facts.size_multiple) * (width // facts.size_multiple)
-    expected = (len(request.recipes), tokens, facts.packed_channels)
+    tokens = (height // config.size_multiple) * (width // config.size_multiple)
+    expected = (len(request.recipes), tokens, config.packed_channels)
     if tuple(request.latents.shape) != expected:
         yield f"latents: have shape {tuple(request.latents.shape)}, not {expected}"
     elif not torch.isfinite(request.latents).all():

@@ -23,10 +23,12 @@ class KeptLatents:
     Args:
         scene: FP32 [1, T, C], the scene's latents.
         free: FP32 [1, T, C], 1 where the latents may change, else 0.
+        to_the_end: Whether the scene is put back after the last step of the schedule, too, and into ``x0``.
     """
 
     scene: torch.Tensor
     free: torch.Tensor
+    to_the_end: bool = False
 
     def blend(self, latents: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         """Put the scene, noised to ``sigma`` with each candidate's own noise, back where nothing may change."""
@@ -41,11 +43,13 @@ class Trajectory:
     Args:
         schedule: The full schedule.
         start, stop: Steps [start, stop) are run; 0 <= start < stop <= schedule.steps.
+        restart: Whether it begins with a picture, noised to the level of ``start``, instead of where one stopped.
     """
 
     schedule: Schedule
     start: int
     stop: int
+    restart: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,8 @@ async def sample(
         trajectory: Which steps of which schedule.
         noise: FP32 [N, T, C], each candidate's own.
         velocity: Evaluates the diffusion transformer.
-        latents: FP32 [N, T, C] at ``trajectory.start``; None starts from the noise.
-        kept: Holds what an edit mask protects; not after the last step of the schedule.
+        latents: FP32 [N, T, C] at ``trajectory.start``, of a restart those of the picture; None starts from the noise.
+        kept: Holds what an edit mask protects.
         cancelled: Asked before each step.
 
     Raises:
@@ -85,6 +89,9 @@ async def sample(
     """
     schedule = trajectory.schedule
     z = noise if latents is None else latents
+    if trajectory.restart:
+        sigma = schedule.sigmas[trajectory.start]
+        z = sigma * noise + (1.0 - sigma) * z
     x0 = z
     for step in range(trajectory.start, trajectory.stop):
         if cancelled():
@@ -93,6 +100,8 @@ async def sample(
         sigma, next_sigma = schedule.sigmas[step], schedule.sigmas[step + 1]
         x0 = z - sigma * v
         z = z + (next_sigma - sigma) * v
-        if kept is not None and step + 1 < schedule.steps:
+        if kept is not None and (kept.to_the_end or step + 1 < schedule.steps):
             z = kept.blend(z, noise, next_sigma)
+    if kept is not None and kept.to_the_end:
+        x0 = kept.blend(x0, noise, torch.zeros(()))
     return Sample(latents=z, x0=x0)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eacps.models.facts import ScheduleFacts, UnsupportedCheckpoint
+from eacps.models.checkpoint_config import ScheduleConfig, UnsupportedCheckpoint
 from eacps.models.failures import InvalidInput
 
 Sigmas = NDArray[np.float32]
@@ -35,31 +35,36 @@ class Schedule:
         return len(self.timesteps)
 
 
-def make_schedule(facts: ScheduleFacts, steps: int, latent_tokens: int) -> Schedule:
-    """Build the schedule for ``steps`` steps over ``latent_tokens`` packed tokens.
+def make_schedule(config: ScheduleConfig, steps: int, mu: float) -> Schedule:
+    """Build the schedule for ``steps`` steps.
+
+    Args:
+        config: Of the scheduler.
+        steps: At least 1.
+        mu: How far it is shifted, where the configuration asks for a shift that depends on the picture.
 
     Raises:
         InvalidInput: One step, where the checkpoint's schedule is stretched to a level of its last step.
     """
     sigmas: Sigmas = np.linspace(1.0, 1 / steps, steps).astype(np.float32)
-    if facts.use_dynamic_shifting:
-        sigmas = _time_shift(facts.time_shift_type, _mu(facts, latent_tokens), sigmas)
+    if config.use_dynamic_shifting:
+        sigmas = _time_shift(config.time_shift_type, mu, sigmas)
     else:
-        sigmas = facts.shift * sigmas / (1 + (facts.shift - 1) * sigmas)
-    if facts.shift_terminal and steps == 1:
-        raise InvalidInput(["steps is 1: this checkpoint's schedule needs at least 2"])
-    if facts.shift_terminal:
+        sigmas = config.shift * sigmas / (1 + (config.shift - 1) * sigmas)
+    if config.shift_terminal and steps == 1:
+        raise InvalidInput(["steps: is 1, this checkpoint's schedule needs at least 2"])
+    if config.shift_terminal:
         # The last step starts at this noise level, the others are stretched along.
-        sigmas = 1 - (1 - sigmas) / ((1 - sigmas[-1]) / (1 - facts.shift_terminal))
+        sigmas = 1 - (1 - sigmas) / ((1 - sigmas[-1]) / (1 - config.shift_terminal))
     levels = torch.from_numpy(sigmas).to(torch.float32)
-    timesteps = levels * facts.num_train_timesteps / 1000
+    timesteps = levels * config.num_train_timesteps / 1000
     return Schedule(sigmas=torch.cat([levels, torch.zeros(1)]), timesteps=timesteps)
 
 
-def _mu(facts: ScheduleFacts, tokens: int) -> float:
-    """Shift grows linearly with the number of tokens."""
-    slope = (facts.max_shift - facts.base_shift) / (facts.max_image_seq_len - facts.base_image_seq_len)
-    return tokens * slope + (facts.base_shift - slope * facts.base_image_seq_len)
+def linear_mu(config: ScheduleConfig, tokens: int) -> float:
+    """Return a shift that grows linearly with the number of packed tokens."""
+    slope = (config.max_shift - config.base_shift) / (config.max_image_seq_len - config.base_image_seq_len)
+    return tokens * slope + (config.base_shift - slope * config.base_image_seq_len)
 
 
 def _time_shift(kind: str, mu: float, sigmas: Sigmas) -> Sigmas:

@@ -1,6 +1,6 @@
 """Triton as the search server sees it: a typed client, and a server embedded as a child process."""
 
 from eacps.triton.gateway import TritonGateway
-from eacps.triton.types import Faces, Generated, GenerateRequest, Prior, ServedCheckpoint, VerifiedFaces
+from eacps.triton.types import Generated, GenerateRequest, ServedCheckpoint
 
-__all__ = ["Faces", "GenerateRequest", "Generated", "Prior", "ServedCheckpoint", "TritonGateway", "VerifiedFaces"]
+__all__ = ["GenerateRequest", "Generated", "ServedCheckpoint", "TritonGateway"]

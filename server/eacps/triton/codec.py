@@ -5,16 +5,16 @@ A request that breaks the contract is a bug of ours (`ValueError`); a response t
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import InferInput, InferResult
 
+from eacps.arrays import Array
+from eacps.contract import violation
 from eacps.errors import TritonModelFailed
 from eacps.tensors import ModelSpec, TensorSpec
 
-Array = npt.NDArray[Any]
 Axes = dict[str, int]
 
 
@@ -40,15 +40,15 @@ def encode(model: ModelSpec, arrays: Mapping[str, Array]) -> tuple[list[InferInp
             if not spec.optional:
                 raise ValueError(f"{model.name} needs the input {spec.name}")
             continue
-        if fault := _fault(spec, array.dtype, array.shape, axes):
-            raise ValueError(f"input {spec.name} of {model.name} {fault}")
+        if wrong := violation(spec, str(array.dtype), array.shape, axes):
+            raise ValueError(f"input {spec.name} of {model.name} {wrong}")
         item = InferInput(spec.name, list(array.shape), spec.dtype.value)
         item.set_data_from_numpy(array)
         inputs.append(item)
     return inputs, axes
 
 
-def decode(model: ModelSpec, result: InferResult, axes: Mapping[str, int]) -> dict[str, Array]:
+def outputs_of(model: ModelSpec, result: InferResult, axes: Mapping[str, int]) -> dict[str, Array]:
     """Read all outputs of one response.
 
     Args:
@@ -73,24 +73,11 @@ def _decode_one(model: ModelSpec, spec: TensorSpec, result: InferResult, axes: A
         raise TritonModelFailed(f"output {spec.name} of {model.name} cannot be read: {exc}") from exc
     if array is None:
         raise TritonModelFailed(f"{model.name} answered without its output {spec.name}")
-    if fault := _fault(spec, array.dtype, array.shape, axes):
-        raise TritonModelFailed(f"output {spec.name} of {model.name} {fault}")
+    if wrong := violation(spec, str(array.dtype), array.shape, axes):
+        raise TritonModelFailed(f"output {spec.name} of {model.name} {wrong}")
     return np.asarray(array)
 
 
-def _fault(spec: TensorSpec, dtype: np.dtype[Any], shape: tuple[int, ...], axes: Axes) -> str | None:
-    """Say what breaks ``spec``, or None; binds named axes that were not bound yet."""
-    if dtype != np.dtype(spec.dtype.numpy_name):
-        return f"has dtype {dtype}, not {spec.dtype}"
-    if len(shape) != len(spec.axes):
-        return f"has {len(shape)} axes, not {len(spec.axes)}"
-    for axis, length in zip(spec.axes, shape, strict=True):
-        wanted = axes.setdefault(axis, length) if isinstance(axis, str) else axis
-        if length != wanted:
-            return f"has shape {list(shape)}: axis {axis!r} must measure {wanted}"
-    return None
-
-
-def text(value: str) -> npt.NDArray[np.uint8]:
-    """Give a text as Triton's models take it: UTF-8 in a UINT8 tensor."""
+def utf8(value: str) -> npt.NDArray[np.uint8]:
+    """Return a text as Triton's models take it: UTF-8 in a UINT8 tensor."""
     return np.frombuffer(value.encode("utf-8"), np.uint8)

@@ -1,4 +1,4 @@
-"""A Triton Inference Server as a child process: no container, no GPU, gone when its owner is gone.
+"""A Triton Inference Server as a child process: without container or GPU, ends with its parent.
 
 ``EmbeddedTriton`` serves one model repository with the ``tritonserver`` of the wheel ``nvidia-pytriton`` on free
 ports of the loopback interface. It does not know which models are served or how to call them; see ``gateway``.
@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -51,6 +50,7 @@ class EmbeddedTriton:
         model_repository: Folder of models with complete configurations.
         log_file: Where the server's and the models' output goes; emptied at the start. Its folder is made if needed.
         work_dir: Where to make a private folder of links, removed at the end; the system's temporary folder by default.
+            See `launch.make_scratch`.
         ready_timeout_s: How long loading all models may take.
         extra_args: Further options of ``tritonserver``, after ours.
     """
@@ -71,6 +71,7 @@ class EmbeddedTriton:
         self.extra_args = tuple(extra_args)
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._ports: Ports | None = None
+        self._kept: Ports | None = None
 
     @property
     def grpc_url(self) -> str:
@@ -80,11 +81,6 @@ class EmbeddedTriton:
             TritonUnavailable: The server is not running.
         """
         return f"127.0.0.1:{self._open_ports().grpc}"
-
-    @property
-    def http_url(self) -> str:
-        """``127.0.0.1:PORT`` of the HTTP endpoint; raises as ``grpc_url`` does."""
-        return f"127.0.0.1:{self._open_ports().http}"
 
     @property
     def metrics_url(self) -> str:
@@ -112,7 +108,7 @@ class EmbeddedTriton:
         """Start the server and wait until every model is ready.
 
         Raises:
-            TritonNotInstalled: Something is missing on this machine; the message names it and what mends it.
+            TritonNotInstalled: Something is missing on this machine; the message names it and how to fix it.
             TritonUnavailable: The server ended or was not ready in time; the message ends with its last log lines.
                 Also raised when it is running already.
         """
@@ -122,7 +118,8 @@ class EmbeddedTriton:
         if failures := installation.describe_failures(checks):
             raise TritonNotInstalled(f"the embedded Triton cannot run on this machine:\n{failures}")
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        self.log_file.write_bytes(b"")
+        if self._kept is None:
+            self.log_file.write_bytes(b"")
         deadline = time.monotonic() + self.ready_timeout_s
         for attempt in range(1, PORT_ATTEMPTS + 1):
             try:
@@ -136,6 +133,15 @@ class EmbeddedTriton:
                 raise
             else:
                 return
+
+    def restart(self) -> None:
+        """Restart a server that has exited, on the same ports; its log is continued.
+
+        Raises:
+            TritonNotInstalled, TritonUnavailable: See ``start``; also if somebody else has taken its ports.
+        """
+        self.stop(grace_s=0.0)
+        self.start()
 
     def stop(self, grace_s: float = DEFAULT_GRACE_S) -> None:
         """End the server and everything it started. Does nothing when it is not running.
@@ -166,23 +172,26 @@ class EmbeddedTriton:
         self._await(lambda: _answers(ports.metrics, "/metrics"), "opening its metrics", deadline, log_start)
         self._await(lambda: _grpc_ready(ports.grpc), "opening gRPC", deadline, log_start)
         self._check_models(ports, log_start)
-        self._ports = ports
+        self._ports = self._kept = ports
 
     def _choose_ports(self) -> Sequence[int]:
+        kept = self._kept
+        if kept is not None:  # so that existing clients find it again
+            return kept.grpc, kept.http, kept.metrics
         return installation.find_free_ports(installation.PORTS_NEEDED)
 
     def _launch(self, ports: Ports) -> "subprocess.Popen[bytes]":
         if self.work_dir is not None:
             self.work_dir.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix="eacps-triton-", dir=self.work_dir))
+        scratch = launch.make_scratch(self.work_dir)
         shm_prefix = f"eacps-{os.getpid()}-{uuid.uuid4().hex[:8]}-"
         try:
-            launch.link_parts(scratch)
+            launch.link_parts(scratch, self.model_repository)
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
         job = {
-            "command": launch.command(self.model_repository, scratch, ports, shm_prefix, self.extra_args),
+            "command": launch.launch_command(scratch, ports, shm_prefix, self.extra_args),
             "log_file": str(self.log_file),
             "shm_prefix": shm_prefix,
             "scratch": str(scratch),
@@ -192,7 +201,7 @@ class EmbeddedTriton:
             return subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_SUPERVISOR), json.dumps(job)],
                 env=launch.environment(scratch),
-                stdin=subprocess.PIPE,  # its end tells the supervisor that we are gone
+                stdin=subprocess.PIPE,  # closing it tells the supervisor that this process has exited
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for us; we end the server in order
@@ -246,7 +255,7 @@ def _request(port: int, method: str, path: str) -> tuple[int, bytes]:
 
 
 def _grpc_ready(port: int) -> bool:
-    # No proxy from the environment may stand between us and our own child.
+    # The connection to the child must not use a proxy from the environment.
     client = InferenceServerClient(f"127.0.0.1:{port}", channel_args=[("grpc.enable_http_proxy", 0)])
     try:
         return bool(client.is_server_ready(client_timeout=_REQUEST_TIMEOUT_S))

@@ -6,7 +6,9 @@ here cancels the call, and with it the work inside Triton.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -15,23 +17,17 @@ from tritonclient.grpc import InferResult
 from tritonclient.grpc import aio as tritonclient
 
 from eacps import tensors
-from eacps.errors import DeadlineExceeded, NoFaceFound, TritonModelFailed, TritonUnavailable
+from eacps.arrays import Array, Float32, UInt8
+from eacps.errors import DeadlineExceeded, TritonModelFailed, TritonUnavailable
+from eacps.scene.faces import Faces
 from eacps.tensors import ModelSpec
 from eacps.triton import codec, served
-from eacps.triton.codec import Array
 from eacps.triton.status import CLIENT_ERRORS, translated
-from eacps.triton.types import (
-    Faces,
-    Float32,
-    Generated,
-    GenerateRequest,
-    Prior,
-    ServedCheckpoint,
-    UInt8,
-    VerifiedFaces,
-)
+from eacps.triton.types import Generated, GenerateRequest, ServedCheckpoint
 
-CALLED_MODELS = (tensors.FACE_PRIOR, tensors.FACE_EMBED, tensors.QWEN_EDIT, tensors.VLM_JUDGE)
+# Called in every repository; optional models are called where `describe` and `has_verifier` say that they are served.
+CALLED_MODELS = (tensors.FACE_EMBED, tensors.SAMPLER)
+NETWORKS = [spec for spec in tensors.MODELS.values() if spec.kind is tensors.Kind.NETWORK]
 _CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -43,6 +39,8 @@ _CHANNEL_OPTIONS = [
 _BALANCING = [("grpc.lb_policy_name", "round_robin")]
 _LOOPBACK = ("127.", "localhost", "[::1]")
 _STREAM_HEADERS = {"triton_grpc_error": "true"}  # real status codes instead of text within the stream
+_EXPECTED_BUILD: ContextVar[str] = ContextVar("expected_build", default="")
+"""Of the search or call that is being worked on; several are, over one gateway, at a time."""
 _POLL_INTERVAL_S = 0.2
 _POLL_TIMEOUT_S = 5.0
 T = TypeVar("T")
@@ -80,10 +78,32 @@ class TritonGateway:
             await gateway._wait_until_ready(ready_timeout_s)
             for model in CALLED_MODELS:
                 served.check(model, await gateway._config_of(model))
+            checkpoint = await gateway.describe()
+            if checkpoint.face_swap:
+                served.check(tensors.FACE_PRIOR, await gateway._config_of(tensors.FACE_PRIOR))
+            if checkpoint.judge:
+                served.check(tensors.VLM_JUDGE, await gateway._config_of(tensors.VLM_JUDGE))
+            await asyncio.gather(*map(gateway._check_network, NETWORKS))
         except BaseException:
             await gateway.close()
             raise
         return gateway
+
+    @contextmanager
+    def expecting(self, build: str) -> Iterator[None]:
+        """Have calls that are begun within the block refused by models of another build.
+
+        Args:
+            build: As `describe` names it; empty expects none.
+
+        Raises:
+            CheckpointChanged: By those calls.
+        """
+        token = _EXPECTED_BUILD.set(build)
+        try:
+            yield
+        finally:
+            _EXPECTED_BUILD.reset(token)
 
     async def close(self) -> None:
         """Close the connection; calls in flight are cancelled."""
@@ -115,60 +135,55 @@ class TritonGateway:
 
     async def describe(self) -> ServedCheckpoint:
         """Say what Triton serves, as the exporter wrote it into the sampler's configuration."""
-        config = await self._config_of(tensors.QWEN_EDIT)
+        config = await self._config_of(tensors.SAMPLER)
         metadata = await self._ask("server metadata", self._client.get_server_metadata(client_timeout=_POLL_TIMEOUT_S))
         return served.describe(config, triton_version=metadata.version)
 
-    async def prepare_prior(
-        self,
-        scene: UInt8,
-        character: UInt8,
-        *,
-        scene_face: int = -1,
-        character_face: int = -1,
-        source: Float32 | None = None,
-        timeout_s: float | None = None,
-    ) -> Prior:
-        """Put the character's face into the scene.
+    async def swap_face(
+        self, scene: UInt8, landmarks: Float32, source: Float32, *, timeout_s: float | None = None
+    ) -> UInt8:
+        """Put an identity over a face of the scene; only where a face swapper is served.
 
         Args:
             scene: ``uint8 [H, W, 3]``.
-            character: ``uint8 [h, w, 3]``, of any size.
-            scene_face: Face to replace, counted from 0 by size; -1 is the largest.
-            character_face: Face to take, likewise.
-            source: ``float32 [512]``, unit norm, the identity to put in; None is that of the character's face.
+            landmarks: ``float32 [5, 2]``, of the face to replace, in pixels of the scene, as `embed_faces` gives them.
+            source: ``float32 [512]``, unit norm: the identity to put in.
             timeout_s: See the class.
 
-        Raises:
-            NoFaceFound: There is no such face in the scene or in the character picture.
+        Returns:
+            ``uint8 [H, W, 3]``.
         """
-        arrays: dict[str, Array] = {
-            "scene": scene,
-            "character": character,
-            "scene_face": np.array([scene_face], np.int32),
-            "character_face": np.array([character_face], np.int32),
-        }
-        if source is not None:
-            arrays["source"] = source
-        outputs = await self._infer(tensors.FACE_PRIOR, arrays, timeout_s)
-        wanted = (("scene", scene_face), ("character", character_face))
-        for (picture, face), found in zip(wanted, outputs["counts"].tolist(), strict=True):
-            if found <= max(face, 0):
-                raise NoFaceFound(picture, found)
-        return Prior(outputs["prior"], outputs["embedding"], _box(outputs["scene_box"]), _box(outputs["character_box"]))
+        arrays: dict[str, Array] = {"scene": scene, "landmarks": landmarks, "source": source}
+        return (await self._infer(tensors.FACE_PRIOR, arrays, timeout_s))["prior"]
 
-    async def embed_faces(self, pictures: UInt8, *, timeout_s: float | None = None) -> Faces:
-        """Find and embed the faces of ``pictures``, ``uint8 [N, H, W, 3]``."""
-        outputs = await self._infer(tensors.FACE_EMBED, {"pictures": pictures}, timeout_s)
-        return Faces(**outputs)
+    async def embed_faces(self, pictures: UInt8, *, timeout_s: float | None = None) -> list[Faces]:
+        """Find and embed the faces of ``pictures``, ``uint8 [N, H, W, 3]``; those of each picture."""
+        found = await self._infer(tensors.FACE_EMBED, {"pictures": pictures}, timeout_s)
+        return [
+            Faces(
+                found["boxes"][row, :count],
+                found["landmarks"][row, :count],
+                found["detection_scores"][row, :count],
+                found["embeddings"][row, :count],
+            )
+            for row, count in enumerate(found["counts"])
+        ]
 
-    async def verify_faces(self, pictures: UInt8, *, timeout_s: float | None = None) -> VerifiedFaces:
-        """Embed the faces of ``pictures``, ``uint8 [N, H, W, 3]``, by the held-out verifier; see `has_verifier`."""
-        outputs = await self._infer(tensors.FACE_VERIFY, {"pictures": pictures}, timeout_s)
-        return VerifiedFaces(**outputs)
+    async def verify_faces(self, pictures: UInt8, *, timeout_s: float | None = None) -> list[Float32]:
+        """Embed the faces of ``pictures`` by the held-out verifier; see `has_verifier`.
+
+        Args:
+            pictures: ``uint8 [N, H, W, 3]``.
+            timeout_s: See the class.
+
+        Returns:
+            ``float32 [F, E]``, unit norm, of each picture: its faces in the order of `embed_faces`.
+        """
+        found = await self._infer(tensors.FACE_VERIFY, {"pictures": pictures}, timeout_s)
+        return [found["embeddings"][row, :count] for row, count in enumerate(found["counts"])]
 
     async def judge(self, pictures: UInt8, questions: Sequence[str], *, timeout_s: float | None = None) -> Float32:
-        """Ask yes/no questions about pictures.
+        """Ask yes/no questions about pictures; only where a judge is served.
 
         Args:
             pictures: ``uint8 [N, R, H, W, 3]``: N items of R pictures shown together.
@@ -179,7 +194,7 @@ class TritonGateway:
             P(yes), ``float32 [N, Q]``, in [0, 1].
         """
         lines = "\n".join(" ".join(question.splitlines()) for question in questions)
-        arrays = {"pictures": pictures, "questions": codec.text(lines)}
+        arrays = {"pictures": pictures, "questions": codec.utf8(lines)}
         p_yes = (await self._infer(tensors.VLM_JUDGE, arrays, timeout_s))["p_yes"]
         if p_yes.shape[1] != len(questions):
             raise TritonModelFailed(f"vlm_judge answered {p_yes.shape[1]} questions instead of {len(questions)}")
@@ -195,21 +210,31 @@ class TritonGateway:
         Raises:
             InvalidRequest: The sampler does not take the prompt, the steps or the mask; names the request's fields.
         """
-        inputs, axes = codec.encode(tensors.QWEN_EDIT, _sampler_arrays(request))
-        call = {"model_name": tensors.QWEN_EDIT.name, "inputs": inputs, "timeout": _microseconds(timeout_s)}
-        _check_time_left(tensors.QWEN_EDIT, timeout_s)
-        results = await self._ask(tensors.QWEN_EDIT.name, self._stream(call, timeout_s))
+        inputs, axes = codec.encode(tensors.SAMPLER, _sampler_arrays(request))
+        call = {
+            "model_name": tensors.SAMPLER.name,
+            "inputs": inputs,
+            "timeout": _microseconds(timeout_s),
+            "parameters": _request_parameters(),
+        }
+        _check_time_left(tensors.SAMPLER, timeout_s)
+        results = await self._ask(tensors.SAMPLER.name, self._stream(call, timeout_s))
         if len(results) != 1:
-            raise TritonModelFailed(f"qwen_edit answered {len(results)} times instead of once")
-        return Generated(**codec.decode(tensors.QWEN_EDIT, results[0], axes))
+            raise TritonModelFailed(f"sampler answered {len(results)} times instead of once")
+        return Generated(**codec.outputs_of(tensors.SAMPLER, results[0], axes))
 
     async def _infer(self, model: ModelSpec, arrays: Mapping[str, Array], timeout_s: float | None) -> dict[str, Array]:
         inputs, axes = codec.encode(model, arrays)
         _check_time_left(model, timeout_s)
         call = self._client.infer(
-            model.name, inputs, timeout=_microseconds(timeout_s), client_timeout=timeout_s, headers=_headers()
+            model.name,
+            inputs,
+            timeout=_microseconds(timeout_s),
+            client_timeout=timeout_s,
+            headers=_headers(),
+            parameters=_request_parameters(),
         )
-        return codec.decode(model, await self._ask(model.name, call), axes)
+        return codec.outputs_of(model, await self._ask(model.name, call), axes)
 
     async def _stream(self, call: dict[str, Any], timeout_s: float | None) -> list[InferResult]:
         stream = self._client.stream_infer(_only(call), stream_timeout=timeout_s, headers=_headers(_STREAM_HEADERS))
@@ -217,6 +242,13 @@ class TritonGateway:
             return [result async for result in _results(stream)]
         finally:
             stream.cancel()  # without effect on a stream that has ended
+
+    async def _check_network(self, network: ModelSpec) -> None:
+        """Hold a network to the contract where Triton serves it; programs that cost nothing need none."""
+        ready = self._client.is_model_ready(network.name, client_timeout=_POLL_TIMEOUT_S)
+        if await self._ask(f"readiness of {network.name}", ready):
+            call = self._client.get_model_metadata(network.name, client_timeout=_POLL_TIMEOUT_S)
+            served.check_network(network, await self._ask(f"metadata of {network.name}", call))
 
     async def _config_of(self, model: ModelSpec) -> Any:
         call = self._client.get_model_config(model.name, client_timeout=_POLL_TIMEOUT_S)
@@ -238,7 +270,7 @@ class TritonGateway:
 
 def _channel_options(url: str) -> list[tuple[str, int | str]]:
     options: list[tuple[str, int | str]] = [*_CHANNEL_OPTIONS, *_BALANCING]
-    # No proxy from the environment may stand between us and this very machine.
+    # Connections to this machine must not use a proxy from the environment.
     return [*options, ("grpc.enable_http_proxy", 0)] if url.startswith(_LOOPBACK) else options
 
 
@@ -249,6 +281,12 @@ def _headers(others: Mapping[str, str] | None = None) -> dict[str, str]:
     return headers
 
 
+def _request_parameters() -> dict[str, str] | None:
+    """Parameters of a call beside its tensors: the expected build, if there is one."""
+    build = _EXPECTED_BUILD.get()
+    return {tensors.BUILD_PARAMETER: build} if build else None
+
+
 def _family(url: str) -> str:
     """gRPC's scheme for a list of addresses."""
     return "ipv6" if url.startswith("[") else "ipv4"
@@ -257,7 +295,7 @@ def _family(url: str) -> str:
 def _sampler_arrays(request: GenerateRequest) -> dict[str, Array]:
     arrays: dict[str, Array] = {
         "pictures": request.pictures,
-        "prompt": codec.text(request.prompt),
+        "prompt": codec.utf8(request.prompt),
         "true_cfg_scale": np.array([request.true_cfg_scale], np.float32),
         "seeds": request.seeds,
         "coefficients": request.coefficients,
@@ -267,8 +305,10 @@ def _sampler_arrays(request: GenerateRequest) -> dict[str, Array]:
     }
     optional = {"scene": request.scene, "edit_mask": request.edit_mask, "latents": request.latents}
     arrays.update({name: array for name, array in optional.items() if array is not None})
+    if request.restart:
+        arrays["restart"] = np.ones(1, np.int32)
     if request.negative_prompt is not None:
-        arrays["negative_prompt"] = codec.text(request.negative_prompt)
+        arrays["negative_prompt"] = codec.utf8(request.negative_prompt)
     return arrays
 
 
@@ -290,8 +330,3 @@ def _check_time_left(model: ModelSpec, timeout_s: float | None) -> None:
 
 def _microseconds(timeout_s: float | None) -> int | None:
     return None if timeout_s is None else max(1, int(timeout_s * 1e6))
-
-
-def _box(array: Array) -> tuple[float, float, float, float]:
-    left, top, right, bottom = (float(value) for value in array)
-    return left, top, right, bottom

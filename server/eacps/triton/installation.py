@@ -1,4 +1,4 @@
-"""What the embedded Triton needs on this machine, where each part lies, and the command that mends what is missing.
+"""Requirements of the embedded Triton on this machine, where they are found, and how to install missing ones.
 
 The server is the ``tritonserver`` binary inside the wheel ``nvidia-pytriton``. Only its files are used: the package is
 never imported (it wants numpy 1), and nothing is written into site-packages. This module needs the standard library
@@ -12,6 +12,8 @@ Libraries carry no version in this module but one: the wheel's, because the stub
 import importlib.metadata
 import os
 import platform
+import random
+import re
 import shlex
 import shutil
 import socket
@@ -20,6 +22,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +30,16 @@ WHEEL = "nvidia-pytriton"
 WHEEL_VERSION = "0.7.0"
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
 
+# Paths that a shell and the loader take as they are written.
+PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+@=-]+")
 SHARED_MEMORY = Path("/dev/shm")
+PLAIN_FOLDERS = (Path("/tmp"), Path("/var/tmp"), SHARED_MEMORY)
 MIN_SHARED_MEMORY_BYTES = 64 * 2**20
 MIN_DISK_BYTES = 256 * 2**20
 PORTS_NEEDED = 3
 
+_PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST_PORT, _PORT_TRIES = 10_240, 200
 _LOADER_FAILED = 127  # what a process exits with when its shared libraries cannot be found
 _PROBE_TIMEOUT_S = 30.0
 
@@ -44,7 +52,7 @@ class Check:
         name: Stable short name (``libpython``).
         ok: Whether it is there.
         detail: What was found, or what is missing.
-        remedy: The command that mends it; empty where nothing is to mend.
+        remedy: Command that fixes it; empty if nothing needs fixing.
     """
 
     name: str
@@ -117,8 +125,8 @@ def check_wheel() -> Check:
         return Check("wheel", False, f"{WHEEL} {version} is installed, {WHEEL_VERSION} is needed", remedy)
     folder = find_server_folder()
     if folder is None:
-        detail, mend = f"{WHEEL} {version} lacks its tritonserver", remedy + " --force-reinstall"
-        return Check("wheel", False, detail, mend)
+        detail, remedy = f"{WHEEL} {version} lacks its tritonserver", remedy + " --force-reinstall"
+        return Check("wheel", False, detail, remedy)
     failure = _loader_failure(folder / "bin" / "tritonserver")
     if failure:
         return Check("wheel", False, failure, "sudo apt-get install -y libstdc++6 zlib1g")
@@ -194,13 +202,24 @@ def find_models(model_repository: Path) -> list[str]:
     return sorted(config.parent.name for config in model_repository.glob("*/config.pbtxt"))
 
 
+def find_plain_folder(preferred: Path | None = None) -> Path | None:
+    """Return a folder that may be written to and has a plain path, or None.
+
+    Args:
+        preferred: Taken if it is one; the system's temporary folder by default.
+    """
+    candidates = (preferred or Path(tempfile.gettempdir()), *PLAIN_FOLDERS)
+    fitting = (folder for folder in candidates if PLAIN_PATH.fullmatch(str(folder)) and folder.is_dir())
+    return next((folder for folder in fitting if os.access(folder, os.W_OK | os.X_OK)), None)
+
+
 def check_before_installation() -> list[Check]:
     """The checks that make sense before any package is installed."""
     return [check_interpreter(), check_libpython()]
 
 
 def check_installation(model_repository: Path | None = None, *, work_dir: Path | None = None) -> list[Check]:
-    """Every check, in the order in which a newcomer would mend them. Takes about 0.1 s.
+    """Run every check, in the order in which to fix them. Takes about 0.1 s.
 
     Args:
         model_repository: Repository that is to be served; None leaves that check out.
@@ -216,20 +235,38 @@ def check_installation(model_repository: Path | None = None, *, work_dir: Path |
 def describe_failures(checks: Sequence[Check]) -> str:
     """One line for each failing check, with its remedy; empty when all are well."""
     return "\n".join(
-        f"{check.name}: {check.detail}\n    mend it with: {check.remedy}" for check in checks if not check.ok
+        f"{check.name}: {check.detail}\n    fix it with: {check.remedy}" for check in checks if not check.ok
     )
 
 
 def find_free_ports(count: int) -> list[int]:
-    """Ports on 127.0.0.1 that were free a moment ago, all different. Another process may still take them first."""
-    sockets = [socket.socket() for _ in range(count)]
+    """Return ports on 127.0.0.1 that were free a moment ago, all different. Another process may still take them first.
+
+    They are not among those that the kernel gives to outgoing connections, as far as there are others: a server that
+    is started again on its ports must find them free, and any connection on the machine might have taken one meanwhile.
+    """
+    quiet = list(range(_LOWEST_PORT, _first_port_of_connections()))
+    candidates = random.SystemRandom().sample(quiet, min(len(quiet), _PORT_TRIES))
+    with ExitStack() as stack:
+        found: list[int] = []
+        for port in (*candidates, *(0,) * count):
+            if len(found) == count:
+                break
+            candidate = stack.enter_context(socket.socket())
+            try:
+                candidate.bind(("127.0.0.1", port))
+            except OSError:
+                continue  # taken
+            found.append(candidate.getsockname()[1])
+        return found
+
+
+def _first_port_of_connections() -> int:
+    """The lowest of the ports that the kernel gives to connections by itself."""
     try:
-        for candidate in sockets:
-            candidate.bind(("127.0.0.1", 0))
-        return [candidate.getsockname()[1] for candidate in sockets]
-    finally:
-        for candidate in sockets:
-            candidate.close()
+        return int(_PORT_RANGE.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return _LOWEST_PORT
 
 
 def _interpreter_library_folders() -> list[Path]:
@@ -253,10 +290,17 @@ def _find_in_loader_cache(library: str) -> Path | None:
 
 def _loader_failure(binary: Path, library: Path | None = None) -> str:
     """The loader's message if ``binary`` cannot even load its shared libraries, else an empty string."""
-    environment = dict(os.environ)
-    if library is not None:
-        known = environment.get("LD_LIBRARY_PATH")
-        environment["LD_LIBRARY_PATH"] = os.pathsep.join([str(library.parent), *([known] if known else [])])
+    if library is None:
+        return _probe(binary, dict(os.environ))
+    # By a link, since the loader splits its path at colons and semicolons.
+    with tempfile.TemporaryDirectory(dir=find_plain_folder()) as folder:
+        Path(folder, library.name).symlink_to(library)
+        known = os.environ.get("LD_LIBRARY_PATH")
+        searched = os.pathsep.join([folder, *([known] if known else [])])
+        return _probe(binary, {**os.environ, "LD_LIBRARY_PATH": searched})
+
+
+def _probe(binary: Path, environment: dict[str, str]) -> str:
     try:
         # Neither binary does anything with this option but print a usage text and exit.
         probe = subprocess.run(
@@ -287,7 +331,7 @@ def _pip(*arguments: str) -> str:
 
 
 def main() -> int:
-    """Print what stands in the way before anything is installed; exit status 1 if something does."""
+    """Print problems that prevent the installation; exit status 1 if there are any."""
     failures = describe_failures(check_before_installation())
     if failures:
         print(failures, file=sys.stderr)

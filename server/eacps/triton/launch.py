@@ -1,4 +1,4 @@
-"""How one embedded ``tritonserver`` is called: its folder of links, its environment, its command line.
+"""How one embedded ``tritonserver`` is called: its folder of links, its environment, its launch_command line.
 
 The Python stub embeds an interpreter in isolated mode: it ignores ``PYTHONPATH``, every other ``PYTHON...`` variable
 and the locale, and finds its home by the first ``python3`` on the path. So it gets a virtual environment of its own,
@@ -8,6 +8,7 @@ which leads to this interpreter's packages.
 import os
 import site
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,13 +33,33 @@ class Ports:
     metrics: int
 
 
-def link_parts(scratch: Path) -> None:
+def make_scratch(preferred: Path | None = None) -> Path:
+    """Make a private folder whose path a shell takes as it is written.
+
+    The Python backend starts its stubs by a line of shell, into which it writes the paths of the model and of its own
+    folder without quoting them. Other paths are reached by links from here.
+
+    Args:
+        preferred: Folder to make it in, where that has such a path; the system's temporary folder by default.
+
+    Raises:
+        TritonNotInstalled: No folder with such a path may be written to.
+    """
+    folder = installation.find_plain_folder(preferred)
+    if folder is None:
+        names = ", ".join(map(str, installation.PLAIN_FOLDERS))
+        raise TritonNotInstalled(f"neither the temporary folder nor {names} may be written to and has a plain path")
+    return Path(tempfile.mkdtemp(prefix="eacps-triton-", dir=folder))
+
+
+def link_parts(scratch: Path, model_repository: Path) -> None:
     """Lay links to the wheel's parts in ``scratch``, as the server wants them: the stub beside its backend.
 
     Args:
-        scratch: Empty private folder. ``backends/python`` gets the Python backend with this interpreter's stub,
-            ``lib`` this interpreter's library alone, so that nothing else beside it gets on the loader's path,
-            ``python`` the stub's virtual environment.
+        scratch: Empty private folder, as `make_scratch` makes it. ``backends/python`` gets the Python backend with this
+            interpreter's stub, ``lib`` this interpreter's library alone, so that nothing else beside it gets on the
+            loader's path, ``python`` the stub's virtual environment, ``models`` is the repository.
+        model_repository: Folder of models.
 
     Raises:
         TritonNotInstalled: A part is missing; ``installation.check_installation`` says more.
@@ -56,6 +77,7 @@ def link_parts(scratch: Path) -> None:
     (scratch / "lib").mkdir()
     (scratch / "lib" / installation.libpython_name()).symlink_to(libpython)
     _lay_virtual_environment(scratch / "python")
+    (scratch / "models").symlink_to(model_repository)
 
 
 def environment(scratch: Path) -> dict[str, str]:
@@ -67,17 +89,15 @@ def environment(scratch: Path) -> dict[str, str]:
     }
 
 
-def command(
-    model_repository: Path, scratch: Path, ports: Ports, shm_prefix: str, extra_args: Sequence[str]
-) -> list[str]:
-    """The server's command line.
+def launch_command(scratch: Path, ports: Ports, shm_prefix: str, extra_args: Sequence[str]) -> list[str]:
+    """The server's launch_command line.
 
     Configurations are taken as they are written (``disable-auto-complete-config``): they are generated from the tensor
     contract, so there is nothing to complete, and Triton would start every Python model twice to ask it.
     """
     return [
         str(_server_folder() / "bin" / "tritonserver"),
-        f"--model-repository={model_repository}",
+        f"--model-repository={scratch / 'models'}",
         f"--backend-directory={scratch / 'backends'}",
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         f"--backend-config=python,shm-default-byte-size={SHM_REGION_BYTES}",
@@ -120,20 +140,31 @@ for folder in {folders!r}:
 
 
 def _lay_virtual_environment(folder: Path) -> None:
-    base = Path(sys.base_prefix) / "bin"
-    packages = folder / "lib" / f"python{installation.python_version()}" / "site-packages"
+    version = f"python{installation.python_version()}"
+    packages = folder / "lib" / version / "site-packages"
     packages.mkdir(parents=True)
-    (folder / "pyvenv.cfg").write_text(f"home = {base}\ninclude-system-site-packages = false\n")
+    base = _in_ascii(Path(sys.base_prefix), folder / "base")
+    (folder / "pyvenv.cfg").write_text(f"home = {base / 'bin'}\ninclude-system-site-packages = false\n")
     (folder / "bin").mkdir()
-    (folder / "bin" / "python3").symlink_to(base / f"python{installation.python_version()}")
-    (packages / "sitecustomize.py").write_text(_SITE_CUSTOMIZE.format(folders=_package_folders()), encoding="utf-8")
+    (folder / "bin" / "python3").symlink_to(base / "bin" / version)
+    found = enumerate(_package_folders())
+    folders = [str(_in_ascii(target, folder / f"packages-{number}")) for number, target in found]
+    (packages / "sitecustomize.py").write_text(_SITE_CUSTOMIZE.format(folders=folders), encoding="ascii")
 
 
-def _package_folders() -> list[str]:
+def _in_ascii(target: Path, link: Path) -> Path:
+    """Return a path to ``target`` for an isolated interpreter, which knows ASCII alone: a link where need be."""
+    if str(target).isascii():
+        return target
+    link.symlink_to(target)
+    return link
+
+
+def _package_folders() -> list[Path]:
     folders = [*site.getsitepackages(), str(Path(eacps.__file__).parent.parent)]
     if site.ENABLE_USER_SITE:
         folders.append(site.getusersitepackages())
-    return folders
+    return [path for path in map(Path, folders) if path.is_dir()]
 
 
 def _prepend(entry: Path, known: str | None) -> str:

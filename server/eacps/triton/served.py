@@ -4,14 +4,17 @@ The exporter writes what is particular to a checkpoint into ``parameters`` of th
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tritonclient.grpc import model_config_pb2
 
+from eacps.contract import declaration_violations
 from eacps.errors import TritonModelFailed
-from eacps.tensors import QWEN_EDIT, ModelSpec, TensorSpec
+from eacps.tensors import BACKBONE_PARAMETER, SAMPLER, DType, ModelSpec, TensorSpec
 from eacps.triton.types import ServedCheckpoint
+
+_FLAGS = {"true": True, "false": False}
 
 
 def check(model: ModelSpec, config: Any) -> None:
@@ -20,17 +23,34 @@ def check(model: ModelSpec, config: Any) -> None:
     Raises:
         TritonModelFailed: Names, dtypes, shapes, or decoupling differ: repository and server are of different versions.
     """
-    faults = [
+    violations = [
         *_differences("input", model.inputs, config.input),
         *_differences("output", model.outputs, config.output),
     ]
     if config.model_transaction_policy.decoupled != model.decoupled:
-        faults.append(f"decoupled is {config.model_transaction_policy.decoupled}")
+        violations.append(f"decoupled is {config.model_transaction_policy.decoupled}")
     if config.max_batch_size != model.max_batch_size:
-        faults.append(f"max_batch_size is {config.max_batch_size}")
-    if faults:
+        violations.append(f"max_batch_size is {config.max_batch_size}")
+    if violations:
         raise TritonModelFailed(
-            f"{model.name} in Triton breaks the contract ({'; '.join(faults)}); export the model repository anew"
+            f"{model.name} in Triton breaks the contract ({'; '.join(violations)}); export the model repository again"
+        )
+
+
+def check_network(network: ModelSpec, metadata: Any) -> None:
+    """Compare Triton's metadata of a network (``ModelMetadataResponse``) with the contract, for any backend.
+
+    A backend refuses a network that differs from its configuration, so this holds for the network itself.
+
+    Raises:
+        TritonModelFailed: Names, dtypes or shapes differ.
+    """
+    if violations := [
+        *declaration_violations(network, network.inputs, _declared(metadata.inputs)),
+        *declaration_violations(network, network.outputs, _declared(metadata.outputs)),
+    ]:
+        raise TritonModelFailed(
+            f"{network.name} in Triton breaks the contract ({'; '.join(violations)}); export the model repository again"
         )
 
 
@@ -55,13 +75,17 @@ def describe(config: Any, *, triton_version: str) -> ServedCheckpoint:
             calibration=_calibration(values.get("calibration")),
             sizes=_sizes(values),
             max_pictures=int(values["max_pictures"]),
+            face_swap=_FLAGS[values["face_swap"]],
             build=values["build"],
             revision=values["revision"],
             target=values["target"],
             precision=values["precision"],
+            backbone=values[BACKBONE_PARAMETER],
+            guidance=values["guidance"],
+            judge=_FLAGS[values["judge"]],
         )
     except (KeyError, ValueError) as exc:
-        raise TritonModelFailed(f"{QWEN_EDIT.name} does not say which checkpoint it serves: {exc}") from exc
+        raise TritonModelFailed(f"{SAMPLER.name} does not say which checkpoint it serves: {exc}") from exc
 
 
 def _calibration(text: str | None) -> dict[str, Any] | None:
@@ -86,6 +110,18 @@ def _sizes(values: Mapping[str, str]) -> tuple[tuple[int, int], ...]:
     if sizes[0] != default:
         raise ValueError(f"its sizes {text} do not begin with its default one, {default[0]}x{default[1]}")
     return tuple(sizes)
+
+
+def _declared(tensors: Any) -> dict[str, tuple[str, Sequence[int | None]]]:
+    """Return dtype and shape by name; -1 for an axis that varies."""
+    known = {dtype.value: dtype.numpy_name for dtype in DType}
+    return {
+        tensor.name: (
+            known.get(tensor.datatype, tensor.datatype),
+            [None if length < 0 else length for length in tensor.shape],
+        )
+        for tensor in tensors
+    }
 
 
 def _differences(kind: str, specs: tuple[TensorSpec, ...], served: Any) -> list[str]:

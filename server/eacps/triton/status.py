@@ -1,4 +1,4 @@
-"""From what goes wrong between us and Triton to the error tree. The only table of its kind."""
+"""Translation of errors of Triton calls to the error tree, in one table."""
 
 import re
 
@@ -7,6 +7,7 @@ import grpc.aio
 from tritonclient.utils import InferenceServerException
 
 from eacps.errors import (
+    CheckpointChanged,
     DeadlineExceeded,
     EacpsError,
     FieldViolation,
@@ -14,7 +15,7 @@ from eacps.errors import (
     TritonModelFailed,
     TritonUnavailable,
 )
-from eacps.tensors import QWEN_EDIT
+from eacps.tensors import OTHER_BUILD, SAMPLER
 
 # Every status that is not named here is the model's fault: it answered, with an error.
 _ERRORS: dict[str, type[EacpsError]] = {
@@ -31,27 +32,30 @@ _CALLERS_FIELDS = {
     "edit_mask": "mask",
 }
 # All models were ready when we connected: one that is not there is unloaded by a server that goes down or restarts.
+_OTHER_BUILD = re.compile(re.escape(OTHER_BUILD))
 _UNLOADED = re.compile(r"unknown model|is not ready|no available versions")
 _FAULT = re.compile(r"(?P<input>\w+): (?P<description>.+)", re.DOTALL)
-# What a call through tritonclient raises; asyncio.CancelledError is none of it and travels on.
+# What a call through tritonclient raises; asyncio.CancelledError is not included and propagates.
 CLIENT_ERRORS = (grpc.RpcError, InferenceServerException, grpc.aio.UsageError)
 
 
 def translated(error: Exception, *, doing: str) -> EacpsError:
-    """Give the domain error for one of ``CLIENT_ERRORS``; the caller raises it ``from`` the original.
+    """Translate one of ``CLIENT_ERRORS`` to a domain error; the caller raises it ``from`` the original.
 
     Args:
         error: As caught.
-        doing: What was asked of Triton, for the message: ``qwen_edit``, ``server metadata``.
+        doing: What was asked of Triton, for the message: ``sampler``, ``server metadata``.
     """
     status, message = _status_of(error)
-    if status == "INVALID_ARGUMENT" and doing == QWEN_EDIT.name and (violations := _callers_faults(message)):
+    if status == "INVALID_ARGUMENT" and doing == SAMPLER.name and (violations := _field_violations(message)):
         return InvalidRequest(violations)
+    if _OTHER_BUILD.search(message):
+        return CheckpointChanged(f"{doing}: {message}")
     kind = TritonUnavailable if _UNLOADED.search(message) else _ERRORS.get(status, TritonModelFailed)
     return kind(f"{doing}: {message} ({status})")
 
 
-def _callers_faults(message: str) -> list[FieldViolation]:
+def _field_violations(message: str) -> list[FieldViolation]:
     """Read the sampler's faults, "<input>: <what is wrong>" joined by "; ", if all of them are the caller's."""
     violations = []
     for part in message.split("; "):

@@ -1,4 +1,4 @@
-"""Keeps one ``tritonserver``: starts it, ends it when told or when its own parent is gone, leaves nothing behind.
+"""Supervise one ``tritonserver``: start it, end it on request or when the parent has exited, and clean up.
 
 A script of its own, run by a bare interpreter (``python -I -S supervisor.py``), because nothing inside the parent can
 act once the parent was killed with SIGKILL, and because the signal that the kernel sends on a parent's death is bound
@@ -23,8 +23,8 @@ from pathlib import Path
 
 TICK_S = 0.05
 REAP_TIMEOUT_S = 5.0
-SHARED_MEMORY = Path("/dev/shm")
 
+_SHARED_MEMORY = Path("/dev/shm")
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -38,7 +38,7 @@ class Job:
         log_file: Where its output is appended.
         shm_prefix: Prefix of its shared memory regions, for removal at the end.
         scratch: Folder to remove at the end.
-        orphan_grace_s: How long the server may take to end after the parent is gone.
+        orphan_grace_s: Time for the server to end after the parent has exited.
     """
 
     command: list[str]
@@ -125,7 +125,7 @@ def _bury(server: "subprocess.Popen[bytes]") -> int:
 
 
 def _clean(job: Job) -> None:
-    for region in SHARED_MEMORY.glob(f"{job.shm_prefix}*"):
+    for region in _SHARED_MEMORY.glob(f"{job.shm_prefix}*"):
         region.unlink(missing_ok=True)
     shutil.rmtree(job.scratch, ignore_errors=True)
 

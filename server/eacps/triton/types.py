@@ -1,4 +1,4 @@
-"""What goes into and comes out of the gateway."""
+"""Requests and results of the gateway."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eacps.arrays import Float32, UInt8
 from eacps.tensors import MAX_CONDITIONING_PICTURES
-
-UInt8 = npt.NDArray[np.uint8]
-Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -28,12 +26,16 @@ class ServedCheckpoint:
         triton_version: Of the server.
         calibration: What was measured on the checkpoint beforehand, as its ``calibration.json`` holds it
             (`eacps.search.calibration`); None where it has none.
-        sizes: Widths and heights of the pictures it makes, the default one first; none means that one alone.
+        sizes: Widths and heights of the pictures it makes, the default one first; empty if there is only one.
         max_pictures: Most conditioning pictures, the prior included.
         build: Digest of the networks as exported, all of which passed the parity gate (`eacps.manifest`).
         revision: Commit of the checkpoint on the hub it came from; empty for a folder.
         target: What runs the networks: embedded, onnxruntime, torch or tensorrt.
         precision: Of denoiser and text encoder: fp32 or bf16.
+        face_swap: Whether a face swapper is served, and with it `face_prior`.
+        backbone: Family of diffusion models that the checkpoint belongs to.
+        guidance: How it heeds a negative prompt: true_cfg, or distilled, which takes none.
+        judge: Whether a network of the backbone answers questions about pictures, and with it `vlm_judge`.
     """
 
     name: str
@@ -52,6 +54,10 @@ class ServedCheckpoint:
     revision: str = ""
     target: str = ""
     precision: str = ""
+    face_swap: bool = True
+    backbone: str = ""
+    guidance: str = "true_cfg"
+    judge: bool = True
 
     def __post_init__(self) -> None:
         if not self.sizes:
@@ -67,60 +73,9 @@ class ServedCheckpoint:
     def in_words(self) -> str:
         """For logs: the checkpoint, and the networks that were made of it."""
         revision = f", revision {self.revision}" if self.revision else ""
-        return f"{self.name}@{self.fingerprint}{revision}: build {self.build}, {self.target} in {self.precision}"
-
-
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom, in pixels; the last two are exclusive."""
-
-
-@dataclass(frozen=True)
-class Prior:
-    """The identity prior: the scene with the character's face in it.
-
-    Args:
-        picture: ``uint8 [H, W, 3]``, of the scene's size.
-        embedding: ``float32 [512]``, unit norm: the identity that was put in.
-        scene_box: Face replaced, xyxy in pixels of the scene.
-        character_box: Face taken, xyxy in pixels of the character picture.
-    """
-
-    picture: UInt8
-    embedding: Float32
-    scene_box: tuple[float, float, float, float]
-    character_box: tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class Faces:
-    """Faces of N pictures, largest first; rows beyond a picture's count mean nothing.
-
-    Args:
-        counts: ``int32 [N]``, at most 8.
-        boxes: ``float32 [N, 8, 4]``, xyxy in pixels.
-        landmarks: ``float32 [N, 8, 5, 2]``, xy in pixels.
-        detection_scores: ``float32 [N, 8]``.
-        embeddings: ``float32 [N, 8, 512]``, unit norm.
-    """
-
-    counts: npt.NDArray[np.int32]
-    boxes: Float32
-    landmarks: Float32
-    detection_scores: Float32
-    embeddings: Float32
-
-
-@dataclass(frozen=True)
-class VerifiedFaces:
-    """Faces of N pictures, largest first, as the held-out verifier sees them.
-
-    Args:
-        counts: ``int32 [N]``, at most 8.
-        embeddings: ``float32 [N, 8, F]``, unit norm; rows beyond a picture's count mean nothing.
-    """
-
-    counts: npt.NDArray[np.int32]
-    embeddings: Float32
+        made = f"build {self.build} of {self.backbone}, {self.target} in {self.precision}"
+        lacking = ("" if self.face_swap else ", no face swapper") + ("" if self.judge else ", no judge")
+        return f"{self.name}@{self.fingerprint}{revision}: {made}{lacking}"
 
 
 @dataclass(frozen=True)
@@ -129,7 +84,7 @@ class GenerateRequest:
 
     Args:
         pictures: ``uint8 [R, H, W, 3]``, the prior first, then references.
-        prompt: What the edit shall do, not empty.
+        prompt: What the edit should do, not empty.
         seeds: ``uint32 [N, D]``, recipes side by side.
         coefficients: ``float32 [N, D]``, padded with 0.
         steps: Of the full schedule.
@@ -140,6 +95,8 @@ class GenerateRequest:
         scene: ``uint8 [H, W, 3]``; needed with ``edit_mask``.
         edit_mask: ``uint8 [H, W]``, 255 may change, 0 must not.
         latents: ``float32 [N, tokens, channels]`` of an earlier call that stopped at ``start_step``.
+        restart: Whether ``latents`` are of finished pictures, to be noised to the level of ``start_step``, above
+            0, with each candidate's noise.
     """
 
     pictures: UInt8
@@ -154,6 +111,7 @@ class GenerateRequest:
     scene: UInt8 | None = None
     edit_mask: UInt8 | None = None
     latents: Float32 | None = None
+    restart: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,17 @@
-"""What the face models need of Triton beside `eacps.models.bls`: sessions over calls to other models, arrays out.
+"""What the face models need of Triton beside `eacps.models.bls`: sessions over calls to other models.
 
 Imported by the adapters in ``model_repository/`` only. InsightFace calls its sessions synchronously, so these do too.
+Nothing here imports torch, which takes seconds in every process that does.
 """
 
 from collections.abc import Sequence
 
-import numpy as np
-import torch
+import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 
+from eacps.arrays import Arrays
 from eacps.errors import TritonModelFailed
-from eacps.models.bls import host_array, inference_request
-from eacps.models.faces.session import Arrays, Network, SessionFactory, sessions_over
+from eacps.models.exchange import array_of, tensor_of
+from eacps.models.faces.session import NetworkCall, SessionFactory, sessions_over
 
 
 def triton_sessions() -> SessionFactory:
@@ -18,16 +19,16 @@ def triton_sessions() -> SessionFactory:
     return sessions_over(_network)
 
 
-def tensors(arrays: Arrays) -> dict[str, torch.Tensor]:
-    """Arrays by name as torch tensors on the same memory, where that is contiguous and writable."""
-    return {name: torch.from_numpy(np.require(array, requirements=("C", "W"))) for name, array in arrays.items()}
-
-
-def _network(model: str) -> Network:
+def _network(model: str) -> NetworkCall:
     def call(feeds: Arrays, wanted: Sequence[str]) -> Arrays:
-        answer = inference_request(model, tensors(feeds), list(wanted)).exec()
+        request = pb_utils.InferenceRequest(
+            model_name=model,
+            requested_output_names=list(wanted),
+            inputs=[tensor_of(name, array) for name, array in feeds.items()],
+        )
+        answer = request.exec()
         if answer.has_error():
             raise TritonModelFailed(f"{model}: {answer.error().message()}")
-        return {tensor.name(): host_array(tensor) for tensor in answer.output_tensors()}
+        return {tensor.name(): array_of(tensor).copy() for tensor in answer.output_tensors()}
 
     return call

@@ -1,7 +1,7 @@
-"""InsightFace's SCRFD, ArcFaceONNX and INSwapper on given sessions instead of ONNX files.
+"""InsightFace's ArcFaceONNX and INSwapper on given sessions instead of ONNX files.
 
-InsightFace's constructors of the latter two open the ONNX file even where they are given a session: to tell how the
-network was normalised, and to fetch the swapper's ``emap``. In Triton there may be no such file (a TensorRT engine
+InsightFace's constructors open the ONNX file even where they are given a session: to tell how the
+network was normalized, and to fetch the swapper's ``emap``. In Triton there may be no such file (a TensorRT engine
 has none), so the subclasses here set the same attributes from the session, and inherit everything else.
 """
 
@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from insightface.model_zoo.arcface_onnx import ArcFaceONNX
 from insightface.model_zoo.inswapper import INSwapper
-from insightface.model_zoo.scrfd import SCRFD
 from numpy.typing import NDArray
 
 from eacps.models.faces.session import Session
@@ -23,7 +22,7 @@ class ServedRecognizer(ArcFaceONNX):  # type: ignore[misc]  # insightface has no
 
     Args:
         session: On a network that takes crops as (value - 127.5) / 127.5. That is so for all of InsightFace's packs
-            that were not converted from MXNet (those normalise inside the graph; the exporter refuses them).
+            that were not converted from MXNet (those normalize inside the graph; the exporter refuses them).
     """
 
     def __init__(self, session: Session) -> None:
@@ -51,19 +50,6 @@ class ServedSwapper(INSwapper):  # type: ignore[misc]  # insightface has no type
         self.output_names = [session.get_outputs()[0].name]
         self.input_shape = inputs[0].shape
         self.input_size = (inputs[0].shape[3], inputs[0].shape[2])
-
-
-def detector(session: Session, *, input_size: int, threshold: float) -> SCRFD:
-    """SCRFD on a session.
-
-    Args:
-        session: On a network with nine outputs (scores, boxes, landmarks at three strides).
-        input_size: Side of the square that pictures are fitted into, pixels, a multiple of 32.
-        threshold: Smallest score of a face, in (0, 1).
-    """
-    scrfd = SCRFD(session=session)
-    scrfd.prepare(0, input_size=(input_size, input_size), det_thresh=threshold)
-    return scrfd
 
 
 def load_emap(path: Path) -> NDArray[np.float32]:

@@ -4,18 +4,19 @@ InsightFace's model classes take a ``session`` and call ``run``, ``get_inputs`` 
 knows neither Triton nor InsightFace: the network itself is a function from named arrays to named arrays.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eacps.arrays import Arrays
+from eacps.contract import output_violations
 from eacps.errors import TritonModelFailed
 from eacps.tensors import MODELS, ModelSpec, TensorSpec
 
-Arrays = Mapping[str, NDArray[Any]]
-Network = Callable[[Arrays, Sequence[str]], Arrays]
+NetworkCall = Callable[[Arrays, Sequence[str]], Arrays]
 """Inputs by name and the names of the wanted outputs, to at least those outputs by name."""
 
 
@@ -53,10 +54,10 @@ class NetworkSession:
         network: What runs it. Called with FP32 arrays only.
 
     Raises:
-        TritonModelFailed: from ``run``, where the network leaves out an output or answers with a wrong shape.
+        TritonModelFailed: from ``run``, where an answer breaks the contract.
     """
 
-    def __init__(self, spec: ModelSpec, network: Network) -> None:
+    def __init__(self, spec: ModelSpec, network: NetworkCall) -> None:
         self._spec, self._network = spec, network
 
     def get_inputs(self) -> list[Port]:
@@ -82,24 +83,14 @@ class NetworkSession:
 
     def _call(self, names: Sequence[str], inputs: Arrays) -> list[NDArray[Any]]:
         outputs = self._network(inputs, names)
-        for name in names:
-            if name not in outputs:
-                raise TritonModelFailed(f"{self._spec.name} gave no output {name}")
-            expected = self._shape(self._spec.output(name))
-            if not _fits(outputs[name].shape, expected):
-                raise TritonModelFailed(f"{self._spec.name}.{name} is {outputs[name].shape}, not {expected}")
+        if wrong := output_violations(self._spec, inputs, outputs, names):
+            raise TritonModelFailed(f"{self._spec.name} breaks the contract: {'; '.join(wrong)}; export it anew")
         return [outputs[name] for name in names]
 
     def _shape(self, tensor: TensorSpec) -> tuple[int | str, ...]:
         return ("batch", *tensor.axes) if self._spec.max_batch_size else tensor.axes
 
 
-def sessions_over(call: Callable[[str], Network]) -> SessionFactory:
+def sessions_over(call: Callable[[str], NetworkCall]) -> SessionFactory:
     """Turn a way to call models by name into a source of sessions."""
     return lambda name: NetworkSession(MODELS[name], call(name))
-
-
-def _fits(shape: tuple[int, ...], expected: tuple[int | str, ...]) -> bool:
-    return len(shape) == len(expected) and all(
-        isinstance(want, str) or got == want for got, want in zip(shape, expected, strict=True)
-    )

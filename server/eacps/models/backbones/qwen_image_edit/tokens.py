@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from eacps.models.positions import mrope_positions
-from eacps.models.preprocessing import Patches
-from eacps.models.prompt import IMAGE_PAD
+from eacps.models.backbones.qwen_image_edit.positions import mrope_positions
+from eacps.models.backbones.qwen_image_edit.preprocessing import Patches
+from eacps.models.backbones.qwen_image_edit.prompt import IMAGE_PAD
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class TextReader:
         return len(self._tokenizer.encode(text).ids)
 
     def read(self, text: str, pictures: Sequence[Patches]) -> TextItem:
-        """Tokenise ``text``, which mentions each of ``pictures`` by one picture mark, all of one size.
+        """Tokenize ``text``, which mentions each of ``pictures`` by one picture mark, all of one size.
 
         Raises:
             ValueError: Another number of picture marks than pictures, or pictures of different sizes.
@@ -86,7 +86,7 @@ def collate(items: Sequence[TextItem]) -> dict[str, torch.Tensor]:
     Attention is causal, so what stands to the right of an item's last token never reaches it.
 
     Returns:
-        The inputs of ``tensors.TEXT_ENCODER`` by name, with the batch axis first.
+        The inputs of ``contract.TEXT_ENCODER`` by name, with the batch axis first.
     """
     longest = max(item.length for item in items)
 

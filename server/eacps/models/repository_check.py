@@ -8,10 +8,8 @@ from pathlib import Path
 
 import torch
 
-from eacps.manifest import BrokenRepository, verify
-from eacps.models.arguments import parameters
-
-BUILD_PARAMETER = "build"
+from eacps.manifest import BrokenRepository, programs_digest, verify
+from eacps.models.arguments import build_of
 
 
 def check_repository(args: Mapping[str, str]) -> None:
@@ -21,12 +19,18 @@ def check_repository(args: Mapping[str, str]) -> None:
         args: What Triton hands to ``initialize``.
 
     Raises:
-        BrokenRepository: There is no manifest, files have changed, or the engines are another GPU's.
+        BrokenRepository: There is no manifest, files or the code of `eacps.models` have changed, or the engines are
+            another GPU's.
     """
-    build = parameters(args).get(BUILD_PARAMETER)
-    if build is None:
+    build = build_of(args)
+    if not build:
         raise BrokenRepository("the configuration names no build: serve what `python -m export` wrote")
-    manifest = verify(Path(args["model_repository"]).parent, build)
+    # Triton may have been given a link; messages name what it leads to.
+    manifest = verify(Path(args["model_repository"]).parent.resolve(), build)
+    if manifest.programs_sha256 != programs_digest():
+        raise BrokenRepository(
+            "EACPS has changed since the export: export the repository anew, which keeps its networks"
+        )
     if manifest.device and manifest.device != (here := device_name()):
         raise BrokenRepository(f"engines were built on {manifest.device}, this is {here}: export on this machine")
 

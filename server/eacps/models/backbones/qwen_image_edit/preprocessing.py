@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from eacps.models.facts import VisionFacts
-from eacps.models.vision_tables import vision_rope, vision_windows
+from eacps.models.backbones.qwen_image_edit.config import VisionConfig
+from eacps.models.backbones.qwen_image_edit.vision_tables import vision_rope, vision_windows
+from eacps.models.pixels import signed
 
 _CONDITION_MULTIPLE = 32
 
@@ -30,7 +31,7 @@ class Patches:
     values: torch.Tensor
     rows: int
     columns: int
-    vision: VisionFacts
+    vision: VisionConfig
 
     @property
     def merged_grid(self) -> tuple[int, int]:
@@ -58,17 +59,16 @@ def fitted_size(area: int, height: int, width: int) -> tuple[int, int]:
 
 def vae_picture(picture: NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
     """Fit an RGB picture [H, W, 3] to ``size`` (height, width): FP32 [3, height, width] in [-1, 1]."""
-    values = torch.from_numpy(_resized(picture, size, Image.Resampling.LANCZOS).astype(np.float32) / 255.0)
-    return (2.0 * values - 1.0).permute(2, 0, 1).contiguous()
+    return signed(_resized(picture, size, Image.Resampling.LANCZOS))
 
 
-def condition_grid(height: int, width: int, area: int, vision: VisionFacts) -> tuple[int, int]:
+def condition_grid(height: int, width: int, area: int, vision: VisionConfig) -> tuple[int, int]:
     """(rows, columns) in patches of a picture of ``height`` x ``width`` pixels, as `condition_patches` cuts it."""
     rows, columns = _vision_size(*fitted_size(area, height, width), vision)
     return rows // vision.patch_size, columns // vision.patch_size
 
 
-def condition_patches(picture: NDArray[np.uint8], area: int, vision: VisionFacts) -> Patches:
+def condition_patches(picture: NDArray[np.uint8], area: int, vision: VisionConfig) -> Patches:
     """Fit an RGB picture [H, W, 3] to ``area`` pixels as the pipeline does, then cut it as Qwen2.5-VL wants it."""
     fitted = _resized(picture, fitted_size(area, picture.shape[0], picture.shape[1]), Image.Resampling.LANCZOS)
     height, width = fitted.shape[:2]
@@ -86,7 +86,7 @@ def _resized(picture: NDArray[np.uint8], size: tuple[int, int], resample: Image.
     return np.asarray(Image.fromarray(picture).resize((width, height), resample=resample))
 
 
-def _vision_size(height: int, width: int, vision: VisionFacts) -> tuple[int, int]:
+def _vision_size(height: int, width: int, vision: VisionConfig) -> tuple[int, int]:
     """(height, width) in whole merged tokens, within the bounds on the area."""
     token = vision.patch_size * vision.merge_size
     rounded = round(height / token) * token, round(width / token) * token
@@ -103,7 +103,7 @@ def _floor(length: float, token: int) -> int:
     return math.floor(length / token) * token
 
 
-def _cut(picture: torch.Tensor, vision: VisionFacts) -> torch.Tensor:
+def _cut(picture: torch.Tensor, vision: VisionConfig) -> torch.Tensor:
     """[H, W, 3] to [patches, 3 * frames * patch * patch], channels first within a patch."""
     height, width, channels = picture.shape
     patch, merge = vision.patch_size, vision.merge_size

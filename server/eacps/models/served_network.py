@@ -1,36 +1,38 @@
-"""A network behind Triton's Python backend: requests of a batch are run as one, where their shapes agree.
+"""A network behind Triton's Python backend: requests of a batch are run as one, and answers are held to the contract.
 
 Knows neither Triton, which `network_adapter` does, nor what runs the network.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eacps.arrays import Arrays
+from eacps.contract import output_violations
+from eacps.errors import TritonModelFailed
 from eacps.tensors import DType, ModelSpec
-
-Arrays = dict[str, NDArray[Any]]
 
 # All inputs of the contract to its outputs, with batch axis where the model has one.
 Run = Callable[[Arrays], Arrays]
 
 
-class Leaf:
+class ServedNetwork:
     """A network of the contract.
 
     Args:
         spec: Its contract.
         run: Evaluates it once.
+        close: Ends what ``run`` keeps going.
     """
 
-    def __init__(self, spec: ModelSpec, run: Run) -> None:
-        self.spec, self._evaluate = spec, run
+    def __init__(self, spec: ModelSpec, run: Run, close: Callable[[], None] = lambda: None) -> None:
+        self.spec, self._evaluate, self.close = spec, run, close
 
     def answer(self, requests: Sequence[Arrays]) -> list[Arrays | Exception]:
-        """Run requests, as few runs as their shapes allow.
+        """Answer requests in as few runs as their shapes allow.
 
         Args:
             requests: All inputs of the contract each, with batch axis where the model has one.
@@ -50,6 +52,22 @@ class Leaf:
                 answers[k] = answer
         return answers
 
+    def try_out(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        """Run the network once on zeros, so that one that breaks its contract is not served at all.
+
+        Args:
+            shapes: Of all inputs of the contract, with batch axis where the model has one.
+
+        Raises:
+            TritonModelFailed: An answer breaks the contract.
+        """
+        self._run([{spec.name: np.zeros(shapes[spec.name], spec.dtype.numpy_name) for spec in self.spec.inputs}])
+
+    def _held_to_contract(self, feeds: Arrays, outputs: Arrays) -> Arrays:
+        if wrong := output_violations(self.spec, feeds, outputs):
+            raise TritonModelFailed(f"{self.spec.name} breaks the contract: {'; '.join(wrong)}; export it anew")
+        return outputs
+
     def _alike(self, requests: Sequence[Arrays]) -> list[list[int]]:
         """Group the numbers of requests that can share a run."""
         if self.spec.max_batch_size == 0:
@@ -64,7 +82,7 @@ class Leaf:
             tensor.name: _joined([request[tensor.name] for request in requests], tensor.dtype)
             for tensor in self.spec.inputs
         }
-        outputs = self._evaluate(feeds)
+        outputs = self._held_to_contract(feeds, self._evaluate(feeds))
         if len(requests) == 1:
             return [outputs]
         sizes = [len(request[self.spec.inputs[0].name]) for request in requests]

@@ -6,7 +6,8 @@ import torch
 from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
-from eacps.models.leaf import Arrays, Leaf
+from eacps.arrays import Arrays
+from eacps.models.served_network import ServedNetwork
 from eacps.tensors import ModelSpec
 
 PROGRAM_FILE = "network.pt2"
@@ -18,7 +19,7 @@ def on_device(program: ExportedProgram, device: torch.device) -> ExportedProgram
     return moved
 
 
-def torch_leaf(spec: ModelSpec, program: Path, *, device: torch.device, compiled: bool) -> Leaf:
+def torch_network(spec: ModelSpec, program: Path, *, device: torch.device, compiled: bool) -> ServedNetwork:
     """Open a program.
 
     Args:
@@ -36,4 +37,4 @@ def torch_leaf(spec: ModelSpec, program: Path, *, device: torch.device, compiled
         with torch.inference_mode():
             return {output: run_module(*arguments).cpu().numpy()}
 
-    return Leaf(spec, run)
+    return ServedNetwork(spec, run)

@@ -7,12 +7,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eacps.models.facts import JUDGE_HEAD_FILE, CheckpointFacts
+from eacps.models.backbones.qwen_image_edit.config import JUDGE_HEAD_FILE, Config
+from eacps.models.backbones.qwen_image_edit.contract import TEXT_ENCODER
+from eacps.models.backbones.qwen_image_edit.preprocessing import Patches, condition_patches
+from eacps.models.backbones.qwen_image_edit.prompt import judge_prompt
+from eacps.models.backbones.qwen_image_edit.tokens import TextItem, TextReader, collate
+from eacps.models.chat import reserved_mark_in
+from eacps.models.checkpoint_config import TOKENIZER_FILE
 from eacps.models.failures import InvalidInput
-from eacps.models.networks import Network, chunks
-from eacps.models.preprocessing import Patches, condition_patches
-from eacps.models.prompt import judge_prompt, reserved_mark_in
-from eacps.models.tokens import TextItem, TextReader, collate
+from eacps.models.networks import Networks, chunks
 
 MAX_QUESTION_TOKENS = 1024
 
@@ -23,33 +26,19 @@ def read_answer_direction(assets: Path) -> torch.Tensor:
         return torch.from_numpy(head["yes"].astype(np.float32) - head["no"].astype(np.float32))
 
 
-def parse_questions(array: NDArray[np.uint8]) -> list[str]:
-    """Read the tensor ``questions``: UTF-8, one a line.
-
-    Raises:
-        InvalidInput: A question is not UTF-8.
-    """
-    try:
-        return array.tobytes().decode("utf-8").split("\n")
-    except UnicodeDecodeError as exc:
-        raise InvalidInput(["questions: are not UTF-8"]) from exc
-
-
 class Judge:
     """Answers yes/no questions with the text encoder of one checkpoint.
 
     Args:
-        facts: Of the checkpoint.
-        reader: Its tokenizer.
-        encode_text: The network ``tensors.TEXT_ENCODER``.
-        answer_direction: FP32 [text channels], see `read_answer_direction`.
+        config: Of the checkpoint.
+        networks: Its networks, of which it asks the text encoder.
+        assets: Folder of the exporter's files.
     """
 
-    def __init__(
-        self, facts: CheckpointFacts, reader: TextReader, encode_text: Network, answer_direction: torch.Tensor
-    ) -> None:
-        self._facts, self._reader, self._encode_text = facts, reader, encode_text
-        self._direction = answer_direction
+    def __init__(self, config: Config, networks: Networks, assets: Path) -> None:
+        self._config, self._reader = config, TextReader(assets / TOKENIZER_FILE)
+        self._encode_text = networks[TEXT_ENCODER.name]
+        self._direction = read_answer_direction(assets)
 
     async def p_yes(self, pictures: NDArray[np.uint8], questions: list[str]) -> torch.Tensor:
         """Answer every question about every item.
@@ -68,7 +57,7 @@ class Judge:
         self._check(pictures, questions)
         items = self._items(pictures, questions)
         answers = await asyncio.gather(
-            *(self._answer(items[rows]) for rows in chunks(len(items), self._facts.shapes.max_batch))
+            *(self._answer(items[rows]) for rows in chunks(len(items), self._config.shapes.max_batch))
         )
         return torch.cat(list(answers)).reshape(len(pictures), len(questions))
 
@@ -82,7 +71,7 @@ class Judge:
         return items
 
     def _patches(self, picture: NDArray[np.uint8]) -> Patches:
-        return condition_patches(picture, self._facts.condition_image_area, self._facts.vision)
+        return condition_patches(picture, self._config.condition_image_area, self._config.vision)
 
     async def _answer(self, items: list[TextItem]) -> torch.Tensor:
         hidden = await self._encode_text(collate(items))
@@ -91,15 +80,15 @@ class Judge:
         return torch.sigmoid(states.float() @ self._direction.to(hidden.device)).cpu()
 
     def _check(self, pictures: NDArray[np.uint8], questions: list[str]) -> None:
-        faults = []
+        violations = []
         if 0 in pictures.shape:
-            faults.append(f"pictures: have shape {pictures.shape}, nothing to judge")
+            violations.append(f"pictures: have shape {pictures.shape}, nothing to judge")
         if not questions:
-            faults.append("questions: are none")
+            violations.append("questions: are none")
         for number, question in enumerate(questions):
             if not question.strip():
-                faults.append(f"questions: number {number} is empty")
+                violations.append(f"questions: number {number} is empty")
             if mark := reserved_mark_in(question):
-                faults.append(f"questions: number {number} holds the reserved mark {mark}")
-        if faults:
-            raise InvalidInput(faults)
+                violations.append(f"questions: number {number} holds the reserved mark {mark}")
+        if violations:
+            raise InvalidInput(violations)

@@ -4,15 +4,10 @@ Training, export and run time all take them from here, so that a question is ask
 This module knows nothing of token ids or pictures, only where in the text a picture is shown.
 """
 
-import re
-
 IMAGE_PAD = "<|image_pad|>"
 PICTURE = f"<|vision_start|>{IMAGE_PAD}<|vision_end|>"
 # P(yes) compares the logits of the first token of each.
 YES, NO = "Yes", "No"
-
-# A user's text that holds such a mark would be read as structure, not as words.
-_RESERVED_MARK = re.compile(r"<\|\w+\|>")
 
 _CHAT = (
     "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
@@ -53,9 +48,3 @@ def edit_prompt(template: str, prompt: str, n_pictures: int) -> str:
 def template_opening(template: str) -> str:
     """Give what stands in a template before its picture or the prompt, whichever comes first."""
     return template.split("{}")[0].split("<|vision_start|>")[0]
-
-
-def reserved_mark_in(text: str) -> str | None:
-    """Give the first mark of the chat form that ``text`` holds, or None."""
-    found = _RESERVED_MARK.search(text)
-    return found.group() if found else None

@@ -1,6 +1,6 @@
 """Rotary tables of the diffusion transformer, as real (cos, sin) pairs: diffusers' QwenEmbedRope with scaled axes.
 
-Frame counts the pictures (0 the latents, k the k-th conditioning picture); rows and columns are centred on 0; text
+Frame counts the pictures (0 the latents, k the k-th conditioning picture); rows and columns are centered on 0; text
 follows beyond the largest row or column of any picture, the same position on all three axes.
 """
 
@@ -36,14 +36,14 @@ def _grid_table(frame: int, grid: Grid, axes: Sequence[int], theta: int) -> torc
     rows, columns = grid
     tables = (
         _turns(torch.tensor([frame]), axes[0], theta)[:, None],
-        _turns(_centred(rows), axes[1], theta)[:, None],
-        _turns(_centred(columns), axes[2], theta)[None],
+        _turns(_centered(rows), axes[1], theta)[:, None],
+        _turns(_centered(columns), axes[2], theta)[None],
     )
     spread = [table.expand(rows, columns, -1, 2) for table in tables]
     return torch.cat(spread, dim=2).reshape(rows * columns, -1, 2)
 
 
-def _centred(length: int) -> torch.Tensor:
+def _centered(length: int) -> torch.Tensor:
     return torch.arange(length) - (length - length // 2)
 
 

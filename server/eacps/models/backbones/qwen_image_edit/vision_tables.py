@@ -10,11 +10,11 @@ from functools import lru_cache
 
 import torch
 
-from eacps.models.facts import VisionFacts
+from eacps.models.backbones.qwen_image_edit.config import VisionConfig
 
 
 @lru_cache(maxsize=16)
-def vision_rope(rows: int, columns: int, vision: VisionFacts) -> torch.Tensor:
+def vision_rope(rows: int, columns: int, vision: VisionConfig) -> torch.Tensor:
     """(cos, sin) of each patch's row and column: FP32 [rows * columns, head width / 2, 2].
 
     Half of the pairs turn with the row, half with the column. Do not write into the result: it is shared.
@@ -27,7 +27,7 @@ def vision_rope(rows: int, columns: int, vision: VisionFacts) -> torch.Tensor:
 
 
 @lru_cache(maxsize=16)
-def vision_windows(rows: int, columns: int, vision: VisionFacts) -> torch.Tensor:
+def vision_windows(rows: int, columns: int, vision: VisionConfig) -> torch.Tensor:
     """The window each patch lies in: INT64 [rows * columns]; patches of one number may attend to one another.
 
     Do not write into the result: it is shared.
