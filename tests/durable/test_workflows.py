@@ -1,14 +1,18 @@
-"""When searches run: bounds for all and for each tenant, priorities, and nothing twice; by DBOS, on a real database."""
+"""When searches run: bounds for all and for each tenant, priorities, and nothing twice; in memory, and by DBOS."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
-from eacps.durable import SearchStore, StoredSearch, Submission, sqlite_url
-from eacps.durable.workflows import DbosWorkflows, LocalWorkflows, Places
+from eacps.durable import SearchStore, StoredSearch, Submission, Workflows, sqlite_url
+from eacps.durable.dbos_workflows import DbosWorkflows
+from eacps.durable.local_workflows import LocalWorkflows
+from eacps.durable.protocols import ConcurrencyLimits
 
 Submit = Callable[..., Submission]
 Keep = Callable[..., Awaitable[StoredSearch]]
@@ -34,14 +38,25 @@ class Runs:
         self.gates.setdefault(search_id, asyncio.Event()).set()
 
     async def until(self, begun: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.begun) < begun:
                 await asyncio.sleep(0.02)
 
 
+Start = Callable[..., Workflows]
+
+
+@pytest.fixture(params=["local", "dbos"])
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> Start:
+    """Makes workflows of each kind."""
+    if request.param == "local":
+        return lambda **limits: LocalWorkflows(ConcurrencyLimits(**limits))
+    url = sqlite_url(tmp_path / "workflows.sqlite")
+    return lambda **limits: DbosWorkflows(url, executor_id="one", limits=ConcurrencyLimits(**limits, poll_s=0.05))
+
+
 @asynccontextmanager
-async def by_dbos(folder: Path, places: Places, runs: Runs) -> AsyncIterator[DbosWorkflows]:
-    workflows = DbosWorkflows(sqlite_url(folder / "workflows.sqlite"), executor_id="one", places=places)
+async def started(workflows: Workflows, runs: Runs) -> AsyncIterator[None]:
     await workflows.start(runs.run)
 
     async def abandon() -> None:
@@ -49,7 +64,7 @@ async def by_dbos(folder: Path, places: Places, runs: Runs) -> AsyncIterator[Dbo
             runs.let_go(search_id)
 
     try:
-        yield workflows
+        yield
     finally:
         await workflows.stop(abandon, 0.1)
 
@@ -64,10 +79,10 @@ def kept(store: SearchStore, submit: Submit) -> Keep:
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-class TestDbos:
-    async def test_smaller_numbers_go_first_among_those_that_wait(self, tmp_path: Path, kept: Keep) -> None:
-        runs = Runs()
-        async with by_dbos(tmp_path, Places(here=1, poll_s=0.05), runs) as workflows:
+class TestBoth:
+    async def test_smaller_numbers_go_first_among_those_that_wait(self, made: Start, kept: Keep) -> None:
+        runs, workflows = Runs(), made(per_server=1)
+        async with started(workflows, runs):
             first, late, early = await kept(), await kept(priority=200), await kept(priority=5)
             await workflows.enqueue(first)
             await runs.until(1)
@@ -81,9 +96,9 @@ class TestDbos:
             runs.let_go(early.id)
             await runs.until(3)
 
-    async def test_no_tenant_has_more_than_its_places_while_another_waits(self, tmp_path: Path, kept: Keep) -> None:
-        runs = Runs()
-        async with by_dbos(tmp_path, Places(here=3, per_tenant=2, poll_s=0.05), runs) as workflows:
+    async def test_no_tenant_has_more_than_its_places_while_another_waits(self, made: Start, kept: Keep) -> None:
+        runs, workflows = Runs(), made(per_server=3, per_tenant=2)
+        async with started(workflows, runs):
             many = [await kept() for _ in range(4)]
             other = await kept(tenant="bob")
             for search in (*many, other):
@@ -93,36 +108,101 @@ class TestDbos:
             assert len(runs.begun) == 3
             assert other.id in runs.begun
 
-    async def test_who_is_enqueued_twice_runs_once(self, tmp_path: Path, kept: Keep) -> None:
-        runs = Runs()
-        async with by_dbos(tmp_path, Places(poll_s=0.05), runs) as workflows:
+    async def test_who_is_enqueued_twice_runs_once(self, made: Start, kept: Keep) -> None:
+        runs, workflows = Runs(), made()
+        async with started(workflows, runs):
             search = await kept()
             for _ in range(3):
                 await workflows.enqueue(search)
             await runs.until(1)
-            runs.let_go(search.id)
-            await asyncio.sleep(0.5)
-            await workflows.enqueue(search)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.2)
             assert runs.begun == [search.id]
+            runs.let_go(search.id)
             await workflows.forget([search.id])
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-async def test_local_ones_wait_for_a_place(kept: Keep) -> None:
-    runs, workflows = Runs(), LocalWorkflows(Places(here=2))
-    await workflows.start(runs.run)
-    searches = [await kept() for _ in range(3)]
-    for search in searches:
+async def test_one_that_was_claimed_as_the_database_failed_runs_when_that_is_back(
+    kept: Keep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbos import _queue
+
+    url, start, failures = sqlite_url(tmp_path / "workflows.sqlite"), _queue.execute_dequeued_workflow, list[str]()
+
+    def fail_once(*arguments: Any) -> Any:
+        if not failures:
+            failures.append("the database is away")
+            raise OperationalError("SELECT", {}, Exception(failures[0]))
+        return start(*arguments)
+
+    monkeypatch.setattr(_queue, "execute_dequeued_workflow", fail_once)
+    runs, workflows = (
+        Runs(),
+        DbosWorkflows(url, executor_id="one", limits=ConcurrencyLimits(poll_s=0.05), stranded_s=0.3),
+    )
+    async with started(workflows, runs):
+        search = await kept()
         await workflows.enqueue(search)
-    await runs.until(2)
-    await asyncio.sleep(0.1)
-    assert len(runs.begun) == 2
-    for search in searches:
-        runs.let_go(search.id)
-    await runs.until(3)
+        await runs.until(1)
+        other = await kept()
+        await workflows.enqueue(other)
+        await runs.until(2)
+        await asyncio.sleep(1.5)  # what runs is not taken for stranded
+        assert (failures, runs.begun) == (["the database is away"], [search.id, other.id])
+        for one in (search, other):
+            runs.let_go(one.id)
 
-    async def abandon() -> None:
-        return
 
-    await workflows.stop(abandon, 1.0)
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+class TestLocal:
+    async def test_tenants_take_turns(self, kept: Keep) -> None:
+        runs, workflows = Runs(), LocalWorkflows(ConcurrencyLimits(per_server=1))
+        async with started(workflows, runs):
+            searches = [await kept() for _ in range(3)] + [await kept(tenant="bob") for _ in range(2)]
+            for search in searches:
+                await workflows.enqueue(search)
+            for begun in range(1, 6):
+                await runs.until(begun)
+                runs.let_go(runs.begun[-1])
+            a, b, c, other, another = (search.id for search in searches)
+            assert runs.begun in ([a, other, b, another, c], [a, b, other, c, another])
+
+    async def test_one_begins_at_once_where_there_is_a_slot(self, kept: Keep) -> None:
+        runs, workflows = Runs(), LocalWorkflows()
+        async with started(workflows, runs):
+            await workflows.enqueue(await kept())
+            await asyncio.sleep(0)  # one turn of the event loop, and no clock
+            assert len(runs.begun) == 1
+
+    async def test_one_that_fails_leaves_its_slot_to_the_next(
+        self, kept: Keep, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        begun: list[str] = []
+
+        async def run(search_id: str) -> None:
+            begun.append(search_id)
+            raise RuntimeError("a bug")
+
+        workflows = LocalWorkflows(ConcurrencyLimits(per_server=1))
+        await workflows.start(run)
+        for _ in range(2):
+            await workflows.enqueue(await kept())
+        async with asyncio.timeout(60):
+            while len(begun) < 2:
+                await asyncio.sleep(0.01)
+        assert "a bug" in caplog.text
+
+    async def test_what_waits_or_runs_at_the_end_is_left(self, kept: Keep) -> None:
+        runs, workflows = Runs(), LocalWorkflows(ConcurrencyLimits(per_server=2))
+        await workflows.start(runs.run)
+        for _ in range(3):
+            await workflows.enqueue(await kept())
+        await runs.until(2)
+
+        async def abandon() -> None:
+            for search_id in set(runs.running):
+                runs.let_go(search_id)
+
+        await workflows.stop(abandon, 0.0)
+        assert len(runs.begun) == 2
+        assert not runs.running

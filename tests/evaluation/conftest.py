@@ -1,18 +1,19 @@
-"""Plans and laboratories for searches over the toy landscape."""
+"""Plans and services for searches over the toy landscape."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from eacps.evaluation import JournalRunner, Laboratory, MemoryArtifacts, Pace, SearchPlan
+from eacps.evaluation import ExecutionLimits, SearchPictures, SearchPlan, SearchSettings, Services
 from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.search.objective import Objective
 from eacps.search.potential import Weights
 from eacps.search.spec import EacpsSpec
 
-NO_PAUSE = Pace(retry_delay_s=0.0)
+NO_PAUSE = ExecutionLimits(retry_delay_s=0.0)
 
 
 @pytest.fixture
@@ -30,23 +31,23 @@ def make_plan() -> Callable[..., SearchPlan]:
             "objective": Objective(Weights({"brightness": 1.0})),
             "micro_batch": 4,
         }
-        return SearchPlan(**{**defaults, **fields})
+        given = {**defaults, **fields}
+        pictures = {one.name: given.pop(one.name) for one in dataclasses.fields(SearchPictures) if one.name in given}
+        return SearchPlan(SearchSettings(**given), SearchPictures(**pictures))
 
     return make
 
 
 @pytest.fixture
-def make_laboratory() -> Callable[..., Laboratory]:
-    """Makes a laboratory over toy models and one toy scorer; it never pauses and keeps all. Keywords replace fields."""
+def make_services() -> Callable[..., Services]:
+    """Makes a services over toy models and one toy scorer; it never pauses. Keywords replace fields."""
 
-    def make(**fields: Any) -> Laboratory:
+    def make(**fields: Any) -> Services:
         defaults: dict[str, Any] = {
             "models": ToyModels(),
             "scorers": {"brightness": ToyScorer()},
-            "artifacts": MemoryArtifacts(keep=True),
-            "steps": JournalRunner(),
-            "pace": NO_PAUSE,
+            "limits": NO_PAUSE,
         }
-        return Laboratory(**{**defaults, **fields})
+        return Services(**{**defaults, **fields})
 
     return make

@@ -17,41 +17,43 @@ import pytest
 
 from eacps.client import Client, Retries, v1
 from eacps.triton.embedded import EmbeddedTriton
-from eacps.triton.launch import Ports
 
 EACPS = (sys.executable, "-c", "from eacps.cli.app import main; main()")
 ROOT = Path(__file__).parents[2]
-SAMPLE = ROOT / "export" / "studio_mini" / "samples" / "smile"
+SAMPLE = ROOT / "studio_mini" / "samples" / "smile"
 FAULTS = int(os.environ.get("EACPS_FAULTS", "3"))
 """Moments at which a server is killed; ``make test-faults`` tries more."""
 
 
 class Lasting(EmbeddedTriton):
-    """An embedded Triton that comes back at the same address after it was killed."""
-
-    _kept: "Ports | None" = None
-
-    def start(self) -> None:
-        super().start()
-        self._kept = self._ports
-
-    def _choose_ports(self) -> tuple[int, ...]:
-        kept = self._kept
-        return tuple(super()._choose_ports()) if kept is None else (kept.grpc, kept.http, kept.metrics)
+    """An embedded Triton that can be killed; started again, it is at the same address."""
 
     def kill(self) -> None:
         """End the server as the kernel does when memory is out: at once."""
         assert self._supervisor is not None
         for child in psutil.Process(self._supervisor.pid).children():
             child.send_signal(signal.SIGKILL)
-        self._supervisor.wait(timeout=30)
+        self._supervisor.wait(timeout=200)
         self.stop(grace_s=0.0)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Have it answer nothing until the block ends."""
+        assert self._supervisor is not None
+        processes = psutil.Process(self._supervisor.pid).children(recursive=True)
+        for one in processes:
+            one.suspend()
+        try:
+            yield
+        finally:
+            for one in processes:
+                one.resume()
 
     def generated(self) -> int:
         """Micro-batches that the sampler was asked for."""
-        with urlopen(self.metrics_url, timeout=10) as response:
+        with urlopen(self.metrics_url, timeout=60) as response:
             lines = response.read().decode().splitlines()
-        counted = (line for line in lines if line.startswith('nv_inference_request_success{model="qwen_edit"'))
+        counted = (line for line in lines if line.startswith('nv_inference_request_success{model="sampler"'))
         return sum(int(float(line.rpartition(" ")[2])) for line in counted)
 
 
@@ -90,7 +92,7 @@ class Served:
         self.process.kill()
         self.process.communicate()
 
-    def stop(self, timeout_s: float = 60.0) -> int:
+    def stop(self, timeout_s: float = 200.0) -> int:
         """Ask it to end, and give its status."""
         assert self.process is not None
         self.process.terminate()
@@ -142,7 +144,9 @@ def request(**fields: object) -> v1.RunSearchRequest:
         "prompt": (SAMPLE / "prompt.txt").read_text().strip(),
         "sampler": v1.SamplerSettings(steps=4),
         "search": v1.SearchSettings(
-            global_candidates=8, parents=2, children_per_parent=4, local_rounds=1, random_seed=3, micro_batch=2
+            eacps=v1.EacpsSettings(global_candidates=8, parents=2, children_per_parent=4, local_rounds=1),
+            random_seed=3,
+            micro_batch=2,
         ),
     }
     return v1.RunSearchRequest(**{**defaults, **fields})  # type: ignore[arg-type]
@@ -170,7 +174,7 @@ def essence_of(events: list[v1.SearchEvent]) -> tuple[str, float, dict[str, list
     return finished.best_candidate_id, finished.evaluation.potential, scores
 
 
-def wait_until(done: "object", timeout_s: float = 30.0) -> None:
+def wait_until(done: "object", timeout_s: float = 200.0) -> None:
     """Wait for a condition, given as a function."""
     end = time.monotonic() + timeout_s
     while not done():  # type: ignore[operator]

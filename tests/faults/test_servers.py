@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, make_url, text
 from eacps.client import v1
 from tests.faults.conftest import Lasting, Served, client_of, pictures_of, request
 
-SMALL = v1.SearchSettings(strategy=v1.STRATEGY_BEST_OF_N, global_candidates=4, random_seed=3, micro_batch=2)
+SMALL = v1.SearchSettings(best_of_n=v1.BestOfNSettings(trajectories=4), random_seed=3, micro_batch=2)
 QUICK = v1.SamplerSettings(steps=2)
 
 

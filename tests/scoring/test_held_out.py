@@ -1,12 +1,13 @@
-"""Held-out identity: another recogniser, the character embedded once."""
+"""Held-out identity: another recognizer, the character embedded once."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from eacps.errors import TritonUnavailable
-from eacps.scoring import EditContext, HeldOutIdentityScorer, Missing, ShownFace
+from eacps.scene.faces import ShownFace
+from eacps.scoring import EditContext, HeldOutIdentityScorer, MissingScore
 
 CHARACTER = np.full((20, 16, 3), 7, np.uint8)
 PICTURES = {name: np.full((32, 32, 3), shade, np.uint8) for name, shade in (("a", 1), ("b", 2))}
@@ -15,16 +16,10 @@ CONTEXT = EditContext(
     prompt="smile",
     reference_embedding=np.zeros(512, np.float32),
     character=CHARACTER,
-    character_face=-1,
+    character_face=0,
     scene_box=(8.0, 8.0, 24.0, 24.0),
     timeout_s=5.0,
 )
-
-
-@dataclass
-class Found:
-    counts: np.ndarray
-    embeddings: np.ndarray
 
 
 class Verifier:
@@ -34,15 +29,15 @@ class Verifier:
         self.angles = {int(shade[1:]): found for shade, found in angles.items()}
         self.asked: list[int] = []
 
-    async def verify_faces(self, pictures: np.ndarray, *, timeout_s: float | None = None) -> Found:
+    async def verify_faces(self, pictures: np.ndarray, *, timeout_s: float | None = None) -> list[np.ndarray]:
         assert timeout_s == 5.0
         shades = [int(picture[0, 0, 0]) for picture in pictures]
         self.asked += shades
-        embeddings = np.zeros((len(shades), 8, 4), np.float32)
-        for row, shade in enumerate(shades):
-            for place, angle in enumerate(self.angles[shade]):
-                embeddings[row, place, :2] = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-        return Found(np.array([len(self.angles[shade]) for shade in shades], np.int32), embeddings)
+        return [np.array([unit(angle) for angle in self.angles[shade]]).reshape(-1, 4) for shade in shades]
+
+
+def unit(angle: float) -> np.ndarray:
+    return np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle)), 0, 0], np.float32)
 
 
 async def test_the_likest_face_counts_and_no_face_is_zero() -> None:
@@ -66,7 +61,7 @@ async def test_the_chosen_face_of_the_character_is_meant() -> None:
 
 async def test_a_character_whom_the_verifier_does_not_see_leaves_scores_missing() -> None:
     scores = await HeldOutIdentityScorer(Verifier(s7=[], s1=[0.0], s2=[0.0])).score(PICTURES, CONTEXT)
-    assert all(isinstance(score, Missing) for score in scores.values())
+    assert all(isinstance(score, MissingScore) for score in scores.values())
 
 
 async def test_several_pictures_of_the_character_are_averaged() -> None:
@@ -83,12 +78,12 @@ async def test_several_pictures_of_the_character_are_averaged() -> None:
 async def test_a_face_that_the_verifier_misses_in_a_further_picture_leaves_scores_missing() -> None:
     context = replace(CONTEXT, more_characters=(ShownFace(np.full((9, 9, 3), 8, np.uint8), 1),))
     scores = await HeldOutIdentityScorer(Verifier(s7=[0.0], s8=[0.0], s1=[0.0], s2=[0.0])).score(PICTURES, context)
-    assert all(isinstance(score, Missing) for score in scores.values())
+    assert all(isinstance(score, MissingScore) for score in scores.values())
 
 
 async def test_a_lost_triton_is_told_and_not_remembered() -> None:
     class Down(Verifier):
-        async def verify_faces(self, pictures: np.ndarray, *, timeout_s: float | None = None) -> Found:
+        async def verify_faces(self, pictures: np.ndarray, *, timeout_s: float | None = None) -> list[np.ndarray]:
             if not self.asked:
                 self.asked.append(0)
                 raise TritonUnavailable("gone")

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import email.utils
 import io
 import json
 import logging
@@ -18,11 +19,12 @@ from google import genai
 from google.genai import types
 from PIL import Image
 
-from eacps.scoring import EditContext, Missing, Outcome, load_question
-from eacps.scoring.gate import Gate
-from eacps.scoring.gemini_judge import GeminiJudge
-from eacps.scoring.moondream_judge import MoondreamJudge
-from eacps.scoring.picture_judge import CallFailed, Patience, PictureJudge, retry_after_s
+from eacps.scoring import EditContext, MissingScore, PictureJudge, Score, load_question
+from eacps.scoring.gemini_provider import GeminiProvider
+from eacps.scoring.judge import GRADE_EDGE, JudgeCallFailed, Provider, RetryPolicy
+from eacps.scoring.moondream_provider import MoondreamProvider
+from eacps.scoring.provider_limiter import ProviderLimiter
+from eacps.scoring.retry_after import seconds_to_wait
 from tests.scoring.endpoint import Endpoint, Reply, listening, send
 
 PICTURES = {f"c{i}": np.full((32, 32, 3), 10 * i, np.uint8) for i in range(8)}
@@ -32,12 +34,12 @@ CONTEXT = EditContext(
     prompt='make {her} "smile"',
     reference_embedding=np.zeros(512, np.float32),
     character=SCENE,
-    character_face=-1,
+    character_face=0,
     scene_box=(8.0, 8.0, 24.0, 24.0),
 )
 KEY = "key-secret"
-QUICK = Patience(attempts=2, first_s=0.01, longest_s=2.0)
-Ask = Callable[..., Awaitable[dict[str, Outcome]]]
+QUICK = RetryPolicy(attempts=2, first_s=0.01, longest_s=2.0)
+Ask = Callable[..., Awaitable[dict[str, Score]]]
 
 
 def gemini(text: str | None, *, ending: str = "STOP", thought: str | None = None) -> bytes:
@@ -68,6 +70,9 @@ def provider(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+CERTAIN = 1.0 - GRADE_EDGE
+
+
 def yes(provider: str) -> bytes:
     return graded(1) if provider == "gemini" else moondream("Yes")
 
@@ -85,13 +90,19 @@ def slowly(body: bytes, seconds: float) -> Reply:
 
 
 def judged_by(
-    provider: str, url: str, client: Any, *, question: str = "realism", version: int = 1, **options: Any
+    name: str,
+    url: str,
+    client: Any,
+    *,
+    question: str = "realism",
+    version: int = 1,
+    model: str | None = None,
+    **options: Any,
 ) -> PictureJudge:
-    options = {"patience": QUICK, **options}
-    asked = load_question(question, version)
-    if provider == "gemini":
-        return GeminiJudge(client, asked, model="gemini-test", **options)
-    return MoondreamJudge(client, asked, base_url=f"{url}/v1", api_key=KEY, **options)
+    provider: Provider = MoondreamProvider(client, base_url=f"{url}/v1", api_key=KEY, model=model)
+    if name == "gemini":
+        provider = GeminiProvider(client, model="gemini-test")
+    return PictureJudge(provider, load_question(question, version), **{"retry_policy": QUICK, **options})
 
 
 @asynccontextmanager
@@ -113,7 +124,7 @@ async def client_of(provider: str, url: str, timeout_s: float) -> AsyncIterator[
 def ask(endpoint: Endpoint) -> Ask:
     """Asks a provider about the first so many pictures."""
 
-    async def asking(provider: str, pictures: int = 1, *, timeout_s: float = 5.0, **options: Any) -> dict[str, Outcome]:
+    async def asking(provider: str, pictures: int = 1, *, timeout_s: float = 5.0, **options: Any) -> dict[str, Score]:
         chosen = dict(list(PICTURES.items())[:pictures])
         async with client_of(provider, endpoint.url, timeout_s) as client:
             return dict(await judged_by(provider, endpoint.url, client, **options).score(chosen, CONTEXT))
@@ -140,7 +151,7 @@ class TestGemini:
         self, endpoint: Endpoint, ask: Ask
     ) -> None:
         endpoint.reply = answering(graded(1))
-        await ask("gemini", 2, question="prompt", version=2, gate=Gate(1))
+        await ask("gemini", 2, question="prompt", version=2, limiter=ProviderLimiter(1))
         body = endpoint.bodies[1]
         assert endpoint.paths[1].endswith("/models/gemini-test:generateContent")
         assert endpoint.headers[1]["x-goog-api-key"] == KEY
@@ -156,13 +167,40 @@ class TestGemini:
         await ask("gemini")
         assert len(endpoint.bodies[0]["contents"][0]["parts"]) == 2
 
+    @pytest.mark.parametrize(
+        ("part", "message"),
+        [
+            ("systemInstruction", "Developer instruction is not enabled for models/gemma-3-27b-it"),
+            ("responseSchema", "JSON mode is not enabled for models/gemma-3-27b-it"),
+            ("temperature", "Unable to submit request because temperature is not supported"),
+            ("maxOutputTokens", "maxOutputTokens must be at most 8192"),
+        ],
+    )
+    async def test_what_a_model_refuses_is_left_out_from_then_on(
+        self, endpoint: Endpoint, ask: Ask, part: str, message: str
+    ) -> None:
+        error = {"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}
+
+        def reply(handler: BaseHTTPRequestHandler, number: int) -> None:
+            if part in json.dumps(endpoint.bodies[number - 1]):
+                send(handler, 400, json.dumps(error).encode())
+            else:
+                send(handler, 200, gemini('```json\n{"probability_of_yes": 0.5}\n```'))
+
+        endpoint.reply = reply
+        assert await ask("gemini", 3, limiter=ProviderLimiter(1)) == {"c0": 0.5, "c1": 0.5, "c2": 0.5}
+        assert len(endpoint.bodies) == 4
+        texts = [one["text"] for one in endpoint.bodies[-1]["contents"][0]["parts"] if "text" in one]
+        instructed = "probability_of_yes" in texts[-1] or "systemInstruction" in endpoint.bodies[-1]
+        assert instructed, "without a place of its own the instruction is part of the question"
+
     async def test_retry_info_in_the_body_is_heeded_too(self, endpoint: Endpoint, ask: Ask) -> None:
         info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.6s"}
         error = {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": KEY, "details": [{}, info]}}
         busy, ready = answering(json.dumps(error).encode(), 429), answering(graded(1))
         endpoint.reply = lambda handler, n: (busy if n == 1 else ready)(handler, n)
         started = time.monotonic()
-        assert await ask("gemini") == {"c0": 1.0}
+        assert await ask("gemini") == {"c0": CERTAIN}
         assert time.monotonic() - started >= 0.6
 
     FAULTS: ClassVar[dict[str, tuple[bytes, str]]] = {
@@ -171,14 +209,16 @@ class TestGemini:
         "cut off": (gemini(None, ending="MAX_TOKENS"), "did not answer: MAX_TOKENS"),
         "no candidates": (b'{"candidates": []}', "did not answer: no candidate"),
         "empty": (b"{}", "did not answer"),
-        "half an answer": (gemini('{"probability_of'), "no JSON"),
-        "prose": (gemini("It looks natural."), "no JSON"),
-        "another field": (gemini('{"answer": 0.5}'), "no probability_of_yes"),
-        "a list": (gemini("[0.5]"), "no probability_of_yes"),
-        "text for a number": (graded("0.5"), "no probability_of_yes"),
-        "true for a number": (graded(True), "no probability_of_yes"),
-        "above one": (graded(1.5), "no probability_of_yes"),
-        "not a number": (gemini('{"probability_of_yes": NaN}'), "no probability_of_yes"),
+        "half an answer": (gemini('{"probability_of'), "neither"),
+        "cut off in the middle": (gemini('{"probability_of_yes": 0.', ending="MAX_TOKENS"), "cut off"),
+        "prose": (gemini("It looks natural."), "neither"),
+        "another field": (gemini('{"confidence": 0.5}'), "neither"),
+        "a list": (gemini("[0.5]"), "neither"),
+        "words for a number": (graded("many"), "no number"),
+        "true for a number": (graded(True), "no number"),
+        "above one": (graded(1.5), "no number"),
+        "not a number": (gemini('{"probability_of_yes": NaN}'), "no number"),
+        "declined in the middle": (gemini('{"probability_of_yes": 0.5}', ending="SAFETY"), "did not answer: SAFETY"),
         "truncated": (graded(1)[:30], "cannot be read"),
         "a web page": (b"<html>", "cannot be read"),
     }
@@ -188,14 +228,16 @@ class TestGemini:
         body, reason = self.FAULTS[fault]
         endpoint.reply = answering(body)
         outcome = (await ask("gemini"))["c0"]
-        assert isinstance(outcome, Missing)
+        assert isinstance(outcome, MissingScore)
         assert reason in outcome.reason
         assert len(endpoint.bodies) == 2
 
 
 class TestMoondream:
-    @pytest.mark.parametrize(("text", "score"), [("Yes", 1.0), (" no.", 0.0), ("Yes, it does.", 1.0)])
-    async def test_the_first_word_is_the_answer(self, endpoint: Endpoint, ask: Ask, text: str, score: float) -> None:
+    @pytest.mark.parametrize(
+        ("text", "score"), [("0.8", 0.8), ("Yes", CERTAIN), (" no.", GRADE_EDGE), ("Yes, it does.", CERTAIN)]
+    )
+    async def test_a_grade_or_a_word_is_the_score(self, endpoint: Endpoint, ask: Ask, text: str, score: float) -> None:
         endpoint.reply = answering(moondream(text))
         assert await ask("moondream") == {"c0": score}
 
@@ -213,7 +255,7 @@ class TestMoondream:
         self, endpoint: Endpoint, ask: Ask
     ) -> None:
         endpoint.reply = answering(moondream("Yes"))
-        await ask("moondream", 2, question="prompt", version=2, gate=Gate(1))
+        await ask("moondream", 2, question="prompt", version=2, limiter=ProviderLimiter(1))
         body = endpoint.bodies[1]
         with Image.open(io.BytesIO(base64.b64decode(body["image_url"].partition(",")[2]))) as shown:
             pixels = np.asarray(shown)
@@ -226,7 +268,7 @@ class TestMoondream:
     FAULTS: ClassVar[dict[str, tuple[bytes, str]]] = {
         "nonsense": (moondream("A lovely picture."), "neither"),
         "refused": (moondream("I cannot help with that."), "neither"),
-        "empty": (moondream(""), "neither"),
+        "empty": (moondream(""), "empty"),
         "no text": (moondream(None), "no text"),
         "no answer": (b"{}", "no text"),
         "a list": (b'["Yes"]', "no text"),
@@ -240,14 +282,14 @@ class TestMoondream:
         body, reason = self.FAULTS[fault]
         endpoint.reply = answering(body)
         outcome = (await ask("moondream"))["c0"]
-        assert isinstance(outcome, Missing)
+        assert isinstance(outcome, MissingScore)
         assert reason in outcome.reason
 
 
 class TestBoth:
     async def test_an_unreadable_answer_is_asked_for_again(self, endpoint: Endpoint, ask: Ask, provider: str) -> None:
         endpoint.reply = lambda handler, n: send(handler, 200, b"{}" if n == 1 else yes(provider))
-        assert await ask(provider) == {"c0": 1.0}
+        assert await ask(provider) == {"c0": CERTAIN}
 
     async def test_too_many_requests_are_retried_after_the_time_asked_for(
         self, endpoint: Endpoint, ask: Ask, provider: str
@@ -260,7 +302,7 @@ class TestBoth:
 
         endpoint.reply = busy_once
         started = time.monotonic()
-        assert await ask(provider) == {"c0": 1.0}
+        assert await ask(provider) == {"c0": CERTAIN}
         assert time.monotonic() - started >= 0.95
 
     async def test_who_asks_for_more_time_than_there_is_patience_is_not_waited_for(
@@ -268,7 +310,7 @@ class TestBoth:
     ) -> None:
         endpoint.reply = lambda handler, _: send(handler, 429, b"{}", retry_after="3600")
         outcome = (await ask(provider))["c0"]
-        assert outcome == Missing("HTTP 429 (1 of 2 attempts)")
+        assert outcome == MissingScore("HTTP 429 (1 of 2 attempts)")
 
     @pytest.mark.parametrize(("status", "calls"), [(500, 2), (503, 2), (400, 1), (401, 1), (403, 1), (404, 1)])
     async def test_only_what_may_succeed_is_tried_again_and_nothing_said_there_is_repeated(
@@ -277,13 +319,13 @@ class TestBoth:
         body = {"error": {"code": status, "status": "X", "message": f"bad {KEY}"}}
         endpoint.reply = answering(json.dumps(body).encode(), status)
         outcome = (await ask(provider))["c0"]
-        assert outcome == Missing(f"HTTP {status} ({calls} of 2 attempts)")
+        assert outcome == MissingScore(f"HTTP {status} ({calls} of 2 attempts)")
         assert len(endpoint.bodies) == calls
 
     async def test_a_slow_answer_is_given_up(self, endpoint: Endpoint, ask: Ask, provider: str) -> None:
         endpoint.reply = slowly(yes(provider), 1.0)
-        outcome = (await ask(provider, timeout_s=0.3, patience=Patience(1)))["c0"]
-        assert isinstance(outcome, Missing)
+        outcome = (await ask(provider, timeout_s=0.3, retry_policy=RetryPolicy(1)))["c0"]
+        assert isinstance(outcome, MissingScore)
         assert "no answer" in outcome.reason
 
     @pytest.mark.parametrize("status", [200, 401, 429, 500])
@@ -300,48 +342,57 @@ class TestBoth:
     async def test_an_endpoint_that_is_not_there_is_missing(self, provider: str, unused_tcp_port: int) -> None:
         url = f"http://127.0.0.1:{unused_tcp_port}"
         async with client_of(provider, url, 2.0) as client:
-            outcome = (await judged_by(provider, url, client, patience=Patience(1)).score(PICTURES, CONTEXT))["c3"]
-            assert isinstance(outcome, Missing)
+            outcome = (await judged_by(provider, url, client, retry_policy=RetryPolicy(1)).score(PICTURES, CONTEXT))[
+                "c3"
+            ]
+            assert isinstance(outcome, MissingScore)
             assert "no answer" in outcome.reason
 
     async def test_many_calls_are_in_flight_within_the_limit(self, endpoint: Endpoint, ask: Ask, provider: str) -> None:
         endpoint.reply = slowly(yes(provider), 0.2)
-        assert await ask(provider, 8, gate=Gate(4)) == dict.fromkeys(PICTURES, 1.0)
+        assert await ask(provider, 8, limiter=ProviderLimiter(4)) == dict.fromkeys(PICTURES, CERTAIN)
         assert 2 <= endpoint.peak <= 4
 
     async def test_one_failed_call_leaves_the_others_alone(self, endpoint: Endpoint, ask: Ask, provider: str) -> None:
         endpoint.reply = lambda handler, n: send(handler, 403 if n == 3 else 200, yes(provider))
-        outcomes = await ask(provider, 8, gate=Gate(1))
-        assert [isinstance(outcome, Missing) for outcome in outcomes.values()] == [i == 2 for i in range(8)]
+        outcomes = await ask(provider, 8, limiter=ProviderLimiter(1))
+        assert [isinstance(outcome, MissingScore) for outcome in outcomes.values()] == [i == 2 for i in range(8)]
 
     async def test_cancelling_the_score_cancels_its_calls(self, endpoint: Endpoint, ask: Ask, provider: str) -> None:
         endpoint.reply = slowly(yes(provider), 0.5)
-        task = asyncio.create_task(ask(provider, 8, gate=Gate(2)))
+        task = asyncio.create_task(ask(provider, 8, limiter=ProviderLimiter(2)))
         async with asyncio.timeout(10):
-            while len(endpoint.bodies) < 2:
+            while len(endpoint.bodies) < 3:
                 await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         await asyncio.sleep(0.5)
-        assert len(endpoint.bodies) == 2
+        assert len(endpoint.bodies) == 3
 
 
 class TestPatience:
     def test_pauses_double_up_to_the_longest_and_are_drawn_from_nothing_on(self) -> None:
-        patience, failure = Patience(attempts=20, first_s=1.0, longest_s=6.0), CallFailed("x", again=True)
+        retry_policy, failure = RetryPolicy(attempts=20, first_s=1.0, longest_s=6.0), JudgeCallFailed("x", again=True)
         for attempt, most in ((1, 1.0), (2, 2.0), (3, 4.0), (4, 6.0), (12, 6.0)):
-            pauses = [patience.pause_s(attempt, failure) or 0.0 for _ in range(300)]
+            pauses = [retry_policy.pause_s(attempt, failure) or 0.0 for _ in range(300)]
             assert 0.0 <= min(pauses) < 0.2 * most
             assert 0.8 * most < max(pauses) <= most
 
     def test_it_ends(self) -> None:
-        assert Patience(3).pause_s(3, CallFailed("x", again=True)) is None
-        assert Patience(3).pause_s(1, CallFailed("x", again=False)) is None
+        assert RetryPolicy(3).pause_s(3, JudgeCallFailed("x", again=True)) is None
+        assert RetryPolicy(3).pause_s(1, JudgeCallFailed("x", again=False)) is None
 
     @pytest.mark.parametrize(
-        ("header", "seconds"),
-        [("7", 7.0), ("0.5", 0.5), (None, None), ("", None), ("-1", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None)],
+        ("value", "seconds"),
+        [("7", 7.0), ("0.5", 0.5), ("", None), ("-1", None), ("soon", None), ("inf", None), ("nan", None)],
     )
-    def test_retry_after_is_read_in_seconds(self, header: str | None, seconds: float | None) -> None:
-        assert retry_after_s(header) == seconds
+    def test_retry_after_is_read_in_seconds(self, value: str, seconds: float | None) -> None:
+        assert seconds_to_wait({"retry-after": value}) == seconds
+
+    def test_retry_after_may_be_milliseconds_or_a_date(self) -> None:
+        assert seconds_to_wait({}) is None
+        assert seconds_to_wait({"retry-after-ms": "1500", "retry-after": "9"}) == 1.5
+        assert seconds_to_wait({"retry-after": "Wed, 21 Oct 2020 07:28:00 GMT"}) == 0.0
+        later = email.utils.formatdate(time.time() + 100.0, usegmt=True)
+        assert 95.0 < (seconds_to_wait({"retry-after": later}) or 0.0) <= 100.0

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eacps.scoring.identity import mean_identity
+from eacps.scene.faces import mean_identity
 
 ANGLES = st.lists(st.floats(-60, 60), min_size=1, max_size=8)
 

@@ -1,14 +1,15 @@
 """What the scorers over Triton make of its answers; the answers themselves are tested against the real server."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import openai
 import pytest
 
 from eacps.errors import TritonUnavailable
-from eacps.scoring import EditContext, IdentityScorer, OpenAIJudge, TritonJudge, callers_question, load_question
+from eacps.scene.faces import Faces
+from eacps.scoring import EditContext, IdentityScorer, PictureJudge, TritonJudge, callers_question, load_question
+from eacps.scoring.openai_provider import OpenAIProvider
 
 PICTURES = {"a": np.zeros((32, 32, 3), np.uint8), "b": np.ones((32, 32, 3), np.uint8)}
 
@@ -24,28 +25,28 @@ CONTEXT = EditContext(
     prompt="smile",
     reference_embedding=unit(0),
     character=PICTURES["b"],
-    character_face=-1,
+    character_face=0,
     scene_box=(2.0, 2.0, 6.0, 6.0),
     timeout_s=7.0,
 )
 
 
-@dataclass
-class Found:
-    counts: np.ndarray
-    embeddings: np.ndarray
-
-
 class Embedder:
-    def __init__(self, counts: Sequence[int], rows: dict[tuple[int, int], np.ndarray]) -> None:
-        self._found = Found(np.array(counts, np.int32), np.zeros((len(counts), 8, 512), np.float32))
-        for place, row in rows.items():
-            self._found.embeddings[place] = row
+    """Finds faces of these embeddings, in each picture."""
 
-    async def embed_faces(self, pictures: np.ndarray, *, timeout_s: float | None = None) -> Found:
+    def __init__(self, *people: Sequence[np.ndarray]) -> None:
+        self._found = [faces_with(*one) for one in people]
+
+    async def embed_faces(self, pictures: np.ndarray, *, timeout_s: float | None = None) -> list[Faces]:
         assert pictures.shape == (2, 32, 32, 3)
         assert timeout_s == 7.0
         return self._found
+
+
+def faces_with(*embeddings: np.ndarray) -> Faces:
+    count = len(embeddings)
+    shapes = (count, 4), (count, 5, 2), (count,)
+    return Faces(*(np.zeros(shape, np.float32) for shape in shapes), np.array(embeddings).reshape(-1, 512))
 
 
 class Judge:
@@ -59,7 +60,7 @@ class Judge:
 
 
 class Down:
-    async def embed_faces(self, pictures: np.ndarray, *, timeout_s: float | None = None) -> Found:
+    async def embed_faces(self, pictures: np.ndarray, *, timeout_s: float | None = None) -> list[Faces]:
         raise TritonUnavailable("gone")
 
     async def judge(
@@ -69,13 +70,13 @@ class Down:
 
 
 async def test_the_likest_face_counts() -> None:
-    faces = Embedder([2, 1], {(0, 0): unit(5), (0, 1): (unit(0) + unit(1)) / 2**0.5, (1, 0): unit(0)})
+    faces = Embedder([unit(5), (unit(0) + unit(1)) / 2**0.5], [unit(0)])
     scores = await IdentityScorer(faces).score(PICTURES, CONTEXT)
     assert scores == {"a": pytest.approx(0.5**0.5), "b": pytest.approx(1.0)}
 
 
-async def test_rows_beyond_the_count_and_opposite_faces_are_worth_nothing() -> None:
-    faces = Embedder([0, 1], {(0, 0): unit(0), (1, 0): -unit(0)})
+async def test_no_face_and_opposite_faces_are_worth_nothing() -> None:
+    faces = Embedder([], [-unit(0)])
     assert await IdentityScorer(faces).score(PICTURES, CONTEXT) == {"a": 0.0, "b": 0.0}
 
 
@@ -111,7 +112,7 @@ def test_identities_name_judge_question_and_version() -> None:
     assert TritonJudge(Down(), question).identity == "vlm_judge:realism@v1"
     asked = TritonJudge(Down(), callers_question("no_hat", "Is the person without a hat?"))
     assert (asked.name, asked.identity) == ("triton.no_hat", "vlm_judge:no_hat@sha256:f7a476c031476715")
-    assert OpenAIJudge(client, model="m", question=question).identity == "openai:m:realism@v1"
+    assert PictureJudge(OpenAIProvider(client, model="m"), question).identity == "openai:m:realism@v1"
 
 
 @pytest.mark.parametrize("scorer", [IdentityScorer(Down()), TritonJudge(Down(), load_question("realism"))])

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from eacps.imaging.preserved import HEAD, preserved_region
 from eacps.scoring import EditContext, PreservationScorer
-from eacps.scoring.preservation import HEAD, kept_region, structural_similarity
+from eacps.scoring.preservation import structural_similarity
 
 SCENE = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
 FACE = (20.0, 30.0, 30.0, 40.0)
@@ -16,7 +17,7 @@ def context(mask: np.ndarray | None = None) -> EditContext:
         prompt="smile",
         reference_embedding=np.zeros(512, np.float32),
         character=SCENE,
-        character_face=-1,
+        character_face=0,
         scene_box=FACE,
         mask=mask,
     )
@@ -57,7 +58,7 @@ async def test_where_everything_may_change_nothing_can_be_lost() -> None:
 
 
 def test_the_head_is_the_face_grown_by_its_own_size() -> None:
-    kept = kept_region(64, 48, mask=None, face=FACE)
+    kept = preserved_region(64, 48, mask=None, face=FACE)
     left, top, right, bottom = HEAD
     rows, columns = np.nonzero(~kept)
     assert (columns.min(), columns.max() + 1) == pytest.approx((20 - 10 * left, 30 + 10 * right), abs=0.5)

@@ -19,9 +19,9 @@ def test_questions_are_one_line_and_ask(name: str, version: int) -> None:
     assert text.endswith("?")
 
 
-def test_judges_elsewhere_are_asked_about_artefacts_seams_and_light() -> None:
+def test_judges_elsewhere_are_asked_about_artifacts_seams_and_light() -> None:
     text = load_question("realism", 2).text("x")
-    assert all(word in text for word in ("artefacts", "seams", "light"))
+    assert all(word in text for word in ("artifacts", "seams", "light"))
 
 
 def test_scene_and_result_are_called_what_the_judge_sees() -> None:

@@ -2,7 +2,7 @@
 
 from eacps.search import factory
 from eacps.search.calibration import Calibration
-from eacps.search.context import Context
+from eacps.search.context import SearchContext
 from eacps.search.objective import Objective
 from eacps.search.potential import Weights
 from eacps.search.spec import SearchSpec
@@ -13,4 +13,4 @@ OBJECTIVE = Objective(Weights({"potential": 1.0}))
 
 def create(spec: SearchSpec, *, steps: int, calibration: Calibration | None = None) -> Strategy:
     """Make a strategy that climbs one scorer."""
-    return factory.create(spec, Context(steps, OBJECTIVE, calibration or Calibration()))
+    return factory.create(spec, SearchContext(steps, OBJECTIVE, calibration or Calibration()))

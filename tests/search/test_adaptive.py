@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from eacps.errors import IllegalSearchMove, InvalidSearchSpec
 from eacps.search.budget import Allowance, Budget, Price, Spent, StopReason
 from eacps.search.calibration import Calibration, Landscape, PruningGain
-from eacps.search.cohort import Cohort, Move, Outcome, Skipped, TrialKey
+from eacps.search.cohort import Cohort, Move, Outcome, Skipped, TrialKey, evaluations_of
 from eacps.search.diversity import LowDiversityPolicy
 from eacps.search.factory import restore
 from eacps.search.landscape import LandscapeModel, Observation, correlations, kernel
@@ -29,6 +29,8 @@ PREVIEWED = Calibration(landscape=Landscape(1.2, 0.5, 0.05, 0.01), previews={0.2
 class Field:
     """A draw from a Gaussian process over recipes, found out recipe by recipe: heights correlate by ``corr ** k``.
 
+    Heights of a restart and its parent correlate by the share of the steps that it begins at.
+
     Args:
         seed: Of the draw.
         power: k; None lets all recipes be independent.
@@ -41,6 +43,10 @@ class Field:
         self._heights: list[float] = []
 
     def height(self, recipe: Recipe) -> float:
+        recipe, restarts = Recipe(recipe.terms), recipe.restarts
+        for one in restarts:
+            cosine = (one.step / STEPS) ** (1.0 / (self._power or 1.0))
+            recipe = perturb(recipe, angle=math.acos(cosine), seed=one.seed)
         if recipe in self._recipes:
             return self._heights[self._recipes.index(recipe)]
         mean, variance = 0.0, 1.0
@@ -70,7 +76,7 @@ def best_height(spec: SearchSpec, field: Field, calibration: Calibration = PREVI
         cohort = strategy.ask()
         assert cohort is not None
         strategy.tell(field.outcomes(cohort))
-        reached |= {trial.candidate.id: trial.stop_step for trial in cohort.trials}
+        reached |= {trial.candidate.id: trial.candidate.evaluations(trial.stop_step) for trial in cohort.trials}
     best = strategy.best()
     assert best is not None
     return field.height(best.candidate.recipe), sum(reached.values())
@@ -92,13 +98,13 @@ def heights(
 OFF, AUTO = Pruning(), Pruning(PruningMode.AUTO)
 
 
-def test_adaptive_beats_random_where_neighbours_score_alike() -> None:
+def test_adaptive_beats_random_where_neighbors_score_alike() -> None:
     mean, error = paired(heights(AdaptiveSpec, 1.6, pruning=OFF), heights(BestOfNSpec, 1.6))
     assert mean > 2 * error
     assert mean > 0.2
 
 
-def test_adaptive_does_not_lose_where_neighbours_tell_nothing() -> None:
+def test_adaptive_does_not_lose_where_neighbors_tell_nothing() -> None:
     mean, error = paired(heights(AdaptiveSpec, None, pruning=OFF), heights(BestOfNSpec, None))
     assert mean >= -3 * error
 
@@ -113,7 +119,12 @@ def test_pruning_pays_where_previews_tell_and_costs_no_more() -> None:
 
 @pytest.mark.parametrize(
     ("previews", "says"),
-    [({0.25: 0.1, 0.75: 0.3}, "does not pay"), ({}, "not calibrated"), ({0.25: 0.9}, "kept after")],
+    [
+        ({0.25: 0.1, 0.75: 0.3}, "does not pay"),
+        ({0.25: 0.1, 0.75: 0.0}, "does not pay"),
+        ({}, "not calibrated"),
+        ({0.25: 0.9}, "kept after"),
+    ],
 )
 def test_pruning_says_why(previews: dict[float, float], says: str) -> None:
     plan = decide(AUTO, steps=STEPS, trajectories=16, calibration=Calibration(previews=previews))
@@ -151,8 +162,9 @@ def test_allowances_are_never_exceeded(seed: int, steps: int, pictures: int) -> 
             assert strategy.stop_reason in (StopReason.NFE, StopReason.PICTURES)
             break
         for trial in cohort.trials:
-            spent_steps += trial.stop_step - reached.get(trial.candidate.id, 0)
-            reached[trial.candidate.id] = trial.stop_step
+            cost = trial.candidate.evaluations(trial.stop_step)
+            spent_steps += cost - reached.get(trial.candidate.id, 0)
+            reached[trial.candidate.id] = cost
         spent_pictures += len(cohort.trials)
         assert spent_steps <= steps
         assert spent_pictures <= pictures
@@ -196,6 +208,45 @@ def test_time_that_is_up_affords_nothing() -> None:
     assert Allowance(time_is_up=True).affordable([1, 1]) == (0, StopReason.WALL_TIME)
     assert Allowance(steps=3, scored=1).affordable([1, 1]) == (1, StopReason.VLM_CALLS)
     assert Allowance(steps=1).affordable([1, 1]) == (1, StopReason.NFE)
+
+
+def asked(least: float | None, seed: int = 3) -> tuple[list[Cohort], StopReason | None]:
+    """The cohorts of a search that ends where a round is expected to gain less than ``least`` for each trajectory."""
+    strategy, field, cohorts = create(AdaptiveSpec(seed, 32), steps=STEPS, calibration=PREVIEWED), Field(seed, 1.6), []
+    while not strategy.done and (cohort := strategy.ask(Allowance(min_gain_per_trajectory=least))) is not None:
+        cohorts.append(cohort)
+        strategy.tell(field.outcomes(cohort))
+    return cohorts, strategy.stop_reason
+
+
+def test_a_search_ends_before_the_first_round_that_is_expected_to_gain_too_little() -> None:
+    whole, reason = asked(None)
+    assert reason is StopReason.COMPLETED
+    per_trajectory = [
+        cohort.note.predicted_gain / (evaluations_of(cohort.trials) / STEPS)
+        for cohort in whole
+        if cohort.note and cohort.note.predicted_gain
+    ]
+    assert len(per_trajectory) == len(whole) - 1, "the first round has nothing to expect from"
+    assert asked(min(per_trajectory) * 0.999) == (whole, StopReason.COMPLETED)
+    dearer = sorted(per_trajectory)[2]
+    short, reason = asked(dearer)
+    assert reason is StopReason.LITTLE_GAIN
+    first_poor = next(place for place, gain in enumerate(per_trajectory) if gain < dearer)
+    assert short == whole[: 1 + first_poor]
+
+
+def test_best_of_n_expects_nothing_and_runs_on() -> None:
+    strategy = create(BestOfNSpec(1, 4), steps=STEPS)
+    cohort = strategy.ask(Allowance(min_gain_per_trajectory=1.0))
+    assert cohort is not None
+    assert len(cohort.trials) == 4
+
+
+@pytest.mark.parametrize("least", [0.0, -0.1, 1.5, math.nan])
+def test_a_least_gain_is_a_share_of_the_potential(least: float) -> None:
+    with pytest.raises(InvalidSearchSpec, match="min_gain_per_trajectory"):
+        Budget(min_gain_per_trajectory=least)
 
 
 @given(st.floats(0, 1), st.floats(0.1, 1.5), st.integers(3, 2**32 - 1))
@@ -263,7 +314,7 @@ def test_rounds_say_why_they_are_so() -> None:
     assert notes[1].predicted_gain is not None
     assert notes[1].fresh >= 1
     moves = {one.trial.candidate.move for one in strategy.history()}
-    assert moves & {Move.SPHERICAL, Move.CROSSOVER}
+    assert moves & {Move.SPHERICAL, Move.CROSSOVER, Move.RESTART}
 
 
 def test_fixed_rungs_are_steps() -> None:

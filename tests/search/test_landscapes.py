@@ -1,4 +1,4 @@
-"""On a landscape whose scores correlate locally, local moves beat chance; neighbouring seeds do not."""
+"""On a landscape whose scores correlate locally, local moves beat chance; neighboring seeds do not."""
 
 import math
 from functools import cache

@@ -1,4 +1,4 @@
-"""Floors, scalarisations, missing scores and fronts; calibrated scores."""
+"""Floors, scalarizations, missing scores and fronts; calibrated scores."""
 
 import itertools
 
@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eacps.errors import InvalidSearchSpec
-from eacps.search.calibration import Calibration, Scale, ScoreMap
-from eacps.search.objective import MissingPolicy, Objective, Scalarisation, pareto_front
+from eacps.search.objective import MissingPolicy, Objective, Scalarization, pareto_front
 from eacps.search.potential import Potential, Weights
 from eacps.search.repeats import contested
 from eacps.search.scores import ScoreCard
@@ -22,9 +21,9 @@ CARDS = st.lists(
 )
 
 
-@given(CARDS, st.sampled_from(list(Scalarisation)), st.floats(0.01, 1))
+@given(CARDS, st.sampled_from(list(Scalarization)), st.floats(0.01, 1))
 def test_whoever_misses_a_floor_ranks_below_all_who_do_not(
-    cards: list[ScoreCard], method: Scalarisation, floor: float
+    cards: list[ScoreCard], method: Scalarization, floor: float
 ) -> None:
     objective = Objective(WEIGHTS, {"identity": floor}, method)
     potentials = [objective.potential(card) for card in cards]
@@ -43,14 +42,14 @@ def test_a_geometric_mean_lets_nothing_buy_back_a_wrong_face() -> None:
     wrong, fair = ScoreCard({"identity": 0.01, "realism": 1.0}), ScoreCard({"identity": 0.3, "realism": 0.3})
     added, multiplied = (
         Objective(Weights({"identity": 1, "realism": 1}), method=method)
-        for method in (Scalarisation.WEIGHTED_SUM, Scalarisation.GEOMETRIC_MEAN)
+        for method in (Scalarization.WEIGHTED_SUM, Scalarization.GEOMETRIC_MEAN)
     )
     assert added.potential(wrong).value > added.potential(fair).value
     assert multiplied.potential(wrong).value < multiplied.potential(fair).value
 
 
 def test_a_rank_sum_knows_no_scales() -> None:
-    objective = Objective(Weights({"identity": 1, "realism": 1}), method=Scalarisation.RANK_SUM)
+    objective = Objective(Weights({"identity": 1, "realism": 1}), method=Scalarization.RANK_SUM)
     cards = [{"identity": 0.1, "realism": 0.90}, {"identity": 0.5, "realism": 0.91}, {"identity": 0.9, "realism": 0.89}]
     squeezed = [{**card, "identity": card["identity"] / 100} for card in cards]
     orders = [
@@ -85,7 +84,7 @@ def test_contradictions_are_named(fields: dict[str, object], names: list[str]) -
 
 def test_objectives_come_back_from_their_form() -> None:
     objective = Objective(
-        WEIGHTS, {"identity": 0.5}, Scalarisation.RANK_SUM, frozenset({"verifier"}), MissingPolicy.DROP
+        WEIGHTS, {"identity": 0.5}, Scalarization.RANK_SUM, frozenset({"verifier"}), MissingPolicy.DROP
     )
     assert Objective.from_dict(objective.to_dict()) == objective
 
@@ -106,42 +105,6 @@ def test_infeasible_candidates_are_on_no_front_beside_feasible_ones() -> None:
     bad = Potential(0.6, shortfall=0.2, scores={"identity": 0.3, "realism": 1.0})
     assert pareto_front([bad, good]) == (1,)
     assert pareto_front([bad]) == (0,)
-
-
-@given(st.sampled_from(list(Scale)), st.floats(0, 1), st.floats(0, 1))
-def test_maps_are_monotone_and_capped(scale: Scale, one: float, other: float) -> None:
-    mapped = ScoreMap(scale, 0.1, 0.7)
-    low, high = sorted((one, other))
-    assert 0.0 <= mapped(low) <= mapped(high) <= 1.0
-    assert (mapped(0.1), mapped(0.7), mapped(0.9)) == (0.0, 1.0, 1.0)
-
-
-def test_a_checkpoints_file_is_read() -> None:
-    section = {"positive": {"quantiles": {"0.5": 0.7, "0.95": 0.9}}, "negative": {"quantiles": {"0.5": 0.0}}}
-    data = {"scorers": {"identity": section}, "previews": {"0.25": 0.8, "0.5": 0.9}}
-    calibration = Calibration.from_dict(data)
-    assert calibration.maps["identity"].one == 0.9  # what two pictures of one person reach, at the upper end
-    card = calibration.card({"identity": 0.45, "other": 0.3}, {}, {})
-    assert card.values == {"identity": pytest.approx(0.5), "other": 0.3}
-    assert card.raw == {"identity": 0.45, "other": 0.3}
-    assert calibration.preview_correlation(0.375) == pytest.approx(0.85)
-    assert calibration.preview_correlation(0.1) is None
-    assert Calibration.restored(calibration.to_dict()) == calibration
-    assert Calibration.from_dict(None) == Calibration()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        {"scorers": 3},
-        {"scorers": {"identity": {"positive": {}}}},
-        {"landscape": {"curvature": {"mean": 0, "sd": 1}}},
-        {"previews": {"a": 1}},
-    ],
-)
-def test_a_malformed_file_is_refused(data: dict[str, object]) -> None:
-    with pytest.raises(InvalidSearchSpec, match="calibration"):
-        Calibration.from_dict(data)
 
 
 def test_only_the_boundary_is_contested() -> None:

@@ -24,17 +24,17 @@ WEIGHTS = st.fixed_dictionaries({name: st.floats(0, 1e300) for name in NAMES}).f
 @given(SCORES, WEIGHTS)
 def test_potential_is_a_mean_of_the_scores(scores: dict[str, float], weights: dict[str, float]) -> None:
     value = potential(ScoreCard(scores), Weights(weights))
-    weighted = [scores[name] for name in Weights(weights).normalised]
+    weighted = [scores[name] for name in Weights(weights).normalized]
     assert min(weighted) - 1e-12 <= value.value <= max(weighted) + 1e-12
     assert value.complete
     assert value.missing == ()
 
 
 @given(WEIGHTS)
-def test_weights_are_normalised(weights: dict[str, float]) -> None:
-    normalised = Weights(weights).normalised
-    assert math.fsum(normalised.values()) == pytest.approx(1.0)
-    assert list(normalised) == sorted(normalised)
+def test_weights_are_normalized(weights: dict[str, float]) -> None:
+    normalized = Weights(weights).normalized
+    assert math.fsum(normalized.values()) == pytest.approx(1.0)
+    assert list(normalized) == sorted(normalized)
 
 
 @given(SCORES, WEIGHTS, st.sampled_from(NAMES), st.floats(0, 1))
@@ -55,12 +55,12 @@ def test_missing_scores_give_a_flagged_lower_bound(
     value = potential(ScoreCard(known, dict.fromkeys(gone, "timed out")), Weights(weights))
     assert value.value <= potential(ScoreCard(scores), Weights(weights)).value
     assert value.missing == tuple(
-        sorted(name for name in gone if weights[name] > 0 and name in Weights(weights).normalised)
+        sorted(name for name in gone if weights[name] > 0 and name in Weights(weights).normalized)
     )
     assert value.complete == (not value.missing)
 
 
-def test_missing_scores_are_not_renormalised_away() -> None:
+def test_missing_scores_are_not_renormalized_away() -> None:
     card = ScoreCard({"identity": 0.9}, {"realism": "503 after 3 tries"})
     bound = Potential(0.45, False, ("realism",), scores={"identity": 0.9})
     assert potential(card, Weights({"identity": 1, "realism": 1})) == bound

@@ -93,8 +93,8 @@ def test_noise_of_a_child_is_standard_normal(parent: Recipe, angle: float) -> No
 @given(recipes(), recipes())
 def test_correlation_is_that_of_the_noises(a: Recipe, b: Recipe) -> None:
     size = 20_000
-    realised = float(np.corrcoef(noise(a, size), noise(b, size))[0, 1])
-    assert realised == pytest.approx(correlation(a, b), abs=5 / math.sqrt(size))
+    realized = float(np.corrcoef(noise(a, size), noise(b, size))[0, 1])
+    assert realized == pytest.approx(correlation(a, b), abs=5 / math.sqrt(size))
 
 
 def test_siblings_correlate_through_their_parent() -> None:

@@ -83,7 +83,7 @@ def test_best_of_n_needs_candidates() -> None:
         {},
         {"strategy": "simulated_annealing", "seed": 1},
         {"strategy": "best_of_n"},
-        {"strategy": "best_of_n", "seed": 1, "colour": "red"},
+        {"strategy": "best_of_n", "seed": 1, "color": "red"},
         {"strategy": "eacps", "seed": 1},
         {"strategy": "eacps", "seed": 1, "local": {"move": "jump"}},
         {"strategy": "eacps", "seed": 1, "local": {"move": "spherical", "radius": 3}},

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from eacps.errors import IllegalSearchMove, InvalidSearchSpec
 from eacps.search.best_of_n import BestOfN
 from eacps.search.cohort import Candidate, Cohort, Failed, Move, Outcome, TrialKey
-from eacps.search.context import Context
+from eacps.search.context import SearchContext
 from eacps.search.factory import restore
 from eacps.search.potential import Potential
 from eacps.search.pruning import Pruning
@@ -97,7 +97,8 @@ def test_the_budget_is_exact_and_nothing_repeats(spec: SearchSpec, salt: int, fa
     strategy = create(spec, steps=STEPS)
     cohorts = run(strategy, lottery(salt, failing=failing))
     candidates = [trial.candidate for cohort in cohorts for trial in cohort.trials]
-    assert len(candidates) == spec.total_candidates
+    price = sum(STEPS - candidate.recipe.start_step for candidate in candidates) / STEPS
+    assert spec.total_candidates - 1 < price <= spec.total_candidates
     assert len({candidate.id for candidate in candidates}) == len(candidates)
     assert len({candidate.recipe for candidate in candidates}) == len(candidates)
     assert [cohort.generation for cohort in cohorts] == list(range(len(cohorts)))
@@ -177,7 +178,7 @@ def test_illegal_moves_raise_and_leave_the_state_unchanged(spec: SearchSpec) -> 
         cohort = strategy.ask()
         good = judged(cohort, judge)
         first = cohort.trials[0].key
-        refused("not told", strategy.ask)
+        refused("not reported", strategy.ask)
         refused("no outcome for", strategy.tell, {})
         refused(first.candidate_id, strategy.tell, {key: good[key] for key in good if key != first})
         refused("g9-999", strategy.tell, {**good, TrialKey("g9-999", STEPS): Potential(0.5)})
@@ -253,7 +254,7 @@ def test_seed_offset_wraps_around_and_never_repeats_a_seed() -> None:
     )
     local = run(create(spec, steps=STEPS), lottery(0))[1]
     assert {t.candidate.recipe.seeds[0] for t in local.trials[:2]} == {SEED_BOUND - 2, 0}
-    # The neighbourhood has two seeds; the third child is a fresh seed and says so.
+    # The neighborhood has two seeds; the third child is a fresh seed and says so.
     assert [t.candidate.move for t in local.trials] == [Move.SEED_OFFSET, Move.SEED_OFFSET, Move.EXPLORE]
 
 
@@ -286,7 +287,7 @@ def test_other_generators_and_steps_are_refused() -> None:
     with pytest.raises(InvalidSearchSpec, match="steps"):
         create(spec, steps=0)
     with pytest.raises(InvalidSearchSpec, match="PCG64"):
-        BestOfN(spec, Context(STEPS, OBJECTIVE), np.random.Generator(np.random.MT19937(1)))
+        BestOfN(spec, SearchContext(STEPS, OBJECTIVE), np.random.Generator(np.random.MT19937(1)))
 
 
 @pytest.mark.parametrize(

@@ -1,28 +1,37 @@
-"""Putting the search server together from settings. Whoever has settings, and only they, calls this."""
+"""Build the search server from settings. Only the composition root calls this."""
 
 import logging
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
-from eacps.api import DEFAULT_WEIGHTS, KeyRing, MessageCodec, Rules, SearchServer, SearchServicer, ServerTls
-from eacps.api.rates import RateLimit
-from eacps.assembly.engine import running_engine
-from eacps.assembly.scorers import build_scorers, outside_judges, outside_scorers, triton_judge
-from eacps.assembly.tracing import exported_traces
-from eacps.errors import FieldViolation, InvalidRequest
-from eacps.evaluation import Laboratory, Observer, Pace
-from eacps.evaluation.observer import Several
+from eacps.api import KeyRing, MessageCodec, Rules, SearchServer, SearchServicer, ServerTls
+from eacps.api.admission import Admission, CallLimits
+from eacps.api.decoding import Decoding
+from eacps.api.memory_budget import MemoryBudget
+from eacps.assembly.engine import retention_of, running_engine
+from eacps.assembly.judges import external_judges
+from eacps.assembly.marking import marking_of
+from eacps.assembly.observers import observers_of
+from eacps.assembly.preflight import preflight
+from eacps.assembly.scorers import QUESTIONS, build_scorers, triton_judge
+from eacps.errors import FieldViolation, InvalidRequest, TritonError
+from eacps.evaluation import ExecutionLimits, Services
+from eacps.imaging import Decoder
 from eacps.imaging.workers import DecodingWorkers
-from eacps.metrics import SearchMetrics, exposed
+from eacps.limits import DEFAULT_WEIGHTS
 from eacps.scoring import Scorer
-from eacps.settings import Settings, check_access
-from eacps.triton import TritonGateway
+from eacps.settings import LimitSettings, Settings
+from eacps.triton import ServedCheckpoint, TritonGateway
 
-__all__ = ["build_scorers", "serving"]
+__all__ = ["build_scorers", "preflight", "serving"]
 
 _log = logging.getLogger(__name__)
 
+_NICENESS = 5
+_DECODER_WAIT_S = 120.0
+"""How long a call waits for an idle decoder; searches wait for theirs as long as they have time."""
 HELD_OUT = "identity_heldout"
 """Reported, never searched, where a request names no scorer."""
 
@@ -31,69 +40,105 @@ HELD_OUT = "identity_heldout"
 async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
     """Serve until the block ends: connected to Triton, health and reflection on.
 
+    Searches that run get their grace, unless the block ends with a `TritonError`: then they cannot move.
+
     Args:
         settings: All of them; the address's port may be 0, ``SearchServer.port`` says which it became.
 
     Raises:
         TritonUnavailable: Triton is not ready in time.
         TritonModelFailed: Its models are of another version.
-        InvalidRequest: The default weights name a scorer that is not offered, a certificate or the keys cannot be
-            read, or nothing says who may call.
-        RuntimeError: The address, or that of the metrics, cannot be bound.
+        InvalidRequest: The default weights name a scorer that is not offered, or see `preflight`.
+        AddressUnavailable: The address, or that of the metrics, cannot be bound.
     """
-    check_access(settings)
+    preflight(settings)
     keys = None if settings.api_keys is None else KeyRing.read(settings.api_keys)
     async with AsyncExitStack() as stack:
         gateway = await TritonGateway.connect(settings.triton, ready_timeout_s=settings.triton_ready_timeout_s)
         stack.push_async_callback(gateway.close)
-        _log.info("serving %s", (await gateway.describe()).in_words)
-        scorers = build_scorers(gateway, verifier=await gateway.has_verifier())
-        outside = await outside_judges(settings, stack)
-        scorers |= outside_scorers(outside)
-        judges = triton_judge(gateway) | outside
-        observer = _observer(settings, scorers, stack)
-        workers = stack.enter_context(DecodingWorkers(settings.decoders))
-        rules = replace(_rules(settings, scorers), judges=frozenset(judges), decode=workers.decode)
+        checkpoint = await gateway.describe()
+        _log.info("serving %s", checkpoint.in_words)
+        scorers = build_scorers(gateway, verifier=await gateway.has_verifier(), judge=checkpoint.judge)
+        external = external_judges(settings, stack)
+        scorers |= external.scorers
+        judges = (triton_judge(gateway) if checkpoint.judge else {}) | external.judges
+        watching = observers_of(settings, scorers, checkpoint, stack)
+        observer = watching.searches
+        # Starting searches have their own decoder with higher priority, so that uploads cannot delay them.
+        own = stack.enter_context(DecodingWorkers(1))
+        memory = MemoryBudget("decoded pictures", settings.limits.decoded_bytes)
+        beginning = Decoding(own, at_once=1, memory=memory)
+        stack.callback(beginning.close)
+        callers = stack.enter_context(DecodingWorkers(settings.decoders, niceness=_NICENESS, wait_s=_DECODER_WAIT_S))
+        decoding = Decoding(callers, at_once=settings.decoders, memory=memory)
+        stack.callback(decoding.close)
+        rules = replace(
+            _rules(settings, scorers, checkpoint), judges=frozenset(judges), decoder=own, face_swap=checkpoint.face_swap
+        )
 
-        def open_laboratory() -> Laboratory:
-            pace = Pace(retries=settings.triton_retries)
-            return Laboratory(gateway, scorers, judges=judges, pace=pace, observer=observer)
+        marking = marking_of(settings.provenance, stack)
+
+        def open_services(decoder: Decoder = own) -> Services:
+            limits = ExecutionLimits(retries=settings.triton_retries)
+            return Services(
+                gateway, scorers, judges=judges, limits=limits, observer=observer, decoder=decoder, marking=marking
+            )
 
         engine, objects = await stack.enter_async_context(
-            running_engine(settings, MessageCodec(rules), open_laboratory, observer)
+            running_engine(settings, MessageCodec(rules, beginning), open_services, observer)
         )
         servicer = SearchServicer(
-            rules, engine, objects, open_laboratory, observer=observer, rate=RateLimit(settings.calls_per_second)
+            rules,
+            engine,
+            objects,
+            partial(open_services, callers),
+            decoding=decoding,
+            uploaded_bytes=settings.limits.uploaded_bytes,
+            observer=observer,
+            retention=retention_of(settings),
         )
         server = SearchServer(
             servicer,
             address=settings.address,
             is_ready=gateway.is_ready,
+            admission=Admission(_call_limits(settings.limits)),
             observer=observer,
             tls=None if settings.tls is None else ServerTls(**vars(settings.tls)),
             keys=keys,
+            calls=watching.calls,
         )
         await server.start()
+        grace_s = settings.grace_s
         try:
             yield server
+        except TritonError:
+            grace_s = 0.0  # without Triton no search can go on
+            raise
         finally:
-            await server.stop(lambda: engine.stop(settings.grace_s))
+            await server.stop(lambda: engine.stop(grace_s))
 
 
-def _observer(settings: Settings, scorers: Collection[str], stack: AsyncExitStack) -> Observer:
-    """Who watches, as far as anyone is to."""
-    observers: list[Observer] = []
-    if settings.metrics is not None:
-        metrics = SearchMetrics(offered=frozenset(scorers))
-        stack.enter_context(exposed(metrics, settings.metrics))
-        observers.append(metrics)
-    if settings.otlp is not None:
-        observers.append(stack.enter_context(exported_traces(settings.otlp)))
-    return Several(observers)
+def _call_limits(limits: LimitSettings) -> CallLimits:
+    return CallLimits(
+        streams=limits.streams,
+        pictures=limits.pictures,
+        uploads=limits.uploads,
+        downloads=limits.downloads,
+        tenant_share=limits.tenant_share,
+        calls_per_second=limits.calls_per_second,
+        reads_per_second=limits.reads_per_second,
+        all_calls_per_second=limits.all_calls_per_second,
+        all_reads_per_second=limits.all_reads_per_second,
+    )
 
 
-def _rules(settings: Settings, scorers: Mapping[str, Scorer]) -> Rules:
-    weights = DEFAULT_WEIGHTS if settings.default_weights is None else settings.default_weights
+def _rules(settings: Settings, scorers: Mapping[str, Scorer], checkpoint: ServedCheckpoint) -> Rules:
+    weights = settings.default_weights
+    if weights is None:
+        weights = DEFAULT_WEIGHTS
+        if not checkpoint.judge:
+            weights = {name: weight for name, weight in weights.items() if name not in QUESTIONS}
+            _log.warning("no judge is served: %s are not offered; weights are %s", " and ".join(QUESTIONS), weights)
     if unknown := sorted(set(weights) - set(scorers)):
         raise InvalidRequest(
             [FieldViolation("default_weights", f"{', '.join(unknown)}: not offered; there are {', '.join(scorers)}")]

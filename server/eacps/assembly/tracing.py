@@ -1,4 +1,4 @@
-"""Traces to a collector; the exporter is an extra (``eacps[otlp]``) of its own."""
+"""Export of traces to a collector; needs the extra ``eacps[otlp]``."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,88 +1,133 @@
 """A relational database, SQLite or PostgreSQL, off the event loop."""
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from eacps.durable.outages import is_outage, store_error
 from eacps.durable.tables import METADATA
-from eacps.errors import FieldViolation, InvalidRequest, StoreUnavailable
+from eacps.errors import FieldViolation, InvalidRequest
 
 T = TypeVar("T")
-_CONNECTIONS = 8
+_WRITERS, _READERS = 8, 2
+_READ_ONLY = "eacps_read_only"
 _SQLITE_PATIENCE_S = 30.0
-_SCHEMA_LOCK = 0x6561637073  # any number that other programs do not lock by
+_POSTGRESQL = {
+    # A server that disappears without closing its connections is noticed within half a minute.
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
+_SCHEMA_LOCK = 0x6561637073  # any number that other programs do not use
 
 
 def sqlite_url(path: Path) -> str:
-    """Name a database file."""
-    return f"sqlite:///{path.absolute()}"
+    """Return the URL of a database file, whose path may hold any characters."""
+    return URL.create("sqlite", database=str(path.absolute())).render_as_string()
 
 
 class Database:
-    """Runs transactions, each in a thread, and makes the tables where there are none.
+    """Runs transactions, each in a thread, and creates missing tables.
 
     Args:
         url: ``sqlite:///FILE`` or ``postgresql://USER@HOST/DATABASE``.
+        transacted: Called with the kind (``read`` or ``write``) and seconds of every transaction, the wait for a
+            connection included.
 
     Raises:
-        InvalidRequest: The URL is of neither.
+        InvalidRequest: The URL is of another database, or it holds tables of another version.
         StoreUnavailable: The database cannot be reached.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, transacted: Callable[[str, float], None] | None = None) -> None:
+        self.url, self._transacted = url, transacted
         self._engine = _engine_for(url)
-        connections = 1 if self.is_sqlite else _CONNECTIONS
-        self._threads = ThreadPoolExecutor(connections, thread_name_prefix="database")
+        writers = 1 if self.is_sqlite else _WRITERS
+        self._writers = ThreadPoolExecutor(writers, thread_name_prefix="database")
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="database-reader")
         self._transact(_make_tables)
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether one file is all there is, so that transactions run one at a time."""
+        """Whether the database is a file, so that transactions run one at a time."""
         return self._engine.dialect.name == "sqlite"
 
     @property
     def file(self) -> str:
-        """The file, where that is all there is."""
+        """Path of the SQLite file."""
         return str(self._engine.url.database)
 
     def connect(self) -> Connection:
-        """Open a connection of one's own, to be closed; blocks.
+        """Open a connection outside the pool, which the caller closes; blocks.
 
         Raises:
             StoreUnavailable: The database cannot be reached.
         """
-        try:
+        with _translated():
             connection = self._engine.connect()
-        except SQLAlchemyError as exc:
-            raise StoreUnavailable(f"the database of searches failed: {type(exc).__name__}") from exc
-        connection.detach()  # what is set on it, or held by it, ends with it
+        connection.detach()  # its settings and locks end with it
         return connection
 
     async def run(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` within a transaction, which is undone where it raises.
+        """Run ``work`` within a transaction, which is rolled back if it raises.
 
         Raises:
             StoreUnavailable: The database failed.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._transact, work)
+        with self._timed("write"):
+            return await asyncio.get_running_loop().run_in_executor(self._writers, self._transact, work)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work``, which changes nothing, within a transaction. It neither waits for writers nor blocks them.
+
+        Raises:
+            StoreUnavailable: The database failed.
+        """
+        with self._timed("read"):
+            return await asyncio.get_running_loop().run_in_executor(self._readers, self._transact_read, work)
 
     def close(self) -> None:
-        """Wait for the transactions under way, and let go of all connections."""
-        self._threads.shutdown()
+        """Wait for running transactions, and release all connections."""
+        self._writers.shutdown()
+        self._readers.shutdown()
         self._engine.dispose()
 
-    def _transact(self, work: Callable[[Connection], T]) -> T:
+    @contextmanager
+    def _timed(self, kind: str) -> Iterator[None]:
+        begun_s = time.monotonic()
         try:
-            with self._engine.begin() as connection:
-                return work(connection)
-        except SQLAlchemyError as exc:
-            raise StoreUnavailable(f"the database of searches failed: {type(exc).__name__}") from exc
+            yield
+        finally:
+            if self._transacted is not None:
+                self._transacted(kind, time.monotonic() - begun_s)
+
+    def _transact(self, work: Callable[[Connection], T]) -> T:
+        with _translated(), self._engine.begin() as connection:
+            return work(connection)
+
+    def _transact_read(self, work: Callable[[Connection], T]) -> T:
+        with _translated(), self._engine.connect() as connection:
+            return work(connection.execution_options(**{_READ_ONLY: True}))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raise `StoreUnavailable` if the database failed; other errors pass."""
+    try:
+        yield
+    except SQLAlchemyError as exc:
+        if not is_outage(exc):
+            raise
+        raise store_error("the database of searches", exc) from exc
 
 
 def _engine_for(url: str) -> Engine:
@@ -96,22 +141,32 @@ def _engine_for(url: str) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     if parsed.get_backend_name() == "postgresql":
-        return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_size=_CONNECTIONS, pool_pre_ping=True)
+        return create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_size=_WRITERS + _READERS,
+            pool_pre_ping=True,
+            connect_args=_POSTGRESQL,
+        )
     raise InvalidRequest([FieldViolation("database", f"is {parsed.get_backend_name()}, not sqlite or postgresql")])
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # transactions begin where we say so
+    connection.isolation_level = None  # transactions are begun explicitly
     for setting in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {setting}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and writes later could not get the lock in between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    # A transaction that begins with a read could fail to get the write lock later.
+    reads = connection.get_execution_options().get(_READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 def _make_tables(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":  # of servers that start together, one makes them
+    if connection.dialect.name == "postgresql":  # if servers start together, one of them creates the tables
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
     METADATA.create_all(connection)
+    known = inspect(connection)
+    for table in METADATA.sorted_tables:
+        if {column["name"] for column in known.get_columns(table.name)} != set(table.columns.keys()):
+            raise InvalidRequest([FieldViolation("database", f"holds {table.name} of another version of EACPS")])

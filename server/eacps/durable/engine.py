@@ -1,55 +1,43 @@
 """Searches that outlive their callers and this process."""
 
 import asyncio
+import itertools
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing
-from dataclasses import replace
-from itertools import chain, repeat
-from typing import TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
-from eacps import logs
-from eacps.durable.batches import in_batches
-from eacps.durable.bells import Bells
-from eacps.durable.course import identity_of, trials_in
 from eacps.durable.database import Database
-from eacps.durable.journal import DurableSteps
-from eacps.durable.objects import ObjectStore, SearchArtifacts
-from eacps.durable.ports import Codec, Workflows
-from eacps.durable.records import Limits, SearchState, StoredEvent, StoredSearch, Submission
-from eacps.durable.searches import SearchStore
-from eacps.errors import EacpsError, IllegalSearchMove, SearchOver, ServerStopping, StoreUnavailable
-from eacps.evaluation import (
-    Deadline,
-    Laboratory,
-    Observer,
-    SearchFinished,
-    SearchUpdate,
-    Silent,
-    run_search,
-)
+from eacps.durable.feeds import Feeds
+from eacps.durable.object_store import ObjectStore
+from eacps.durable.protocols import Codec, Workflows
+from eacps.durable.running import Backoff, RunningSearch, SearchDependencies
+from eacps.durable.search_store import SearchStore
+from eacps.durable.stored import QueueLimits, SearchState, StoredEvent, StoredSearch, Submission
+from eacps.errors import SearchNotFound, ServerStopping, StoreUnavailable
+from eacps.evaluation import NullObserver, Observer, Services
 
 _log = logging.getLogger(__name__)
-T = TypeVar("T")
 POLL_S = 0.5
-"""Between two looks at what other servers may have done to a search."""
-STORE_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Before a search goes on whose database or object store failed."""
-_LIMITS, _NOBODY = Limits(), Silent()
+"""Interval at which the database is polled for what other servers did to a search."""
+_LIMITS, _NOBODY, _BACKOFF = QueueLimits(), NullObserver(), Backoff()
+T = TypeVar("T")
 
 
 class SearchEngine:
-    """Runs searches, and tells of them to whom they belong.
+    """Submits, runs, watches, cancels and deletes searches.
 
     Args:
-        database: Keeps searches.
-        objects: Keeps their pictures.
-        codec: Writes them down.
-        open_laboratory: Gives every search a laboratory of its own; its artifacts and steps are replaced by kept ones.
-        workflows: Runs them when there is a place.
-        limits: How many may be unfinished.
-        observer: Watches.
+        database: Holds the searches.
+        objects: Holds their pictures.
+        codec: Encodes requests and events.
+        open_services: Creates the services of one search; their artifact store is replaced by ``objects``.
+        workflows: Queue of the searches.
+        limits: How many may be queued or running.
+        observer: Notified of what happens.
+        backoff: Pauses between two attempts during an outage.
+        clock: Seconds since the epoch, for deadlines.
     """
 
     def __init__(
@@ -57,255 +45,207 @@ class SearchEngine:
         database: Database,
         objects: ObjectStore,
         codec: Codec,
-        open_laboratory: Callable[[], Laboratory],
+        open_services: Callable[[], Services],
         workflows: Workflows,
         *,
-        limits: Limits = _LIMITS,
+        limits: QueueLimits = _LIMITS,
         observer: Observer = _NOBODY,
+        backoff: Backoff = _BACKOFF,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._database, self._objects, self._codec = database, objects, codec
-        self._open_laboratory, self._workflows, self._limits = open_laboratory, workflows, limits
-        self._observer, self._store, self._bells = observer, SearchStore(database), Bells()
-        self._running: dict[str, asyncio.Task[None]] = {}
-        self._accepting: set[asyncio.Task[StoredSearch]] = set()
-        self._stopping = self._stopped = False
+        self._objects, self._codec, self._workflows, self._limits = objects, codec, workflows, limits
+        self._store, self._running = SearchStore(database), dict[str, RunningSearch]()
+        self._shared = not database.is_sqlite
+        poll_s = POLL_S if self._shared else None
+        self._feeds = Feeds(self._store, poll_s, lambda search_id: search_id in self._running)
+        self._dependencies = SearchDependencies(
+            self._store, objects, codec, open_services, self._feeds, observer, backoff, clock
+        )
+        self._pending: set[asyncio.Task[Any]] = set()
+        self._polling: asyncio.Task[None] | None = None
+        self._stopping = False
 
     @property
     def store(self) -> SearchStore:
-        """The searches as they are kept."""
+        """The searches in the database."""
         return self._store
 
-    @property
-    def stopping(self) -> bool:
-        """Whether no more searches are taken up."""
-        return self._stopping
-
     async def start(self) -> None:
-        """Take up work, searches of former processes included."""
+        """Start running searches, including those that earlier processes left unfinished."""
+        if self._shared:
+            self._polling = asyncio.create_task(self._poll_ended_elsewhere(), name="searches ended elsewhere")
         await self._workflows.start(self._run)
-        for search in await self._store.queued():  # kept, but perhaps not enqueued before the process ended
+        # A search may have been stored, and the process ended before it was enqueued.
+        left = self._store.queued() if self._workflows.resumes_by_itself else self._store.unfinished()
+        for search in await left:
             await self._workflows.enqueue(search)
 
     async def stop(self, grace_s: float) -> None:
-        """Take up nothing more; what does not end within ``grace_s`` is left, to go on when a server is back."""
+        """Start no more searches; those that do not end within ``grace_s`` stay unfinished and can be resumed."""
         if self._stopping:
             return
         self._stopping = True
         await self._workflows.stop(self._abandon, grace_s)
-        self._stopped = True
-        self._bells.ring_all()
+        pending = {*self._pending, *([self._polling] if self._polling is not None else [])}
+        for task in pending:
+            task.cancel()
+        if pending:
+            await asyncio.wait(pending)
+        self._feeds.stop()
 
     async def submit(self, submission: Submission) -> StoredSearch:
-        """Keep a search, and have it run.
+        """Store and enqueue a search. If this is cancelled, so is the search if it is attached.
 
         Raises:
             RequestIdTaken: Another request has its ``request_id``.
-            TooManySearches: As many as allowed are unfinished.
+            TooManySearches: As many as allowed are queued or running.
             ServerStopping: The server stops.
         """
         if self._stopping:
             raise ServerStopping("the server stops; try again when it is back")
-        # In a task of its own: whoever leaves now must not leave behind a search that is kept and never run.
-        task = asyncio.create_task(self._accept(submission), name=f"submission {submission.id}")
-        self._accepting.add(task)
-        task.add_done_callback(self._accepting.discard)
-        return await asyncio.shield(task)
+        # In a task of its own: a caller that leaves now must not leave behind a search that is stored and never run.
+        task = self._start(self._accept(submission), f"submission {submission.id}")
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if submission.attached:
+                self.withdraw(submission.tenant, submission.id, after=task)
+            raise
+        except StoreUnavailable:
+            if submission.request_id is None:  # it may have been stored, and its caller has no name to ask for it
+                self.withdraw(submission.tenant, submission.id)
+            raise
+
+    def withdraw(self, tenant: str, search_id: str, *, after: asyncio.Task[StoredSearch] | None = None) -> None:
+        """Cancel a search whose caller has left, in the background and through outages of the database.
+
+        Has no effect while the server stops: such a search is resumed later.
+
+        Args:
+            tenant: Its owner.
+            search_id: Its id.
+            after: Task that submits it; None if that is done.
+        """
+        if not self._stopping:
+            self._start(self._withdraw(tenant, search_id, after), f"withdrawal {search_id}")
+
+    def _start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Run a coroutine in a task that no caller cancels."""
+        task = asyncio.create_task(work, name=name)
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
+        return task
+
+    async def _withdraw(self, tenant: str, search_id: str, after: asyncio.Task[StoredSearch] | None) -> None:
+        if after is not None:
+            await asyncio.wait({after})  # even if it fails, the search may have been stored
+            after.exception()  # retrieved, so that asyncio does not log it
+        for attempts in itertools.count(1):
+            try:
+                await self.cancel(tenant, search_id)
+            except SearchNotFound:
+                return
+            except StoreUnavailable as exc:
+                _log.warning("search %s: its caller has left, and it cannot be cancelled yet: %s", search_id, exc)
+                await asyncio.sleep(self._dependencies.backoff.after(attempts))
+            else:
+                return
 
     async def _accept(self, submission: Submission) -> StoredSearch:
         search, _ = await self._store.create(submission, self._limits)
-        if search.state is SearchState.QUEUED:  # an older one too: it may have been kept in the middle of an outage
+        if search.state is SearchState.QUEUED:  # an older one too: it may have been stored during an outage
             await self._workflows.enqueue(search)
         return search
 
-    async def watch(self, tenant: str, search_id: str, *, after: int = 0) -> AsyncGenerator[StoredEvent, None]:
-        """Yield the events of a search after a sequence number, and those to come, until it is over.
+    def watch(self, tenant: str, search_id: str, *, after: int = 0) -> AsyncGenerator[StoredEvent, None]:
+        """Yield the events of a search after a sequence number, also future ones, until it ends.
 
         Raises:
-            SearchNotFound: The tenant has none such, or not any more.
-            ServerStopping: The server stops; the search does not.
+            SearchNotFound: The tenant has no such search.
+            ServerStopping: The server stops; the search can be resumed.
         """
-        with self._bells.listening(search_id) as bell:
-            while True:
-                bell.clear()
-                over, events = await self._store.news(tenant, search_id, after=after)
-                for event in events:
-                    yield event
-                    after = event.sequence
-                if events:
-                    continue
-                if over:
-                    return
-                if self._stopped:
-                    raise ServerStopping("the server stops; the search goes on when it is back")
-                await bell.wait(POLL_S)
+        return self._feeds.watch(tenant, search_id, after=after)
 
     async def cancel(self, tenant: str, search_id: str) -> StoredSearch:
-        """End a search as cancelled where it is not over, down to the denoising step.
+        """Cancel a search that has not ended, down to the current denoising step.
 
         Raises:
-            SearchNotFound: The tenant has none such.
+            SearchNotFound: The tenant has no such search.
         """
 
         def last(sequence: int) -> StoredEvent:
-            return StoredEvent(sequence, SearchState.CANCELLED, self._codec.cancelled(sequence=sequence))
+            return StoredEvent(sequence, self._codec.cancelled(sequence=sequence))
 
-        search = await self._store.cancel(tenant, search_id, last)
-        await self._let_go(search_id)
+        async with self._paused(tenant, search_id):
+            search = await self._store.cancel(tenant, search_id, last)
+        self._feeds.notify(search_id)
         return search
 
     async def delete(self, tenant: str, search_id: str) -> None:
-        """Forget a search and what only it refers to; one that runs is cancelled.
+        """Delete a search, and the pictures that nothing else refers to. A running search is stopped before.
 
         Raises:
-            SearchNotFound: The tenant has none such.
+            SearchNotFound: The tenant has no such search.
         """
-        digests = await self._store.delete(tenant, search_id)
-        await self._let_go(search_id)
+        running = self._running.get(search_id)
+        async with self._paused(tenant, search_id):
+            digests = await self._store.delete(tenant, search_id)
+        self._feeds.notify(search_id)
+        if running is not None:
+            await running.stopped.wait()
         await self._objects.remove_unreferred(digests)
         await self._workflows.forget([search_id])
 
-    async def _let_go(self, search_id: str) -> None:
-        self._bells.ring(search_id)
-        if (task := self._running.get(search_id)) is not None:
-            task.cancel()
-            await asyncio.wait({task})
+    @asynccontextmanager
+    async def _paused(self, tenant: str, search_id: str) -> AsyncIterator[None]:
+        """Interrupt a search on this server until the block ends.
 
-    async def _abandon(self) -> None:
-        """End what runs, to be taken up again."""
-        tasks = set(self._running.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            _log.info("%d searches go on when a server is back", len(tasks))
-            await asyncio.wait(tasks)
+        Raises:
+            SearchNotFound: The tenant has no such search; nothing was interrupted.
+        """
+        await self._store.get(tenant, search_id)
+        running = self._running.get(search_id)
+        if running is None:
+            yield
+            return
+        async with running.paused():
+            yield
 
     async def _run(self, search_id: str) -> None:
         if self._stopping:
             raise asyncio.CancelledError
-        search = await self._through_outages(lambda: self._store.begin(search_id), search_id)
-        if search is None or search_id in self._running:
+        if search_id in self._running:
             return
-        self._observer.began()
-        outcome, reason = "abandoned", ""
-        task = self._running[search_id] = asyncio.create_task(self._watched(search), name=f"search {search_id}")
+        running = self._running[search_id] = RunningSearch(search_id, self._dependencies)
         try:
-            while not task.done():
-                await asyncio.wait({task}, timeout=POLL_S)
-                if not task.done() and not await self._still_runs(search_id):
-                    task.cancel()
-            outcome, reason = await self._settle(search_id, task)
+            await running.run(lambda: self._stopping)
         finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
             del self._running[search_id]
-            self._bells.ring(search_id)
-            self._observer.ended(outcome, reason)
 
-    async def _still_runs(self, search_id: str) -> bool:
-        try:
-            return await self._store.state(search_id) is SearchState.RUNNING
-        except StoreUnavailable:
-            return True  # as far as is known
-
-    async def _settle(self, search_id: str, task: asyncio.Task[None]) -> tuple[str, str]:
-        """Write down how a search ended, and give outcome and reason.
-
-        Raises:
-            CancelledError: It has not ended; the server stops.
-        """
-        if task.cancelled():
-            if await self._still_runs(search_id):
-                raise asyncio.CancelledError
-            return "cancelled", ""
-        error = task.exception()
-        if error is None:
-            return "finished", ""
-        if isinstance(error, SearchOver):
-            return "cancelled", ""
-        if not isinstance(error, Exception):
-            raise error
-        event_of, failure = self._codec.failed(error)
-
-        def last(sequence: int) -> StoredEvent:
-            return StoredEvent(sequence, SearchState.FAILED, event_of(sequence))
-
-        try:
-            await self._through_outages(lambda: self._store.fail(search_id, last, failure), search_id)
-        except SearchOver:
-            return "cancelled", ""
-        return "failed", error.reason.lower() if isinstance(error, EacpsError) else "internal"
-
-    async def _watched(self, search: StoredSearch) -> None:
-        """Run a search, in sight of who watches; everything that this task logs is about it."""
-        logs.search_id.set(search.id)
-        with self._observer.span("search", {"search_id": search.id, "tenant": search.tenant}, search_id=search.id):
-            await self._through_outages(lambda: self._search(search), search.id, for_ever=False)
-
-    async def _search(self, search: StoredSearch) -> None:
-        """Run a search on from what is recorded of it, and record what it tells."""
-        told = await self._store.told(search.id)
-        if told:
-            _log.info("search %s: goes on after %d events", search.id, len(told))
-        laboratory = replace(
-            self._open_laboratory(),
-            artifacts=SearchArtifacts(self._objects, search.id),
-            steps=await DurableSteps.load(self._database, search.id),
-            observer=self._observer,
-        )
-        pictures = {digest: await self._objects.get(digest) for digest in self._codec.pictures_of(search.request)}
-        plan = await asyncio.to_thread(self._codec.plan_of, search.request, pictures, search_id=search.id)
-        del pictures
-        left_s = None if search.expires_s is None else max(0.0, search.expires_s - time.time())
-        updates = run_search(plan, laboratory, deadline=Deadline.after(left_s), told=trials_in(told))
-        del plan  # the search lets go of the pictures as they came once they are fitted
-        sequence = 0
-        async with aclosing(updates), aclosing(in_batches(updates)) as batches:
-            async for batch in batches:
-                events = list(self._events(batch, told, after=sequence))
-                sequence += len(batch)
-                finished = isinstance(batch[-1], SearchFinished)
-                others = events[:-1] if finished else events
-                if others:
-                    await self._store.append(search.id, *others)
-                if finished:
-                    await self._store.succeed(search.id, events[-1])
-                self._bells.ring(search.id)
-
-    def _events(self, updates: Sequence[SearchUpdate], told: Sequence[str], *, after: int) -> Iterator[StoredEvent]:
-        """Give the events of updates; of those that were told before, see that they are the same, and give none.
-
-        Raises:
-            IllegalSearchMove: They are not.
-        """
-        for sequence, update in enumerate(updates, start=after + 1):
-            identity = identity_of(update)
-            if sequence > len(told):
-                self._observer.updated(update)
-                yield StoredEvent(sequence, identity, self._codec.event_of(update, sequence=sequence))
-            elif identity != told[sequence - 1]:
-                raise IllegalSearchMove(f"event {sequence} was {told[sequence - 1]!r}, now it is {identity!r}")
-
-    async def _through_outages(self, work: Callable[[], Awaitable[T]], search_id: str, *, for_ever: bool = True) -> T:
-        """Do work for a search, again and again where what keeps the search fails for a while.
-
-        Args:
-            work: What is to be done.
-            search_id: For whom.
-            for_ever: Go on until it is done, or the server stops. Otherwise the last failure counts.
-
-        Raises:
-            CancelledError: The server stops.
-            StoreUnavailable: It failed to the last.
-        """
-        pauses = chain(STORE_PAUSES_S, repeat(STORE_PAUSES_S[-1])) if for_ever else iter(STORE_PAUSES_S)
+    async def _poll_ended_elsewhere(self) -> None:
+        """Interrupt searches that another server has ended."""
         while True:
+            await asyncio.sleep(POLL_S)
+            begun = [search_id for search_id, search in self._running.items() if search.active]
+            if not begun:
+                continue
             try:
-                return await work()
-            except StoreUnavailable as exc:
-                if (pause_s := next(pauses, None)) is None:
-                    raise
-                _log.warning("search %s: goes on in %g s: %s", search_id, pause_s, exc)
-            if self._stopping:
-                raise asyncio.CancelledError
-            await asyncio.sleep(pause_s)
+                running = await self._store.running(begun)
+            except StoreUnavailable:
+                continue  # they may still run
+            except Exception:  # this task must survive any error of one poll
+                _log.exception("could not poll for searches that ended elsewhere")
+                continue
+            for search_id in set(begun) - running:
+                if (search := self._running.get(search_id)) is not None:
+                    search.interrupt()
+
+    async def _abandon(self) -> None:
+        """Interrupt all running searches, which stay unfinished."""
+        searches = list(self._running.values())
+        if searches:
+            _log.info("%d searches stay unfinished, to be resumed", len(searches))
+        for search in searches:
+            search.interrupt()
+        for search in searches:
+            await search.stopped.wait()

@@ -1,4 +1,4 @@
-"""Retention: what is old, or too much, goes; what is referred to stays."""
+"""Retention: deletes old searches and uploads, and the oldest ones beyond a total size."""
 
 import time
 from collections.abc import Awaitable, Callable, Collection
@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, select
 
 from eacps.durable.database import Database
-from eacps.durable.objects import ObjectStore
-from eacps.durable.records import UNFINISHED
-from eacps.durable.rows import forget
+from eacps.durable.object_store import ObjectStore
+from eacps.durable.rows import delete_search
+from eacps.durable.stored import UNFINISHED
 from eacps.durable.tables import OBJECTS, REFERENCES, SEARCHES, UPLOADS
 
-DAY_S = 86400.0
 _AT_ONCE = 256
+
+_DAY_S = 86400.0
 
 
 @dataclass(frozen=True)
@@ -21,30 +22,30 @@ class Retention:
     """How long searches and pictures are kept.
 
     Args:
-        search_s: After its end, a search is kept so many seconds.
-        upload_s: An uploaded picture that no search refers to, so many seconds.
-        size: When the objects are more than so many bytes together, the searches that ended first go before their time.
+        search_s: Seconds after its end that a search is kept.
+        upload_s: Seconds that an uploaded picture is kept which no search refers to.
+        size: Most bytes of all objects together; beyond it, the searches that ended first are deleted early.
     """
 
-    search_s: float = 30 * DAY_S
-    upload_s: float = DAY_S
+    search_s: float = 30 * _DAY_S
+    upload_s: float = _DAY_S
     size: int = 100 * 2**30
 
 
 @dataclass(frozen=True)
 class Swept:
-    """What went: searches by id, and bytes of objects."""
+    """What was deleted: ids of searches, and bytes of objects."""
 
     searches: tuple[str, ...]
     size: int
 
 
 class Sweeper:
-    """Sweeps when told to. Several servers may sweep at once.
+    """Deletes what has outlived its retention. Several servers may sweep at once.
 
     Args:
-        database: Of the searches.
-        objects: What they refer to.
+        database: Holds the searches.
+        objects: Objects that the searches refer to.
         retention: What to keep.
         clock: Seconds since the epoch.
     """
@@ -58,13 +59,13 @@ class Sweeper:
     ) -> None:
         self._database, self._objects, self._retention, self._clock = database, objects, retention, clock
 
-    async def sweep(self, forget_too: Callable[[Collection[str]], Awaitable[None]] | None = None) -> Swept:
-        """Remove what is older than it may be; then, of the rest, the oldest until it is little enough.
+    async def sweep(self, on_deleted: Callable[[Collection[str]], Awaitable[None]] | None = None) -> Swept:
+        """Delete what is too old, then the oldest of the rest until the objects are within their size.
 
-        Uploads that no search refers to go before any search does: nobody loses a result to what another one brings.
+        Uploads that no search refers to go first, so that uploading cannot delete results.
 
         Args:
-            forget_too: Told of searches that went.
+            on_deleted: Called with the ids of the deleted searches.
         """
         now_s = self._clock()
         await self._database.run(
@@ -72,33 +73,33 @@ class Sweeper:
                 delete(UPLOADS).where(UPLOADS.c.created_s < now_s - self._retention.upload_s)
             )
         )
-        searches = await self._forget(SEARCHES.c.finished_s < now_s - self._retention.search_s)
+        searches = await self._delete_searches(SEARCHES.c.finished_s < now_s - self._retention.search_s)
         try:
             size = await self._remove()
             while await self._database.run(_size) > self._retention.size:
-                if not await self._database.run(_forget_oldest_upload):
-                    if not (forgotten := await self._forget(SEARCHES.c.finished_s.is_not(None), most=1)):
+                if not await self._database.run(_delete_oldest_upload):
+                    if not (deleted := await self._delete_searches(SEARCHES.c.finished_s.is_not(None), most=1)):
                         break
-                    searches += forgotten
+                    searches += deleted
                 size += await self._remove()
         finally:
-            if forget_too is not None and searches:
-                await forget_too(searches)
+            if on_deleted is not None and searches:
+                await on_deleted(searches)
         return Swept(tuple(searches), size)
 
-    async def _forget(self, condition: ColumnElement[bool], *, most: int = _AT_ONCE) -> list[str]:
+    async def _delete_searches(self, condition: ColumnElement[bool], *, most: int = _AT_ONCE) -> list[str]:
         def work(connection: Connection) -> list[str]:
             over = SEARCHES.c.state.not_in([state.value for state in UNFINISHED])
             query = select(SEARCHES.c.id).where(over, condition).order_by(SEARCHES.c.finished_s).limit(most)
             ids = list(connection.execute(query).scalars())
             for search_id in ids:
-                forget(connection, search_id)
+                delete_search(connection, search_id)
             return ids
 
         return await self._database.run(work)
 
     async def _remove(self) -> int:
-        """Remove the objects that nobody refers to; bytes removed."""
+        """Remove the objects that nothing refers to; return how many bytes they had."""
         unreferred = (
             select(OBJECTS.c.digest)
             .where(
@@ -115,8 +116,8 @@ class Sweeper:
         return size
 
 
-def _forget_oldest_upload(connection: Connection) -> bool:
-    """Forget an upload that no search refers to; say whether there was one."""
+def _delete_oldest_upload(connection: Connection) -> bool:
+    """Delete the oldest upload that no search refers to; return whether there was one."""
     unused = ~exists().where(REFERENCES.c.digest == UPLOADS.c.digest)
     query = select(UPLOADS.c.digest, UPLOADS.c.tenant).where(unused).order_by(UPLOADS.c.created_s).limit(1)
     if (oldest := connection.execute(query).first()) is None:

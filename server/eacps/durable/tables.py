@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -20,7 +21,7 @@ _ID, _DIGEST, _TENANT = 32, 64, 64
 
 
 def _search_id(*, primary_key: bool = True) -> Column[str]:
-    """A column that names a search and goes with it."""
+    """Return a column that refers to a search, whose deletion deletes the row."""
     return Column(
         "search_id", String(_ID), ForeignKey("searches.id", ondelete="CASCADE"), primary_key=primary_key, nullable=False
     )
@@ -40,14 +41,19 @@ SEARCHES = Table(
     Column("started_s", Double),
     Column("finished_s", Double),
     Column("expires_s", Double),
+    Column("attached", Boolean, nullable=False),
     Column("events", BigInteger, nullable=False),
+    Column("spent", Text),
+    Column("waiting", String(64)),
     Column("result", LargeBinary),
     Column("failure", LargeBinary),
+    Column("retryable", Boolean),
     UniqueConstraint("tenant", "request_id"),
     Index("searches_by_age", "tenant", "created_s", "id"),
     Index("searches_by_state", "state"),
 )
-"""One row a search. ``events`` counts those in `EVENTS`; ``result`` and ``failure`` are messages."""
+"""One row for each search. ``events`` counts its rows in `EVENTS`; ``spent`` is JSON; ``waiting`` is the reason of an
+outage; ``result`` and ``failure`` are messages; ``retryable``: whether the same ``request_id`` starts a new search."""
 
 LABELS = Table(
     "search_labels",
@@ -62,21 +68,19 @@ EVENTS = Table(
     METADATA,
     _search_id(),
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
-    Column("identity", String(128), nullable=False),
     Column("payload", LargeBinary, nullable=False),
-    UniqueConstraint("search_id", "identity"),
+    Column("trial", Text),
 )
-"""What a search told, from 1 without gaps; no two events of a search tell the same."""
+"""Events of searches, from 1 without gaps; ``trial`` is a candidate's outcome, encoded for the search itself."""
 
-STEPS = Table(
-    "search_steps",
+PARTS = Table(
+    "search_parts",
     METADATA,
     _search_id(),
-    Column("key", String(_DIGEST), primary_key=True),
-    Column("name", String(32), nullable=False),
-    Column("outputs", Text, nullable=False),
+    Column("name", String(32), primary_key=True),
+    Column("data", Text, nullable=False),
 )
-"""Outputs of steps that were run to their end, as JSON, by name and inputs (`eacps.evaluation.steps.step_key`)."""
+"""The state of a search beside its trials, part by part (`eacps.evaluation.codec`)."""
 
 OBJECTS = Table(
     "objects",
@@ -84,7 +88,7 @@ OBJECTS = Table(
     Column("digest", String(_DIGEST), primary_key=True),
     Column("size", BigInteger, nullable=False),
 )
-"""What the object store holds, or is about to."""
+"""Objects that are in the object store, or about to be written."""
 
 REFERENCES = Table(
     "object_references",

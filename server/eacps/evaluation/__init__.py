@@ -1,30 +1,44 @@
-"""One search from plan to result: prepare, generate, score, as replayable steps around the pure search core.
+"""Run one search, from settings and pictures to its result, around the pure search core.
 
-    plan        what to search for
-    updates     what happened, as it happens
-    run         a plan to a stream of updates
-    single      its stages one at a time
-    placing     where in the scene it works, and the result back in the scene; sight finds the faces there
-    pipeline    micro-batches: scoring of one overlaps generation of the next
-    stages      the work itself, each piece of it one step
-    steps       running steps, recording and replaying them
-    artifacts   bytes by content hash
-    shelf       pictures in them, arrays at hand
-    calls       calls within their time, tried twice
-    deadline, stopwatch   time left, time spent
-    observer    who watches from outside
+The runner follows the algorithm; each step has a module:
 
-It knows nothing of gRPC or of how requests look on the wire.
+    runner      prepare, then ask, evaluate and tell in every round, then finish
+    prepare     choose the frame, fit the pictures, make the prior
+    evaluate    generate and score a cohort in overlapping micro-batches
+    generate    make the pictures of a micro-batch
+    score       ask all scorers about the pictures of a micro-batch
+    finish      find the winner and deliver it in the scene's file
+
+They exchange:
+
+    plan        settings, pictures, fitted inputs and the edit
+    state       the state of a search and its records; codec encodes them
+    updates     what a search reports while it runs
+    artifacts   pictures and vectors by content hash
+
+They use:
+
+    services    models, scorers and limits of a search; calls with retries
+    timing      deadline, stopwatch and budget
+    observer    interface for metrics and traces
+
+Beside a running search:
+
+    candidates  rank and deliver the candidates of a stored search
+    single      run one step without a search
+    toy         test doubles of the models and of a scorer
+
+This package does not know gRPC, the wire format, or where progress is stored.
 """
 
 from eacps.evaluation.artifacts import ArtifactStore, MemoryArtifacts
-from eacps.evaluation.deadline import Deadline
-from eacps.evaluation.observer import Observer, Silent
-from eacps.evaluation.plan import SearchPlan
-from eacps.evaluation.ports import Laboratory, Models, Pace
-from eacps.evaluation.run import run_search
-from eacps.evaluation.single import prepare_prior, render_candidate, score_pictures
-from eacps.evaluation.steps import DirectRunner, JournalRunner, StepRecord, StepRunner
+from eacps.evaluation.observer import NullObserver, Observer
+from eacps.evaluation.plan import PriorMode, SearchPictures, SearchPlan, SearchSettings
+from eacps.evaluation.runner import SearchRunner
+from eacps.evaluation.services import ExecutionLimits, Models, Services
+from eacps.evaluation.single import detect_faces, prepare_prior, render_candidate, score_pictures
+from eacps.evaluation.state import MemoryRecorder, Progress, Record, Recorder
+from eacps.evaluation.timing import Deadline
 from eacps.evaluation.updates import (
     CandidateScored,
     Evaluation,
@@ -39,25 +53,29 @@ __all__ = [
     "ArtifactStore",
     "CandidateScored",
     "Deadline",
-    "DirectRunner",
     "Evaluation",
-    "JournalRunner",
-    "Laboratory",
+    "ExecutionLimits",
     "MemoryArtifacts",
+    "MemoryRecorder",
     "Models",
+    "NullObserver",
     "Observer",
-    "Pace",
+    "PriorMode",
     "PriorReady",
+    "Progress",
+    "Record",
+    "Recorder",
     "RoundFinished",
     "SearchFinished",
+    "SearchPictures",
     "SearchPlan",
+    "SearchRunner",
+    "SearchSettings",
     "SearchStarted",
     "SearchUpdate",
-    "Silent",
-    "StepRecord",
-    "StepRunner",
+    "Services",
+    "detect_faces",
     "prepare_prior",
     "render_candidate",
-    "run_search",
     "score_pictures",
 ]

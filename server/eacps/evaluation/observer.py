@@ -1,4 +1,4 @@
-"""Who watches searches from outside: metrics, for one. A watcher never changes what a search does."""
+"""Interface for metrics and traces. An observer never changes what a search does."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -11,7 +11,7 @@ Attribute = str | int | float | bool
 
 
 class Observer(Protocol):
-    """Told of all searches of a server. Every method returns at once and raises nothing."""
+    """Notified of all searches of a server. Every method returns at once and raises nothing."""
 
     def began(self) -> None:
         """A search was accepted."""
@@ -22,7 +22,25 @@ class Observer(Protocol):
         ...
 
     def measured(self, stage: str, seconds: float) -> None:
-        """One piece of work of a stage (``prepare``, ``generate``, ``score``, ``deliver``) took so long."""
+        """Record the duration of one piece of work of a stage: ``prepare``, ``generate``, ``score`` or ``deliver``."""
+        ...
+
+    def waited(self, seconds: float) -> None:
+        """Record how long a search waited for a slot."""
+        ...
+
+    def worked(self, *, evaluations: int, pictures: int, vlm_calls: int) -> None:
+        """Count work of a search, whatever its outcome.
+
+        Args:
+            evaluations: Of the denoiser.
+            pictures: Made and scored.
+            vlm_calls: Calls of vision-language models.
+        """
+        ...
+
+    def transacted(self, kind: str, seconds: float) -> None:
+        """Record the duration of a ``read`` or ``write`` transaction, including the wait for a connection."""
         ...
 
     def ended(self, outcome: str, reason: str) -> None:
@@ -39,29 +57,33 @@ class Observer(Protocol):
         ...
 
     def ready(self, ready: bool) -> None:
-        """Whether what the server depends on was ready when last looked at."""
+        """Record whether the dependencies of the server were ready at the last check."""
         ...
 
     def counted(self, searches: Mapping[str, int]) -> None:
-        """So many searches are kept, by their state; those of all servers that share a database."""
+        """Record the number of stored searches by state, over all servers that share the database."""
+        ...
+
+    def queued_for(self, seconds: float) -> None:
+        """So long has the oldest queued search of the database waited; 0 if there is none, or another server counts."""
         ...
 
     def span(
         self, name: str, attributes: Mapping[str, Attribute], *, search_id: str = "", current: bool = True
     ) -> AbstractContextManager[None]:
-        """Watch a piece of work while the block lasts.
+        """Trace a piece of work while the block lasts.
 
         Args:
             name: What is done.
             attributes: Names and numbers; never a picture, a prompt or a key.
-            search_id: Of the search that it begins the work for; empty for a part of what is being done already.
-            current: Whether what is begun within the block is a part of it.
+            search_id: Of the search whose root span this is; empty for a child of the current span.
+            current: Whether spans started within the block are its children.
         """
         ...
 
 
-class Silent:
-    """An `Observer` that tells nobody."""
+class NullObserver:
+    """An `Observer` that ignores everything."""
 
     def began(self) -> None:
         """See `Observer`."""
@@ -70,6 +92,15 @@ class Silent:
         """See `Observer`."""
 
     def measured(self, stage: str, seconds: float) -> None:
+        """See `Observer`."""
+
+    def waited(self, seconds: float) -> None:
+        """See `Observer`."""
+
+    def worked(self, *, evaluations: int, pictures: int, vlm_calls: int) -> None:
+        """See `Observer`."""
+
+    def transacted(self, kind: str, seconds: float) -> None:
         """See `Observer`."""
 
     def ended(self, outcome: str, reason: str) -> None:
@@ -84,6 +115,9 @@ class Silent:
     def counted(self, searches: Mapping[str, int]) -> None:
         """See `Observer`."""
 
+    def queued_for(self, seconds: float) -> None:
+        """See `Observer`."""
+
     def span(
         self,
         name: str,  # noqa: ARG002 - the protocol's names
@@ -96,8 +130,8 @@ class Silent:
         return nullcontext()
 
 
-class Several(Silent):
-    """An `Observer` that hands on to others.
+class CompositeObserver(NullObserver):
+    """An `Observer` that notifies others.
 
     Args:
         observers: In order.
@@ -121,6 +155,21 @@ class Several(Silent):
         for one in self._observers:
             one.measured(stage, seconds)
 
+    def waited(self, seconds: float) -> None:
+        """See `Observer`."""
+        for one in self._observers:
+            one.waited(seconds)
+
+    def worked(self, *, evaluations: int, pictures: int, vlm_calls: int) -> None:
+        """See `Observer`."""
+        for one in self._observers:
+            one.worked(evaluations=evaluations, pictures=pictures, vlm_calls=vlm_calls)
+
+    def transacted(self, kind: str, seconds: float) -> None:
+        """See `Observer`."""
+        for one in self._observers:
+            one.transacted(kind, seconds)
+
     def ended(self, outcome: str, reason: str) -> None:
         """See `Observer`."""
         for one in self._observers:
@@ -140,6 +189,11 @@ class Several(Silent):
         """See `Observer`."""
         for one in self._observers:
             one.counted(searches)
+
+    def queued_for(self, seconds: float) -> None:
+        """See `Observer`."""
+        for one in self._observers:
+            one.queued_for(seconds)
 
     @contextmanager
     def span(

@@ -1,23 +1,27 @@
-"""The stages of a search one at a time: a prior, a picture from its recipe, scores of pictures that others made."""
+"""Single steps of a search: find faces, make a prior, render a recipe, score given pictures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from eacps.errors import TritonModelFailed
-from eacps.evaluation.deadline import Deadline
-from eacps.evaluation.edit import Edit
-from eacps.evaluation.pictures import hash_of, png_of
-from eacps.evaluation.pipeline import evaluation_of
-from eacps.evaluation.plan import SearchPlan
-from eacps.evaluation.ports import Laboratory
-from eacps.evaluation.shelf import Shelf
-from eacps.evaluation.stages import Stages
-from eacps.evaluation.stopwatch import Stopwatch
-from eacps.evaluation.updates import Box, Evaluation
-from eacps.evaluation.versions import versions
-from eacps.imaging import Picture, cut_picture, fit_picture
+from eacps.arrays import Picture
+from eacps.errors import FieldViolation, InvalidRequest, TritonModelFailed
+from eacps.evaluation.artifacts import encode_pictures, png_of
+from eacps.evaluation.finish import Delivery, provenance_record, versions
+from eacps.evaluation.generate import Generator
+from eacps.evaluation.plan import Edit, PriorMode, SearchPlan
+from eacps.evaluation.prepare import Preparation, face_search
+from eacps.evaluation.score import Scoring
+from eacps.evaluation.services import ModelCalls, Services
+from eacps.evaluation.state import evaluation_of
+from eacps.evaluation.timing import Deadline, Stopwatch
+from eacps.evaluation.updates import Evaluation
+from eacps.imaging import fit_picture
+from eacps.scene.faces import Faces
+from eacps.scene.frame import cut_picture
+from eacps.scene.geometry import Box
 from eacps.search.cohort import Candidate, Move, Trial
-from eacps.search.recipe import Recipe
+from eacps.search.recipe import Recipe, restarts_error
 from eacps.triton.types import ServedCheckpoint
 
 
@@ -28,12 +32,14 @@ class PreparedPrior:
     Args:
         picture: PNG, of the size in which the checkpoint works.
         scene: PNG, the part of the scene that is worked on, at that size.
-        scene_box: Face replaced, xyxy in pixels of ``scene``.
+        scene_box: Face replaced, xyxy in pixels of the scene as it came; empty where it shows none.
         character_box: Face taken, xyxy in pixels of the character picture as it came.
-        scene_faces, character_faces: All faces found, largest first, likewise.
+        scene_faces, character_faces: All faces found, in the order in which a request counts them, in pixels of the
+            uploaded pictures.
         versions: Of everything that made it.
         frame: The part of the scene that is worked on, xyxy in pixels of the scene as it came.
-        delivered: PNG, the scene as it came with the prior in it.
+        delivered: The scene as it came with the prior in it.
+        mode: How the prior was made.
     """
 
     picture: bytes
@@ -45,6 +51,7 @@ class PreparedPrior:
     versions: Mapping[str, str]
     frame: Box
     delivered: bytes
+    mode: PriorMode
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class RenderedCandidate:
         picture_sha256: Hash of the pixels (`eacps.imaging.content_hash`).
         steps: Denoising steps done.
         versions: Of everything that made it.
-        delivered: PNG, the scene as it came with the picture in it.
+        delivered: The scene as it came with the picture in it.
     """
 
     picture: bytes
@@ -68,29 +75,60 @@ class RenderedCandidate:
 
 @dataclass(frozen=True)
 class ScoredPictures:
-    """What scorers say of pictures, in their order."""
+    """Scores of pictures, in their order."""
 
     evaluations: tuple[Evaluation, ...]
     versions: Mapping[str, str]
 
 
-class _Bench:
-    """What every one of these needs: the served checkpoint, and the edit's pictures fitted to it."""
+class _Steps:
+    """The steps of a search that all functions here share."""
 
-    def __init__(self, plan: SearchPlan, laboratory: Laboratory, deadline: Deadline) -> None:
-        self.artifacts, self.shelf = laboratory.artifacts, Shelf(laboratory.artifacts)
-        stopwatch = Stopwatch(observer=laboratory.observer)
-        self.stages = Stages(plan, laboratory, self.shelf, deadline, stopwatch)
+    def __init__(self, plan: SearchPlan, services: Services, deadline: Deadline) -> None:
+        self._settings, self._pictures, self._services = plan.settings, plan.pictures, services
+        self._stopwatch = Stopwatch(observer=services.observer)
+        self._calls = ModelCalls(plan.settings.search_id, services.models, deadline, limits=services.limits)
+        self.delivery = Delivery(services, self._stopwatch)
+        self.preparation = Preparation(services, self.delivery, calls=self._calls, stopwatch=self._stopwatch)
 
-    async def prepare(self) -> tuple[ServedCheckpoint, Edit]:
-        checkpoint = await self.stages.describe()
-        return checkpoint, await self.stages.prepare(checkpoint)
+    @asynccontextmanager
+    async def prepared(self) -> AsyncIterator[tuple[ServedCheckpoint, Edit]]:
+        """Return what is served, and the edit; until the block ends, no other checkpoint answers."""
+        checkpoint = await self.preparation.describe()
+        with self._services.models.expecting(checkpoint.build):
+            yield checkpoint, await self.preparation.edit_of(self._settings, self._pictures, checkpoint)
 
-    async def delivered(self, edit: Edit, picture: str) -> bytes:
-        return await self.artifacts.get(await self.stages.deliver(edit, picture))
+    async def delivered(self, edit: Edit, picture: str, recipe: Recipe | None = None) -> bytes:
+        record = provenance_record(
+            edit,
+            search_id="",
+            candidate_id="",
+            recipe=recipe,
+            prompt=self._settings.prompt,
+            negative_prompt=self._settings.negative_prompt,
+            scores={},
+        )
+        return await self._services.artifacts.get(await self.delivery.deliver(edit, picture, record))
+
+    def generator(self) -> Generator:
+        return Generator(self._settings, self._services, calls=self._calls, stopwatch=self._stopwatch)
+
+    def scoring(self) -> Scoring:
+        return Scoring(self._settings, self._services, calls=self._calls, stopwatch=self._stopwatch)
 
 
-async def prepare_prior(plan: SearchPlan, laboratory: Laboratory, *, deadline: Deadline) -> PreparedPrior:
+async def detect_faces(picture: Picture, services: Services, *, call_id: str, deadline: Deadline) -> Faces:
+    """Find the faces of a picture, ``uint8 [H, W, 3]``, in the order in which requests count them.
+
+    Raises:
+        TritonUnavailable, TritonModelFailed: The models failed.
+        DeadlineExceeded: Time is up.
+    """
+    calls = ModelCalls(call_id, services.models, deadline, limits=services.limits)
+    return await face_search(services.models, calls, cap_s=services.limits.call_timeout_s).faces(picture)
+
+
+async def prepare_prior(plan: SearchPlan, services: Services, *, deadline: Deadline) -> PreparedPrior:
     """Put the character's face into the scene, and nothing else.
 
     Raises:
@@ -98,49 +136,54 @@ async def prepare_prior(plan: SearchPlan, laboratory: Laboratory, *, deadline: D
         TritonUnavailable, TritonModelFailed: The models failed.
         DeadlineExceeded: Time is up.
     """
-    bench = _Bench(plan, laboratory, deadline)
-    checkpoint, edit = await bench.prepare()
-    scene_faces, character_faces = await bench.stages.faces(edit)
-    return PreparedPrior(
-        picture=await png_of(edit.prior),
-        scene=await png_of(edit.inputs.scene),
-        scene_box=edit.scene_box,
-        character_box=edit.character_box,
-        scene_faces=tuple(scene_faces),
-        character_faces=tuple(character_faces),
-        versions=versions(checkpoint, {}),
-        frame=edit.inputs.frame.rectangle,
-        delivered=await bench.delivered(edit, edit.digests["prior"]),
-    )
+    steps = _Steps(plan, services, deadline)
+    async with steps.prepared() as (checkpoint, edit):
+        frame = edit.inputs.frame
+        return PreparedPrior(
+            picture=await png_of(edit.prior),
+            scene=await png_of(edit.inputs.scene),
+            scene_box=edit.replaced_face,
+            character_box=edit.character_box,
+            scene_faces=tuple(frame.to_scene(box) for box in edit.scene_faces),
+            character_faces=edit.character_faces,
+            versions=versions(checkpoint, {}),
+            frame=frame.rectangle,
+            delivered=await steps.delivered(edit, edit.digests["prior"]),
+            mode=edit.inputs.prior,
+        )
 
 
 async def render_candidate(
-    plan: SearchPlan, laboratory: Laboratory, recipe: Recipe, *, deadline: Deadline
+    plan: SearchPlan, services: Services, recipe: Recipe, *, deadline: Deadline
 ) -> RenderedCandidate:
     """Make one picture from its recipe: for the inputs and settings of its search the very same one.
 
     Raises:
         NoFaceFound, TritonUnavailable, TritonModelFailed, DeadlineExceeded: As for `prepare_prior`.
-        InvalidRequest: A model does not take what the caller asked for, such as a prompt of too many tokens.
+        InvalidRequest: A model does not take what the caller asked for, such as a prompt of too many tokens; or a
+            restart begins beyond the last step.
     """
-    bench = _Bench(plan, laboratory, deadline)
-    checkpoint, edit = await bench.prepare()
-    candidate = Candidate("rendered", recipe, (), 0, Move.EXPLORE)
-    made = await bench.stages.generate(edit, [Trial(candidate, edit.steps)], expendable=False)
-    if isinstance(made, str):  # why there is none; a batch that is not expendable raises instead
-        raise TritonModelFailed(made)
-    picture = await bench.shelf.get(made[candidate.id])
-    return RenderedCandidate(
-        picture=await png_of(picture),
-        picture_sha256=await hash_of(picture),
-        steps=edit.steps,
-        versions=versions(checkpoint, {}),
-        delivered=await bench.delivered(edit, made[candidate.id]),
-    )
+    steps = _Steps(plan, services, deadline)
+    async with steps.prepared() as (checkpoint, edit):
+        if error := restarts_error(recipe, edit.steps):
+            raise InvalidRequest([FieldViolation("recipe.restarts", error)])
+        trial = Trial(Candidate("rendered", recipe, (), 0, Move.EXPLORE), edit.steps)
+        made = await steps.generator().make(edit, [trial], expendable=False)
+        if isinstance(made, str):  # why there is none; a batch that is not expendable raises instead
+            raise TritonModelFailed(made)
+        (picture,) = await encode_pictures(list(made.pictures))
+        await services.artifacts.put([picture.png])
+        return RenderedCandidate(
+            picture=picture.png.data,
+            picture_sha256=picture.content_hash,
+            steps=edit.steps,
+            versions=versions(checkpoint, {}),
+            delivered=await steps.delivered(edit, picture.png.digest, recipe),
+        )
 
 
 async def score_pictures(
-    plan: SearchPlan, laboratory: Laboratory, pictures: Sequence[Picture], *, deadline: Deadline
+    plan: SearchPlan, services: Services, pictures: Sequence[Picture], *, deadline: Deadline
 ) -> ScoredPictures:
     """Score pictures as a search scores its candidates.
 
@@ -150,16 +193,16 @@ async def score_pictures(
     Raises:
         NoFaceFound, TritonUnavailable, TritonModelFailed, DeadlineExceeded: As for `prepare_prior`.
     """
-    bench, scene_shape = _Bench(plan, laboratory, deadline), plan.scene.shape
-    checkpoint, edit = await bench.prepare()
-    frame = edit.inputs.frame
+    steps, scene_shape = _Steps(plan, services, deadline), plan.pictures.scene.shape
+    async with steps.prepared() as (checkpoint, edit):
+        frame = edit.inputs.frame
 
-    def fitted(picture: Picture) -> Picture:
-        if picture.shape == scene_shape:
-            return cut_picture(picture, frame)
-        return fit_picture(picture, width=frame.size[0], height=frame.size[1])
+        def fitted(picture: Picture) -> Picture:
+            if picture.shape == scene_shape:
+                return cut_picture(picture, frame)
+            return fit_picture(picture, width=frame.size[0], height=frame.size[1])
 
-    digests = {str(place): await bench.shelf.put(fitted(one)) for place, one in enumerate(pictures)}
-    cards = await bench.stages.score(edit, digests)
-    evaluations = tuple(evaluation_of(cards[name], plan.objective) for name in digests)
-    return ScoredPictures(evaluations, versions(checkpoint, bench.stages.judges))
+        scoring = steps.scoring()
+        cards = await scoring.score(edit, {str(index): fitted(picture) for index, picture in enumerate(pictures)})
+        evaluations = tuple(evaluation_of(card, plan.settings.objective) for card in cards.values())
+        return ScoredPictures(evaluations, versions(checkpoint, scoring.judges))

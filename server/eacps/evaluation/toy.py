@@ -1,19 +1,22 @@
-"""A toy in the place of the models: makes pictures from recipes in microseconds, so that orchestration can be tried.
+"""Test doubles of the models: they make pictures from recipes in microseconds, to test orchestration.
 
-A candidate's picture is a grey field whose brightness is a smooth, deterministic function of its noise; the toy scorer
-reads the brightness back. No network is involved, and nothing here is used by the server.
+A candidate's picture is a gray field whose brightness is a smooth, deterministic function of its noise, which is also
+what its latents hold; the toy scorer reads the brightness back. No network is involved, and the server uses nothing of
+this module.
 """
 
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
-from eacps.imaging import Picture
-from eacps.scoring.scorer import EditContext, Outcome
-from eacps.tensors import MAX_FACES
-from eacps.triton.types import Box, Faces, Float32, Generated, GenerateRequest, Prior, ServedCheckpoint, UInt8
+from eacps.arrays import Float32, Picture, UInt8
+from eacps.scene.faces import Faces
+from eacps.scene.geometry import Box
+from eacps.scoring.scorer import EditContext, Score
+from eacps.triton.types import Generated, GenerateRequest, ServedCheckpoint
 
 TOY_CHECKPOINT = ServedCheckpoint(
     name="toy",
@@ -30,50 +33,48 @@ _NOBODY = np.eye(1, 512, dtype=np.float32)[0]
 
 
 class ToyModels:
-    """Follows `eacps.evaluation.ports.Models`.
+    """Follows `eacps.evaluation.services.Models`.
 
     Args:
         duration_s: How long a call of ``generate`` takes.
+        sees_faces: Whether any picture shows a face.
     """
 
-    def __init__(self, duration_s: float = 0.0) -> None:
-        self.duration_s = duration_s
+    def __init__(self, duration_s: float = 0.0, *, sees_faces: bool = True) -> None:
+        self.duration_s, self.sees_faces = duration_s, sees_faces
 
     async def describe(self) -> ServedCheckpoint:
         """See `Models.describe`."""
         return TOY_CHECKPOINT
 
-    async def prepare_prior(
+    def expecting(self, build: str) -> AbstractContextManager[None]:  # noqa: ARG002  # the toy is always the same
+        """See `Models.expecting`."""
+        return nullcontext()
+
+    async def swap_face(
         self,
         scene: UInt8,
-        character: UInt8,
+        landmarks: Float32,  # noqa: ARG002  # the toy sees one face everywhere
+        source: Float32,  # noqa: ARG002
         *,
-        scene_face: int = -1,  # noqa: ARG002  # the toy sees one face everywhere
-        character_face: int = -1,  # noqa: ARG002
-        source: Float32 | None = None,
         timeout_s: float | None = None,  # noqa: ARG002
-    ) -> Prior:
-        """Half scene, half the character's mean colour."""
-        picture = (scene // 2 + character.mean(axis=(0, 1)).astype(np.uint8) // 2).astype(np.uint8)
-        return Prior(picture, _NOBODY if source is None else source, _face_of(scene), _face_of(character))
+    ) -> UInt8:
+        """Return the scene, darker."""
+        return (scene // 2).astype(np.uint8)
 
     async def embed_faces(
         self,
         pictures: UInt8,
         *,
         timeout_s: float | None = None,  # noqa: ARG002
-    ) -> Faces:
-        """All of a picture, but for a margin, is its one face, and everybody is the same person."""
-        count = len(pictures)
-        faces = Faces(
-            counts=np.ones(count, np.int32),
-            boxes=np.zeros((count, MAX_FACES, 4), np.float32),
-            landmarks=np.zeros((count, MAX_FACES, 5, 2), np.float32),
-            detection_scores=np.ones((count, MAX_FACES), np.float32),
-            embeddings=np.zeros((count, MAX_FACES, 512), np.float32),
+    ) -> list[Faces]:
+        """Take all of a picture, but for a margin, for its one face, and everybody for the same person."""
+        left, top, right, bottom = box = _face_of(pictures[0])
+        corners = [(left, top), (right, top), ((left + right) / 2, (top + bottom) / 2), (left, bottom), (right, bottom)]
+        face = Faces(
+            np.array([box], np.float32), np.array([corners], np.float32), np.ones(1, np.float32), _NOBODY[None]
         )
-        faces.boxes[:, 0], faces.embeddings[:, 0] = _face_of(pictures[0]), _NOBODY
-        return faces
+        return [face if self.sees_faces else Faces.none()] * len(pictures)
 
     async def generate(
         self,
@@ -81,14 +82,18 @@ class ToyModels:
         *,
         timeout_s: float | None = None,  # noqa: ARG002
     ) -> Generated:
-        """One grey picture for each recipe; dark while ``stop_step`` is far from ``steps``."""
+        """One gray picture for each recipe; dark while ``stop_step`` is far from ``steps``."""
         await asyncio.sleep(self.duration_s)
         progress = request.stop_step / request.steps
         rows = zip(request.seeds, request.coefficients, strict=True)
-        greys = [progress * _brightness(_noise(seeds, coefficients)) for seeds, coefficients in rows]
+        noises = np.stack([_noise(seeds, coefficients) for seeds, coefficients in rows]).astype(np.float32)
+        if request.restart and request.latents is not None:
+            sigma = 1.0 - request.start_step / request.steps
+            noises = np.asarray(sigma * noises + (1.0 - sigma) * request.latents[:, 0], np.float32)
+        grays = [progress * _brightness(noise) for noise in noises]
         shape = request.pictures.shape[1:]
-        pictures = np.stack([np.full(shape, round(255 * grey), np.uint8) for grey in greys])
-        return Generated(pictures, np.zeros((len(greys), 1, 4), np.float32))
+        pictures = np.stack([np.full(shape, round(255 * gray), np.uint8) for gray in grays])
+        return Generated(pictures, noises[:, None])
 
 
 class ToyScorer:
@@ -108,7 +113,7 @@ class ToyScorer:
         self,
         pictures: Mapping[str, Picture],
         context: EditContext,  # noqa: ARG002  # brightness needs none
-    ) -> Mapping[str, Outcome]:
+    ) -> Mapping[str, Score]:
         """See `Scorer.score`."""
         await asyncio.sleep(self.duration_s)
         return {name: float(picture.mean()) / 255 for name, picture in pictures.items()}

@@ -6,6 +6,8 @@ Pictures are named by their digests in the search's artifact store.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from eacps.evaluation.plan import PriorMode
+from eacps.scene.geometry import Box
 from eacps.search.budget import Spent, StopReason
 from eacps.search.cohort import Candidate, RoundNote
 from eacps.search.diversity import Diversity
@@ -14,8 +16,6 @@ from eacps.search.recipe import Recipe
 from eacps.search.scores import ScoreCard
 from eacps.search.statistics import PoolStatistics
 from eacps.triton.types import ServedCheckpoint
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class SearchStarted:
-    """The search is planned; its first step is about to run.
+    """The search is planned and starts.
 
-    ``weights`` are normalised, 0 for scorers that are only reported; ``floors`` and ``held_out`` as in the objective;
-    ``questions`` are the caller's own, by scorer.
+    ``weights`` are normalized, 0 for scorers that are only reported; ``floors`` and ``held_out`` as in the objective;
+    ``questions`` are the caller's own, by scorer; ``notes`` say what was not taken as the files have it.
     """
 
     search_id: str
@@ -48,6 +48,7 @@ class SearchStarted:
     floors: Mapping[str, float] = field(default_factory=dict)
     held_out: frozenset[str] = frozenset()
     questions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ class PriorReady:
         prior: Artifact of the prior, PNG, of the size in which the search works.
         scene: Artifact of the part of the scene that is worked on, PNG, at that size.
         evaluation: Of the prior itself.
-        scene_box: Face replaced, xyxy in pixels of ``scene``.
+        scene_box: Face replaced, xyxy in pixels of the scene as it came; empty where it shows none.
         character_box: Face taken, xyxy in pixels of the character picture as it came.
         frame: The part of the scene that is worked on, xyxy in pixels of the scene as it came.
+        mode: How it was made.
     """
 
     prior: str
@@ -69,16 +71,18 @@ class PriorReady:
     scene_box: Box
     character_box: Box
     frame: Box
+    mode: PriorMode
 
 
 @dataclass(frozen=True)
 class CandidateScored:
-    """A candidate has been looked at: its preview, or its final picture.
+    """A candidate was evaluated: its preview or its final picture.
 
     Args:
         candidate: Which.
         stop_step: Denoising steps done.
         preview: Whether they are short of the schedule's.
+        draft: Whether they are all steps of a coarse schedule.
         evaluation: None where it could not be made.
         failure: Why it has no potential; None where it has one.
         thumbnail: JPEG; empty where there is no picture.
@@ -91,6 +95,7 @@ class CandidateScored:
     candidate: Candidate
     stop_step: int
     preview: bool
+    draft: bool
     evaluation: Evaluation | None
     failure: str | None
     thumbnail: bytes
@@ -126,7 +131,7 @@ class Gain:
     Args:
         held_out: Whether it was not searched.
         over_first: Of the best over candidate 0; None where either is unknown.
-        over_prior: Of the best over the prior; None likewise.
+        over_prior: Of the best over the prior; None if either is unknown.
     """
 
     held_out: bool
@@ -151,7 +156,7 @@ class SearchFinished:
         pareto_front: Ids of the final candidates that no other one beats in every weighted score, best first.
         gains: By scorer.
         pruning: What was decided on previews, and why.
-        diversity: What the first round said of the seeds; None where it was too small.
+        diversity: Spread of the first round compared with the calibration; None if the round was too small.
         timings_s: Wall-clock seconds by stage.
         versions: Of everything that made the result.
         noise_shape: Channels, height and width of one candidate's noise.

@@ -1,29 +1,39 @@
-"""Scorers: how good is a picture, in one respect, as a number in [0, 1]; higher is better.
+"""Scorers rate one aspect of a picture with a number in [0, 1]; higher is better.
 
 Scorers know pictures and the edit they belong to. They know nothing of recipes, searches or potentials.
 """
 
+from eacps.scoring.alignment import AlignmentScorer
 from eacps.scoring.held_out import HeldOutIdentityScorer
 from eacps.scoring.identity import IdentityScorer
-from eacps.scoring.openai_judge import OpenAIJudge
+from eacps.scoring.judge import PictureJudge
 from eacps.scoring.preservation import PreservationScorer
-from eacps.scoring.questions import Judge, Question, callers_question, load_question
-from eacps.scoring.scorer import EditContext, Missing, Outcome, Scorer, ShownFace
+from eacps.scoring.questions import (
+    Judge,
+    Question,
+    callers_question,
+    load_question,
+    load_rubric,
+    operators_rubric,
+)
+from eacps.scoring.scorer import EditContext, MissingScore, Score, Scorer
 from eacps.scoring.triton_judge import TritonJudge
 
 __all__ = [
+    "AlignmentScorer",
     "EditContext",
     "HeldOutIdentityScorer",
     "IdentityScorer",
     "Judge",
-    "Missing",
-    "OpenAIJudge",
-    "Outcome",
+    "MissingScore",
+    "PictureJudge",
     "PreservationScorer",
     "Question",
+    "Score",
     "Scorer",
-    "ShownFace",
     "TritonJudge",
     "callers_question",
     "load_question",
+    "load_rubric",
+    "operators_rubric",
 ]

@@ -1,39 +1,26 @@
-"""Held-out identity: does a recogniser that nothing was trained or searched with see the character too?"""
+"""Scores held-out identity: a recognizer that neither training nor the search uses looks for the character."""
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from eacps.imaging import Picture, content_hash
-from eacps.scoring.identity import mean_identity
-from eacps.scoring.scorer import EditContext, Missing, Outcome, ShownFace
+from eacps.arrays import Float32, Picture, UInt8
+from eacps.imaging import content_hash
+from eacps.scene.faces import ShownFace, mean_identity
+from eacps.scoring.identity import likeness
+from eacps.scoring.scorer import EditContext, MissingScore, Score
 
 _REMEMBERED = 256
 
 
-class FoundFaces(Protocol):
-    """What `HeldOutIdentityScorer` reads of an answer about N pictures with room for F faces each."""
-
-    @property
-    def counts(self) -> npt.NDArray[np.int32]:
-        """``[N]`` faces found."""
-        ...
-
-    @property
-    def embeddings(self) -> npt.NDArray[np.float32]:
-        """``[N, F, features]``, unit norm; rows beyond the count mean nothing."""
-        ...
-
-
 class FaceVerifier(Protocol):
-    """Finds and embeds faces by the held-out recogniser; `eacps.triton.TritonGateway` is one."""
+    """Finds and embeds faces by the held-out recognizer; `eacps.triton.TritonGateway` is one."""
 
-    async def verify_faces(self, pictures: npt.NDArray[np.uint8], *, timeout_s: float | None = None) -> FoundFaces:
-        """Faces of ``pictures`` ``uint8 [N, H, W, 3]``."""
+    async def verify_faces(self, pictures: UInt8, *, timeout_s: float | None = None) -> Sequence[Float32]:
+        """Return the embeddings of the faces of ``pictures``, ``uint8 [N, H, W, 3]``: ``[F, E]`` of each picture."""
         ...
 
 
@@ -49,9 +36,9 @@ class HeldOutIdentityScorer:
         self.identity = "identity_heldout@1"
         self.stochastic, self.vlm_calls = False, 0
         self._verifier = verifier
-        self._characters: OrderedDict[str, npt.NDArray[np.float32] | None] = OrderedDict()
+        self._characters: OrderedDict[str, Float32 | None] = OrderedDict()
 
-    async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
+    async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Score]:
         """See `Scorer.score`."""
         if not pictures:
             return {}
@@ -60,16 +47,14 @@ class HeldOutIdentityScorer:
             self._verifier.verify_faces(np.stack(list(pictures.values())), timeout_s=context.timeout_s),
         )
         if wanted is None:
-            return dict.fromkeys(pictures, Missing("the verifier finds no such face in the character's pictures"))
-        cosines = found.embeddings @ wanted
+            return dict.fromkeys(pictures, MissingScore("the verifier finds no such face in the character's pictures"))
         return {
-            picture_id: float(np.clip(cosines[row, :count].max(initial=0.0), 0.0, 1.0))
-            for row, (picture_id, count) in enumerate(zip(pictures, found.counts, strict=True))
+            picture_id: likeness(embeddings, wanted) for picture_id, embeddings in zip(pictures, found, strict=True)
         }
 
-    async def _character(self, context: EditContext) -> npt.NDArray[np.float32] | None:
-        """Give the character's embedding; None where the verifier finds no such face in one of the pictures."""
-        shown = (ShownFace(context.character, max(context.character_face, 0)), *context.more_characters)
+    async def _character(self, context: EditContext) -> Float32 | None:
+        """Return the character's embedding; None if the verifier does not find the face in one of the pictures."""
+        shown = (ShownFace(context.character, context.character_face), *context.more_characters)
         key = " ".join(f"{content_hash(one.picture)} {one.face}" for one in shown)
         if key not in self._characters:
             found = [await self._embedding(one, context.timeout_s) for one in shown]
@@ -81,6 +66,6 @@ class HeldOutIdentityScorer:
             self._characters.move_to_end(key)
         return self._characters[key]
 
-    async def _embedding(self, shown: ShownFace, timeout_s: float | None) -> npt.NDArray[np.float32] | None:
-        found = await self._verifier.verify_faces(shown.picture[None], timeout_s=timeout_s)
-        return found.embeddings[0, shown.face].copy() if found.counts[0] > shown.face else None
+    async def _embedding(self, shown: ShownFace, timeout_s: float | None) -> Float32 | None:
+        (embeddings,) = await self._verifier.verify_faces(shown.picture[None], timeout_s=timeout_s)
+        return embeddings[shown.face].copy() if len(embeddings) > shown.face else None

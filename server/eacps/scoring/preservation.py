@@ -1,4 +1,4 @@
-"""Preservation: is what the edit was not to touch still the scene's?
+"""Scores preservation: is the part that the edit must not touch still as in the scene?
 
 Structural similarity (Wang et al. 2004: Gaussian window of 11 pixels, sigma 1.5) of brightness, averaged over the
 pixels outside the mask; without a mask, outside the head that was replaced.
@@ -8,57 +8,32 @@ import asyncio
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
-from eacps.imaging import Mask, Picture
-from eacps.scoring.scorer import EditContext, Outcome
+from eacps.arrays import Float64, Picture
+from eacps.imaging.preserved import preserved_region
+from eacps.scoring.scorer import EditContext, Score
 
-Array = npt.NDArray[np.float64]
-
-LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
-HEAD = (0.25, 0.45, 0.25, 0.2)
-"""By how much of its width or height the box of a face grows to hold hair, ears and neck: left, top, right, bottom."""
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _RADIUS, _SIGMA = 5, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 class PreservationScorer:
-    """Mean structural similarity to the scene where nothing was to change, cut at 0; 1 where everything might."""
+    """Mean structural similarity to the scene where nothing may change, cut at 0; 1 if everything may change."""
 
     def __init__(self, *, name: str = "preservation") -> None:
         self.name = name
         self.identity = "preservation@1"
         self.stochastic, self.vlm_calls = False, 0
 
-    async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
+    async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Score]:
         """See `Scorer.score`."""
         return await asyncio.to_thread(_scores, pictures, context)
 
 
-def kept_region(
-    height: int, width: int, *, mask: Mask | None, face: tuple[float, float, float, float]
-) -> npt.NDArray[np.bool_]:
-    """Say which pixels were to stay, bool ``[H, W]``.
-
-    Args:
-        height: Of the scene, in pixels.
-        width: Likewise.
-        mask: 255 where the scene may change; None where no mask was given.
-        face: That was replaced, xyxy in pixels; counts where there is no mask.
-    """
-    if mask is not None:
-        return np.asarray(mask == 0)
-    left, top, right, bottom = face
-    across, down = right - left, bottom - top
-    x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
-    columns = (x >= left - HEAD[0] * across) & (x <= right + HEAD[2] * across)
-    rows = (y >= top - HEAD[1] * down) & (y <= bottom + HEAD[3] * down)
-    return ~(rows[:, None] & columns[None, :])
-
-
-def structural_similarity(one: Picture, other: Picture) -> Array:
-    """Give the similarity of brightness around every pixel, ``[H, W]``, at most 1."""
-    a, b = one @ LUMA, other @ LUMA
+def structural_similarity(one: Picture, other: Picture) -> Float64:
+    """Return the similarity of brightness around every pixel, ``[H, W]``, at most 1."""
+    a, b = one @ _LUMA, other @ _LUMA
     mean_a, mean_b = _blurred(a), _blurred(b)
     variance_a, variance_b = _blurred(a * a) - mean_a**2, _blurred(b * b) - mean_b**2
     covariance = _blurred(a * b) - mean_a * mean_b
@@ -66,8 +41,8 @@ def structural_similarity(one: Picture, other: Picture) -> Array:
     return np.asarray(likeness / ((mean_a**2 + mean_b**2 + _C1) * (variance_a + variance_b + _C2)))
 
 
-def _scores(pictures: Mapping[str, Picture], context: EditContext) -> dict[str, Outcome]:
-    kept = kept_region(*context.scene.shape[:2], mask=context.mask, face=context.scene_box)
+def _scores(pictures: Mapping[str, Picture], context: EditContext) -> dict[str, Score]:
+    kept = preserved_region(*context.scene.shape[:2], mask=context.mask, face=context.scene_box)
     if not kept.any():
         return dict.fromkeys(pictures, 1.0)
     return {
@@ -76,7 +51,7 @@ def _scores(pictures: Mapping[str, Picture], context: EditContext) -> dict[str, 
     }
 
 
-def _blurred(values: Array) -> Array:
+def _blurred(values: Float64) -> Float64:
     """Blur along both axes; the picture is mirrored at its edges."""
     offsets = np.arange(-_RADIUS, _RADIUS + 1)
     window = np.exp(-(offsets**2) / (2 * _SIGMA**2))

@@ -4,23 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from eacps.imaging import Mask, Picture
-
-
-@dataclass(frozen=True)
-class ShownFace:
-    """The character's face in a further picture.
-
-    Attributes:
-        picture: ``uint8 [h, w, 3]``.
-        face: Which of its faces, from 0 by size.
-    """
-
-    picture: Picture
-    face: int
+from eacps.arrays import Float32, Mask, Picture
+from eacps.scene.faces import ShownFace
+from eacps.scene.geometry import Box
 
 
 @dataclass(frozen=True)
@@ -29,24 +15,24 @@ class EditContext:
 
     Attributes:
         scene: The picture that was edited, ``uint8 [H, W, 3]``.
-        prompt: What the edit was to do.
-        reference_embedding: Unit-norm ``float32 [512]`` of the character, by the recogniser that is searched with: of
+        prompt: What the edit should do.
+        reference_embedding: Unit-norm ``float32 [512]`` of the character, by the recognizer that is searched with: of
             the one face, or the mean over all pictures.
         character: The character's picture, ``uint8 [h, w, 3]``.
-        character_face: Which of its faces, from 0 by size; -1 is the largest.
+        character_face: Index of the face that is meant, in the order in which faces are found.
         scene_box: Face that was replaced, xyxy in pixels of the scene.
-        mask: ``uint8 [H, W]``, 255 where the scene may change; None: everywhere.
+        mask: ``uint8 [H, W]``, 255 where the scene may change; None if all of it may change.
         timeout_s: Time for one call that a scorer makes; None is no bound.
-        again: How often the same was asked before; a stochastic scorer may answer otherwise.
+        again: How often the same was asked before. A stochastic scorer may then answer differently.
         more_characters: The character's face in further pictures.
     """
 
     scene: Picture
     prompt: str
-    reference_embedding: npt.NDArray[np.float32]
+    reference_embedding: Float32
     character: Picture
     character_face: int
-    scene_box: tuple[float, float, float, float]
+    scene_box: Box
     mask: Mask | None = None
     timeout_s: float | None = None
     again: int = 0
@@ -54,13 +40,13 @@ class EditContext:
 
 
 @dataclass(frozen=True)
-class Missing:
-    """A score that could not be had, and why. It is not a low score."""
+class MissingScore:
+    """A score that is not available, and why. It is not a low score."""
 
     reason: str
 
 
-Outcome = float | Missing
+Score = float | MissingScore
 
 
 class Scorer(Protocol):
@@ -73,20 +59,20 @@ class Scorer(Protocol):
 
     @property
     def stochastic(self) -> bool:
-        """Whether its answer about one picture may differ from time to time."""
+        """Whether its answers about the same picture may differ."""
         ...
 
     @property
     def vlm_calls(self) -> int:
-        """Calls of vision-language models that scoring one picture takes."""
+        """Calls of vision-language models that one picture needs."""
         ...
 
     @property
     def identity(self) -> str:
-        """What judges, with its version: scores of different identities do not compare."""
+        """What judges, with its version. Scores of different identities cannot be compared."""
         ...
 
-    async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
+    async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Score]:
         """Score every picture.
 
         Args:
@@ -94,11 +80,10 @@ class Scorer(Protocol):
             context: The edit they result from.
 
         Returns:
-            For exactly the ids given, a number in [0, 1] or `Missing`. A failed call is `Missing` for the pictures
-            it concerned, never a number.
+            For exactly the ids given, a number in [0, 1] or `MissingScore`. If a call failed, its pictures get a
+            `MissingScore`, never a number.
 
         Raises:
-            EacpsError: The one call for all pictures failed. Whoever asks decides on a second try and on what is
-                missing.
+            EacpsError: The call for all pictures failed. The caller decides on retries.
         """
         ...

@@ -1,4 +1,4 @@
-"""The backbone's own text encoder as a judge: P(yes) from `vlm_judge` in Triton, at no extra memory."""
+"""The backbone's own text encoder as a judge: P(yes) from `vlm_judge` in Triton, without extra memory."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -6,9 +6,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from eacps.imaging import Picture
+from eacps.arrays import Picture
 from eacps.scoring.questions import Question
-from eacps.scoring.scorer import EditContext, Outcome
+from eacps.scoring.scorer import EditContext, Score
 
 
 class YesNoJudge(Protocol):
@@ -37,7 +37,7 @@ class TritonJudge:
         self.question = question
         self._judge = judge
 
-    async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
+    async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Score]:
         """See `Scorer.score`."""
         if not pictures:
             return {}

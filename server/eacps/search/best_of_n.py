@@ -3,7 +3,7 @@
 import numpy as np
 
 from eacps.search.cohort import Candidate
-from eacps.search.context import Context
+from eacps.search.context import SearchContext
 from eacps.search.spec import BestOfNSpec
 from eacps.search.strategy import AskTell
 
@@ -17,7 +17,7 @@ class BestOfN(AskTell):
         rng: Source of all randomness, on PCG64.
     """
 
-    def __init__(self, spec: BestOfNSpec, context: Context, rng: np.random.Generator) -> None:
+    def __init__(self, spec: BestOfNSpec, context: SearchContext, rng: np.random.Generator) -> None:
         super().__init__(spec, context, rng)
         self._trajectories = spec.candidates
 

@@ -22,6 +22,7 @@ class StopReason(StrEnum):
     WALL_TIME = "wall_time"
     TARGET_REACHED = "target_reached"
     LOW_DIVERSITY = "low_diversity"
+    LITTLE_GAIN = "little_gain"  # the next round is expected to raise the best by less than it has to
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,12 @@ class Budget:
         vlm_calls: Calls of vision-language models, at least 1.
         wall_time_s: Seconds, above 0.
         target_potential: In ``(0, 1]``: the search stops once its best reaches it.
+        min_gain_per_trajectory: In ``(0, 1]``: the search stops before a round that is expected to raise its best by
+            less than this for every whole trajectory that the round costs. Only strategies with a model of their
+            landscape expect anything; the others run on.
 
     Raises:
-        InvalidSearchSpec: Names every bound at fault as ``budget.<field>``.
+        InvalidSearchSpec: Names every invalid bound as ``budget.<field>``.
     """
 
     nfe: int | None = None
@@ -61,6 +65,7 @@ class Budget:
     vlm_calls: int | None = None
     wall_time_s: float | None = None
     target_potential: float | None = None
+    min_gain_per_trajectory: float | None = None
 
     def __post_init__(self) -> None:
         counts = ("nfe", "pictures", "vlm_calls")
@@ -71,19 +76,21 @@ class Budget:
         ]
         if self.wall_time_s is not None and not self.wall_time_s > 0.0:
             found.append(FieldViolation("budget.wall_time_s", f"is {self.wall_time_s}, not above 0"))
-        if self.target_potential is not None and not 0.0 < self.target_potential <= 1.0:
-            found.append(FieldViolation("budget.target_potential", f"is {self.target_potential}, not in (0, 1]"))
+        for name in ("target_potential", "min_gain_per_trajectory"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 < value <= 1.0:
+                found.append(FieldViolation(f"budget.{name}", f"is {value}, not in (0, 1]"))
         if found:
             raise InvalidSearchSpec(found)
 
     def left(self, spent: Spent, price: "Price") -> "Allowance":
-        """Say what the next cohort may cost."""
+        """Return what the next cohort may cost."""
         pictures = None if self.pictures is None else self.pictures - spent.pictures
         calls = None
         if self.vlm_calls is not None and price.vlm_calls_per_picture:
             calls = (self.vlm_calls - spent.vlm_calls) // price.vlm_calls_per_picture
         steps = None if self.nfe is None else (self.nfe - spent.nfe) // price.nfe_per_step
-        return Allowance(steps, pictures, calls, self._time_is_up(spent))
+        return Allowance(steps, pictures, calls, self._time_is_up(spent), self.min_gain_per_trajectory)
 
     def _time_is_up(self, spent: Spent) -> bool:
         return self.wall_time_s is not None and spent.wall_s >= self.wall_time_s
@@ -111,12 +118,14 @@ class Allowance:
         pictures: Pictures.
         scored: Pictures that the calls of vision-language models suffice for.
         time_is_up: Whether the time has gone.
+        min_gain_per_trajectory: See `Budget`.
     """
 
     steps: int | None = None
     pictures: int | None = None
     scored: int | None = None
     time_is_up: bool = False
+    min_gain_per_trajectory: float | None = None
 
     def affordable(self, costs: Iterable[int]) -> tuple[int, StopReason | None]:
         """Say how many of the next trials can be paid, in their order.

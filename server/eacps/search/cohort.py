@@ -4,7 +4,7 @@ A strategy asks for a cohort: candidates, each with the denoising step at which 
 back by ``TrialKey``, never by position, since results arrive shuffled.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -18,8 +18,10 @@ class Move(StrEnum):
 
     EXPLORE = "explore"  # a fresh seed
     SEED_OFFSET = "seed_offset"  # the parent's seed plus a small integer
-    SPHERICAL = "spherical"  # the parent's noise turned by an angle towards fresh noise
-    CROSSOVER = "crossover"  # two parents' noises combined, perhaps turned towards fresh noise
+    SPHERICAL = "spherical"  # the parent's noise turned by an angle toward fresh noise
+    START = "start"  # a point that the search was given to begin from
+    RESTART = "restart"  # the parent's picture noised again, and denoised from there
+    CROSSOVER = "crossover"  # two parents' noises combined, perhaps turned toward fresh noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,24 @@ class Candidate:
     generation: int
     move: Move
 
+    @property
+    def replays(self) -> bool:
+        """Whether its recipe was restarted before this search had it: nothing of the chain is known yet."""
+        return bool(self.recipe.restarts) and not self.parents
+
+    @property
+    def start_step(self) -> int:
+        """Step at which its own trajectory begins: 0, or that of the restart of its parent."""
+        return 0 if self.replays else self.recipe.start_step
+
+    def evaluations(self, steps: int) -> int:
+        """Return the denoiser's evaluations that its picture takes under a full schedule of ``steps``."""
+        if self.replays:
+            return steps + sum(steps - restart.step for restart in self.recipe.restarts)
+        return steps - self.start_step
+
     def to_dict(self) -> dict[str, Any]:
-        """Give a JSON-able form."""
+        """Return a JSON-able form."""
         return {
             "id": self.id,
             "recipe": self.recipe.to_dict(),
@@ -68,10 +86,11 @@ class Candidate:
 
 
 class TrialKey(NamedTuple):
-    """Names one trial: a candidate run up to ``stop_step`` denoising steps of the full schedule."""
+    """Names one trial; see `Trial`."""
 
     candidate_id: str
     stop_step: int
+    draft: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +100,37 @@ class Trial:
     Args:
         candidate: Whose trajectory.
         stop_step: Denoising steps done when it stops, in ``[1, steps]``; ``steps`` gives the final picture.
+        draft: Whether it is a coarse trajectory from the same noise: a schedule of its own of ``stop_step`` steps, run
+            to its end. Its first evaluation, of the noise itself, is that of the full trajectory as well.
     """
 
     candidate: Candidate
     stop_step: int
+    draft: bool = False
 
     @property
     def key(self) -> TrialKey:
         """The name under which the outcome comes back."""
-        return TrialKey(self.candidate.id, self.stop_step)
+        return TrialKey(self.candidate.id, self.stop_step, self.draft)
 
 
-class Kind(StrEnum):
+def evaluations_of(trials: Iterable[Trial]) -> int:
+    """Count the denoiser's evaluations of trials: each candidate's furthest stop, and its drafts.
+
+    A candidate's trajectories start with the same evaluation, which counts once.
+    """
+    furthest: dict[str, int] = {}
+    drafted: dict[str, int] = {}
+    for trial in trials:
+        name = trial.candidate.id
+        if trial.draft:
+            drafted[name] = drafted.get(name, 1) + trial.stop_step - 1
+        else:
+            furthest[name] = max(trial.candidate.evaluations(trial.stop_step), furthest.get(name, 0))
+    return sum(furthest.values()) + sum(steps - (name in furthest) for name, steps in drafted.items())
+
+
+class CohortKind(StrEnum):
     """What a cohort is for."""
 
     EXPLORE = "explore"  # fresh seeds alone
@@ -113,7 +151,7 @@ class RoundNote:
         curvature: The model's kernel; None likewise.
     """
 
-    kind: Kind
+    kind: CohortKind
     fresh: int = 0
     crossovers: int = 0
     angle: float | None = None

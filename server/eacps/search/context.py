@@ -10,7 +10,7 @@ from eacps.search.objective import Objective
 
 
 @dataclass(frozen=True)
-class Context:
+class SearchContext:
     """Given to a strategy at its start.
 
     Args:
@@ -31,7 +31,7 @@ class Context:
             raise InvalidSearchSpec([FieldViolation("steps", f"is {self.steps}, below 1")])
 
     def to_dict(self) -> dict[str, Any]:
-        """Give a JSON-able form."""
+        """Return a JSON-able form."""
         return {
             "steps": self.steps,
             "objective": self.objective.to_dict(),
@@ -39,6 +39,6 @@ class Context:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Context":
+    def from_dict(cls, data: Mapping[str, Any]) -> "SearchContext":
         """Restore from ``to_dict``'s form; raises KeyError, TypeError or ValueError on another."""
         return cls(data["steps"], Objective.from_dict(data["objective"]), Calibration.restored(data["calibration"]))

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from eacps.search.cohort import Candidate, Move
-from eacps.search.context import Context
+from eacps.search.context import SearchContext
 from eacps.search.recipe import SEED_BOUND, Recipe, perturb
 from eacps.search.spec import EacpsSpec, SeedOffset, SphericalMove
 from eacps.search.strategy import AskTell
@@ -28,7 +28,7 @@ class Eacps(AskTell):
         rng: Source of all randomness, on PCG64.
     """
 
-    def __init__(self, spec: EacpsSpec, context: Context, rng: np.random.Generator) -> None:
+    def __init__(self, spec: EacpsSpec, context: SearchContext, rng: np.random.Generator) -> None:
         super().__init__(spec, context, rng)
         self._settings = spec
 
@@ -49,8 +49,8 @@ class Eacps(AskTell):
         local = spec.parents * spec.children_per_parent
         wanted = self._affordable(spec.global_candidates + self._generation * local)
         room = wanted * len(parents) // spec.parents
-        litters = [parents[place * len(parents) // room] for place in range(room)]
-        children = [self._child(parent, index) for index, parent in enumerate(litters)]
+        parent_of_child = [parents[index * len(parents) // room] for index in range(room)]
+        children = [self._child(parent, index) for index, parent in enumerate(parent_of_child)]
         unfilled = wanted - len(children)
         return children + self._explore(unfilled, start=len(children))
 
@@ -60,13 +60,13 @@ class Eacps(AskTell):
                 angle = min(math.pi / 2, self._widening * spherical.angle_in_round(self._generation))
                 recipe, move = perturb(parent.recipe, angle=angle, seed=self._fresh_seed()), Move.SPHERICAL
             case SeedOffset(radius=radius):
-                seed = self._neighbour(parent.recipe, radius)
+                seed = self._neighbor(parent.recipe, radius)
                 if seed is None:
                     return self._explore(1, start=index)[0]
                 recipe, move = Recipe.from_seed(seed), Move.SEED_OFFSET
         return Candidate(self._id(index), recipe, (parent.id,), self._generation, move)
 
-    def _neighbour(self, recipe: Recipe, radius: int) -> int | None:
+    def _neighbor(self, recipe: Recipe, radius: int) -> int | None:
         """Draw an unused seed within ``radius`` of the recipe's only one; None where there is none left."""
         (origin,) = recipe.seeds
         distances = ((seed - origin + radius) % SEED_BOUND for seed in self._used_seeds)  # 0 ... 2 * radius if within

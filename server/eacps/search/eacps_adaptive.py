@@ -1,30 +1,36 @@
 """Adaptive EACPS: after a first round of fresh seeds, a model of the landscape chooses every candidate of every round.
 
-Each round weighs fresh seeds, children of the best at several angles, and children of two parents, and takes greedily
-what raises the expected maximum of the round most. Wide moves while little is known, close ones once a parent is far
-above the mean, fresh seeds again where local moves stop paying: annealing follows from the evidence.
+Each round weighs fresh seeds, children of the best at several angles, children of two parents and, where they are
+allowed, restarts of finished pictures, and takes greedily what raises the expected maximum of the round most for its
+price. Wide moves while little is known, close ones once a parent is far above the mean, fresh seeds again where local
+moves stop paying: annealing follows from the evidence.
+
+To the model a restart is a move by an angle: the one at which children correlate with their parents as they were seen
+to by restarts at that step.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eacps.search.budget import UNBOUNDED, Allowance
-from eacps.search.cohort import Candidate, Cohort, Move, RoundNote
-from eacps.search.context import Context
+from eacps.search.cohort import Candidate, Cohort, Move, RoundNote, Trial
+from eacps.search.context import SearchContext
 from eacps.search.expectation import BatchValue, reach
-from eacps.search.landscape import LandscapeModel, Observation
+from eacps.search.landscape import LandscapeModel, Observation, correlation_of
 from eacps.search.potential import Potential
-from eacps.search.recipe import Recipe, correlation, cross, perturb
+from eacps.search.recipe import MAX_RESTARTS, Recipe, correlation, cross, perturb, restart
 from eacps.search.spec import AdaptiveSpec
 from eacps.search.strategy import AskTell
 
 ANGLES_RAD = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2)
 CROSSED_ANGLES_RAD = (0.0, 0.3, 0.5, 0.7)
 CROSSED_PARENTS = 4
+RESTART_SHARES = (0.5, 0.75)
+"""Steps to which pictures are noised again, as shares of the schedule: half and a quarter of a trajectory remain."""
 TOO_CLOSE = 0.97
 """Parents whose noises correlate by more are one parent: the rank alone would pick a family."""
 UNKNOWN_PREVIEW_CORRELATION = 0.8
@@ -39,7 +45,9 @@ class _Offer:
     move: Move
     parents: tuple[Candidate, ...]
     angle: float
-    recipe: Recipe  # of one such candidate: what the model predicts for all of them
+    recipe: Recipe  # of one such candidate, as noise: what the model predicts for all of them
+    steps: int  # denoiser's evaluations that it costs
+    restart: int = 0  # step that a restart begins at
 
     @property
     def capacity(self) -> float:
@@ -56,7 +64,7 @@ class EacpsAdaptive(AskTell):
         rng: Source of all randomness, on PCG64.
     """
 
-    def __init__(self, spec: AdaptiveSpec, context: Context, rng: np.random.Generator) -> None:
+    def __init__(self, spec: AdaptiveSpec, context: SearchContext, rng: np.random.Generator) -> None:
         super().__init__(spec, context, rng)
         self._settings = spec
         self._model: LandscapeModel | None = None
@@ -71,26 +79,56 @@ class EacpsAdaptive(AskTell):
         spent_up = self._settings.candidates - self._steps_done() / self.steps < 1.0
         return self._generation > self._settings.planned_rounds or spent_up
 
+    def _expected_gain(self) -> float | None:
+        return self._predicted_gain
+
     def _parents_wanted(self) -> int:
         return self._settings.parents
 
     def _propose(self) -> list[Candidate]:
-        count = self._affordable(self._settings.trajectories_by_round(self._generation))
-        observations = self._observations() if self._generation else []
+        trajectories = self._settings.trajectories_by_round(self._generation)
+        count = self._affordable(trajectories)
+        if not self._generation:
+            return self._first_round(count)
+        observations = self._observations()
         if not observations:
             return self._explore(count)
         self._model = LandscapeModel(observations, self._context.calibration.landscape)
-        offers = self._offers(self._model)
+        steps = max(self.steps, trajectories * self.steps - self._steps_done()) if self.restarts else None
+        return self._moves(self._model, self._parents(self._model), count, steps=steps)
+
+    @property
+    def restarts(self) -> bool:
+        """Whether rounds may restart pictures: not where they are pruned, since that needs a candidate's noise."""
+        return self._settings.restarts and not self._plan.rungs
+
+    def _first_round(self, count: int) -> list[Candidate]:
+        """Take a plain seed, the points to begin from, then fresh seeds; or moves, where those points have scores."""
+        points = self._settings.start
+        start = [Candidate(self._id(at), one.recipe, (), 0, Move.START) for at, one in enumerate(points, start=1)]
+        self._used_seeds.update(seed for one in (*points, *self._settings.known) for seed in one.recipe.seeds)
+        first, observations = [*self._explore(1), *start], self._observations()
+        if not observations:
+            return [*first, *self._explore(count - len(first), start=len(first))]
+        self._model = LandscapeModel(observations, self._context.calibration.landscape)
+        scored = [one for one, point in zip(start, points, strict=True) if point.potential(self.objective) is not None]
+        return [*first, *self._moves(self._model, scored, count - len(first), start=len(first))]
+
+    def _moves(
+        self, model: LandscapeModel, parents: list[Candidate], count: int, *, start: int = 0, steps: int | None = None
+    ) -> list[Candidate]:
+        """Choose candidates by the model, numbered from ``start``: so many, or at the price of so many steps."""
         fresh = min(count, math.ceil(self._settings.fresh_share * count))
-        taken = self._batch(self._model, offers, count, fresh)
-        return [self._candidate(offer, index) for index, offer in enumerate(taken)]
+        offers = self._offers(parents, restarts=steps is not None)
+        taken = self._batch(model, offers, count * self.steps if steps is None else steps, fresh)
+        return [self._candidate(offer, index) for index, offer in enumerate(taken, start=start)]
 
     def _promise(self, previews: list[tuple[Candidate, Potential]]) -> NDArray[np.float64]:
         """What the model, which knows the parents too, expects of previewed candidates once they are final."""
         if not previews:
             return np.zeros(0)
         model = LandscapeModel(self._observations(), self._context.calibration.landscape)
-        mean, _ = model.predict([candidate.recipe for candidate, _ in previews])
+        mean, _ = model.predict([self._noise_of(candidate) for candidate, _ in previews])
         return mean
 
     def _note(self, candidates: list[Candidate]) -> RoundNote:
@@ -98,6 +136,7 @@ class EacpsAdaptive(AskTell):
         if self._model is None:
             return note
         known = {one.trial.candidate.id: one.trial.candidate.recipe for one in self._history}
+        known |= {one.id: one.recipe for one in candidates}
         turned = [
             math.acos(min(1.0, correlation(one.recipe, known[one.parents[0]])))
             for one in candidates
@@ -108,16 +147,24 @@ class EacpsAdaptive(AskTell):
 
     def _observations(self) -> list[Observation]:
         """What is known of every recipe by its latest stop, previews on the finals' scale and noisy as calibrated."""
-        latest: dict[str, tuple[Candidate, Potential, int]] = {}
+        latest: dict[str, tuple[Trial, Potential]] = {}
         for one in self._history:
             if isinstance(one.outcome, Potential) and self.objective.takes(one.outcome):
-                latest[one.trial.candidate.id] = (one.trial.candidate, one.outcome, one.trial.stop_step)
-        rows = list(latest.values())
+                latest[one.trial.candidate.id] = (one.trial, one.outcome)
+        rows = [
+            (self._noise_of(trial.candidate), potential, (trial.stop_step, trial.draft))
+            for trial, potential in latest.values()
+        ]
+        points = (*self._settings.start, *self._settings.known)
+        known = ((self._as_noise(point.recipe), point.potential(self.objective)) for point in points)
+        rows += [(recipe, potential, (self.steps, False)) for recipe, potential in known if potential is not None]
         utilities = self.objective.utilities([potential for _, potential, _ in rows])
-        shifts = {stop: self._shift(stop) for stop in self._plan.stops}
+        kinds = {kind for _, _, kind in rows}
+        shifts = {kind: self._shift(*kind) for kind in kinds}
+        noises = {kind: self._early_noise(*kind) for kind in kinds}
         observations = [
-            Observation(candidate.recipe, float(utility) + shifts[stop], self._preview_noise(stop))
-            for (candidate, _, stop), utility in zip(rows, utilities, strict=True)
+            Observation(recipe, float(utility) + shifts[kind], noises[kind])
+            for (recipe, _, kind), utility in zip(rows, utilities, strict=True)
         ]
         if len(observations) <= MODEL_SIZE:
             return observations
@@ -125,35 +172,66 @@ class EacpsAdaptive(AskTell):
         recent = set(range(len(observations) - MODEL_SIZE // 2, len(observations)))
         return [observations[place] for place in sorted(best | recent)]
 
-    def _shift(self, stop: int) -> float:
-        """How much higher finals are than previews at ``stop``, over the candidates that have both."""
+    def _shift(self, stop: int, draft: bool) -> float:
+        """How much higher finals are than previews at ``stop``, or drafts, over the candidates that have both."""
         if stop == self.steps:
             return 0.0
         finals = {candidate.id: known.value for candidate, known in self._known(lambda t: t.stop_step == self.steps)}
         pairs = [
             finals[candidate.id] - known.value
-            for candidate, known in self._known(lambda t: t.stop_step == stop)
+            for candidate, known in self._known(lambda t: (t.stop_step, t.draft) == (stop, draft))
             if candidate.id in finals
         ]
         return math.fsum(pairs) / len(pairs) if pairs else 0.0
 
-    def _preview_noise(self, stop: int) -> float:
+    def _early_noise(self, stop: int, draft: bool) -> float:
+        """Variance with which a preview or a draft tells the final potential, in variances over noise."""
         if stop == self.steps:
             return 0.0
-        r = self._context.calibration.preview_correlation(stop / self.steps)
+        known = self._context.calibration
+        r = known.draft_correlation(stop / self.steps) if draft else known.preview_correlation(stop / self.steps)
         r = UNKNOWN_PREVIEW_CORRELATION if r is None else min(max(r, 0.05), 1.0)
         return 1.0 / r**2 - 1.0
 
-    def _offers(self, model: LandscapeModel) -> list[_Offer]:
-        parents, stranger = self._parents(model), self._unused_seed()
-        offers = [_Offer(Move.EXPLORE, (), math.pi / 2, Recipe.from_seed(stranger))]
+    def _noise_of(self, candidate: Candidate) -> Recipe:
+        return self._as_noise(candidate.recipe)
+
+    def _as_noise(self, recipe: Recipe) -> Recipe:
+        """The noise that a recipe is to the model: each restart a move by its angle."""
+        noise = Recipe(recipe.terms)
+        for one in recipe.restarts:
+            noise = perturb(noise, angle=self._restart_angle(one.step), seed=one.seed)
+        return noise
+
+    def _restart_angle(self, step: int) -> float:
+        known, share = self._context.calibration, step / self.steps
+        r = known.restart_correlation(share)
+        r = share if r is None else min(max(r, 0.0), 0.99)  # about so it was where it was measured
+        return math.acos(correlation_of(r, known.landscape.curvature))
+
+    def _offers(self, parents: list[Candidate], *, restarts: bool) -> list[_Offer]:
+        stranger = self._unused_seed()
+        offers = [_Offer(Move.EXPLORE, (), math.pi / 2, Recipe.from_seed(stranger), self.steps)]
         for parent in parents:
-            for angle in self._angles(ANGLES_RAD):
-                recipe = perturb(parent.recipe, angle=angle, seed=stranger)
-                offers.append(_Offer(Move.SPHERICAL, (parent,), angle, recipe))
+            offers += self._children(parent, stranger) if not parent.recipe.restarts else []
+            offers += self._restarted(parent, stranger) if restarts else []
         if self._settings.crossover:
-            offers += self._crossings(parents[:CROSSED_PARENTS], stranger)
+            unrestarted = [parent for parent in parents if not parent.recipe.restarts]
+            offers += self._crossings(unrestarted[:CROSSED_PARENTS], stranger)
         return offers
+
+    def _children(self, parent: Candidate, stranger: int) -> Iterator[_Offer]:
+        for angle in self._angles(ANGLES_RAD):
+            recipe = perturb(parent.recipe, angle=angle, seed=stranger)
+            yield _Offer(Move.SPHERICAL, (parent,), angle, recipe, self.steps)
+
+    def _restarted(self, parent: Candidate, stranger: int) -> Iterator[_Offer]:
+        if len(parent.recipe.restarts) >= MAX_RESTARTS:
+            return
+        for step in sorted({round(share * self.steps) for share in RESTART_SHARES} - {0, self.steps}):
+            angle = self._restart_angle(step)
+            recipe = perturb(self._noise_of(parent), angle=angle, seed=stranger)
+            yield _Offer(Move.RESTART, (parent,), angle, recipe, self.steps - step, restart=step)
 
     def _crossings(self, parents: Sequence[Candidate], stranger: int) -> list[_Offer]:
         seen = {one.trial.candidate.recipe for one in self._history}
@@ -164,44 +242,55 @@ class EacpsAdaptive(AskTell):
                 for angle in CROSSED_ANGLES_RAD:
                     recipe = perturb(child, angle=angle, seed=stranger)
                     if recipe not in seen:
-                        offers.append(_Offer(Move.CROSSOVER, (one, other), angle, recipe))
+                        offers.append(_Offer(Move.CROSSOVER, (one, other), angle, recipe, self.steps))
         return offers
+
+    def _unfinished(self) -> list[Candidate]:
+        """Candidates that were drafted and not run in full, in order of proposal."""
+        run = {one.trial.candidate.id for one in self._history if not one.trial.draft}
+        return [candidate for candidate, _ in self._known(lambda trial: trial.draft) if candidate.id not in run]
 
     def _angles(self, angles: Sequence[float]) -> list[float]:
         return sorted({min(math.pi / 2, self._widening * angle) for angle in angles})
 
     def _parents(self, model: LandscapeModel) -> list[Candidate]:
-        """The best by the model, whole trajectories only, none too close to a better one."""
+        """The best by the model, none too close to a better one: whole trajectories, and drafts where they are made."""
         ranked = [one.candidate for one in self.ranking()[: 4 * self._settings.parents]]
+        if self._plan.drafted(0):
+            ranked = list({one.id: one for one in (*ranked, *self._unfinished())}.values())
         if not ranked:
             return []
-        mean, _ = model.predict([candidate.recipe for candidate in ranked])
+        noises = {candidate.id: self._noise_of(candidate) for candidate in ranked}
+        mean, _ = model.predict(list(noises.values()))
         chosen: list[Candidate] = []
         for place in np.argsort(-mean, kind="stable"):
             candidate = ranked[place]
-            if all(correlation(candidate.recipe, known.recipe) <= TOO_CLOSE for known in chosen):
+            if all(correlation(noises[candidate.id], noises[known.id]) <= TOO_CLOSE for known in chosen):
                 chosen.append(candidate)
         return chosen[: self._settings.parents]
 
-    def _batch(self, model: LandscapeModel, offers: list[_Offer], count: int, fresh: int) -> list[_Offer]:
-        """Take ``fresh`` fresh seeds, then greedily what raises the expected maximum most."""
+    def _batch(self, model: LandscapeModel, offers: list[_Offer], steps: int, fresh: int) -> list[_Offer]:
+        """Take ``fresh`` fresh seeds, then greedily what raises the expected maximum most for its price."""
         means, sds = model.predict([offer.recipe for offer in offers])
         best = self._model_best(model)
         value = BatchValue(best, reach(best, means, sds))
-        left = np.array([offer.capacity for offer in offers])
-        taken = []
-        for number in range(count):
-            gains = np.where(left > 0, value.gains(means, sds), -np.inf)
-            place = 0 if number < fresh else int(np.argmax(gains))
+        left, prices = np.array([offer.capacity for offer in offers]), np.array([offer.steps for offer in offers])
+        taken: list[_Offer] = []
+        while (prices <= steps).any():
+            gains = np.where((left > 0) & (prices <= steps), value.gains(means, sds) / prices, -np.inf)
+            place = 0 if len(taken) < fresh else int(np.argmax(gains))
             value.take(float(means[place]), float(sds[place]))
             left[place] -= 1
+            steps -= offers[place].steps
             taken.append(offers[place])
         self._predicted_gain = value.value - best
         return taken
 
     def _model_best(self, model: LandscapeModel) -> float:
         """The best candidate's potential as the model sees it: a lucky score counts for less than it says."""
-        finals = [one.candidate.recipe for one in self.ranking()]
+        finals = [self._noise_of(one.candidate) for one in self.ranking()] or [
+            self._as_noise(one.recipe) for one in self._settings.start if one.potential(self.objective) is not None
+        ]
         return float(model.predict(finals)[0].max()) if finals else model.mean
 
     def _candidate(self, offer: _Offer, index: int) -> Candidate:
@@ -210,7 +299,9 @@ class EacpsAdaptive(AskTell):
         recipe = offer.parents[0].recipe
         if offer.move is Move.CROSSOVER:
             recipe = cross(recipe, offer.parents[1].recipe)
-        if offer.angle > 0.0:
+        if offer.move is Move.RESTART:
+            recipe = restart(recipe, step=offer.restart, seed=self._fresh_seed())
+        elif offer.angle > 0.0:
             recipe = perturb(recipe, angle=offer.angle, seed=self._fresh_seed())
         parents = tuple(parent.id for parent in offer.parents)
         return Candidate(self._id(index), recipe, parents, self._generation, offer.move)

@@ -3,9 +3,8 @@
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from eacps.arrays import Float64
 
 _POINTS = 192
 _REACH = 6.0
@@ -14,7 +13,7 @@ _GRID = np.linspace(-8.0, 8.0, 2049)
 _CDF = np.array([_UNIT.cdf(float(x)) for x in _GRID])
 
 
-def normal_cdf(x: Array) -> Array:
+def normal_cdf(x: Float64) -> Float64:
     """Standard normal distribution function, to 1e-5."""
     return np.asarray(np.interp(x, _GRID, _CDF, left=0.0, right=1.0))
 
@@ -42,7 +41,7 @@ class BatchValue:
         self.value = best
         self._best = best
 
-    def gains(self, means: Array, sds: Array) -> Array:
+    def gains(self, means: Float64, sds: Float64) -> Float64:
         """Give, for each of ``[N]`` candidates, by how much taking it in would raise the expected maximum."""
         logs = self._log_cdf(means, sds)
         return self._integral(self._log_product[None, :] + logs) - (self.value - self._best)
@@ -52,15 +51,15 @@ class BatchValue:
         self._log_product = self._log_product + self._log_cdf(np.array([mean]), np.array([sd]))[0]
         self.value = self._best + float(self._integral(self._log_product[None, :])[0])
 
-    def _log_cdf(self, means: Array, sds: Array) -> Array:
+    def _log_cdf(self, means: Float64, sds: Float64) -> Float64:
         z = (self._grid[None, :] - means[:, None]) / sds[:, None]
         return np.log(np.maximum(normal_cdf(z), 1e-12))
 
-    def _integral(self, log_product: Array) -> Array:
+    def _integral(self, log_product: Float64) -> Float64:
         above = 1.0 - np.exp(log_product)
         return np.asarray((above[:, :-1] + above[:, 1:]).sum(axis=1) * 0.5 * self._step)
 
 
-def reach(best: float, means: Array, sds: Array) -> float:
-    """Give a value that hardly any candidate exceeds."""
+def reach(best: float, means: Float64, sds: Float64) -> float:
+    """Return a value that hardly any candidate exceeds."""
     return float(max(best, (means + _REACH * sds).max(initial=best)))

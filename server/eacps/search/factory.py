@@ -7,7 +7,7 @@ import numpy as np
 
 from eacps.errors import FieldViolation, InvalidSearchSpec
 from eacps.search.best_of_n import BestOfN
-from eacps.search.context import Context
+from eacps.search.context import SearchContext
 from eacps.search.eacps import Eacps
 from eacps.search.eacps_adaptive import EacpsAdaptive
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec, EacpsSpec, SearchSpec
@@ -21,7 +21,7 @@ _CLASSES: dict[str, type[Any]] = {
 }
 
 
-def create(spec: SearchSpec, context: Context) -> Strategy:
+def create(spec: SearchSpec, context: SearchContext) -> Strategy:
     """Make the strategy that ``spec`` asks for, its randomness seeded with ``spec.seed``."""
     strategy: Strategy = _CLASSES[spec.strategy](spec, context, np.random.Generator(np.random.PCG64(spec.seed)))
     return strategy

@@ -4,19 +4,17 @@ Two recipes whose noises correlate by c have potentials that correlate by ``kern
 move by an angle it says how child and parent correlate, rho(angle) = kernel(cos(angle)); for cross-over of two recipes
 the same curve says what the children of good parents are worth. The model learns the parameter from all that a search
 has seen: the likelihood is that of parents chosen for being good, so their selection biases nothing, and scatter of
-the scores themselves is told from scatter over noise (a plain correlation of parents and children does neither).
+the scores themselves is separated from scatter over noise (a plain correlation of parents and children does neither).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from eacps.arrays import Float64
 from eacps.search.calibration import Landscape
 from eacps.search.recipe import Recipe
-
-Array = NDArray[np.float64]
 
 _CURVATURES = np.exp(np.linspace(np.log(0.15), np.log(12.0), 12))
 _NOISES = np.array([0.01, 0.1, 0.3, 1.0])  # variance of a score itself, in variances over noise
@@ -25,7 +23,7 @@ _MIN_SPREAD = 1e-6
 _PRIOR_SEEDS = 4.0  # so many seeds' worth of evidence has the checkpoint's spread
 
 
-def kernel(correlation: Array | float, curvature: float) -> Array:
+def kernel(correlation: Float64 | float, curvature: float) -> Float64:
     """Correlate potentials of noises that correlate by ``correlation``, each in ``[0, 1]``.
 
     ``(exp(q c) - 1) / (exp(q) - 1)``: 1 at 1, 0 at 0, nearly c for small q and all but 0 short of 1 for large q. All
@@ -34,11 +32,16 @@ def kernel(correlation: Array | float, curvature: float) -> Array:
     return np.asarray(np.expm1(curvature * np.asarray(correlation, np.float64)) / np.expm1(curvature))
 
 
-def correlations(rows: Sequence[Recipe], columns: Sequence[Recipe]) -> Array:
+def correlation_of(potentials: float, curvature: float) -> float:
+    """Invert `kernel`: the correlation of noises whose potentials correlate by ``potentials``, in ``[0, 1]``."""
+    return float(np.log1p(potentials * np.expm1(curvature)) / curvature)
+
+
+def correlations(rows: Sequence[Recipe], columns: Sequence[Recipe]) -> Float64:
     """Correlate noises: ``[len(rows), len(columns)]``, at least 0 as far as the model is concerned."""
     places = {seed: place for place, seed in enumerate(sorted({s for r in (*rows, *columns) for s in r.seeds}))}
 
-    def table(recipes: Sequence[Recipe]) -> Array:
+    def table(recipes: Sequence[Recipe]) -> Float64:
         out = np.zeros((len(recipes), len(places)))
         for row, recipe in enumerate(recipes):
             for seed, coefficient in recipe.terms:
@@ -103,7 +106,7 @@ class LandscapeModel:
         """Posterior mean of the potential of a fresh seed."""
         return float(self.weights @ np.array([fit.mean for _, fit in self._fits]))
 
-    def predict(self, recipes: Sequence[Recipe]) -> tuple[Array, Array]:
+    def predict(self, recipes: Sequence[Recipe]) -> tuple[Float64, Float64]:
         """Give mean and standard deviation, each ``[N]``, of the potentials of recipes, without the scores' scatter.
 
         Fits of little weight are left out, the rest mixed; the deviation holds their disagreement.
@@ -128,9 +131,9 @@ class LandscapeModel:
 
 
 class _Fit:
-    """One curvature and one noise: mean and spread by generalised least squares."""
+    """One curvature and one noise: mean and spread by generalized least squares."""
 
-    def __init__(self, covariance: Array, values: Array, curvature: float, known_spread: float | None) -> None:
+    def __init__(self, covariance: Float64, values: Float64, curvature: float, known_spread: float | None) -> None:
         count = len(values)
         self._curvature = curvature
         self._inverse = np.linalg.inv(covariance)
@@ -150,7 +153,7 @@ class _Fit:
             -0.5 * (log_determinant + np.log(ones.sum()) + freedom * np.log(max(squares + prior, 1e-18)))
         )
 
-    def predict(self, cross: Array) -> tuple[Array, Array]:
+    def predict(self, cross: Float64) -> tuple[Float64, Float64]:
         shared = kernel(cross, self._curvature)
         explained = np.einsum("ij,jk,ik->i", shared, self._inverse, shared)
         return self.mean + shared @ self._gain, self.spread**2 * np.clip(1.0 - explained, 0.0, 1.0)

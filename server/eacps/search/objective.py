@@ -14,7 +14,7 @@ from eacps.search.potential import Potential, Weights
 from eacps.search.scores import ScoreCard
 
 
-class Scalarisation(StrEnum):
+class Scalarization(StrEnum):
     """How several scores become one number."""
 
     WEIGHTED_SUM = "weighted_sum"
@@ -41,25 +41,25 @@ class Objective:
         missing: What becomes of candidates that lack a weighted score.
 
     Raises:
-        InvalidSearchSpec: Names every field at fault.
+        InvalidSearchSpec: Names every invalid field.
     """
 
     weights: Weights
     floors: Mapping[str, float] = field(default_factory=dict)
-    method: Scalarisation = Scalarisation.WEIGHTED_SUM
+    method: Scalarization = Scalarization.WEIGHTED_SUM
     held_out: frozenset[str] = frozenset()
     missing: MissingPolicy = MissingPolicy.LOWER_BOUND
 
     def __post_init__(self) -> None:
-        normalised = self.weights.normalised
+        normalized = self.weights.normalized
         found = [
             FieldViolation(f"weights.{name}", "is held out and cannot have a weight")
-            for name in sorted(self.held_out & normalised.keys())
+            for name in sorted(self.held_out & normalized.keys())
         ]
         for name, floor in self.floors.items():
             if not 0.0 < floor <= 1.0:  # NaN fails this too
                 found.append(FieldViolation(f"floors.{name}", f"is {floor}, not in (0, 1]"))
-            if name not in normalised:
+            if name not in normalized:
                 found.append(FieldViolation(f"floors.{name}", "is of a scorer without a weight"))
         if found:
             raise InvalidSearchSpec(found)
@@ -72,14 +72,14 @@ class Objective:
         Raises:
             IllegalSearchMove: The card says nothing at all of a weighted scorer.
         """
-        normalised = self.weights.normalised
-        if unknown := [name for name in normalised if name not in card.values and name not in card.missing]:
+        normalized = self.weights.normalized
+        if unknown := [name for name in normalized if name not in card.values and name not in card.missing]:
             raise IllegalSearchMove(f"neither scored nor missing: {', '.join(unknown)}")
-        known = {name: card.values.get(name, 0.0) for name in normalised}
-        missing = tuple(name for name in normalised if name in card.missing)
+        known = {name: card.values.get(name, 0.0) for name in normalized}
+        missing = tuple(name for name in normalized if name in card.missing)
         gaps = (floor - known[name] for name, floor in self.floors.items())
         return Potential(
-            value=min(self._scalar(normalised, known), 1.0),  # rounding may overshoot 1
+            value=min(self._scalar(normalized, known), 1.0),  # rounding may overshoot 1
             complete=not missing,
             missing=missing,
             shortfall=max(0.0, *gaps, 0.0),
@@ -92,24 +92,28 @@ class Objective:
         Feasible candidates have the method's value, in ``[0, 1]``; infeasible ones minus their shortfall, below 0.
         """
         values = np.array([one.value for one in potentials], np.float64)
-        if self.method is Scalarisation.RANK_SUM and potentials:
+        if self.method is Scalarization.RANK_SUM and potentials:
             values = self._rank_sums(potentials)
         shortfalls = np.array([one.shortfall for one in potentials], np.float64)
         return np.where(shortfalls > 0.0, -shortfalls, values)
+
+    def order(self, potentials: Sequence[Potential]) -> list[int]:
+        """Return the places of candidates, best first; ties stay in the order given."""
+        return [int(place) for place in np.argsort(-self.utilities(potentials), kind="stable")]
 
     def takes(self, potential: Potential) -> bool:
         """Whether the policy on missing scores lets a candidate be ranked."""
         return potential.complete or self.missing is MissingPolicy.LOWER_BOUND
 
     def _scalar(self, weights: Mapping[str, float], known: Mapping[str, float]) -> float:
-        if self.method is Scalarisation.GEOMETRIC_MEAN:
+        if self.method is Scalarization.GEOMETRIC_MEAN:
             return float(math.prod(known[name] ** weight for name, weight in weights.items()))
         return math.fsum(weight * known[name] for name, weight in weights.items())
 
     def _rank_sums(self, potentials: Sequence[Potential]) -> NDArray[np.float64]:
         """Weighted mean over scorers of the share of candidates that are no better, ties counted half."""
         total = np.zeros(len(potentials))
-        for name, weight in self.weights.normalised.items():
+        for name, weight in self.weights.normalized.items():
             values = np.array([one.scores.get(name, 0.0) for one in potentials])
             ordered = np.sort(values)
             below = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
@@ -117,7 +121,7 @@ class Objective:
         return total
 
     def to_dict(self) -> dict[str, Any]:
-        """Give a JSON-able form."""
+        """Return a JSON-able form."""
         return {
             "weights": dict(self.weights.raw),
             "floors": dict(self.floors),
@@ -137,14 +141,14 @@ class Objective:
         return cls(
             weights=Weights(data["weights"]),
             floors=data["floors"],
-            method=Scalarisation(data["method"]),
+            method=Scalarization(data["method"]),
             held_out=frozenset(data["held_out"]),
             missing=MissingPolicy(data["missing"]),
         )
 
 
 def pareto_front(potentials: Sequence[Potential]) -> tuple[int, ...]:
-    """Give the places of the candidates that no other one dominates, in their order.
+    """Return the places of the candidates that no other one dominates, in their order.
 
     A candidate dominates another if no score of it is worse and one is better; a missing score counts as 0. Infeasible
     candidates are left out where there are feasible ones.

@@ -2,7 +2,7 @@
 
 A score that could not be had is never a zero in disguise and never left out of the sum: the weights stay as they are,
 the unknown score is assumed at its least (0, the lower end of its range), and the potential says that it is a lower
-bound (``complete`` is False) and whose score is missing. Renormalising the weights over the known scores instead would
+bound (``complete`` is False) and whose score is missing. Renormalizing the weights over the known scores instead would
 reward missingness.
 """
 
@@ -22,7 +22,7 @@ class Weights:
             weight 0 is reported but not searched.
 
     Raises:
-        InvalidSearchSpec: Names every weight at fault as ``weights.<scorer>``.
+        InvalidSearchSpec: Names every invalid weight as ``weights.<scorer>``.
     """
 
     raw: Mapping[str, float]
@@ -39,7 +39,7 @@ class Weights:
             raise InvalidSearchSpec(violations)
 
     @property
-    def normalised(self) -> dict[str, float]:
+    def normalized(self) -> dict[str, float]:
         """Weights summing to 1, by scorer's name in alphabetical order; scorers of weight 0 are left out."""
         largest = max(self.raw.values())
         scaled = {name: weight / largest for name, weight in sorted(self.raw.items())}  # the sum cannot overflow

@@ -1,5 +1,8 @@
 """Early pruning: previews of many candidates, whole trajectories of the promising ones (successive halving).
 
+A candidate is seen early by what its trajectory would give if it stopped there (a preview), or by a draft: a coarse
+trajectory of a few steps from the same noise. A draft tells more, and costs its own steps, but for the first.
+
 A plan is worth what its best final picture is expected to be, at the price of the same number of denoising steps. That
 follows from how well previews correlate with finals, which is measured for each checkpoint; where they tell too little,
 or come too late, pruning does not pay and is switched off. Correlations say nothing of the best few, on whom it turns:
@@ -8,7 +11,7 @@ where it was tried on this checkpoint, what it did decides.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
@@ -43,18 +46,22 @@ class Pruning:
         mode: Who decides.
         rungs: With ``FIXED``: share of the steps at which previews are made and share of the candidates kept there,
             each in ``(0, 1)``, shares of the steps ascending; 1 to 3 rungs.
+        drafts: Whether the first rung is seen by drafts of so many steps instead of previews.
 
     Raises:
-        InvalidSearchSpec: Names every field at fault.
+        InvalidSearchSpec: Names every invalid field.
     """
 
     mode: PruningMode = PruningMode.OFF
     rungs: tuple[tuple[float, float], ...] = ()
+    drafts: bool = False
 
     def __post_init__(self) -> None:
         found = []
         if (self.mode is PruningMode.FIXED) != bool(self.rungs):
             found.append(FieldViolation("pruning.rungs", "are given exactly if the mode is fixed"))
+        if self.drafts and self.mode is not PruningMode.FIXED:
+            found.append(FieldViolation("pruning.drafts", "are made only if the mode is fixed"))
         if len(self.rungs) > MAX_RUNGS:
             found.append(FieldViolation("pruning.rungs", f"are {len(self.rungs)}, above {MAX_RUNGS}"))
         if any(not (0.0 < share < 1.0 and 0.0 < kept < 1.0) for share, kept in self.rungs):
@@ -66,21 +73,28 @@ class Pruning:
             raise InvalidSearchSpec(found)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give a JSON-able form."""
-        return {"mode": self.mode.value, "rungs": [list(rung) for rung in self.rungs]}
+        """Return a JSON-able form."""
+        return {"mode": self.mode.value, "rungs": [list(rung) for rung in self.rungs], "drafts": self.drafts}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Pruning":
         """Restore from ``to_dict``'s form."""
-        return cls(PruningMode(data["mode"]), tuple((share, kept) for share, kept in data["rungs"]))
+        rungs = tuple((share, kept) for share, kept in data["rungs"])
+        return cls(PruningMode(data["mode"]), rungs, data["drafts"])
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """Stop at a step, keep a share in ``(0, 1)`` of the candidates there."""
+    """Stop at a step, or draft in so many; keep a share in ``(0, 1)`` of the candidates there."""
 
     stop_step: int
     kept: float
+    draft: bool = False
+
+    @property
+    def reached(self) -> int:
+        """Steps of the full trajectory that are done by then."""
+        return 1 if self.draft else self.stop_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +116,10 @@ class PruningPlan:
         """Steps at which a round's cohorts stop, the last one at the end."""
         return (*(rung.stop_step for rung in self.rungs), self.steps)
 
+    def drafted(self, rung: int) -> bool:
+        """Return whether a round's cohort number ``rung`` is of drafts."""
+        return rung < len(self.rungs) and self.rungs[rung].draft
+
     @property
     def steps_per_candidate(self) -> float:
         """Denoising steps that a candidate costs on average."""
@@ -119,7 +137,7 @@ class PruningPlan:
         steps, before, alive = 0, 0, candidates
         for number, rung in enumerate(self.rungs):
             steps += alive * (rung.stop_step - before)
-            before, alive = rung.stop_step, self.kept_after(number, alive) if alive else 0
+            before, alive = rung.reached, self.kept_after(number, alive) if alive else 0
         return steps + alive * (self.steps - before)
 
     def kept_after(self, rung: int, candidates: int) -> int:
@@ -130,7 +148,7 @@ class PruningPlan:
         before, kept = 0, 1.0
         for rung in self.rungs:
             yield rung.stop_step - before, kept
-            before, kept = rung.stop_step, kept * rung.kept
+            before, kept = rung.reached, kept * rung.kept
         yield self.steps - before, kept
 
 
@@ -152,7 +170,9 @@ def decide(
         rungs = {min(steps - 1, max(1, round(share * steps))): kept for share, kept in pruning.rungs}
         if steps < 2:
             return PruningPlan((), steps, "one step cannot be previewed")
-        return PruningPlan(tuple(Rung(*rung) for rung in sorted(rungs.items())), steps, "fixed by request")
+        fixed = [Rung(stop, kept) for stop, kept in sorted(rungs.items())]
+        fixed[0] = replace(fixed[0], draft=pruning.drafts)
+        return PruningPlan(tuple(fixed), steps, "fixed by request")
     if not calibration.previews:
         return PruningPlan((), steps, "off: this checkpoint's previews were not calibrated")
     plan = planned(steps=steps, trajectories=trajectories, calibration=calibration)
@@ -168,7 +188,7 @@ def decide(
 
 
 def planned(*, steps: int, trajectories: int, calibration: Calibration) -> PruningPlan:
-    """Give the plan that is expected to be best, by how previews correlate with finals; otherwise as `decide`."""
+    """Return the plan that is expected to be best, by how previews correlate with finals; otherwise as `decide`."""
     return _decided(steps, trajectories, tuple(sorted(calibration.previews.items())))
 
 
@@ -176,8 +196,10 @@ def planned(*, steps: int, trajectories: int, calibration: Calibration) -> Pruni
 def _decided(steps: int, trajectories: int, previews: tuple[tuple[float, float], ...]) -> PruningPlan:
     plain = expected_maximum_of_normals(trajectories)
     calibration = Calibration(previews=dict(previews))
-    told = {step: r for step in range(1, steps) if (r := calibration.preview_correlation(step / steps)) is not None}
-    worth = [(expected_best(plan, trajectories, told), plan) for plan in _plans(steps, told)]
+    correlations = {
+        step: r for step in range(1, steps) if (r := calibration.preview_correlation(step / steps)) is not None
+    }
+    worth = [(expected_best_of_pruned(plan, trajectories, correlations), plan) for plan in _plans(steps, correlations)]
     best, plan = max(worth, key=lambda pair: pair[0], default=(plain, PruningPlan((), steps, "")))
     if best - plain < MIN_GAIN_SD:
         text = f"does not pay: the best of {trajectories} trajectories is expected {best - plain:+.2f} sd higher"
@@ -186,29 +208,29 @@ def _decided(steps: int, trajectories: int, previews: tuple[tuple[float, float],
     return PruningPlan(plan.rungs, steps, f"{words}: best expected {best - plain:+.2f} sd higher at equal cost")
 
 
-def _plans(steps: int, told: Mapping[int, float]) -> Iterator[PruningPlan]:
-    for first in told:
+def _plans(steps: int, correlations: Mapping[int, float]) -> Iterator[PruningPlan]:
+    for first in correlations:
         for kept in _KEPT_SHARES:
             yield PruningPlan((Rung(first, kept),), steps, "")
-        for second in (step for step in told if step > first):
+        for second in (step for step in correlations if step > first):
             for kept in _SECOND_SHARES:
                 yield PruningPlan((Rung(first, kept), Rung(second, 0.5)), steps, "")
 
 
-def expected_best(plan: PruningPlan, trajectories: int, told: Mapping[int, float]) -> float:
+def expected_best_of_pruned(plan: PruningPlan, trajectories: int, correlations: Mapping[int, float]) -> float:
     """Expected final potential of the winner of one pruned round, in standard deviations above the mean.
 
-    Finals are standard normals, previews correlate with them as ``told`` by step, and a preview depends on the next
-    one only. Estimated over a fixed sample: equal arguments give equal results.
+    Finals are standard normals, previews correlate with them as ``correlations`` by step, and a preview depends on the
+    next one only. Estimated over a fixed sample: equal arguments give equal results.
     """
     count = plan.candidates_for(trajectories)
     rng = np.random.default_rng(0)
     final = rng.standard_normal((_REPETITIONS, count))
     later, later_r, shown = final, 1.0, {}
     for rung in reversed(plan.rungs):
-        r = min(1.0, told[rung.stop_step] / later_r)
+        r = min(1.0, correlations[rung.stop_step] / max(later_r, 1e-6))  # a later preview may have told nothing
         later = r * later + math.sqrt(1.0 - r * r) * rng.standard_normal(final.shape)
-        later_r = told[rung.stop_step]
+        later_r = correlations[rung.stop_step]
         shown[rung.stop_step] = later
     alive = np.tile(np.arange(count), (_REPETITIONS, 1))
     for number, rung in enumerate(plan.rungs):

@@ -5,6 +5,14 @@ from dataclasses import dataclass, field
 
 from eacps.errors import IllegalSearchMove
 
+SATURATION = 0.995
+"""Calibrated scores from here on are at the upper end of their scale: they no longer tell candidates apart."""
+
+
+def saturated(value: float) -> bool:
+    """Return whether a calibrated score is at the upper end of its scale."""
+    return value >= SATURATION
+
 
 @dataclass(frozen=True)
 class ScoreCard:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from eacps.search.cohort import Candidate, Cohort, Evaluated, Failed, Kind, Outcome, RoundNote, Skipped, Trial
+from eacps.search.cohort import Candidate, Cohort, CohortKind, Evaluated, Failed, Outcome, RoundNote, Skipped, Trial
 from eacps.search.potential import Potential
 
 
 def cohort_to_dict(cohort: Cohort) -> dict[str, Any]:
-    """Give a JSON-able form; `cohort_from` restores an equal cohort."""
+    """Return a JSON-able form; `cohort_from` restores an equal cohort."""
     return {
         "generation": cohort.generation,
         "trials": [_trial_to_dict(trial) for trial in cohort.trials],
@@ -23,12 +23,12 @@ def cohort_to_dict(cohort: Cohort) -> dict[str, Any]:
 def cohort_from(data: Mapping[str, Any]) -> Cohort:
     """Restore a cohort; raises KeyError, TypeError or ValueError on another form."""
     trials = tuple(_trial_from(trial) for trial in data["trials"])
-    note = None if data["note"] is None else RoundNote(**{**data["note"], "kind": Kind(data["note"]["kind"])})
+    note = None if data["note"] is None else RoundNote(**{**data["note"], "kind": CohortKind(data["note"]["kind"])})
     return Cohort(data["generation"], trials, data["keep"], note)
 
 
 def evaluated_to_dict(one: Evaluated) -> dict[str, Any]:
-    """Give a JSON-able form; `evaluated_from` restores an equal one."""
+    """Return a JSON-able form; `evaluated_from` restores an equal one."""
     return {**_trial_to_dict(one.trial), **_outcome_to_dict(one.outcome)}
 
 
@@ -38,7 +38,7 @@ def evaluated_from(data: Mapping[str, Any]) -> Evaluated:
 
 
 def rng_to_dict(rng: np.random.Generator) -> dict[str, Any]:
-    """Give a generator's state; 128-bit numbers go as text: many JSON readers know no ints that long."""
+    """Return a generator's state; 128-bit numbers go as text: many JSON readers know no ints that long."""
     state = rng.bit_generator.state
     return {**state, "state": {name: str(number) for name, number in state["state"].items()}}
 
@@ -53,11 +53,11 @@ def rng_from(data: Mapping[str, Any]) -> np.random.Generator:
 
 
 def _trial_to_dict(trial: Trial) -> dict[str, Any]:
-    return {"candidate": trial.candidate.to_dict(), "stop_step": trial.stop_step}
+    return {"candidate": trial.candidate.to_dict(), "stop_step": trial.stop_step, "draft": trial.draft}
 
 
 def _trial_from(data: Mapping[str, Any]) -> Trial:
-    return Trial(Candidate.from_dict(data["candidate"]), data["stop_step"])
+    return Trial(Candidate.from_dict(data["candidate"]), data["stop_step"], data["draft"])
 
 
 def _outcome_to_dict(outcome: Outcome) -> dict[str, Any]:

@@ -1,38 +1,45 @@
-"""Search settings: plain values, validated as a whole, so that a caller hears of every fault at once.
+"""Search settings: plain values, validated as a whole, so that a caller learns all violations at once.
 
-A search is a function of its spec, the number of steps and the outcomes told: the same three give the same candidates.
+A search is a function of its spec, the number of steps and the reported outcomes: the same three give the same
+candidates.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Protocol
 
 from eacps.errors import FieldViolation, InvalidSearchSpec
+from eacps.search.defaults import (
+    DEFAULT_ADAPTIVE_CANDIDATES,
+    DEFAULT_ADAPTIVE_ROUNDS,
+    DEFAULT_ANGLE_RAD,
+    DEFAULT_CANDIDATES,
+    DEFAULT_CHILDREN,
+    DEFAULT_CROSSOVER,
+    DEFAULT_DECAY,
+    DEFAULT_FRESH_SHARE,
+    DEFAULT_OFFSET_RADIUS,
+    DEFAULT_PARENTS,
+    DEFAULT_RESTARTS,
+    DEFAULT_ROUNDS,
+    MAX_CANDIDATES,
+    MIN_ANGLE_RAD,
+)
 from eacps.search.diversity import LowDiversityPolicy
+from eacps.search.known import MAX_START_POINTS, KnownPoint
 from eacps.search.pruning import Pruning
-from eacps.search.recipe import SEED_BOUND, fault_of_seed
+from eacps.search.recipe import SEED_BOUND, seed_error
 
-MAX_CANDIDATES = 4096
 SEARCH_SEED_BOUND = 2**64
-MIN_ANGLE_RAD = 1e-3  # below this a child is its parent, at the price of a whole trajectory
-DEFAULT_ANGLE_RAD = 0.6  # wide moves won the trials: a child's score then correlates at about 0.7 with its parent's
-DEFAULT_DECAY = 0.7
-DEFAULT_OFFSET_RADIUS = 1024
-DEFAULT_CANDIDATES = 16  # of the first round; with best-of-N, of the search
-DEFAULT_PARENTS = 4
-DEFAULT_CHILDREN = 4
-DEFAULT_ROUNDS = 1
 NO_PRUNING = Pruning()
-DEFAULT_ADAPTIVE_CANDIDATES = 32
-DEFAULT_ADAPTIVE_ROUNDS = 6
-DEFAULT_FRESH_SHARE = 0.1
+MAX_AVOIDED_SEEDS = 4096
 MIN_FIRST_ROUND = 4  # fewer fresh seeds say nothing of mean and spread
 
 
 @dataclass(frozen=True, slots=True)
 class SphericalMove:
-    """Turn a parent's noise by an angle towards fresh noise.
+    """Turn a parent's noise by an angle toward fresh noise.
 
     Args:
         angle: Radius of the move in the first local round, in radians, in ``[0.001, pi/2]``.
@@ -44,11 +51,11 @@ class SphericalMove:
     decay: float = DEFAULT_DECAY
 
     def angle_in_round(self, number: int) -> float:
-        """Give the angle of local round ``number``, counted from 1."""
+        """Return the angle of local round ``number``, counted from 1."""
         return self.angle * self.decay ** (number - 1)
 
     def violations(self) -> list[FieldViolation]:
-        """List every field at fault, named ``local.<field>``."""
+        """List every invalid field, named ``local.<field>``."""
         found = []
         if not MIN_ANGLE_RAD <= self.angle <= math.pi / 2:
             found.append(FieldViolation("local.angle", f"is {self.angle}, not in [{MIN_ANGLE_RAD}, pi/2]"))
@@ -63,7 +70,7 @@ class SeedOffset:
 
     Where a parent has no unused seed left within the radius, the child becomes a fresh seed, and its move says so.
 
-    Noises of neighbouring seeds are independent, so this is more random sampling under another name; it is here because
+    Noises of neighboring seeds are independent, so this is more random sampling under another name; it is here because
     the algorithm is written so.
 
     Args:
@@ -73,8 +80,8 @@ class SeedOffset:
     radius: int = DEFAULT_OFFSET_RADIUS
 
     def violations(self) -> list[FieldViolation]:
-        """List every field at fault, named ``local.<field>``."""
-        return _faults_of_count("local.radius", self.radius, 1, SEED_BOUND // 2 - 1)
+        """List every invalid field, named ``local.<field>``."""
+        return _count_violations("local.radius", self.radius, 1, SEED_BOUND // 2 - 1)
 
 
 LocalMove = SphericalMove | SeedOffset
@@ -92,9 +99,11 @@ class BestOfNSpec:
             first seed" means something.
         pruning: Whether previews decide who goes on. It changes how many candidates are seen, not what they cost.
         low_diversity: What becomes of a search whose seeds hardly differ.
+        avoided_seeds: Seeds that no candidate has, each in ``[0, 2**32)``; a first seed among them is replaced by the
+            next one that is not.
 
     Raises:
-        InvalidSearchSpec: Names every field at fault.
+        InvalidSearchSpec: Names every invalid field.
     """
 
     strategy: ClassVar[str] = "best_of_n"
@@ -104,10 +113,11 @@ class BestOfNSpec:
     first_seed: int | None = None
     pruning: Pruning = NO_PRUNING
     low_diversity: LowDiversityPolicy = LowDiversityPolicy.REPORT
+    avoided_seeds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        found = _faults_of_seeds(self.seed, self.first_seed)
-        found += _faults_of_count("candidates", self.candidates, 1, MAX_CANDIDATES)
+        found = _seed_violations(self.seed, self.first_seed, self.avoided_seeds)
+        found += _count_violations("candidates", self.candidates, 1, MAX_CANDIDATES)
         if found:
             raise InvalidSearchSpec(found)
 
@@ -117,7 +127,7 @@ class BestOfNSpec:
         return self.candidates
 
     def to_dict(self) -> dict[str, Any]:
-        """Give a JSON-able form."""
+        """Return a JSON-able form."""
         return {**asdict(self), **_shared(self)}
 
 
@@ -132,10 +142,10 @@ class EacpsSpec:
         children_per_parent: K_local, at least 1.
         rounds: Local rounds, at least 0. All candidates together are at most 4096.
         local: The move that makes a child of a parent.
-        first_seed, pruning, low_diversity: As for `BestOfNSpec`.
+        first_seed, pruning, low_diversity, avoided_seeds: As for `BestOfNSpec`.
 
     Raises:
-        InvalidSearchSpec: Names every field at fault.
+        InvalidSearchSpec: Names every invalid field.
     """
 
     strategy: ClassVar[str] = "eacps"
@@ -149,13 +159,14 @@ class EacpsSpec:
     first_seed: int | None = None
     pruning: Pruning = NO_PRUNING
     low_diversity: LowDiversityPolicy = LowDiversityPolicy.REPORT
+    avoided_seeds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        found = _faults_of_seeds(self.seed, self.first_seed)
-        counts = _faults_of_count("global_candidates", self.global_candidates, 1, MAX_CANDIDATES)
-        counts += _faults_of_count("parents", self.parents, 1, MAX_CANDIDATES)
-        counts += _faults_of_count("children_per_parent", self.children_per_parent, 1, MAX_CANDIDATES)
-        counts += _faults_of_count("rounds", self.rounds, 0, MAX_CANDIDATES)
+        found = _seed_violations(self.seed, self.first_seed, self.avoided_seeds)
+        counts = _count_violations("global_candidates", self.global_candidates, 1, MAX_CANDIDATES)
+        counts += _count_violations("parents", self.parents, 1, MAX_CANDIDATES)
+        counts += _count_violations("children_per_parent", self.children_per_parent, 1, MAX_CANDIDATES)
+        counts += _count_violations("rounds", self.rounds, 0, MAX_CANDIDATES)
         found += counts + self.local.violations()
         if not counts:
             found += self._contradictions()
@@ -181,7 +192,7 @@ class EacpsSpec:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """Give a JSON-able form."""
+        """Return a JSON-able form."""
         move = "spherical" if isinstance(self.local, SphericalMove) else "seed_offset"
         return {**asdict(self), **_shared(self), "local": {"move": move, **asdict(self.local)}}
 
@@ -198,10 +209,13 @@ class AdaptiveSpec:
         fresh_share: Least share of fresh seeds in every later round, in ``[0, 1]``.
         parents: Most candidates that get children in a round, at least 1.
         crossover: Whether recipes may be combined.
-        first_seed, pruning, low_diversity: As for `BestOfNSpec`.
+        restarts: Whether finished pictures may be noised again and denoised from there, at a part of the price.
+        first_seed, pruning, low_diversity, avoided_seeds: As for `BestOfNSpec`.
+        start: Points to begin from, at most 16 and fewer than ``candidates``; each becomes a candidate of round 0.
+        known: Further points with scores, which say how good those are; they become no candidates.
 
     Raises:
-        InvalidSearchSpec: Names every field at fault.
+        InvalidSearchSpec: Names every invalid field.
     """
 
     strategy: ClassVar[str] = "eacps_adaptive"
@@ -212,16 +226,21 @@ class AdaptiveSpec:
     rounds: int = DEFAULT_ADAPTIVE_ROUNDS
     fresh_share: float = DEFAULT_FRESH_SHARE
     parents: int = 6
-    crossover: bool = True
+    crossover: bool = DEFAULT_CROSSOVER
+    restarts: bool = DEFAULT_RESTARTS
     first_seed: int | None = None
     pruning: Pruning = NO_PRUNING
     low_diversity: LowDiversityPolicy = LowDiversityPolicy.WIDEN
+    avoided_seeds: tuple[int, ...] = ()
+    start: tuple[KnownPoint, ...] = ()
+    known: tuple[KnownPoint, ...] = ()
 
     def __post_init__(self) -> None:
-        found = _faults_of_seeds(self.seed, self.first_seed)
-        found += _faults_of_count("candidates", self.candidates, 1, MAX_CANDIDATES)
-        found += _faults_of_count("rounds", self.rounds, 1, MAX_CANDIDATES)
-        found += _faults_of_count("parents", self.parents, 1, MAX_CANDIDATES)
+        found = _seed_violations(self.seed, self.first_seed, self.avoided_seeds)
+        found += _count_violations("candidates", self.candidates, 1, MAX_CANDIDATES)
+        found += _count_violations("rounds", self.rounds, 1, MAX_CANDIDATES)
+        found += _count_violations("parents", self.parents, 1, MAX_CANDIDATES)
+        found += _start_violations(self.start, self.candidates, self.avoided_seeds)
         if not 0.0 < self.first_share <= 1.0:  # NaN fails this too
             found.append(FieldViolation("first_share", f"is {self.first_share}, not in (0, 1]"))
         if not 0.0 <= self.fresh_share <= 1.0:
@@ -240,21 +259,70 @@ class AdaptiveSpec:
         return min(self.rounds, self.candidates - self._first_round())
 
     def trajectories_by_round(self, number: int) -> int:
-        """Give what round ``number`` (0 explores) and all before it may cost together, in whole trajectories."""
+        """Return what round ``number`` (0 explores) and all before it may cost together, in whole trajectories."""
         first = self._first_round()
         if number == 0:
             return first
         return first + (self.candidates - first) * number // self.planned_rounds
 
     def _first_round(self) -> int:
-        return min(self.candidates, max(MIN_FIRST_ROUND, round(self.first_share * self.candidates)))
+        first = max(MIN_FIRST_ROUND, 1 + len(self.start), round(self.first_share * self.candidates))
+        return min(self.candidates, first)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give a JSON-able form."""
-        return {**asdict(self), **_shared(self)}
+        """Return a JSON-able form."""
+        return {
+            **asdict(self),
+            **_shared(self),
+            "start": [point.to_dict() for point in self.start],
+            "known": [point.to_dict() for point in self.known],
+        }
 
 
 SearchSpec = BestOfNSpec | EacpsSpec | AdaptiveSpec
+
+
+def on_build(spec: SearchSpec, build: str) -> SearchSpec:
+    """Return a spec whose start points have scores of this build of the checkpoint alone."""
+    if not isinstance(spec, AdaptiveSpec):
+        return spec
+    start = tuple(point if point.build == build else replace(point, scores=None) for point in spec.start)
+    return replace(spec, start=start, known=tuple(point for point in spec.known if point.build == build))
+
+
+class Spec(Protocol):
+    """What the settings of all strategies have, those of a study included."""
+
+    @property
+    def strategy(self) -> str:
+        """Name of the strategy."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of the search itself."""
+
+    @property
+    def first_seed(self) -> int | None:
+        """Seed of the first candidate's noise; None takes the low 32 bits of ``seed``."""
+
+    @property
+    def pruning(self) -> Pruning:
+        """Whether previews decide who goes on."""
+
+    @property
+    def low_diversity(self) -> LowDiversityPolicy:
+        """What becomes of a search whose seeds hardly differ."""
+
+    @property
+    def avoided_seeds(self) -> tuple[int, ...]:
+        """Seeds that no candidate has."""
+
+    @property
+    def total_candidates(self) -> int:
+        """What the search costs, in whole trajectories."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able form."""
 
 
 def _shared(spec: SearchSpec) -> dict[str, Any]:
@@ -276,9 +344,12 @@ def spec_from_dict(data: Mapping[str, Any]) -> SearchSpec:
     try:
         fields["pruning"] = Pruning.from_dict(fields["pruning"])
         fields["low_diversity"] = LowDiversityPolicy(fields["low_diversity"])
+        fields["avoided_seeds"] = tuple(fields["avoided_seeds"])
         if strategy == BestOfNSpec.strategy:
             return BestOfNSpec(**fields)
         if strategy == AdaptiveSpec.strategy:
+            for name in ("start", "known"):
+                fields[name] = tuple(KnownPoint.from_dict(point) for point in fields[name])
             return AdaptiveSpec(**fields)
         if strategy == EacpsSpec.strategy:
             return EacpsSpec(**{**fields, "local": _local_from_dict(fields["local"])})
@@ -297,14 +368,31 @@ def _local_from_dict(data: Mapping[str, Any]) -> LocalMove:
     raise InvalidSearchSpec([FieldViolation("local.move", f"{move!r} is not known")])
 
 
-def _faults_of_seeds(seed: int, first_seed: int | None) -> list[FieldViolation]:
-    found = _faults_of_count("seed", seed, 0, SEARCH_SEED_BOUND - 1)
-    if first_seed is not None and (fault := fault_of_seed(first_seed)):
-        found.append(FieldViolation("first_seed", fault))
+def _seed_violations(seed: int, first_seed: int | None, avoided: Sequence[int]) -> list[FieldViolation]:
+    found = _count_violations("seed", seed, 0, SEARCH_SEED_BOUND - 1)
+    if first_seed is not None and (error := seed_error(first_seed)):
+        found.append(FieldViolation("first_seed", error))
+    found += [FieldViolation("avoided_seeds", error) for one in avoided if (error := seed_error(one))]
+    if len(avoided) > MAX_AVOIDED_SEEDS:
+        found.append(FieldViolation("avoided_seeds", f"are {len(avoided)}, more than {MAX_AVOIDED_SEEDS}"))
     return found
 
 
-def _faults_of_count(name: str, value: int, least: int, most: int) -> list[FieldViolation]:
+def _start_violations(start: Sequence[KnownPoint], candidates: int, avoided: Sequence[int]) -> list[FieldViolation]:
+    found = []
+    if len(start) > MAX_START_POINTS:
+        found.append(FieldViolation("start", f"are {len(start)} points, more than {MAX_START_POINTS}"))
+    elif start and len(start) >= candidates:
+        found.append(
+            FieldViolation("start", f"are {len(start)} points, which {candidates} candidates leave no room for")
+        )
+    for place, point in enumerate(start):
+        if shared := sorted(set(point.recipe.seeds) & set(avoided)):
+            found.append(FieldViolation(f"start[{place}]", f"holds seed {shared[0]}, which no candidate may have"))
+    return found
+
+
+def _count_violations(name: str, value: int, least: int, most: int) -> list[FieldViolation]:
     if isinstance(value, bool) or not isinstance(value, int):
         return [FieldViolation(name, f"{value!r} is not an int")]
     if not least <= value <= most:

@@ -83,7 +83,7 @@ class PoolStatistics:
         return self.best - other
 
 
-def summarise(history: Sequence[Evaluated], *, steps: int) -> PoolStatistics:
+def summarize(history: Sequence[Evaluated], *, steps: int) -> PoolStatistics:
     """Sum up a search.
 
     Args:
@@ -111,7 +111,7 @@ def summarise(history: Sequence[Evaluated], *, steps: int) -> PoolStatistics:
 
 
 def measured(outcome: Outcome | None) -> float | None:
-    """Give a potential's value; None where there is none, or a lower bound only."""
+    """Return a potential's value; None where there is none, or a lower bound only."""
     return outcome.value if isinstance(outcome, Potential) and outcome.complete else None
 
 

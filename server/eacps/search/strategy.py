@@ -10,7 +10,7 @@ An illegal move raises `IllegalSearchMove` and leaves the state as it was. Highe
 knows pictures, scorers, clocks or networks; randomness is one injected generator whose state is part of the snapshot.
 
 A round is one generation of candidates. Without pruning it is one cohort of whole trajectories; with it, a cohort of
-previews and one for each further rung, in which the promising go on.
+previews or drafts and one for each further rung, in which the promising go on.
 """
 
 import itertools
@@ -26,9 +26,9 @@ from eacps.search.budget import UNBOUNDED, Allowance, StopReason
 from eacps.search.cohort import (
     Candidate,
     Cohort,
+    CohortKind,
     Evaluated,
     Failed,
-    Kind,
     Move,
     Outcome,
     Ranked,
@@ -36,8 +36,9 @@ from eacps.search.cohort import (
     Skipped,
     Trial,
     TrialKey,
+    evaluations_of,
 )
-from eacps.search.context import Context
+from eacps.search.context import SearchContext
 from eacps.search.diversity import Diversity, LowDiversityPolicy, diversity_of
 from eacps.search.objective import Objective
 from eacps.search.potential import Potential
@@ -51,9 +52,9 @@ from eacps.search.snapshots import (
     rng_from,
     rng_to_dict,
 )
-from eacps.search.spec import SearchSpec, spec_from_dict
+from eacps.search.spec import Spec, spec_from_dict
 
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 4
 WIDENING = 1.5
 
 
@@ -61,7 +62,7 @@ class Strategy(Protocol):
     """What every search strategy offers."""
 
     @property
-    def spec(self) -> SearchSpec:
+    def spec(self) -> Spec:
         """The settings it was made with."""
 
     @property
@@ -93,6 +94,10 @@ class Strategy(Protocol):
         """How candidates are pruned, and why."""
 
     @property
+    def restarts(self) -> bool:
+        """Whether finished pictures may be restarted, for which their latents are needed."""
+
+    @property
     def diversity(self) -> Diversity | None:
         """What the first cohort said of the seeds; None before it, or where it was too small."""
 
@@ -100,7 +105,7 @@ class Strategy(Protocol):
         """Propose the next cohort, within what it may cost; None where nothing is affordable, and the search is done.
 
         Raises:
-            IllegalSearchMove: The last cohort's outcomes were not told, or the search is done.
+            IllegalSearchMove: The last cohort's outcomes were not reported, or the search is done.
         """
 
     def stop(self, reason: StopReason) -> None:
@@ -122,16 +127,16 @@ class Strategy(Protocol):
         """
 
     def best(self) -> Ranked | None:
-        """Give the best candidate so far, None while every full trajectory failed or none was told."""
+        """Return the best candidate so far, None while every full trajectory failed or none was reported."""
 
     def ranking(self) -> tuple[Ranked, ...]:
         """Rank all candidates with a potential for the full trajectory, best first; ties by order of proposal."""
 
     def history(self) -> tuple[Evaluated, ...]:
-        """Give all trials told so far with their outcomes, in order of proposal, failures included."""
+        """Return all trials reported so far with their outcomes, in order of proposal, failures included."""
 
     def snapshot(self) -> dict[str, Any]:
-        """Give the whole state as JSON-able values; `eacps.search.factory.restore` continues bit-identically."""
+        """Return the whole state as JSON-able values; `eacps.search.factory.restore` continues bit-identically."""
 
 
 class AskTell(ABC):
@@ -146,7 +151,7 @@ class AskTell(ABC):
         InvalidSearchSpec: ``rng`` on another bit generator.
     """
 
-    def __init__(self, spec: SearchSpec, context: Context, rng: np.random.Generator) -> None:
+    def __init__(self, spec: Spec, context: SearchContext, rng: np.random.Generator) -> None:
         if not isinstance(rng.bit_generator, np.random.PCG64):
             raise InvalidSearchSpec([FieldViolation("rng", "is not on a PCG64 bit generator")])
         self._spec, self._context, self._rng = spec, context, rng
@@ -164,10 +169,12 @@ class AskTell(ABC):
         self._stop: StopReason | None = None
         self._history: list[Evaluated] = []
         self._first_seed = spec.seed % SEED_BOUND if spec.first_seed is None else spec.first_seed
-        self._used_seeds = {self._first_seed}
+        while self._first_seed in spec.avoided_seeds:
+            self._first_seed = (self._first_seed + 1) % SEED_BOUND  # its noise is as independent as any other
+        self._used_seeds = {self._first_seed, *spec.avoided_seeds}
 
     @property
-    def spec(self) -> SearchSpec:
+    def spec(self) -> Spec:
         return self._spec
 
     @property
@@ -181,6 +188,10 @@ class AskTell(ABC):
     @property
     def pruning(self) -> PruningPlan:
         return self._plan
+
+    @property
+    def restarts(self) -> bool:
+        return False
 
     @property
     def pending(self) -> Cohort | None:
@@ -202,20 +213,30 @@ class AskTell(ABC):
 
     @property
     def diversity(self) -> Diversity | None:
-        first = self._known(lambda trial: trial.candidate.generation == 0 and trial.stop_step == self._plan.stops[0])
+        first = self._known(
+            lambda trial: (
+                trial.candidate.generation == 0
+                and trial.candidate.move is Move.EXPLORE
+                and trial.stop_step == self._plan.stops[0]
+            )
+        )
         return diversity_of([known.value for _, known in first], self._context.calibration.landscape)
 
     def ask(self, allowance: Allowance = UNBOUNDED) -> Cohort | None:
         if self._pending is not None:
-            raise IllegalSearchMove("ask: outcomes of the last cohort were not told")
+            raise IllegalSearchMove("ask: outcomes of the last cohort were not reported")
         if self.done:
             raise IllegalSearchMove("ask: the search is done")
         candidates = self._candidates()
-        count, reason = allowance.affordable(self._costs(len(candidates)))
+        costs = self._costs(candidates)
+        count, reason = allowance.affordable(costs)
+        if count and self._gains_too_little(allowance.min_gain_per_trajectory, sum(costs) / self.steps):
+            count, reason = 0, StopReason.LITTLE_GAIN
         if count == 0:
             self._stop = reason
             return None
-        trials = tuple(Trial(candidate, self._plan.stops[self._rung]) for candidate in candidates[:count])
+        stop, draft = self._plan.stops[self._rung], self._plan.drafted(self._rung)
+        trials = tuple(Trial(candidate, stop, draft) for candidate in candidates[:count])
         self._pending = Cohort(self._generation, trials, self._keep(count), self._note(candidates[:count]))
         return self._pending
 
@@ -223,10 +244,10 @@ class AskTell(ABC):
         if self._pending is None:
             raise IllegalSearchMove("tell: no cohort is pending")
         _check_outcomes(self._pending, outcomes)
-        told = [Evaluated(trial, outcomes[trial.key]) for trial in self._pending.trials]
-        self._history += told
+        reported = [Evaluated(trial, outcomes[trial.key]) for trial in self._pending.trials]
+        self._history += reported
         self._pending = None
-        self._promising = self._selected(told) if self._rung < len(self._plan.rungs) else ()
+        self._promising = self._selected(reported) if self._rung < len(self._plan.rungs) else ()
         self._rung = self._rung + 1 if self._promising else 0
         if self._rung == 0:
             self._generation += 1
@@ -243,8 +264,7 @@ class AskTell(ABC):
 
     def ranking(self) -> tuple[Ranked, ...]:
         scored = self._known(lambda trial: trial.stop_step == self.steps)
-        utilities = self.objective.utilities([known for _, known in scored])
-        order = np.argsort(-utilities, kind="stable")  # ties stay in order of proposal
+        order = self.objective.order([known for _, known in scored])  # ties stay in order of proposal
         return tuple(Ranked(rank, *scored[place]) for rank, place in enumerate(order))
 
     def history(self) -> tuple[Evaluated, ...]:
@@ -274,12 +294,16 @@ class AskTell(ABC):
         if snapshot.get("version") != SNAPSHOT_VERSION:
             raise InvalidSearchSpec([FieldViolation("snapshot.version", f"is not {SNAPSHOT_VERSION}")])
         try:
-            context = Context.from_dict(snapshot["context"])
-            strategy = cls(spec_from_dict(snapshot["spec"]), context, rng_from(snapshot["rng"]))
+            context = SearchContext.from_dict(snapshot["context"])
+            strategy = cls(cls._spec_from(snapshot["spec"]), context, rng_from(snapshot["rng"]))
             strategy._recall(snapshot)
         except (AttributeError, IllegalSearchMove, KeyError, TypeError, ValueError) as exc:
             raise InvalidSearchSpec([FieldViolation("snapshot", f"is malformed: {exc!r}")]) from exc
         return strategy
+
+    @classmethod
+    def _spec_from(cls, data: Mapping[str, Any]) -> Any:  # the kind of settings that this class takes
+        return spec_from_dict(data)
 
     def _recall(self, snapshot: Mapping[str, Any]) -> None:
         self._generation, self._rung = snapshot["generation"], snapshot["rung"]
@@ -299,11 +323,11 @@ class AskTell(ABC):
     def _propose(self) -> list[Candidate]:
         """Make the candidates of generation ``self._generation``: at least one, ids by ``self._id``."""
 
-    def _selected(self, told: list[Evaluated]) -> tuple[str, ...]:
+    def _selected(self, reported: list[Evaluated]) -> tuple[str, ...]:
         """Name the candidates of a preview cohort that go on, the most promising first; none where all failed."""
-        known = [(one.trial.candidate, one.outcome) for one in told if isinstance(one.outcome, Potential)]
+        known = [(one.trial.candidate, one.outcome) for one in reported if isinstance(one.outcome, Potential)]
         utilities = self._promise(known)
-        kept = self._plan.kept_after(self._rung, len(told))
+        kept = self._plan.kept_after(self._rung, len(reported))
         order = np.argsort(-utilities, kind="stable")[:kept]
         return tuple(known[place][0].id for place in order)
 
@@ -315,8 +339,16 @@ class AskTell(ABC):
         """Say why a cohort is as it is."""
         fresh = sum(candidate.move is Move.EXPLORE for candidate in candidates)
         crossovers = sum(candidate.move is Move.CROSSOVER for candidate in candidates)
-        kind = Kind.EXPLORE if fresh == len(candidates) else Kind.LOCAL
-        return RoundNote(Kind.FINISH if self._rung else kind, fresh, crossovers)
+        kind = CohortKind.EXPLORE if fresh == len(candidates) else CohortKind.LOCAL
+        return RoundNote(CohortKind.FINISH if self._rung else kind, fresh, crossovers)
+
+    def _expected_gain(self) -> float | None:
+        """By how much the round just proposed is expected to raise the best; None where nothing is expected."""
+        return None
+
+    def _gains_too_little(self, least: float | None, trajectories: float) -> bool:
+        gain = self._expected_gain()
+        return self._rung == 0 and least is not None and gain is not None and gain < least * trajectories
 
     def _parents_wanted(self) -> int:
         """How many of a round's candidates the next round selects."""
@@ -344,13 +376,15 @@ class AskTell(ABC):
         known = {one.trial.candidate.id: one.trial.candidate for one in self._history}
         return [known[candidate_id] for candidate_id in self._promising]
 
-    def _costs(self, count: int) -> list[int]:
+    def _costs(self, candidates: list[Candidate]) -> list[int]:
         """Denoising steps that each candidate of the next cohort costs; of previews with what follows from them."""
-        stops = self._plan.stops
+        stops, count = self._plan.stops, len(candidates)
+        if not self._plan.rungs:
+            return [candidate.evaluations(self.steps) for candidate in candidates]
         if self._rung == 0 and self._plan.rungs:
-            whole = [self._plan.cost_of(candidates) for candidates in range(count + 1)]
+            whole = [self._plan.cost_of(number) for number in range(count + 1)]
             return [after - before for before, after in itertools.pairwise(whole)]
-        before = stops[self._rung - 1] if self._rung else 0
+        before = self._plan.rungs[self._rung - 1].reached if self._rung else 0
         return [stops[self._rung] - before] * count
 
     def _keep(self, count: int) -> int:
@@ -363,11 +397,8 @@ class AskTell(ABC):
         return self._plan.candidates_for(trajectories - self._steps_done() / self.steps)
 
     def _steps_done(self) -> int:
-        """Denoising steps of all trials told, failures included."""
-        furthest: dict[str, int] = {}
-        for one in self._history:
-            furthest[one.trial.candidate.id] = one.trial.stop_step
-        return sum(furthest.values())
+        """Denoising steps of all reported trials, failures included."""
+        return evaluations_of(one.trial for one in self._history)
 
     def _known(self, wanted: Callable[[Trial], bool]) -> list[tuple[Candidate, Potential]]:
         """Give ranked candidates whose trials are wanted, in order of proposal."""

@@ -1,125 +1,92 @@
-"""Vision-language models elsewhere that judge pictures."""
+"""Settings of external judges."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
 
 from eacps.errors import FieldViolation
-from eacps.settings.reader import Reader, count, positive, rate, seconds
+from eacps.settings.addresses import endpoint_of
+from eacps.settings.reader import Reader, header_value, positive, rate, timeout
+
+
+class JudgeProvider(StrEnum):
+    """Whose interface a judge speaks; the first part of its scorers' names, such as ``openai.realism``."""
+
+    OPENAI = "openai"
+    GEMINI = "gemini"
+    MOONDREAM = "moondream"
+    REWARD = "reward"
 
 
 @dataclass(frozen=True)
-class OpenAISettings:
-    """An OpenAI-compatible vision-language endpoint that judges pictures.
-
-    The scorers are called ``openai.realism`` and ``openai.prompt``.
+class JudgeSettings:
+    """One judge.
 
     Args:
-        base_url: Such as ``https://host/v1``.
-        model: Name of the model there.
-        api_key: Never logged.
+        provider: Whose interface it speaks. ``openai`` and ``reward`` are OpenAI-compatible; ``reward`` serves
+            a reward model for edits (EditScore, UnifiedReward-Edit).
+        model: Name of the model; None for the default of the endpoint (only ``moondream``).
+        base_url: Of the endpoint, such as ``https://host/v1``; None takes the service's own.
+        api_key: Empty for an endpoint without keys. Never logged.
         timeout_s: Of one call.
-        max_retries: Of one call, with back-off.
-        in_flight: Most calls at once, over all searches and both scorers.
+        attempts: Tries for one picture, the first included.
+        in_flight: Most calls at once, over all searches and scorers.
         per_second: Most calls begun in a second; None for no bound.
+        max_tokens: Most tokens of one answer of a model that thinks.
+        rubrics: Folder with ``prompt.txt`` and ``realism.txt``, tasks in the words that a reward model was trained on;
+            None takes the package's own.
     """
 
-    base_url: str
-    model: str
-    api_key: str = field(default="none", repr=False)
-    timeout_s: float = 30.0
-    max_retries: int = 3
-    in_flight: int = 16
-    per_second: float | None = None
-
-
-@dataclass(frozen=True)
-class GeminiSettings:
-    """Gemini as a judge; the scorers are called ``gemini.realism`` and ``gemini.prompt``.
-
-    Args:
-        model: Name of the model.
-        api_key: Never logged.
-        base_url: Of the service; None takes the client library's own.
-        timeout_s: Of one call.
-        attempts: Calls about one picture, the first included.
-        in_flight: Most calls at once, over all searches and both scorers.
-        per_second: Most calls begun in a second; None for no bound.
-    """
-
-    model: str
-    api_key: str = field(repr=False)
-    base_url: str | None = None
-    timeout_s: float = 60.0
-    attempts: int = 4
-    in_flight: int = 16
-    per_second: float | None = None
-
-
-@dataclass(frozen=True)
-class MoondreamSettings:
-    """Moondream as a judge; the scorers are called ``moondream.realism`` and ``moondream.prompt``.
-
-    Args:
-        base_url: Of the interface; None takes the cloud's.
-        api_key: Of the cloud; empty for a local endpoint. Never logged.
-        model: Which of the endpoint's models; None leaves it to the endpoint.
-        timeout_s, attempts, in_flight, per_second: As for `GeminiSettings`.
-    """
-
+    provider: JudgeProvider
+    model: str | None = None
     base_url: str | None = None
     api_key: str = field(default="", repr=False)
-    model: str | None = None
     timeout_s: float = 60.0
     attempts: int = 4
     in_flight: int = 16
     per_second: float | None = None
+    max_tokens: int = 16_384
+    rubrics: Path | None = None
 
 
-def openai_of(reader: Reader) -> OpenAISettings | None:
-    own = OpenAISettings
-    base_url = reader.get("EACPS_OPENAI_BASE_URL", str, "")
-    model = reader.get("EACPS_OPENAI_MODEL", str, "")
+@dataclass(frozen=True)
+class _Presence:
+    """Which variables say that a judge is wanted, and which it needs then."""
+
+    wanted_by: Sequence[str]
+    needs: Sequence[str]
+
+
+_PRESENCE = {
+    JudgeProvider.OPENAI: _Presence(("BASE_URL", "MODEL"), ("BASE_URL", "MODEL")),
+    JudgeProvider.REWARD: _Presence(("BASE_URL", "MODEL"), ("BASE_URL", "MODEL")),
+    # The key has the service's own name, so it may be set for other programs.
+    JudgeProvider.GEMINI: _Presence(("MODEL",), ("MODEL", "API_KEY")),
+    JudgeProvider.MOONDREAM: _Presence(("BASE_URL", "API_KEY"), ()),
+}
+
+
+def judges_of(reader: Reader) -> tuple[JudgeSettings, ...]:
+    """Read ``EACPS_OPENAI_...``, ``EACPS_GEMINI_...``, ``EACPS_MOONDREAM_...`` and ``EACPS_REWARD_...``."""
+    return tuple(judge for provider in JudgeProvider if (judge := _judge_of(provider, reader)) is not None)
+
+
+def _judge_of(provider: JudgeProvider, reader: Reader) -> JudgeSettings | None:
+    prefix, own, presence = f"EACPS_{provider.upper()}_", JudgeSettings, _PRESENCE[provider]
+    wanted = any(reader.has(prefix + name) for name in presence.wanted_by)
     settings = own(
-        base_url=base_url,
-        model=model,
-        api_key=reader.get("EACPS_OPENAI_API_KEY", str, "none"),
-        timeout_s=reader.get("EACPS_OPENAI_TIMEOUT_S", seconds, own.timeout_s),
-        max_retries=reader.get("EACPS_OPENAI_MAX_RETRIES", count, own.max_retries),
-        in_flight=reader.get("EACPS_OPENAI_IN_FLIGHT", positive, own.in_flight),
-        per_second=reader.get("EACPS_OPENAI_PER_SECOND", rate, None),
+        provider,
+        model=reader.get(f"{prefix}MODEL", str, None),
+        base_url=reader.get(f"{prefix}BASE_URL", endpoint_of, None),
+        api_key=reader.get(f"{prefix}API_KEY", header_value, "") if wanted else "",
+        timeout_s=reader.get(f"{prefix}TIMEOUT_S", timeout, own.timeout_s),
+        attempts=reader.get(f"{prefix}ATTEMPTS", positive, own.attempts),
+        in_flight=reader.get(f"{prefix}IN_FLIGHT", positive, own.in_flight),
+        per_second=reader.get(f"{prefix}PER_SECOND", rate, None),
+        max_tokens=reader.get(f"{prefix}MAX_TOKENS", positive, own.max_tokens),
+        rubrics=reader.get(f"{prefix}RUBRICS", Path, None),
     )
-    if bool(base_url) != bool(model):
-        missing = "EACPS_OPENAI_MODEL" if base_url else "EACPS_OPENAI_BASE_URL"
-        reader.violations.append(FieldViolation(missing, "is needed as well"))
-    return settings if base_url and model else None
-
-
-def gemini_of(reader: Reader) -> GeminiSettings | None:
-    own = GeminiSettings
-    api_key = reader.get("EACPS_GEMINI_API_KEY", str, "")
-    model = reader.get("EACPS_GEMINI_MODEL", str, "")
-    settings = own(
-        model=model,
-        api_key=api_key,
-        base_url=reader.get("EACPS_GEMINI_BASE_URL", str, None),
-        timeout_s=reader.get("EACPS_GEMINI_TIMEOUT_S", seconds, own.timeout_s),
-        attempts=reader.get("EACPS_GEMINI_ATTEMPTS", positive, own.attempts),
-        in_flight=reader.get("EACPS_GEMINI_IN_FLIGHT", positive, own.in_flight),
-        per_second=reader.get("EACPS_GEMINI_PER_SECOND", rate, None),
-    )
-    if model and not api_key:
-        reader.violations.append(FieldViolation("EACPS_GEMINI_API_KEY", "is needed as well"))
-    return settings if api_key and model else None
-
-
-def moondream_of(reader: Reader) -> MoondreamSettings | None:
-    own = MoondreamSettings
-    settings = own(
-        base_url=reader.get("EACPS_MOONDREAM_BASE_URL", str, None),
-        api_key=reader.get("EACPS_MOONDREAM_API_KEY", str, ""),
-        model=reader.get("EACPS_MOONDREAM_MODEL", str, None),
-        timeout_s=reader.get("EACPS_MOONDREAM_TIMEOUT_S", seconds, own.timeout_s),
-        attempts=reader.get("EACPS_MOONDREAM_ATTEMPTS", positive, own.attempts),
-        in_flight=reader.get("EACPS_MOONDREAM_IN_FLIGHT", positive, own.in_flight),
-        per_second=reader.get("EACPS_MOONDREAM_PER_SECOND", rate, None),
-    )
-    return settings if settings.api_key or settings.base_url else None
+    missing = [prefix + name for name in presence.needs if wanted and not reader.has(prefix + name)]
+    reader.violations += [FieldViolation(name, "is needed as well") for name in missing]
+    return settings if wanted and not missing else None

@@ -1,7 +1,8 @@
-"""Reading variables of the environment, and naming every one that cannot be read."""
+"""Reads variables of the environment, and names every one that cannot be read."""
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 from eacps.errors import FieldViolation
@@ -11,16 +12,23 @@ D = TypeVar("D")
 
 
 class Reader:
-    """Reads variables and remembers every one that cannot be read."""
+    """Reads variables, and records a violation for every one that cannot be read."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self.violations: list[FieldViolation] = []
 
+    def has(self, name: str) -> bool:
+        """Return whether a variable is set and not empty."""
+        return bool(self._environment.get(name, "").strip())
+
     def get(self, name: str, parse: Callable[[str], T], default: D) -> T | D:
-        """Give the variable's value, or ``default`` where it is not set or empty."""
+        """Return the variable's value, or ``default`` if it is unset or empty."""
         text = self._environment.get(name, "").strip()
         if not text:
+            return default
+        if parse is not Path and not _is_unicode(text):
+            self.violations.append(FieldViolation(name, "is not valid UTF-8"))
             return default
         try:
             return parse(text)
@@ -29,25 +37,50 @@ class Reader:
             return default
 
 
-def address_of(text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    if not (host and colon and port.isdigit() and int(port) <= 65535):
-        raise ValueError(f"is {text}, not HOST:PORT")
-    return text
+def _is_unicode(text: str) -> bool:
+    """Return whether a text came from valid UTF-8; only names of files may hold anything else."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-def seconds(text: str) -> float:
+def duration_s(text: str) -> float:
     value = float(text)
     if not 0 <= value < math.inf:
         raise ValueError(f"is {text}, not a number of seconds of at least 0")
     return value
 
 
+def timeout(text: str) -> float:
+    """Read a number of seconds above 0."""
+    value = duration_s(text)
+    if value == 0:
+        raise ValueError("is 0: no call ends in no time")
+    return value
+
+
+def header_value(text: str) -> str:
+    """Read a key that is sent in a header: visible ASCII. It is not quoted."""
+    if not all("!" <= character <= "~" for character in text):
+        raise ValueError("holds a space, a line break or another character that is not visible ASCII")
+    return text
+
+
 def rate(text: str) -> float:
-    """Read how often a second, above 0."""
+    """Read a number per second, above 0."""
     value = float(text)
     if not 0 < value < math.inf:
         raise ValueError(f"is {text}, not a number above 0")
+    return value
+
+
+def share(text: str) -> float:
+    """Read a part of a whole, in (0, 1]."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise ValueError(f"is {text}, not above 0 and at most 1")
     return value
 
 

@@ -1,10 +1,10 @@
-"""Where searches are kept, how many may be unfinished, and for how long the others stay."""
+"""Settings of the store: where searches are kept, and for how long."""
 
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eacps.settings.reader import Reader, positive, seconds
+from eacps.settings.reader import Reader, duration_s, positive
 
 DAY_S = 86400.0
 DEFAULT_FOLDER = Path("eacps-data")
@@ -13,22 +13,22 @@ _GIB = 2**30
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """A place for searches that outlive the server.
+    """Storage of durable searches.
 
     Args:
-        folder: Of the databases and pictures that have no other place.
+        folder: Folder for databases and pictures that are not stored elsewhere.
         database: ``postgresql://...``, for several servers; None keeps SQLite files in ``folder``. Never logged.
         artifacts: Folder or URL (``s3://``, ``gs://``, ``az://``) of the pictures; None keeps them in ``folder``.
-        claim_patience_s: How long to wait at the start for another server of that name to end.
-        executor_id: Names this server among those that share the database, and again after it was restarted.
+        claim_patience_s: How long to wait at the start for another server with the same name to end.
+        executor_id: Name of this server among those that share the database. It must be the same after a restart.
         max_everywhere: Searches that run at once on all of them; None for no bound but theirs.
         max_per_tenant: Searches of one tenant that run at once; None for no bound.
         max_unfinished: Searches that run or wait; further ones are refused with a hint to try again.
         max_unfinished_per_tenant: The same of one tenant.
-        keep_s: A search is kept so many seconds after its end.
-        keep_uploads_s: An uploaded picture that no search refers to, so many seconds.
-        keep_bytes: When all pictures together take more, the oldest searches go before their time.
-        sweep_s: Between two looks at what may go.
+        keep_s: Seconds for which a search is kept after its end.
+        keep_uploads_s: Seconds for which an uploaded picture is kept that no search refers to.
+        keep_bytes: If all pictures together take more, the oldest searches are deleted early.
+        sweep_s: Seconds between two clean-ups.
     """
 
     folder: Path = DEFAULT_FOLDER
@@ -47,7 +47,7 @@ class StoreSettings:
 
 
 def store_of(reader: Reader) -> StoreSettings:
-    """Read ``EACPS_DATA`` and what goes with it."""
+    """Read ``EACPS_DATA`` and the other settings of the store."""
     own = StoreSettings
     database = reader.get("EACPS_DATABASE", str, None)
     return own(
@@ -56,15 +56,15 @@ def store_of(reader: Reader) -> StoreSettings:
         artifacts=reader.get("EACPS_ARTIFACTS", str, None),
         # In a StatefulSet the host's name is the same again after a restart, and no other's.
         executor_id=reader.get("EACPS_EXECUTOR_ID", str, os.uname().nodename if database else own.executor_id),
-        claim_patience_s=reader.get("EACPS_CLAIM_PATIENCE_S", seconds, own.claim_patience_s),
+        claim_patience_s=reader.get("EACPS_CLAIM_PATIENCE_S", duration_s, own.claim_patience_s),
         max_everywhere=reader.get("EACPS_MAX_SEARCHES_EVERYWHERE", positive, None),
         max_per_tenant=reader.get("EACPS_MAX_SEARCHES_PER_TENANT", positive, None),
         max_unfinished=reader.get("EACPS_MAX_UNFINISHED", positive, own.max_unfinished),
         max_unfinished_per_tenant=reader.get(
             "EACPS_MAX_UNFINISHED_PER_TENANT", positive, own.max_unfinished_per_tenant
         ),
-        keep_s=reader.get("EACPS_KEEP_S", seconds, own.keep_s),
-        keep_uploads_s=reader.get("EACPS_KEEP_UPLOADS_S", seconds, own.keep_uploads_s),
+        keep_s=reader.get("EACPS_KEEP_S", duration_s, own.keep_s),
+        keep_uploads_s=reader.get("EACPS_KEEP_UPLOADS_S", duration_s, own.keep_uploads_s),
         keep_bytes=reader.get("EACPS_KEEP_BYTES", positive, own.keep_bytes),
-        sweep_s=reader.get("EACPS_SWEEP_S", seconds, own.sweep_s),
+        sweep_s=reader.get("EACPS_SWEEP_S", duration_s, own.sweep_s),
     )

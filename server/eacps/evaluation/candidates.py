@@ -1,0 +1,155 @@
+"""Candidates of a stored search, read from its progress: rank them again, and deliver them in the scene's file.
+
+This calls no model and works for running, finished, failed and cancelled searches.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eacps.errors import CandidateNotFound
+from eacps.evaluation.codec import edit_in, has_prior, reports_in, strategy_in, trials_of
+from eacps.evaluation.finish import Delivery, provenance_record
+from eacps.evaluation.plan import Edit
+from eacps.evaluation.services import ProvenanceRecord, Services
+from eacps.evaluation.state import Progress, evaluation_of
+from eacps.evaluation.timing import Stopwatch
+from eacps.evaluation.updates import Evaluation
+from eacps.imaging import Layers
+from eacps.search.cohort import Move
+from eacps.search.objective import Objective, pareto_front
+from eacps.search.recipe import Recipe
+from eacps.search.scores import ScoreCard
+
+
+@dataclass(frozen=True)
+class KeptCandidate:
+    """The furthest evaluated trial of a candidate.
+
+    Args:
+        id: Of the candidate.
+        recipe: Its noise.
+        picture: Artifact of its picture, PNG.
+        card: Its scores.
+        fresh: Whether its noise is a fresh seed's.
+        whole: Whether its trajectory was run to its end; all here is of a preview otherwise.
+    """
+
+    id: str
+    recipe: Recipe
+    picture: str
+    card: ScoreCard
+    whole: bool
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class AskedFor:
+    """The parts of a request that a delivered file states."""
+
+    search_id: str
+    prompt: str
+    negative_prompt: str | None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Candidates by an objective.
+
+    Args:
+        candidates: Those with a potential for the full trajectory, best first, each with what its scores amount to.
+        pareto_front: Ids of those that no other one beats in every weighted score, best first.
+    """
+
+    candidates: tuple[tuple[KeptCandidate, Evaluation], ...]
+    pareto_front: tuple[str, ...]
+
+
+def candidates_in(progress: Progress | None) -> list[KeptCandidate]:
+    """Return the candidates of a search that have a picture and scores, in order of proposal."""
+    if progress is None or not has_prior(progress):
+        return []
+    strategy = strategy_in(progress)
+    reports = reports_in(progress, strategy)
+    furthest: dict[str, KeptCandidate] = {}
+    for trial in trials_of(strategy):
+        if trial.key in reports and (picture := reports[trial.key].picture) is not None:
+            name, whole = trial.candidate.id, trial.stop_step == strategy.steps
+            fresh = trial.candidate.move is Move.EXPLORE
+            furthest[name] = KeptCandidate(name, trial.candidate.recipe, picture, reports[trial.key].card, whole, fresh)
+    return list(furthest.values())
+
+
+def rank_candidates(candidates: Sequence[KeptCandidate], objective: Objective) -> Ranking:
+    """Rank candidates as a search with this objective ranks them.
+
+    Args:
+        candidates: Of one search, in order of proposal; every weighted scorer was asked about each of them.
+        objective: What counts.
+    """
+    evaluated = [(one, evaluation_of(one.card, objective)) for one in candidates if one.whole]
+    known = [
+        (one, evaluation, evaluation.potential)
+        for one, evaluation in evaluated
+        if evaluation.potential is not None and objective.takes(evaluation.potential)
+    ]
+    ranked = [known[index] for index in objective.order([potential for _, _, potential in known])]
+    front = pareto_front([potential for _, _, potential in ranked])
+    return Ranking(tuple((one, evaluation) for one, evaluation, _ in ranked), tuple(ranked[one][0].id for one in front))
+
+
+def candidate_in(progress: Progress | None, candidate_id: str) -> KeptCandidate:
+    """Return a candidate of a search by its id.
+
+    Raises:
+        CandidateNotFound: There is none such, or no picture of it.
+    """
+    for one in candidates_in(progress):
+        if one.id == candidate_id:
+            return one
+    raise CandidateNotFound(f"the search has no picture of a candidate {candidate_id[:64]!r}")
+
+
+async def deliver_candidate(
+    progress: Progress | None, candidate: KeptCandidate, services: Services, asked: AskedFor
+) -> bytes:
+    """Lay a kept picture into the scene's file, at full resolution.
+
+    Args:
+        progress: Of its search.
+        candidate: Of the same.
+        services: Whose artifacts hold those of the search, and take in the result.
+        asked: What the search was asked for.
+
+    Returns:
+        The same file that the search delivers where this is its best candidate.
+    """
+    delivery, edit = await _delivery(progress, services)
+    record = _record_of(edit, candidate, asked)
+    return await services.artifacts.get(await delivery.deliver(edit, candidate.picture, record))
+
+
+async def layers_of_candidate(
+    progress: Progress | None, candidate: KeptCandidate, services: Services, asked: AskedFor
+) -> Layers:
+    """Return plate, patch and matte of what `deliver_candidate` delivers; raises as that."""
+    delivery, edit = await _delivery(progress, services)
+    return await delivery.layers(edit, candidate.picture, _record_of(edit, candidate, asked))
+
+
+def _record_of(edit: Edit, candidate: KeptCandidate, asked: AskedFor) -> ProvenanceRecord:
+    return provenance_record(
+        edit,
+        search_id=asked.search_id,
+        candidate_id=candidate.id,
+        recipe=candidate.recipe,
+        prompt=asked.prompt,
+        negative_prompt=asked.negative_prompt,
+        scores=candidate.card.raw,
+    )
+
+
+async def _delivery(progress: Progress | None, services: Services) -> tuple[Delivery, Edit]:
+    if progress is None or not has_prior(progress):
+        raise CandidateNotFound("the search has made nothing yet")
+    edit = await edit_in(progress, services.artifacts)
+    return Delivery(services, Stopwatch(observer=services.observer)), edit

@@ -1,0 +1,106 @@
+"""Restarts: finished pictures noised again and denoised from there, as moves at a part of a trajectory's price."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from eacps.errors import InvalidSearchSpec
+from eacps.search.calibration import Calibration, Landscape
+from eacps.search.cohort import Candidate, Cohort, Move, Outcome, Trial, TrialKey, evaluations_of
+from eacps.search.factory import restore
+from eacps.search.landscape import correlation_of, kernel
+from eacps.search.potential import Potential
+from eacps.search.recipe import Recipe, Restart, combine, perturb, restart, stack
+from eacps.search.spec import AdaptiveSpec
+from tests.search.contexts import create
+from tests.search.test_adaptive import STEPS, Field
+
+CURVATURE = 1.2
+RESTARTED = Calibration(landscape=Landscape(CURVATURE, 0.5, 0.05, 0.01), restarts={0.5: 0.5, 0.75: 0.75})
+PARENT = perturb(Recipe.from_seed(3), angle=0.6, seed=5)
+
+
+def outcomes(cohort: Cohort, field: Field) -> dict[TrialKey, Outcome]:
+    heights = {trial.key: field.height(trial.candidate.recipe) for trial in cohort.trials}
+    return {key: Potential(min(1.0, max(0.0, 0.5 + 0.05 * height))) for key, height in heights.items()}
+
+
+def run(spec: AdaptiveSpec, seed: int) -> tuple[float, list[Trial]]:
+    """Height of a search's best, and all of its trials."""
+    strategy, field, trials = create(spec, steps=STEPS, calibration=RESTARTED), Field(seed, 1.6), list[Trial]()
+    while not strategy.done and (cohort := strategy.ask()) is not None:
+        trials += cohort.trials
+        strategy.tell(outcomes(cohort, field))
+    best = strategy.best()
+    assert best is not None
+    return field.height(best.candidate.recipe), trials
+
+
+def test_a_restart_keeps_its_parent_and_begins_late() -> None:
+    child = restart(restart(PARENT, step=4, seed=7), step=6, seed=9)
+    assert child.restarts == (Restart(4, 7), Restart(6, 9))
+    assert (child.start_step, PARENT.start_step) == (6, 0)
+    assert child.restarted == restart(PARENT, step=4, seed=7)
+    assert child.seeds == (3, 5, 7, 9)
+    seeds, coefficients = stack([child.last_noise])
+    assert (seeds.tolist(), coefficients.tolist()) == ([[9]], [[1.0]])
+    assert Recipe.from_dict(json.loads(json.dumps(child.to_dict()))) == child
+
+
+@pytest.mark.parametrize(("step", "seed"), [(0, 7), (1.5, 7), (True, 7), (4, 3), (4, -1), (4, 2**32)])
+def test_restarts_that_replay_nothing_are_refused(step: int, seed: int) -> None:
+    with pytest.raises(InvalidSearchSpec, match="restarts"):
+        restart(PARENT, step=step, seed=seed)
+
+
+def test_noises_of_restarted_recipes_are_not_combined() -> None:
+    child = restart(PARENT, step=4, seed=7)
+    with pytest.raises(InvalidSearchSpec, match="restarted"):
+        perturb(child, angle=0.5, seed=11)
+    with pytest.raises(InvalidSearchSpec, match="restarted"):
+        combine([child, PARENT], [1.0, 1.0])
+
+
+def test_a_chain_that_is_not_known_costs_all_of_it() -> None:
+    recipe = restart(restart(PARENT, step=4, seed=7), step=6, seed=9)
+    move = Candidate("a", recipe, ("parent",), 1, Move.RESTART)
+    start = Candidate("b", recipe, (), 0, Move.START)
+    assert (move.evaluations(STEPS), move.start_step) == (2, 6)
+    assert (start.evaluations(STEPS), start.start_step) == (8 + 4 + 2, 0)
+    assert evaluations_of([Trial(move, STEPS), Trial(start, STEPS)]) == 2 + 14
+
+
+def test_the_kernel_is_inverted() -> None:
+    for curvature in (0.2, 1.0, 8.0):
+        assert kernel(correlation_of(0.6, curvature), curvature) == pytest.approx(0.6)
+
+
+def test_restarts_pay_where_they_keep_what_their_price_buys() -> None:
+    gains = [
+        run(AdaptiveSpec(seed, 32, restarts=True), seed)[0] - run(AdaptiveSpec(seed, 32, restarts=False), seed)[0]
+        for seed in range(24)
+    ]
+    assert np.mean(gains) > 2 * np.std(gains, ddof=1) / math.sqrt(len(gains))
+
+
+def test_a_search_with_restarts_costs_no_more_than_its_trajectories() -> None:
+    _, trials = run(AdaptiveSpec(5, 16, restarts=True), 5)
+    moves = [trial.candidate.move for trial in trials]
+    assert Move.RESTART in moves
+    assert len(trials) > 16
+    assert evaluations_of(trials) <= 16 * STEPS
+    assert len({trial.candidate.recipe for trial in trials}) == len(trials)
+
+
+def test_restored_equals_uninterrupted() -> None:
+    spec, field = AdaptiveSpec(5, 16, restarts=True), Field(5, 1.6)
+    strategy = create(spec, steps=STEPS, calibration=RESTARTED)
+    while not strategy.done and (cohort := strategy.ask()) is not None:
+        restored = restore(json.loads(json.dumps(strategy.snapshot())))
+        assert restored.pending == cohort
+        told = outcomes(cohort, field)
+        strategy.tell(told)
+        restored.tell(told)
+        assert restored.snapshot() == strategy.snapshot()
