@@ -4,7 +4,9 @@ import contextlib
 import io
 import struct
 import zlib
+from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,10 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from eacps.errors import InvalidPicture
-from eacps.imaging import Limits, decode_mask, decode_picture
+from eacps.imaging import Limits, decode, decode_picture
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+GRAY = imagecodecs.cms_profile("gray", gamma=2.2)
 
 
-def encode(image: Image.Image, fmt: str = "PNG", **options: object) -> bytes:
+def encode(image: Image.Image, fmt: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format=fmt, **options)
     return buffer.getvalue()
@@ -65,7 +70,7 @@ def test_transparency_is_laid_over_white() -> None:
     assert picture[0, 0].tolist() == [255, 255, 255]
 
 
-def test_a_transparent_palette_colour_is_laid_over_white() -> None:
+def test_a_transparent_palette_color_is_laid_over_white() -> None:
     image = Image.new("P", (40, 40), 0)
     image.putpalette([255, 0, 0] * 256)
     assert decode_picture(encode(image, transparency=0))[0, 0].tolist() == [255, 255, 255]
@@ -85,9 +90,45 @@ def test_an_embedded_profile_is_converted_to_srgb() -> None:
     assert difference.max() <= 1
 
 
-def test_a_broken_profile_is_named() -> None:
-    with pytest.raises(InvalidPicture, match="ICC"):
-        decode_picture(encode(gradient(), icc_profile=b"not a profile"))
+@pytest.mark.parametrize("fmt", ["PNG", "JPEG", "WEBP", "AVIF", "TIFF"])
+@pytest.mark.parametrize("profile", [b"not a profile", SRGB[:300], SRGB[:128] + bytes(len(SRGB) - 128)])
+def test_a_damaged_profile_is_ignored_with_a_note(fmt: str, profile: bytes) -> None:
+    options = {"quality": 100} if fmt in ("JPEG", "AVIF") else {} if fmt == "TIFF" else {"lossless": True}
+    damaged = decode(encode(gradient(), fmt, icc_profile=profile, **options))
+    assert np.array_equal(damaged.pixels, decode_picture(encode(gradient(), fmt, **options)))
+    assert len(damaged.notes) == 1
+    assert "color profile" in damaged.notes[0]
+    assert "ignored" in damaged.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("mode", "fmt", "profile"),
+    [
+        ("L", "PNG", SRGB),
+        ("L", "JPEG", SRGB),
+        ("L", "TIFF", SRGB),
+        ("LA", "PNG", SRGB),
+        ("CMYK", "JPEG", SRGB),
+        ("CMYK", "TIFF", GRAY),
+        ("RGB", "WEBP", GRAY),
+        ("RGBA", "PNG", GRAY),
+        ("P", "PNG", GRAY),
+    ],
+)
+def test_a_profile_of_another_mode_is_ignored_with_a_note(mode: str, fmt: str, profile: bytes) -> None:
+    image = gradient().convert(mode)
+    decoded = decode(encode(image, fmt, icc_profile=profile))
+    assert np.array_equal(decoded.pixels, decode_picture(encode(image, fmt)))
+    assert any("which was ignored" in note for note in decoded.notes)
+
+
+def test_a_fitting_profile_of_gray_is_applied() -> None:
+    linear = imagecodecs.cms_profile("gray", gamma=1.0)
+    image = Image.new("L", (40, 40), 55)
+    decoded = decode(encode(image, icc_profile=linear))
+    assert decoded.notes == ()
+    expected = ImageCms.profileToProfile(image, io.BytesIO(linear), io.BytesIO(SRGB), outputMode="RGB")
+    assert abs(int(decoded.pixels[0, 0, 0]) - np.asarray(expected)[0, 0, 0]) <= 1
 
 
 @pytest.mark.parametrize(
@@ -96,11 +137,13 @@ def test_a_broken_profile_is_named() -> None:
         (b"", "empty"),
         (b"hello, I am not a picture", "not a PNG"),
         (encode(gradient(), "BMP"), "not a PNG"),
+        (encode(gradient(), "TIFF")[:2000], "truncated"),
+        (encode(gradient(), "AVIF")[:300], "decoded"),
         (encode(gradient())[:60], "decoded"),
         (encode(gradient())[:-40], "decoded"),
         (encode(gradient(), "JPEG")[:200], "decoded"),
         (encode(Image.new("RGB", (31, 64))), "31x64"),
-        (encode(Image.new("RGB", (8200, 32))), "8200x32"),
+        (encode(Image.new("RGB", (32_800, 32))), "32800x32"),
     ],
 )
 def test_faults_are_named(data: bytes, fault: str) -> None:
@@ -122,7 +165,7 @@ def test_pixels_are_counted_before_decoding() -> None:
     with pytest.raises(InvalidPicture, match="pixels"):
         decode_picture(png_claiming(60_000, 60_000))
     with pytest.raises(InvalidPicture, match="pixels"):
-        decode_picture(png_claiming(8000, 8000))
+        decode_picture(png_claiming(10_001, 10_000))
 
 
 def test_bytes_are_counted_first() -> None:
@@ -144,10 +187,26 @@ def test_a_flipped_byte_is_a_picture_or_a_named_fault(position: int, value: int)
         assert decode_picture(bytes(data)).ndim == 3
 
 
-def test_masks_are_cut_at_half_brightness() -> None:
-    grey = np.full((40, 40), 127, np.uint8)
-    grey[:, 20:] = 128
-    mask = decode_mask(encode(Image.fromarray(grey)))
-    assert mask.shape == (40, 40)
-    assert set(np.unique(mask[:, :20])) == {0}
-    assert set(np.unique(mask[:, 20:])) == {255}
+CHROMATICITIES = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)  # of Display P3
+
+
+@pytest.mark.parametrize(
+    ("chunks", "named"),
+    [
+        ({b"cICP": bytes([12, 13, 0, 1])}, "cICP"),
+        ({b"cICP": bytes([1, 13, 0, 1]), b"gAMA": struct.pack(">I", 100_000)}, None),
+        ({b"gAMA": struct.pack(">I", 100_000)}, "gAMA"),
+        ({b"gAMA": struct.pack(">I", 45_455)}, None),
+        ({b"gAMA": struct.pack(">I", 45_455), b"cHRM": struct.pack(">8I", *CHROMATICITIES)}, "cHRM"),
+        ({b"sRGB": b"\0", b"gAMA": struct.pack(">I", 100_000)}, None),
+    ],
+)
+@pytest.mark.parametrize("depth", [8, 16])
+def test_colors_that_a_png_states_without_a_profile_are_noted(
+    chunks: dict[bytes, bytes], named: str | None, depth: int
+) -> None:
+    plain = imagecodecs.png_encode(np.asarray(gradient()).astype(f"uint{depth}"))
+    stated = b"".join(png_chunk(name, body) for name, body in chunks.items())
+    decoded = decode(plain[:33] + stated + plain[33:])
+    assert np.array_equal(decoded.pixels, decode(plain).pixels)
+    assert [note.split()[2] for note in decoded.notes] == ([] if named is None else [named])

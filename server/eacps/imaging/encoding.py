@@ -1,20 +1,14 @@
-"""Arrays to bytes: lossless for results, small for events; and the hash that names a picture's content."""
+"""Arrays to bytes that fit into events, and the hash that names a picture's content."""
 
 import hashlib
 import io
 
+import numpy as np
 from PIL import Image
 
-from eacps.imaging.types import Picture
+from eacps.arrays import Picture
 
 _THUMBNAIL_QUALITIES = (90, 80, 65, 50, 30, 10)
-
-
-def encode_png(picture: Picture) -> bytes:
-    """Encode ``uint8 [H, W, 3]`` (or a mask, ``[H, W]``) as PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG", compress_level=3)
-    return buffer.getvalue()
 
 
 def encode_thumbnail(picture: Picture, *, max_side: int = 256, max_bytes: int = 32 * 1024) -> bytes:
@@ -38,5 +32,5 @@ def encode_thumbnail(picture: Picture, *, max_side: int = 256, max_bytes: int = 
 def content_hash(picture: Picture) -> str:
     """SHA-256, in hexadecimal, of shape and pixels: equal exactly where the pictures are."""
     digest = hashlib.sha256(repr(picture.shape).encode())
-    digest.update(picture.tobytes())
+    digest.update(np.ascontiguousarray(picture).data)
     return digest.hexdigest()

@@ -3,9 +3,9 @@
 import numpy as np
 from PIL import Image, ImageOps
 
-from eacps.imaging.types import Picture
+from eacps.arrays import Picture
 
-_CENTRE = (0.5, 0.5)
+_CENTER = (0.5, 0.5)
 
 
 def fit_picture(picture: Picture, *, width: int, height: int) -> Picture:
@@ -16,7 +16,7 @@ def fit_picture(picture: Picture, *, width: int, height: int) -> Picture:
     if picture.shape[:2] == (height, width):
         return picture
     image = Image.fromarray(picture)
-    return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS, centering=_CENTRE)).copy()
+    return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS, centering=_CENTER)).copy()
 
 
 def shrink_to(picture: Picture, *, max_side: int) -> Picture:

@@ -1,47 +1,48 @@
-"""Decoding strangers' pictures in processes of their own, so that no picture can take the server down with it.
+"""Decode untrusted pictures in worker processes, so that no picture can crash the server."""
 
-A decoder that crashes, hangs or asks for too much memory ends its process; the picture is refused, and the next one
-gets a new process. Requests and answers travel as a line of JSON and the bytes that it announces.
-"""
-
-import contextlib
-import json
-import queue
-import resource
-import subprocess
 import sys
-import threading
+from collections.abc import Sequence
 from dataclasses import asdict
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
-import numpy as np
+from eacps.arrays import UInt8
+from eacps.errors import DecoderUnavailable, InvalidPicture
+from eacps.imaging.decoder import LocalDecoder, blank
+from eacps.imaging.decoding import Decoded
+from eacps.imaging.delivery import Delivered, Layers
+from eacps.imaging.inlay import Inlay
+from eacps.imaging.limits import Header, Limits, check_bytes
+from eacps.imaging.source import Container
+from eacps.processes import Part, TaskFailed, WorkerEnded, WorkerPool, WorkerUnavailable
+from eacps.processes.worker import allow, work
 
-from eacps.errors import InvalidPicture
-from eacps.imaging.decoding import Limits, decode_picture
-from eacps.imaging.types import Picture
-
-MEMORY_BYTES = 2 * 2**30
-TIMEOUT_S = 10.0
-# One thread each: a numerics library would take memory for as many as there are cores.
-_COMMAND = ("env", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1", sys.executable, "-m", "eacps.imaging.workers")
+PROCESSOR_S = 10
+"""Processor time of one picture of up to 16 megapixels; in proportion of a larger one."""
+DELIVERY_PROCESSOR_S = 60
+"""The same for pasting a picture into a scene and encoding it."""
+TIMEOUT_S = 60.0
+"""Of one picture, by the clock, likewise: on a busy machine a picture may wait for its processor time."""
+DELIVERY_TIMEOUT_S = 240.0
+_USUAL_PIXELS = 16_000_000
+_MODULE = "eacps.imaging.workers"
 
 
 class DecodingWorkers:
-    """Some processes that decode. Any thread may ask; who finds all busy waits.
+    """A `Decoder` of several processes. Any thread may ask; who finds all busy waits.
 
     Args:
         count: How many.
-        timeout_s: Of one picture.
+        timeout_s: Of one picture, by the clock.
+        niceness: Of the processes, from 0 to 19: the higher, the more they leave the processor to others.
+        wait_s: How long to wait for an idle one at most; None waits as long as others take.
     """
 
-    def __init__(self, count: int = 2, *, timeout_s: float = TIMEOUT_S) -> None:
-        self._timeout_s = timeout_s
-        self._idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
-        self._workers = [_start() for _ in range(count)]
-        self._lock, self._closed = threading.Lock(), False
-        for worker in self._workers:
-            self._idle.put(worker)
+    def __init__(
+        self, count: int = 2, *, timeout_s: float = TIMEOUT_S, niceness: int = 0, wait_s: float | None = None
+    ) -> None:
+        self._timeout_s, self.count = timeout_s, count
+        self.pool = WorkerPool(_MODULE, count, niceness=niceness, wait_s=wait_s)
 
     def __enter__(self) -> Self:
         return self
@@ -51,110 +52,77 @@ class DecodingWorkers:
     ) -> None:
         self.close()
 
-    def decode(self, data: bytes, limits: Limits | None = None) -> Picture:
-        """See `eacps.imaging.decode_picture`; blocks for as long as that takes.
+    def header(self, data: bytes, limits: Limits) -> Header:
+        """See `eacps.imaging.Decoder.header`."""
+        return Header(**self._ask("header", data, limits)[0]["header"])
 
-        Raises:
-            InvalidPicture: As there, or the decoder did not survive it.
-        """
-        limits = limits or Limits()
-        if len(data) > limits.max_bytes:
-            raise InvalidPicture(f"has {len(data)} bytes; at most {limits.max_bytes} are accepted")
-        worker = self._idle.get()
-        try:
-            if worker.poll() is not None:  # it died while nobody asked it
-                worker = self._replaced(worker)
-            return _decoded_by(worker, data, limits, self._timeout_s)
-        except InvalidPicture:
-            raise
-        except BaseException as exc:  # whatever it was, what this process would say next is not to be trusted
-            _end(worker)
-            if not isinstance(exc, Exception):
-                raise
-            raise InvalidPicture("cannot be decoded: its decoder crashed, or took too long or too much") from exc
-        finally:
-            self._idle.put(worker)
+    def picture(self, data: bytes, limits: Limits, *, pixels: bool = True) -> Decoded:
+        """See `eacps.imaging.Decoder.picture`."""
+        return _decoded(*self._ask("picture", data, limits, pixels=pixels))
+
+    def mask(self, data: bytes, limits: Limits, *, pixels: bool = True) -> Decoded:
+        """See `eacps.imaging.Decoder.mask`."""
+        return _decoded(*self._ask("mask", data, limits, pixels=pixels))
+
+    def deliver(self, scene: bytes, inlay: Inlay, limits: Limits, xmp: str | None = None) -> Delivered:
+        """See `eacps.imaging.Decoder.deliver`."""
+        told, (data,) = self._ask("deliver", scene, limits, inlay, xmp=xmp)
+        return Delivered(bytes(data), Container(told["container"]))
+
+    def layers(self, scene: bytes, inlay: Inlay, limits: Limits, xmp: str | None = None) -> Layers:
+        """See `eacps.imaging.Decoder.layers`."""
+        told, (plate, patch, matte) = self._ask("layers", scene, limits, inlay, xmp=xmp)
+        return Layers(bytes(plate), bytes(patch), bytes(matte), Container(told["container"]))
 
     def close(self) -> None:
         """End all processes."""
-        with self._lock:
-            self._closed = True
-            for worker in self._workers:
-                _end(worker)
+        self.pool.close()
 
-    def _replaced(self, worker: "subprocess.Popen[bytes]") -> "subprocess.Popen[bytes]":
-        with self._lock:
-            if self._closed:
-                return worker
-            fresh = _start()
-            self._workers[self._workers.index(worker)] = fresh
-        _end(worker)
-        return fresh
-
-
-def _start() -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-
-
-def _end(worker: "subprocess.Popen[bytes]") -> None:
-    worker.kill()
-    for pipe in (worker.stdin, worker.stdout):
-        if pipe is not None:
-            with contextlib.suppress(OSError):  # of bytes that nobody took
-                pipe.close()
-    worker.wait()
-
-
-def _decoded_by(worker: "subprocess.Popen[bytes]", data: bytes, limits: Limits, timeout_s: float) -> Picture:
-    if worker.stdin is None or worker.stdout is None:
-        raise EOFError
-    timer = threading.Timer(timeout_s, worker.kill)
-    timer.start()
-    try:
-        _send(worker.stdin, {"limits": asdict(limits)}, data)
-        told, pixels = _receive(worker.stdout)
-    finally:
-        timer.cancel()
-    if "fault" in told:
-        raise InvalidPicture(str(told["fault"]))
-    height, width = (int(side) for side in told["shape"])
-    return np.frombuffer(pixels, np.uint8).reshape(height, width, 3).copy()  # writable, as any other
-
-
-def _send(pipe: IO[bytes], message: dict[str, Any], data: bytes) -> None:
-    pipe.write(json.dumps({**message, "bytes": len(data)}).encode() + b"\n")
-    pipe.write(data)
-    pipe.flush()
-
-
-def _receive(pipe: IO[bytes]) -> tuple[dict[str, Any], bytes]:
-    line = pipe.readline()
-    if not line:
-        raise EOFError
-    message: dict[str, Any] = json.loads(line)
-    size = int(str(message["bytes"]))
-    data = pipe.read(size)
-    if len(data) != size:
-        raise EOFError
-    return message, data
-
-
-def _serve(asked: IO[bytes], told: IO[bytes]) -> None:
-    """Decode what is asked for until nobody asks any more."""
-    while True:
+    def _ask(
+        self, task: str, data: bytes, limits: Limits, inlay: Inlay | None = None, **options: bool | str | None
+    ) -> tuple[dict[str, Any], list[Any]]:
+        check_bytes(data, limits)
+        request: dict[str, Any] = {"task": task, "limits": asdict(limits), **options}
+        parts: list[Part] = [data]
+        if inlay is not None:
+            request |= {"rectangle": inlay.rectangle, "face": inlay.face}
+            parts += [inlay.picture, inlay.working, *([] if inlay.mask is None else [inlay.mask])]
+        timeout_s = self._timeout_s if inlay is None else DELIVERY_TIMEOUT_S
         try:
-            message, data = _receive(asked)
-        except EOFError:
-            return
-        limits = Limits(**message["limits"])
-        try:
-            picture = decode_picture(data, limits)
-        except InvalidPicture as exc:
-            _send(told, {"fault": str(exc)}, b"")
-        else:
-            _send(told, {"shape": picture.shape[:2]}, picture.tobytes())
+            return self.pool.ask(request, parts, timeout_s=timeout_s)
+        except (TaskFailed, WorkerEnded) as exc:
+            raise InvalidPicture(str(exc)) from exc
+        except WorkerUnavailable as exc:
+            raise DecoderUnavailable(str(exc)) from exc
+
+
+def _decoded(told: dict[str, Any], parts: list[Any]) -> Decoded:
+    notes = tuple(told["notes"])
+    return Decoded(parts[0] if parts else blank(tuple(told["shape"]), value=told["value"]), notes)
+
+
+def _done(request: dict[str, Any], parts: list[UInt8]) -> tuple[dict[str, Any], Sequence[Part]]:
+    decoder, limits, task = LocalDecoder(), Limits(**request["limits"]), request["task"]
+    data = bytes(parts.pop(0))
+    allow(PROCESSOR_S)
+    header = decoder.header(data, limits)
+    if task == "header":
+        return {"header": asdict(header)}, []
+    scale = max(1.0, header.width * header.height / _USUAL_PIXELS)
+    if task in ("picture", "mask"):
+        allow(PROCESSOR_S * scale)
+        decoded = (decoder.mask if task == "mask" else decoder.picture)(data, limits, pixels=request["pixels"])
+        answer = {"shape": decoded.pixels.shape, "value": int(decoded.pixels.flat[0]), "notes": decoded.notes}
+        return answer, [decoded.pixels] if request["pixels"] else []
+    allow(DELIVERY_PROCESSOR_S * scale)
+    face, mask = request["face"], parts[2] if len(parts) > 2 else None
+    inlay = Inlay(parts[0], parts[1], tuple(request["rectangle"]), None if face is None else tuple(face), mask)
+    if task == "deliver":
+        delivered = decoder.deliver(data, inlay, limits, request["xmp"])
+        return {"container": delivered.container}, [delivered.data]
+    layers = decoder.layers(data, inlay, limits, request["xmp"])
+    return {"container": layers.container}, [layers.plate, layers.patch, layers.matte]
 
 
 if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    _serve(sys.stdin.buffer, sys.stdout.buffer)
+    work(_done, InvalidPicture, int(sys.argv[1]))

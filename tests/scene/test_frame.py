@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from eacps.imaging import Frame, Framing, choose_frame, cut_mask, cut_picture, fit_picture, needs_face
-from eacps.imaging.framing import FACE_MARGIN, SMALL_FACE, Box, Size
+from eacps.imaging import fit_picture
+from eacps.scene.frame import FACE_MARGIN, SMALL_FACE, Frame, Framing, choose_frame, cut_mask, cut_picture
+from eacps.scene.geometry import Box, Size
 
 SQUARE = ((128, 128),)
 BUCKETS = ((1024, 1024), (1184, 880), (880, 1184), (1392, 752), (752, 1392))
@@ -93,14 +94,11 @@ def test_a_scene_of_one_of_the_sizes_is_left_alone(
     for size in sizes:
         face = (0.0, 0.0, 2.0, 2.0)  # as small as it may be
         assert choose_frame(size, sizes, framing, face=face) == Frame((0, 0, *size), size)
-        assert not needs_face(size, sizes, framing)
-        assert needs_face(size, sizes, Framing.FACE)
 
 
 @given(st.integers(129, 2000))
 def test_square_scenes_are_brought_to_a_square_as_ever(side: int) -> None:
     frame = choose_frame((side, side), SQUARE, Framing.WHOLE)
-    assert not needs_face((side, side), SQUARE, Framing.WHOLE)
     assert frame == Frame((0, 0, side, side), (128, 128))
 
 
@@ -166,9 +164,10 @@ def test_boxes_go_to_the_working_picture() -> None:
     frame = Frame((100, 50, 356, 306), (128, 128))
     assert frame.to_working((100.0, 50.0, 356.0, 306.0)) == (0.0, 0.0, 128.0, 128.0)
     assert frame.to_working((80.0, 50.0, 120.0, 70.0)) == (-10.0, 0.0, 10.0, 10.0)
+    assert frame.to_scene((-10.0, 0.0, 10.0, 10.0)) == (80.0, 50.0, 120.0, 70.0)
 
 
-def test_neighbours_beyond_the_frame_do_not_leak_far() -> None:
+def test_neighbors_beyond_the_frame_do_not_leak_far() -> None:
     scene = np.zeros((300, 600, 3), np.uint8)
     scene[:, 300:] = 255
     left = cut_picture(scene, Frame((0, 0, 300, 300), (100, 100)))

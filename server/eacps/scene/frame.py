@@ -1,7 +1,7 @@
 """Where in a scene a checkpoint works: a rectangle of the scene with the aspect ratio of one of its sizes.
 
 A checkpoint makes pictures of a few sizes; scenes come in any. The frame is the part of the scene that is brought to
-such a size, worked on there, and pasted back (`eacps.imaging.pasting`). All here is arithmetic on rectangles.
+such a size, worked on there, and pasted back (`eacps.imaging.inlay`). All here is arithmetic on rectangles.
 """
 
 import math
@@ -12,14 +12,8 @@ from enum import StrEnum
 import numpy as np
 from PIL import Image
 
-from eacps.imaging.types import Mask, Picture
-
-Size = tuple[int, int]
-"""Width and height in pixels."""
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom in pixels, the last two exclusive."""
-Rectangle = tuple[int, int, int, int]
-"""A `Box` of whole pixels."""
+from eacps.arrays import Mask, Picture
+from eacps.scene.geometry import Box, Rectangle, Size
 
 FACE_MARGIN = 0.45
 """Of the width and height of a face's box (brows to chin), shown beyond each of its sides: hair, ears, shoulders."""
@@ -33,7 +27,7 @@ class Framing(StrEnum):
     AUTO: WHOLE, unless the scene has none of the sizes and its face would be small in it (`SMALL_FACE`), while FACE
     would show it larger; then FACE.
     WHOLE: The largest part that has the aspect ratio of a size.
-    FACE: The face to be replaced with a margin (`FACE_MARGIN`), and all that a mask lets change.
+    FACE: The face to be replaced with a margin (`FACE_MARGIN`), and the white part of the mask.
     """
 
     AUTO = "auto"
@@ -65,23 +59,19 @@ class Frame:
         return self.size == size and self.rectangle == (0, 0, *size)
 
     def to_working(self, box: Box) -> Box:
-        """Give a box of the scene as it came in pixels of the working picture; beyond its edges where it lies so."""
+        """Convert a box of the uploaded scene to pixels of the working picture; it may exceed the picture."""
         (left, top, _, _), (x, y) = self.rectangle, self._scales()
         return (box[0] - left) / x, (box[1] - top) / y, (box[2] - left) / x, (box[3] - top) / y
+
+    def to_scene(self, box: Box) -> Box:
+        """Return a box of the working picture in pixels of the scene as it came; the inverse of `to_working`."""
+        (left, top, _, _), (x, y) = self.rectangle, self._scales()
+        return left + box[0] * x, top + box[1] * y, left + box[2] * x, top + box[3] * y
 
     def _scales(self) -> tuple[float, float]:
         """Pixels of the scene for one of the working picture, across and down."""
         (across, down), (width, height) = self.extent, self.size
         return across / width, down / height
-
-
-def needs_face(scene: Size, sizes: Sequence[Size], framing: Framing) -> bool:
-    """Whether the frame depends on where the face is."""
-    if framing is Framing.FACE:
-        return True
-    if scene in sizes:
-        return False
-    return framing is Framing.AUTO or _largest(scene, _nearest(scene, sizes)) != scene
 
 
 def choose_frame(
@@ -123,11 +113,11 @@ def cut_picture(picture: Picture, frame: Frame) -> Picture:
 
 
 def cut_mask(mask: Mask, frame: Frame) -> Mask:
-    """The same cut as `cut_picture`, without inventing grey: nearest neighbour."""
-    if frame.is_all_of(mask):
-        return mask
-    image = Image.fromarray(mask)
-    return np.asarray(image.resize(frame.size, Image.Resampling.NEAREST, box=frame.rectangle)).copy()
+    """The same cut as `cut_picture`, by nearest neighbor: 255 where anything may change, however little, else 0."""
+    if not frame.is_all_of(mask):
+        image = Image.fromarray(mask)
+        mask = np.asarray(image.resize(frame.size, Image.Resampling.NEAREST, box=frame.rectangle))
+    return np.where(mask > 0, np.uint8(255), np.uint8(0))
 
 
 def _wants(scene: Size, face: Box | None, mask: Mask | None) -> list[Rectangle]:
