@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eacps.search import factory
-from eacps.search.context import Context
+from eacps.search.context import SearchContext
 from eacps.search.objective import Objective
 from eacps.search.potential import Weights
 from eacps.search.spec import BestOfNSpec
-from export.studio_mini.world.tasks import Split, task
+from studio_mini.world.tasks import Split, task
 
 Picture = NDArray[np.uint8]
 # Best-of-N asks for the same noise whatever is climbed.
-_CONTEXT = Context(steps=1, objective=Objective(Weights({"identity": 1.0})))
+_CONTEXT = SearchContext(steps=1, objective=Objective(Weights({"identity": 1.0})))
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Edit:
         number: Of the drawn task; also the seed of the search.
         scene: ``uint8 [H, W, 3]``, of the size in which the checkpoint works.
         character: ``uint8 [h, w, 3]``.
-        prompt: What the edit shall do.
+        prompt: What the edit should do.
         candidates: How many pictures are made of it.
     """
 

@@ -19,19 +19,22 @@ from PIL import Image
 
 from benchmarks.machine import describe
 from benchmarks.wide_scenes import WideScene, draw_wide_scene
+from eacps.arrays import Picture
 from eacps.assembly import build_scorers
 from eacps.evaluation import (
     CandidateScored,
-    Laboratory,
-    MemoryArtifacts,
+    MemoryRecorder,
     PriorReady,
     SearchFinished,
+    SearchPictures,
     SearchPlan,
+    SearchRunner,
+    SearchSettings,
     SearchUpdate,
-    run_search,
+    Services,
 )
 from eacps.evaluation.artifacts import get_picture
-from eacps.imaging import Framing, Picture
+from eacps.scene.frame import Framing
 from eacps.search.objective import Objective
 from eacps.search.potential import Weights
 from eacps.search.spec import BestOfNSpec
@@ -83,22 +86,22 @@ def _square(seed: int, share: float) -> WideScene:
 
 
 async def _potentials(gateway: TritonGateway, wide: WideScene, candidates: int) -> AsyncIterator[float]:
-    laboratory = _laboratory(gateway)
-    for update in await _searched(laboratory, _plan(wide, candidates, Framing.WHOLE)):
+    services = _services(gateway)
+    for update in await _searched(services, _plan(wide, candidates, Framing.WHOLE)):
         if isinstance(update, CandidateScored) and update.evaluation is not None and update.evaluation.potential:
             yield update.evaluation.potential.value
 
 
 async def _grain(gateway: TritonGateway, wide: WideScene, candidates: int) -> tuple[float, float, float]:
     """Of the wall in the frame's upper left, inside its fade: in scene, plain enlargement and result."""
-    laboratory = _laboratory(gateway)
-    updates = await _searched(laboratory, _plan(wide, candidates, Framing.FACE))
+    services = _services(gateway)
+    updates = await _searched(services, _plan(wide, candidates, Framing.FACE))
     (prior,) = (update for update in updates if isinstance(update, PriorReady))
     (finished,) = (update for update in updates if isinstance(update, SearchFinished))
     left, top, right, bottom = (int(edge) for edge in prior.frame)
-    best = await get_picture(laboratory.artifacts, finished.picture)
+    best = await get_picture(services.artifacts, finished.picture)
     enlarged = np.asarray(Image.fromarray(best).resize((right - left, bottom - top), Image.Resampling.BICUBIC))
-    delivered = (await get_picture(laboratory.artifacts, finished.delivered))[top:bottom, left:right]
+    delivered = (await get_picture(services.artifacts, finished.delivered))[top:bottom, left:right]
     pictures = wide.scene[top:bottom, left:right], enlarged, delivered
     first, second, third = (_steps(picture) for picture in pictures)
     return first, second, third
@@ -110,24 +113,22 @@ def _steps(framed: Picture) -> float:
     return float(np.diff(wall.astype(float), axis=1).std())
 
 
-def _laboratory(gateway: TritonGateway) -> Laboratory:
-    return Laboratory(gateway, build_scorers(gateway), MemoryArtifacts(keep=True))
+def _services(gateway: TritonGateway) -> Services:
+    return Services(gateway, build_scorers(gateway))
 
 
 def _plan(wide: WideScene, candidates: int, framing: Framing) -> SearchPlan:
+    spec, objective = BestOfNSpec(1, candidates), Objective(Weights(WEIGHTS))
     return SearchPlan(
-        search_id="framing",
-        scene=wide.scene,
-        character=wide.character,
-        prompt=PROMPT,
-        spec=BestOfNSpec(1, candidates),
-        objective=Objective(Weights(WEIGHTS)),
-        framing=framing,
+        SearchSettings("framing", PROMPT, spec=spec, objective=objective, framing=framing),
+        SearchPictures(wide.scene, wide.character),
     )
 
 
-async def _searched(laboratory: Laboratory, plan: SearchPlan) -> list[SearchUpdate]:
-    return [update async for update in run_search(plan, laboratory)]
+async def _searched(services: Services, plan: SearchPlan) -> list[SearchUpdate]:
+    recorder = MemoryRecorder()
+    await SearchRunner(plan.settings, services, recorder).run(plan.pictures)
+    return recorder.updates
 
 
 if __name__ == "__main__":

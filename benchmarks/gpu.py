@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from eacps.models.rope import image_rope, text_rope
-from export.networks.denoiser import DenoiserGraph
+from eacps.models.backbones.qwen_image_edit.rope import image_rope, text_rope
+from export.backbones.qwen_image_edit.denoiser_graph import DenoiserGraph
 from export.precision import Precision, at_precision
 
 PIXELS_PER_TOKEN = 16  # the autoencoder's 8, and patches of 2
@@ -94,32 +94,32 @@ def build(architecture: Architecture, device: torch.device, dtype: torch.dtype) 
 
 
 def served(model: QwenImageTransformer2DModel) -> torch.nn.Module:
-    """Give the module that the torch target serves, over the model's own weights."""
+    """Return the module that the torch target serves, over the model's own weights."""
     rounded = model.img_in.weight.dtype is torch.bfloat16
     graph = DenoiserGraph(model, fused=True)
     return at_precision(graph, Precision.BF16 if rounded else Precision.FP32).eval()
 
 
 def inputs(model: QwenImageTransformer2DModel, side: int, batch: int) -> tuple[torch.Tensor, ...]:
-    """Give the inputs of one step in the contract's order: noisy tokens first, then the conditioning pictures'."""
+    """Return the inputs of one step in the contract's order."""
     device, config, rope = model.img_in.weight.device, model.config, model.pos_embed
     grids = [(side // PIXELS_PER_TOKEN,) * 2] * (1 + CONDITIONING_PICTURES)
-    noisy, tokens = grids[0][0] ** 2, sum(rows * columns for rows, columns in grids)
+    tokens = grids[0][0] ** 2
     image = image_rope(grids, rope.axes_dim, rope.theta).to(device)
     text = text_rope(TEXT_TOKENS, grids, rope.axes_dim, rope.theta).to(device)
     return (
         torch.randn(batch, tokens, config.in_channels, device=device),
+        torch.randn(batch, CONDITIONING_PICTURES * tokens, config.in_channels, device=device),
         torch.randn(batch, TEXT_TOKENS, config.joint_attention_dim, device=device),
         torch.ones(batch, TEXT_TOKENS, dtype=torch.bool, device=device),
         torch.full((batch, 1), 0.5, device=device),
         image.expand(batch, -1, -1, -1),
         text.expand(batch, -1, -1, -1),
-        (torch.arange(tokens, device=device) >= noisy).long().expand(batch, -1),
     )
 
 
 def median_s(work: Callable[[], object], device: torch.device, repeats: int = REPEATS) -> float:
-    """Give the median seconds of ``work``, warmed up, the device's queue included."""
+    """Return the median seconds of ``work``, warmed up, the device's queue included."""
     times = []
     for number in range(WARM_UP + repeats):
         _wait(device)
@@ -160,7 +160,7 @@ def measure(model: QwenImageTransformer2DModel, case: Case, device: torch.device
 
 
 def cases(sides: list[int], batches: list[int]) -> Iterator[Case]:
-    """Give all cases, the small ones first, eager before compiled."""
+    """Yield all cases, the small ones first, eager before compiled."""
     for compiled in (False, True):
         for side in sides:
             for batch in batches:

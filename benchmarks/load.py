@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import os
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from rich.console import Console
 from rich.live import Live
 
@@ -28,7 +30,7 @@ from benchmarks.machine import describe
 from eacps.client import AsyncClient, Retries, v1
 
 ROOT = Path(__file__).resolve().parents[1]
-SAMPLE = ROOT / "export" / "studio_mini" / "samples" / "smile"
+SAMPLE = ROOT / "studio_mini" / "samples" / "smile"
 _TABLE_S = 0.5
 
 
@@ -36,7 +38,9 @@ def main() -> int:
     """Read the command line, load, report."""
     arguments = parser().parse_args()
     repository, out = ROOT / ".build" / "model_repository", arguments.out
-    running = nullcontext(None) if arguments.server else started(arguments.models, repository, out / "server")
+    running: AbstractContextManager[Server | None] = nullcontext(None)
+    if not arguments.server:
+        running = started(arguments.models, repository, out / "server", size=arguments.size)
     with running as server:
         summary, record = asyncio.run(load(arguments, server))
     write(summary, record, out)
@@ -62,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--cancel-share", type=float, default=0.0, help="of searches left after the first candidate")
     made.add_argument("--candidates", type=int, default=16, help="of every search")
     made.add_argument("--steps", type=int, default=4, help="denoising steps")
+    made.add_argument("--size", type=int, default=128, help="pixels a side of the pictures that free models make")
     made.add_argument("--out", type=Path, default=ROOT / "out" / "load")
     return made
 
@@ -95,12 +100,20 @@ async def load(arguments: argparse.Namespace, server: Server | None) -> tuple[di
 def task_of(arguments: argparse.Namespace) -> Task:
     """Give the edit that is asked for."""
     return Task(
-        scene=(SAMPLE / "scene.png").read_bytes(),
+        scene=scene_of(arguments.size),
         character=(SAMPLE / "character.png").read_bytes(),
         prompt=(SAMPLE / "prompt.txt").read_text(encoding="utf-8").strip(),
-        search=v1.SearchSettings(strategy=v1.STRATEGY_BEST_OF_N, global_candidates=arguments.candidates),
+        search=v1.SearchSettings(best_of_n=v1.BestOfNSettings(trajectories=arguments.candidates)),
         sampler=v1.SamplerSettings(steps=arguments.steps),
     )
+
+
+def scene_of(size: int) -> bytes:
+    """Give the scene in the size in which the models work, so that nothing is cut or pasted back, as PNG."""
+    with Image.open(SAMPLE / "scene.png") as scene:
+        data = io.BytesIO()
+        scene.convert("RGB").resize((size, size), Image.Resampling.BICUBIC).save(data, "PNG")
+    return data.getvalue()
 
 
 def _arrivals(arguments: argparse.Namespace, callers: Callers) -> list[tuple[Open | Closed, Any]]:
@@ -117,7 +130,7 @@ async def _cancel_to_idle(client: AsyncClient, arguments: argparse.Namespace, se
     """Leave some searches at once, and see how soon the server has nothing to do."""
     await idle(server)
     request = task_of(arguments).request()
-    request.search.global_candidates = 512
+    request.search.best_of_n.trajectories = 512
     searches = [await client.submit(request) for _ in range(2)]
     await asyncio.sleep(1.0)
     await asyncio.gather(*(client.cancel(one.search_id) for one in searches))

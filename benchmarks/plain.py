@@ -19,8 +19,8 @@ from benchmarks.outcome import Outcome, Stopwatch
 from benchmarks.plain_faces import PlainFaces, Swapped
 from benchmarks.plain_judge import PlainJudge
 from eacps.scoring import load_question
-from eacps.tensors import MAX_DENOISER_BATCH
-from export.checkpoint import CheckpointSettings, encode_prompt, load_pipeline
+from eacps.tensors import MAX_BACKBONE_BATCH
+from export.backbones.qwen_image_edit.checkpoint import CheckpointSettings, encode_prompt, load_pipeline
 
 QUESTIONS = ("realism", "prompt")
 _TRIED_SEEDS = 4  # of an edit, to find out how many threads the loop is quickest with
@@ -60,7 +60,7 @@ class PlainEditor:
     def batched(self, edit: Edit) -> Outcome:
         """Many pictures a call (``num_images_per_prompt``), then all of them scored."""
         torch.set_num_threads(self.threads["batched"])
-        return self._run(edit, edit.seeds, batch=MAX_DENOISER_BATCH)
+        return self._run(edit, edit.seeds, batch=MAX_BACKBONE_BATCH)
 
     def choose_threads(self, edit: Edit) -> None:
         """Give torch one thread instead of many where that is quicker: its threads spin while one waits for another."""

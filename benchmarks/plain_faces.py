@@ -14,7 +14,6 @@ from insightface.model_zoo.scrfd import SCRFD
 
 from benchmarks.edits import Picture
 
-MAX_FACES = 8  # the largest of a picture, as the served scorer takes them
 DETECTION_THRESHOLD = 0.5
 
 
@@ -73,7 +72,7 @@ class PlainFaces:
         return min(best, 1.0)
 
     def _faces(self, bgr: Picture) -> list[Face]:
-        rows, landmarks = self._detector.detect(bgr, max_num=MAX_FACES, metric="max")
+        rows, landmarks = self._detector.detect(bgr)
         areas = (rows[:, 2] - rows[:, 0]) * (rows[:, 3] - rows[:, 1])
         order = np.argsort(-areas, kind="stable")
         return [Face(bbox=rows[k, :4], kps=landmarks[k], det_score=rows[k, 4]) for k in order]

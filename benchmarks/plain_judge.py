@@ -8,7 +8,7 @@ from diffusers import QwenImageEditPlusPipeline
 from PIL import Image
 
 from benchmarks.edits import Picture
-from eacps.models.prompt import NO, YES, judge_prompt
+from eacps.models.backbones.qwen_image_edit.prompt import NO, YES, judge_prompt
 
 
 class PlainJudge:

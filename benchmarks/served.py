@@ -4,19 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import grpc.aio
-
 from benchmarks.edits import Edit
 from benchmarks.outcome import Outcome
-from eacps.api import DEFAULT_WEIGHTS
 from eacps.assembly import serving
+from eacps.client import AsyncClient
 from eacps.imaging import decode_picture, encode_png
+from eacps.limits import DEFAULT_WEIGHTS
 from eacps.settings import Settings
 from eacps.triton.embedded import EmbeddedTriton
 from eacps.v1 import search_service_pb2 as pb
-from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 
-_MAX_MESSAGE = 16 * 2**20
 STAGES = ("prepare", "generate", "score")
 
 
@@ -24,20 +21,20 @@ class ServedEditor:
     """Searches on a running server.
 
     Args:
-        stub: Of the server.
+        client: Client of the server.
         steps: Denoising steps.
         micro_batch: Candidates that go to Triton together.
     """
 
-    def __init__(self, stub: SearchServiceStub, *, steps: int, micro_batch: int) -> None:
-        self._stub, self._steps, self._micro_batch = stub, steps, micro_batch
+    def __init__(self, client: AsyncClient, *, steps: int, micro_batch: int) -> None:
+        self._client, self._steps, self._micro_batch = client, steps, micro_batch
 
     async def search_all(self, edits: Sequence[Edit]) -> list[Outcome]:
         """Run one best-of-N search for each edit, all at once."""
         return await asyncio.gather(*(self._search(edit) for edit in edits))
 
     async def _search(self, edit: Edit) -> Outcome:
-        return outcome_of(edit, [response.event async for response in self._stub.RunSearch(self._request(edit))])
+        return outcome_of(edit, [event async for event in self._client.run(self._request(edit))])
 
     def _request(self, edit: Edit) -> pb.RunSearchRequest:
         return pb.RunSearchRequest(
@@ -48,8 +45,7 @@ class ServedEditor:
             sampler=pb.SamplerSettings(steps=self._steps, character_as_reference=False),
             scorers=[pb.ScorerSettings(name=name, weight=weight) for name, weight in DEFAULT_WEIGHTS.items()],
             search=pb.SearchSettings(
-                strategy=pb.STRATEGY_BEST_OF_N,
-                global_candidates=edit.candidates,
+                best_of_n=pb.BestOfNSettings(trajectories=edit.candidates),
                 random_seed=edit.number,
                 micro_batch=self._micro_batch,
             ),
@@ -57,7 +53,7 @@ class ServedEditor:
 
 
 def outcome_of(edit: Edit, events: Sequence[pb.SearchEvent]) -> Outcome:
-    """Read a search's events. Of the pictures, the stream carries the best one whole."""
+    """Read a search's events, of which the last one has the bytes of the best picture."""
     scored = [event.candidate_scored for event in events if event.HasField("candidate_scored")]
     prior = next(event.prior_ready.prior for event in events if event.HasField("prior_ready"))
     finished = events[-1].finished
@@ -79,10 +75,5 @@ def _scores_of(evaluation: pb.Evaluation) -> dict[str, float]:
 async def served_editor(triton: EmbeddedTriton, *, steps: int, micro_batch: int) -> AsyncIterator[ServedEditor]:
     """A search server over ``triton`` on a free port, and a client of it."""
     settings = Settings(address="127.0.0.1:0", triton=triton.grpc_url, grace_s=0.0, insecure=True)
-    # No proxy from the environment may stand between us and this very machine.
-    options = [("grpc.max_receive_message_length", _MAX_MESSAGE), ("grpc.enable_http_proxy", 0)]
-    async with (
-        serving(settings) as server,
-        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=options) as channel,
-    ):
-        yield ServedEditor(SearchServiceStub(channel), steps=steps, micro_batch=micro_batch)
+    async with serving(settings) as server, AsyncClient(f"127.0.0.1:{server.port}") as client:
+        yield ServedEditor(client, steps=steps, micro_batch=micro_batch)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from benchmarks.load import ROOT, task_of
 from benchmarks.loading.arrivals import Closed, Open, arrive
@@ -26,6 +27,8 @@ from benchmarks.loading.servers import FREE, STUDIO_MINI, Server, started
 from benchmarks.machine import describe
 from eacps.client import AsyncClient, CallFailed, Retries, v1
 
+Reading = tuple[float, int, int]
+"""Seconds since the beginning; the server's memory in bytes, and its open descriptors."""
 SAMPLES = 120
 """Readings of the memory, over the whole time."""
 _MIB = 2**20
@@ -42,13 +45,21 @@ def main() -> int:
     made.add_argument("--kills", type=int, default=3, help="of the server, in the first half")
     made.add_argument("--candidates", type=int, default=8, help="of every search")
     made.add_argument("--steps", type=int, default=4, help="denoising steps")
+    made.add_argument("--size", type=int, default=128, help="pixels a side of the pictures that free models make")
     made.add_argument("--out", type=Path, default=ROOT / "out" / "soak")
     arguments = made.parse_args()
-    with started(arguments.models, ROOT / ".build" / "model_repository", arguments.out / "server") as server:
+    with started(
+        arguments.models, ROOT / ".build" / "model_repository", arguments.out / "server", size=arguments.size
+    ) as server:
         summary, record = asyncio.run(soak(arguments, server))
     write(summary, record, arguments.out)
     (arguments.out / "load.json").rename(arguments.out / "soak.json")
-    print(json.dumps({name: summary[name] for name in ("done", "errors", "kills", "memory", "unfinished")}, indent=2))
+    print(
+        json.dumps(
+            {name: summary[name] for name in ("done", "errors", "kills", "memory", "descriptors", "unfinished")},
+            indent=2,
+        )
+    )
     print(f"wrote soak.json and latency.png to {arguments.out}")
     return 1 if summary["unfinished"] else 0
 
@@ -56,7 +67,7 @@ def main() -> int:
 async def soak(arguments: argparse.Namespace, server: Server) -> tuple[dict[str, Any], Record]:
     """Let everyone come, kill the server now and then, and give what came of it."""
     record, duration_s, begun = Record(), 60.0 * arguments.minutes, time.monotonic()
-    until_s, memory = begun + duration_s, list[tuple[float, int]]()
+    until_s, memory = begun + duration_s, list[Reading]()
     patient = Retries(attempts=60, first_s=0.2, most_s=2.0)
     async with AsyncClient(f"127.0.0.1:{server.port}", retries=patient) as client:
         callers = Callers(client, task_of(arguments), record, cancel_share=0.1)
@@ -76,6 +87,7 @@ async def soak(arguments: argparse.Namespace, server: Server) -> tuple[dict[str,
         "kills": arguments.kills,
         "unfinished": unfinished,
         "memory": _slope(memory, duration_s / 2),
+        "descriptors": _span(memory, duration_s / 2),
     }, record
 
 
@@ -100,13 +112,13 @@ async def _kill_now_and_then(server: Server, kills: int, within_s: float) -> Non
         await asyncio.to_thread(server.start)
 
 
-async def _read_memory(server: Server, memory: list[tuple[float, int]], duration_s: float) -> None:
+async def _read_memory(server: Server, memory: list[Reading], duration_s: float) -> None:
     begun = time.monotonic()
     for sample in range(SAMPLES):
         await asyncio.sleep(max(0.0, begun + duration_s * (sample + 1) / SAMPLES - time.monotonic()))
         try:
-            memory.append((time.monotonic() - begun, server.resident_bytes()))
-        except ProcessLookupError:
+            memory.append((time.monotonic() - begun, server.resident_bytes(), server.descriptors()))
+        except psutil.NoSuchProcess:
             continue  # just killed
 
 
@@ -116,13 +128,19 @@ async def _unfinished(client: AsyncClient) -> int:
     return len([search async for search in client.list(states=states)])
 
 
-def _slope(memory: list[tuple[float, int]], after_s: float) -> dict[str, float]:
+def _slope(memory: list[Reading], after_s: float) -> dict[str, float]:
     """Growth of the server's memory in the second half, and what it was at the end."""
-    late = np.array([(at, size) for at, size in memory if at > after_s], np.float64)
+    late = np.array([(at, size) for at, size, _ in memory if at > after_s], np.float64)
     if len(late) < 3:
         return {}
     slope = float(np.polyfit(late[:, 0] / 60, late[:, 1] / _MIB, 1)[0])
     return {"mib_per_minute": round(slope, 3), "last_mib": round(late[-1, 1] / _MIB, 1)}
+
+
+def _span(memory: list[Reading], after_s: float) -> dict[str, int]:
+    """Fewest and most open descriptors of the server in the second half."""
+    late = [descriptors for at, _, descriptors in memory if at > after_s]
+    return {"fewest": min(late), "most": max(late)} if late else {}
 
 
 if __name__ == "__main__":

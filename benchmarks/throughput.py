@@ -33,7 +33,7 @@ from benchmarks.served import ServedEditor, served_editor
 from benchmarks.windows import Window, measure
 from eacps.errors import EacpsError
 from eacps.triton.embedded import EmbeddedTriton
-from export.checkpoint import CheckpointSettings
+from export.backbones.qwen_image_edit.checkpoint import CheckpointSettings
 
 SIDE_BY_SIDE = 4
 MAX_MISSED = 20
@@ -178,7 +178,7 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     root = Path(__file__).resolve().parents[1]
     parser = argparse.ArgumentParser(description="Measure candidates per second of EACPS and of plain diffusers code.")
-    parser.add_argument("--checkpoint", type=Path, default=root / "export" / "studio_mini" / "checkpoint")
+    parser.add_argument("--checkpoint", type=Path, default=root / "studio_mini" / "checkpoint")
     parser.add_argument("--model-repository", type=Path, default=root / ".build" / "model_repository")
     parser.add_argument("--out", type=Path, default=root / "out" / "bench")
     parser.add_argument("--candidates", type=int, default=32, help="of one edit")

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from export.studio_mini.world.nuisance import Nuisance, draw_nuisance
-from export.studio_mini.world.prompts import Look
-from export.studio_mini.world.render import render
-from export.studio_mini.world.tasks import Split, face, person
+from studio_mini.world.nuisance import Nuisance, draw_nuisance
+from studio_mini.world.prompts import Look
+from studio_mini.world.render import render
+from studio_mini.world.tasks import Split, face, person
 
 SIDE = 128  # of the renderer's pictures
 LIGHT, DARK = (255, 255, 255), (0, 0, 0)
@@ -17,7 +17,7 @@ LIGHT, DARK = (255, 255, 255), (0, 0, 0)
 
 @dataclass(frozen=True)
 class WideScene:
-    """A scene, another person who shall appear in it, and where the face is.
+    """A scene, another person who should appear in it, and where the face is.
 
     Attributes:
         scene: uint8 [H, W, 3].
@@ -36,7 +36,7 @@ def draw_wide_scene(
     """Draw a person, ``side`` pixels high with shoulders, at the lower edge, ``left`` pixels from the scene's left."""
     nuisance = draw_nuisance(np.random.default_rng(seed))
     identity = person(seed, Split.HELD_OUT)
-    light, dark = (render(identity, _before(nuisance, colour), Look()) for colour in (LIGHT, DARK))
+    light, dark = (render(identity, _before(nuisance, color), Look()) for color in (LIGHT, DARK))
     differing = np.abs(light.picture.astype(np.int16) - dark.picture).mean(axis=2)
     seen_through = 255 * differing / differing.max()
     scene = Image.fromarray(_wall(nuisance, width, height))
@@ -49,14 +49,14 @@ def draw_wide_scene(
     return WideScene(np.asarray(scene), other.picture, (x[0], y[0], x[1], y[1]))
 
 
-def _before(nuisance: Nuisance, colour: tuple[int, int, int]) -> Nuisance:
-    return replace(nuisance, background=(colour, colour))
+def _before(nuisance: Nuisance, color: tuple[int, int, int]) -> Nuisance:
+    return replace(nuisance, background=(color, color))
 
 
 def _wall(nuisance: Nuisance, width: int, height: int) -> NDArray[np.uint8]:
-    """A papered wall: soft colours, fine stripes, grain."""
-    colours = Image.fromarray(np.array([nuisance.background[:2]], np.uint8))
-    soft = np.asarray(colours.resize((width, height), Image.Resampling.BICUBIC), float)
+    """A papered wall: soft colors, fine stripes, grain."""
+    colors = Image.fromarray(np.array([nuisance.background[:2]], np.uint8))
+    soft = np.asarray(colors.resize((width, height), Image.Resampling.BICUBIC), float)
     stripes = 5 * np.sin(np.arange(width) / 3.0)[None, :, None]
     grain = np.random.default_rng(nuisance.background_seed).normal(0, 4, (height, width, 1))
     return np.asarray((soft + stripes + grain).clip(0, 255).astype(np.uint8))

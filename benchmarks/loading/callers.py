@@ -20,7 +20,7 @@ class Task:
 
     Attributes:
         scene, character: Encoded.
-        prompt: What the edit shall do.
+        prompt: What the edit should do.
         search, sampler: Settings of every search.
     """
 
@@ -31,16 +31,27 @@ class Task:
     sampler: v1.SamplerSettings
 
     @property
-    def pictures(self) -> dict[str, v1.Image]:
-        """As requests carry them."""
-        return {"scene": v1.Image(data=self.scene), "character": v1.Image(data=self.character)}
+    def scene_image(self) -> v1.Image:
+        """The scene as requests carry it."""
+        return v1.Image(data=self.scene)
+
+    @property
+    def character_image(self) -> v1.Image:
+        """The character as requests carry it."""
+        return v1.Image(data=self.character)
 
     def request(self) -> v1.RunSearchRequest:
         """A search, with a seed of its own."""
         search = v1.SearchSettings()
         search.CopyFrom(self.search)
         search.random_seed = random.getrandbits(32)
-        return v1.RunSearchRequest(**self.pictures, prompt=self.prompt, search=search, sampler=self.sampler)
+        return v1.RunSearchRequest(
+            scene=self.scene_image,
+            character=self.character_image,
+            prompt=self.prompt,
+            search=search,
+            sampler=self.sampler,
+        )
 
 
 class Callers:
@@ -64,6 +75,8 @@ class Callers:
         try:
             async with aclosing(self._client.run(self._task.request())) as events:
                 async for event in events:
+                    if event.sequence == 1:
+                        self._record.took("first event", time.monotonic() - begun)
                     self._last_search = event.started.search_id or self._last_search
                     if event.HasField("candidate_scored"):
                         self._record.candidates += 1
@@ -92,17 +105,20 @@ class Callers:
         self._record.took(kind, time.monotonic() - begun)
 
     def _calls(self) -> dict[str, Callable[[], Awaitable[object]]]:
-        client, task, pictures = self._client, self._task, self._task.pictures
+        client, task = self._client, self._task
+        scene, character = task.scene_image, task.character_image
         recipe = v1.Recipe(terms=[v1.RecipeTerm(seed=random.getrandbits(32), coefficient=1.0)])
         return {
             "get": self._get,
             "list": self._list,
-            "prior": lambda: client.prepare_prior(v1.PreparePriorRequest(**pictures)),
+            "prior": lambda: client.prepare_prior(v1.PreparePriorRequest(scene=scene, character=character)),
             "render": lambda: client.render(
-                v1.RenderCandidateRequest(**pictures, prompt=task.prompt, recipe=recipe, sampler=task.sampler)
+                v1.RenderCandidateRequest(
+                    scene=scene, character=character, prompt=task.prompt, recipe=recipe, sampler=task.sampler
+                )
             ),
             "score": lambda: client.score(
-                v1.ScoreImagesRequest(**pictures, prompt=task.prompt, images=[pictures["scene"]])
+                v1.ScoreImagesRequest(scene=scene, character=character, prompt=task.prompt, images=[scene])
             ),
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,19 +28,25 @@ class Server:
         command: Starts it; says where it listens, as one line of JSON.
         log: Where its log goes.
         triton: Process of its Triton; None where there is none.
+        environment: Of its process, beside that of this one.
     """
 
     command: list[str]
     log: Path
     triton: psutil.Process | None = None
     port: int = 0
+    environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = field(default=None, repr=False)
 
     def start(self) -> str:
         """Start it, at the address that it had before, and give that."""
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [*self.command, "--listen", f"127.0.0.1:{self.port}"], stdout=subprocess.PIPE, stderr=log, text=True
+                [*self.command, "--listen", f"127.0.0.1:{self.port}"],
+                env={**os.environ, **self.environment},
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
             )
         if self.process.stdout is None or not (line := self.process.stdout.readline()):
             raise RuntimeError(f"the server did not start; its log: {self.log}")
@@ -57,6 +64,10 @@ class Server:
         """Memory of the server's own process."""
         return 0 if self.process is None else int(psutil.Process(self.process.pid).memory_info().rss)
 
+    def descriptors(self) -> int:
+        """Open file descriptors of the server's own process."""
+        return 0 if self.process is None else int(psutil.Process(self.process.pid).num_fds())
+
     def processor_s(self) -> float:
         """Processor time so far of the server, its decoders and its Triton."""
         found = [] if self.process is None else [psutil.Process(self.process.pid)]
@@ -65,13 +76,18 @@ class Server:
 
 
 @contextmanager
-def started(models: str, repository: Path, folder: Path) -> Iterator[Server]:
+def started(
+    models: str, repository: Path, folder: Path, *, size: int = 128, max_searches: int = 8, limited: bool = False
+) -> Iterator[Server]:
     """A server over free models or studio-mini, until the block ends.
 
     Args:
         models: `FREE` or `STUDIO_MINI`.
         repository: Of the models.
         folder: Of logs and data.
+        size: Pixels a side of the pictures that free models make.
+        max_searches: Searches that run at once over free models.
+        limited: Whether the rates of calls of a server over free models have the limits of production.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -79,6 +95,8 @@ def started(models: str, repository: Path, folder: Path) -> Iterator[Server]:
         triton = None
         if models == FREE:
             command = [sys.executable, "-m", "benchmarks.loading.free", *words]
+            command += ["--size", str(size), "--max-searches", str(max_searches)]
+            command += ["--limited"] if limited else []
         else:
             embedded = stack.enter_context(EmbeddedTriton(repository, log_file=folder / "triton.log"))
             command = [sys.executable, "-c", "from eacps.cli.app import main; main()", "serve", "--insecure", *words]

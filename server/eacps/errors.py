@@ -3,13 +3,16 @@
     EacpsError
     |-- InvalidRequest              the caller's request is at fault; names every field
     |   `-- InvalidSearchSpec       ... in the search settings
-    |-- Unauthenticated             nobody knows the caller
+    |-- Unauthenticated             the caller is unknown
     |-- InvalidPicture              bytes or array that are not an acceptable picture
+    |-- DecoderUnavailable          a picture could not be decoded, for reasons outside the picture
     |-- NoFaceFound                 scene or character shows no (such) face
     |-- DeadlineExceeded            the caller's deadline passed
-    |-- TooManySearches             as many searches are unfinished as may be
-    |-- TooManyCalls                as many other calls are being answered as may be, or a tenant calls too often
+    |-- QuotaExceeded               a limit on what is done at once, or how often; says whose limit it is
+    |   |-- TooManySearches         as many searches are unfinished as may be
+    |   `-- TooManyCalls            as many calls are being answered as may be, or a tenant calls too often
     |-- SearchNotFound              the caller has no such search
+    |-- CandidateNotFound           a search has no such candidate, or no picture of it
     |-- ArtifactNotFound            the caller has no such artifact
     |-- RequestIdTaken              another request has this request_id
     |-- SearchOver                  a search that was cancelled or deleted meanwhile; never reaches a caller
@@ -17,23 +20,29 @@
     |-- CheckpointChanged           a search cannot go on: other weights are served than it began with
     |-- ServerStopping              the server stops; searches go on when it is back
     |-- StoreUnavailable            database or object store failed
+    |   `-- StoreFull               ... for want of space
     |-- ServerRunsAlready           another server of this name uses the database
+    |-- AddressUnavailable          an address to listen on is taken, or is not this machine's
     |-- EvaluationFailed            pictures were made, but not one could be scored
     |-- ScorerFailed                one scoring call failed for good; becomes a missing score
+    |-- CallTimedOut                a model or scorer did not answer in its time
     |-- TritonError
     |   |-- TritonNotInstalled      the embedded server cannot run on this machine
     |   |-- TritonUnavailable       not reachable or not ready; worth a retry
     |   `-- TritonModelFailed       a model answered with an error
     `-- IllegalSearchMove           ask/tell out of order; a bug of ours
 
-Each leaf says whose fault it is, the gRPC status code it maps to, a stable ``reason`` for machines, and whether the
+Each class says whose fault it is, the gRPC status code it maps to, a stable ``reason`` for machines, and whether the
 same call may succeed later. This module knows nothing of gRPC itself: codes are named, `eacps.api` translates them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
+
+RETRY_AFTER_S = 5.0
+"""After how many seconds a call that may succeed later is worth another attempt, where nothing more is known."""
 
 
 class Fault(StrEnum):
@@ -59,6 +68,12 @@ class EacpsError(Exception):
     grpc_code: ClassVar[str] = "INTERNAL"
     reason: ClassVar[str] = "INTERNAL"
     retryable: ClassVar[bool] = False
+    retry_after_s: float = RETRY_AFTER_S
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Facts about the case for programs, by stable names."""
+        return {}
 
 
 class InvalidRequest(EacpsError):
@@ -84,7 +99,7 @@ class InvalidSearchSpec(InvalidRequest):
 
 
 class Unauthenticated(EacpsError):
-    """The caller showed no key, or one that is nobody's."""
+    """The caller sent no API key, or an unknown one."""
 
     fault = Fault.CALLER
     grpc_code = "UNAUTHENTICATED"
@@ -97,6 +112,14 @@ class InvalidPicture(EacpsError):
     fault = Fault.CALLER
     grpc_code = "INVALID_ARGUMENT"
     reason = "INVALID_PICTURE"
+
+
+class DecoderUnavailable(EacpsError):
+    """The process that decodes a picture could not be started, or was ended by something else than the picture."""
+
+    grpc_code = "UNAVAILABLE"
+    reason = "DECODER_UNAVAILABLE"
+    retryable = True
 
 
 class NoFaceFound(EacpsError):
@@ -119,6 +142,11 @@ class NoFaceFound(EacpsError):
         what = "no face" if found == 0 else f"only {found} face(s), {none},"
         super().__init__(f"{what} found in {picture}")
 
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The picture, and how many faces were found in it."""
+        return {"picture": self.picture, "found": str(self.found)}
+
 
 class DeadlineExceeded(EacpsError):
     """The caller's deadline passed before the work was done."""
@@ -128,33 +156,69 @@ class DeadlineExceeded(EacpsError):
     reason = "DEADLINE_EXCEEDED"
 
 
-class TooManySearches(EacpsError):
+class QuotaExceeded(EacpsError):
+    """A limit on what is done at once, or how often, is reached. Later there is room again.
+
+    Args:
+        message: What is exceeded.
+        limit: The limit; None if it is not a number.
+        count: What is used of it, or was asked for; None if unknown.
+        subject: Whose limit it is: ``tenant:NAME``, or ``server`` for one that all callers share.
+        retry_after_s: When to try again, in seconds.
+    """
+
+    grpc_code = "RESOURCE_EXHAUSTED"
+    retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: float | None = None,
+        count: float | None = None,
+        subject: str = "server",
+        retry_after_s: float = RETRY_AFTER_S,
+    ) -> None:
+        self.limit, self.count, self.subject, self.retry_after_s = limit, count, subject, retry_after_s
+        super().__init__(message)
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Limit and count, as far as they are known."""
+        known = {"limit": self.limit, "count": self.count}
+        return {name: f"{value:.15g}" for name, value in known.items() if value is not None}
+
+
+class TooManySearches(QuotaExceeded):
     """As many searches are unfinished as may be; one that ends makes room."""
 
-    fault = Fault.SERVER
-    grpc_code = "RESOURCE_EXHAUSTED"
     reason = "TOO_MANY_SEARCHES"
-    retryable = True
 
 
-class TooManyCalls(EacpsError):
-    """The server answers as many calls at once, searches aside, as it may; or a tenant calls more often than it may."""
+class TooManyCalls(QuotaExceeded):
+    """The server answers as many calls at once as it may, or a tenant calls more often than it may."""
 
-    grpc_code = "RESOURCE_EXHAUSTED"
     reason = "TOO_MANY_CALLS"
-    retryable = True
 
 
 class SearchNotFound(EacpsError):
-    """The caller has no such search. It is not said whether another one has."""
+    """The caller has no such search. The error does not reveal whether another caller has it."""
 
     fault = Fault.CALLER
     grpc_code = "NOT_FOUND"
     reason = "SEARCH_NOT_FOUND"
 
 
+class CandidateNotFound(EacpsError):
+    """The search has made no such candidate so far, or has no picture of it."""
+
+    fault = Fault.CALLER
+    grpc_code = "NOT_FOUND"
+    reason = "CANDIDATE_NOT_FOUND"
+
+
 class ArtifactNotFound(EacpsError):
-    """The caller has no such artifact. It is not said whether another one has."""
+    """The caller has no such artifact. The error does not reveal whether another caller has it."""
 
     fault = Fault.CALLER
     grpc_code = "NOT_FOUND"
@@ -170,7 +234,7 @@ class RequestIdTaken(EacpsError):
 
 
 class SearchOver(EacpsError):
-    """What a search would still record of itself after it was cancelled or deleted."""
+    """A search tried to record progress after it had ended or was deleted."""
 
     reason = "SEARCH_OVER"
 
@@ -207,12 +271,26 @@ class StoreUnavailable(EacpsError):
     retryable = True
 
 
+class StoreFull(StoreUnavailable):
+    """The disk of the database or of the object store is full. Searches wait until there is space."""
+
+    reason = "STORE_FULL"
+
+
 class ServerRunsAlready(EacpsError):
     """Another server of this name uses the database: both would run the same searches."""
 
     fault = Fault.CALLER
     grpc_code = "FAILED_PRECONDITION"
     reason = "SERVER_RUNS_ALREADY"
+
+
+class AddressUnavailable(EacpsError):
+    """The server cannot listen on an address: it is taken, not this machine's, or needs rights that it lacks."""
+
+    fault = Fault.CALLER
+    grpc_code = "FAILED_PRECONDITION"
+    reason = "ADDRESS_UNAVAILABLE"
 
 
 class EvaluationFailed(EacpsError):
@@ -225,11 +303,20 @@ class EvaluationFailed(EacpsError):
 
 
 class ScorerFailed(EacpsError):
-    """One scoring call failed after its retries. The search reports the score as missing and goes on."""
+    """One scoring call failed after its retries. The search reports the score as missing and continues."""
 
     fault = Fault.DEPENDENCY
     grpc_code = "UNAVAILABLE"
     reason = "SCORER_FAILED"
+
+
+class CallTimedOut(EacpsError):
+    """A model or a scorer did not answer in the time that one call may take, though it may be there."""
+
+    fault = Fault.DEPENDENCY
+    grpc_code = "UNAVAILABLE"
+    reason = "CALL_TIMED_OUT"
+    retryable = True
 
 
 class TritonError(EacpsError):
@@ -239,7 +326,7 @@ class TritonError(EacpsError):
 
 
 class TritonNotInstalled(TritonError):
-    """The embedded Triton cannot run here; the message lists what is missing and what mends it."""
+    """The embedded Triton cannot run here; the message lists what is missing and how to fix it."""
 
     grpc_code = "FAILED_PRECONDITION"
     reason = "TRITON_NOT_INSTALLED"

@@ -1,4 +1,7 @@
-"""Log lines for machines: one JSON object a line, with the search that it is about. Never pictures, prompts or keys."""
+"""Log lines for machines: one JSON object a line, with the search that it is about. Never pictures, prompts or keys.
+
+A record's attribute ``fields``, a mapping, becomes fields of the object.
+"""
 
 import contextvars
 import json
@@ -20,6 +23,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        line |= getattr(record, "fields", {})
         if search_id.get():
             line["search_id"] = search_id.get()
         if record.exc_info:

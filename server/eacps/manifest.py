@@ -1,4 +1,4 @@
-"""What a model repository was made of: its ``manifest.json``, and whether its files still are those recorded there.
+"""The ``manifest.json`` of a model repository, and the check of its files against it.
 
 The exporter writes it. The sampler reads it before it serves: a repository without one, or with another engine than
 the one that passed the parity gate, must not start. Knows neither torch nor Triton.
@@ -12,8 +12,11 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from eacps.licenses import CommercialUse, License
+
 MANIFEST_FILE = "manifest.json"
 _BUILD_DIGITS = 16
+_PACKAGE = Path(__file__).parent
 
 
 class BrokenRepository(Exception):
@@ -28,7 +31,7 @@ class ParityFigure:
         case: What was asked, in words.
         error: Distance, the worst output's: max|difference| / max|reference| in FP32; at lower precision the root mean
             square of the difference over that of the reference.
-        allowed: What the gate let through.
+        allowed: Tolerance of the parity gate.
     """
 
     case: str
@@ -54,6 +57,20 @@ class ModelRecord:
 
 
 @dataclass(frozen=True)
+class CalibrationRecord:
+    """Whether what a scorer's raw scores mean, or another section of a calibration, was measured with these networks.
+
+    Args:
+        reason: Why not; empty where it was.
+        zero, one: Raw scores that count as 0 and as 1; None for other sections, and for scorers without a scale.
+    """
+
+    reason: str = ""
+    zero: float | None = None
+    one: float | None = None
+
+
+@dataclass(frozen=True)
 class Manifest:
     """A repository's ``manifest.json``.
 
@@ -66,8 +83,11 @@ class Manifest:
         device: What engines were built on and are tied to, such as ``NVIDIA H100 (9.0)``; empty where there are none.
         request_sha256: Of all that the export was asked for.
         sources_sha256: Of the code that wrote the repository.
+        programs_sha256: Of the code that answers requests with its networks (`programs_digest`).
         versions: Of the packages that did.
         models: By name.
+        calibration: By scorer, and by section of a calibration.
+        licenses: Of the networks and of a LoRA, by name.
     """
 
     checkpoint: str
@@ -76,17 +96,21 @@ class Manifest:
     target: str
     request_sha256: str
     sources_sha256: str
+    programs_sha256: str
     versions: Mapping[str, str]
     models: Mapping[str, ModelRecord]
     additions: Mapping[str, str] = field(default_factory=dict)
     device: str = ""
+    calibration: Mapping[str, CalibrationRecord] = field(default_factory=dict)
+    licenses: Mapping[str, License] = field(default_factory=dict)
 
     @property
     def build(self) -> str:
         """Digest of everything that decides what is answered, of networks and programs: 16 hexadecimal digits."""
         networks = {name: record.sha256 for name, record in sorted(self.models.items()) if record.origin}
-        facts = [self.request_sha256, self.sources_sha256, dict(sorted(self.versions.items())), self.device, networks]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:_BUILD_DIGITS]
+        code = [self.sources_sha256, self.programs_sha256]
+        parts = [self.request_sha256, *code, dict(sorted(self.versions.items())), self.device, networks]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_BUILD_DIGITS]
 
     @property
     def precisions(self) -> dict[str, str]:
@@ -106,11 +130,13 @@ class Manifest:
 
     @classmethod
     def read(cls, repository: Path) -> "Manifest | None":
-        """Read the manifest; None where there is none or one of another form."""
+        """Read the manifest; None if it is missing or has another format."""
         try:
             fields = json.loads((repository / MANIFEST_FILE).read_text(encoding="utf-8"))
             models = {name: record_from_json(record) for name, record in fields.pop("models").items()}
-            return cls(**fields, models=models)
+            calibration = {name: CalibrationRecord(**record) for name, record in fields.pop("calibration").items()}
+            licenses = {name: _license_from_json(license) for name, license in fields.pop("licenses").items()}
+            return cls(**fields, models=models, calibration=calibration, licenses=licenses)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -127,8 +153,12 @@ def record_from_json(fields: dict[str, object]) -> ModelRecord:
     return ModelRecord(**fields, parity=tuple(ParityFigure(**figure) for figure in figures))  # type: ignore[arg-type]
 
 
+def _license_from_json(fields: Mapping[str, str]) -> License:
+    return License(fields["name"], CommercialUse(fields["commercial"]), fields["source"])
+
+
 def verify(repository: Path, build: str) -> Manifest:
-    """See that a repository is the one that passed the parity gate, file by file.
+    """Check file by file that a repository is the one that passed the parity gate.
 
     Args:
         repository: Its folder.
@@ -145,12 +175,21 @@ def verify(repository: Path, build: str) -> Manifest:
     changed = [name for name, record in manifest.models.items() if not is_intact(repository / name, record)]
     changed += sorted(path.name for path in repository.iterdir() if path.is_dir() and path.name not in manifest.models)
     if changed:
-        raise BrokenRepository(f"{', '.join(changed)} changed since the export: export the repository anew")
+        raise BrokenRepository(f"{', '.join(changed)} changed since the export: export the repository again")
     return manifest
 
 
+def programs_digest(package: Path = _PACKAGE) -> str:
+    """Return the digest of the code that samples, swaps faces and judges: another digest, perhaps other pictures.
+
+    Args:
+        package: Folder of `eacps`.
+    """
+    return digest_of([package / "models", package / "tensors.py"])
+
+
 def is_intact(model: Path, record: ModelRecord) -> bool:
-    """Tell whether the files of a model are those recorded."""
+    """Return whether the files of a model are those recorded."""
     return model.is_dir() and digest_of([model]) == record.sha256
 
 
@@ -159,21 +198,25 @@ def digest_of(paths: Iterable[Path]) -> str:
     total = hashlib.sha256()
     for root in paths:
         for path in sorted(_files_in(root)) if root.is_dir() else [root]:
-            status = path.stat()
-            content = _content_digest(path, status.st_size, status.st_mtime_ns)
-            total.update(f"{path.relative_to(root.parent).as_posix()} {content}\n".encode())
+            total.update(f"{path.relative_to(root.parent).as_posix()} {content_sha256(path)}\n".encode())
     return total.hexdigest()
+
+
+def content_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content, without its name."""
+    status = path.stat()
+    return _content_digest(path, status.st_size, status.st_mtime_ns)
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder, followlinks=True):
         if "__pycache__" in folders:
-            folders.remove("__pycache__")  # Python's own, written by whoever ran a model's code
+            folders.remove("__pycache__")  # written by Python
         yield from (path for name in names if (path := Path(parent, name)).is_file())
 
 
 @lru_cache(maxsize=4096)
 def _content_digest(path: Path, _size: int, _changed_ns: int) -> str:
-    """Read a file once as long as it is the same: weights take minutes."""
+    """Hash a file once as long as it is unchanged, because weights take minutes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

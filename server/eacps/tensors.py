@@ -12,13 +12,16 @@ from enum import StrEnum
 
 Axis = int | str
 
-MAX_DENOISER_BATCH = 16
-MAX_TEXT_ENCODER_BATCH = 16
-MAX_VAE_BATCH = 16
+MAX_BACKBONE_BATCH = 16
 MAX_RECOGNIZER_BATCH = 16
-MAX_FACES = 8
 MAX_CONDITIONING_PICTURES = 3
-"""Pictures that the backbone sees at once, the prior included: Qwen-Image-Edit-2509 and -2511 are made for 1 to 3."""
+"""Pictures that a backbone sees at once, the prior included."""
+BACKBONE_PARAMETER = "backbone"
+"""Of the configuration of the sampler, the judge and a backbone's networks: the backbone's name."""
+BUILD_PARAMETER = "build"
+"""Of a program's configuration: the build it belongs to. Of a request: the build it is meant for."""
+OTHER_BUILD = "another build"
+"""How the message begins with which a program refuses a request that is meant for another build."""
 
 
 class DType(StrEnum):
@@ -101,62 +104,21 @@ class ModelSpec:
         return {spec.name: spec for spec in self.outputs}[name]
 
 
-# One evaluation of the diffusion transformer: tokens of the noisy latents first, then those of each conditioning
-# picture. RoPE tables hold (cos, sin) pairs; modulate_index is 0 for noisy tokens and 1 for conditioning tokens
-# (zero_cond_t of Edit-2511). The velocity covers all tokens; the caller keeps those of the latents.
-DENOISER = ModelSpec(
-    name="denoiser",
-    kind=Kind.NETWORK,
-    max_batch_size=MAX_DENOISER_BATCH,
-    dynamic_batching=True,
-    inputs=(
-        TensorSpec("hidden_states", DType.FP32, ("image_tokens", "latent_channels")),
-        TensorSpec("encoder_hidden_states", DType.FP32, ("text_tokens", "text_channels")),
-        TensorSpec("encoder_hidden_states_mask", DType.BOOL, ("text_tokens",)),
-        TensorSpec("timestep", DType.FP32, (1,)),
-        TensorSpec("img_rope", DType.FP32, ("image_tokens", "rope_pairs", 2)),
-        TensorSpec("txt_rope", DType.FP32, ("text_tokens", "rope_pairs", 2)),
-        TensorSpec("modulate_index", DType.INT64, ("image_tokens",)),
-    ),
-    outputs=(TensorSpec("velocity", DType.FP32, ("image_tokens", "latent_channels")),),
-)
-
-# Qwen2.5-VL up to its last hidden state (after the final norm). image_index is 0 for text, k for the k-th merged
-# picture token of the request item, counted from 1 through all its pictures. position_ids are 3-D mRoPE positions.
-# All pictures of a request have one size; vision_rope holds (cos, sin) pairs of their patches, vision_window the
-# attention window in which each patch lies.
-TEXT_ENCODER = ModelSpec(
-    name="text_encoder",
-    kind=Kind.NETWORK,
-    max_batch_size=MAX_TEXT_ENCODER_BATCH,
-    dynamic_batching=True,
-    inputs=(
-        TensorSpec("pixel_values", DType.FP32, ("pictures", "patches", "patch_values")),
-        TensorSpec("vision_rope", DType.FP32, ("patches", "vision_rope_pairs", 2)),
-        TensorSpec("vision_window", DType.INT64, ("patches",)),
-        TensorSpec("input_ids", DType.INT64, ("tokens",)),
-        TensorSpec("attention_mask", DType.INT64, ("tokens",)),
-        TensorSpec("position_ids", DType.INT64, (3, "tokens")),
-        TensorSpec("image_index", DType.INT64, ("tokens",)),
-    ),
-    outputs=(TensorSpec("hidden_states", DType.FP32, ("tokens", "text_channels")),),
-)
-
-# Picture in [-1, 1] to the mode of its latents, normalised by the checkpoint's latents_mean and latents_std.
+# Picture in [-1, 1] to the mode of its latents, normalized by the checkpoint's latents_mean and latents_std.
 VAE_ENCODER = ModelSpec(
     name="vae_encoder",
     kind=Kind.NETWORK,
-    max_batch_size=MAX_VAE_BATCH,
+    max_batch_size=MAX_BACKBONE_BATCH,
     dynamic_batching=True,
     inputs=(TensorSpec("picture", DType.FP32, (3, "height", "width")),),
     outputs=(TensorSpec("latents", DType.FP32, ("latent_depth", "latent_height", "latent_width")),),
 )
 
-# Normalised latents back to a picture, clamped to [-1, 1].
+# Normalized latents back to a picture, clamped to [-1, 1].
 VAE_DECODER = ModelSpec(
     name="vae_decoder",
     kind=Kind.NETWORK,
-    max_batch_size=MAX_VAE_BATCH,
+    max_batch_size=MAX_BACKBONE_BATCH,
     dynamic_batching=True,
     inputs=(TensorSpec("latents", DType.FP32, ("latent_depth", "latent_height", "latent_width")),),
     outputs=(TensorSpec("picture", DType.FP32, (3, "height", "width")),),
@@ -183,10 +145,12 @@ FACE_RECOGNIZER = ModelSpec(
     outputs=(TensorSpec("embedding", DType.FP32, (512,)),),
 )
 
-# inswapper: aligned target crop in [0, 1] and the character's latent (normalised embedding times emap, normalised).
+# inswapper: aligned target crop in [0, 1] and the character's latent (normalized embedding times emap, normalized).
+# A repository without it serves no `face_prior`: priors are then made without a face swap.
 FACE_SWAPPER = ModelSpec(
     name="face_swapper",
     kind=Kind.NETWORK,
+    optional=True,
     inputs=(
         TensorSpec("target", DType.FP32, (1, 3, 128, 128)),
         TensorSpec("source", DType.FP32, (1, 512)),
@@ -194,21 +158,23 @@ FACE_SWAPPER = ModelSpec(
     outputs=(TensorSpec("output", DType.FP32, (1, 3, 128, 128)),),
 )
 
-# Faces of RGB pictures, largest box first; rows beyond a picture's count are zero. Boxes are xyxy pixels.
+# Faces of RGB pictures, in the order of InsightFace's FaceAnalysis.get: by falling detection score. There are as many
+# rows as the picture with the most faces has, at least one; rows beyond a picture's count are zero. Boxes are xyxy
+# pixels; embeddings have unit norm.
 FACE_EMBED = ModelSpec(
     name="face_embed",
     kind=Kind.PROGRAM,
     inputs=(TensorSpec("pictures", DType.UINT8, ("pictures", "height", "width", 3)),),
     outputs=(
         TensorSpec("counts", DType.INT32, ("pictures",)),
-        TensorSpec("boxes", DType.FP32, ("pictures", MAX_FACES, 4)),
-        TensorSpec("landmarks", DType.FP32, ("pictures", MAX_FACES, 5, 2)),
-        TensorSpec("detection_scores", DType.FP32, ("pictures", MAX_FACES)),
-        TensorSpec("embeddings", DType.FP32, ("pictures", MAX_FACES, 512)),
+        TensorSpec("boxes", DType.FP32, ("pictures", "faces", 4)),
+        TensorSpec("landmarks", DType.FP32, ("pictures", "faces", 5, 2)),
+        TensorSpec("detection_scores", DType.FP32, ("pictures", "faces")),
+        TensorSpec("embeddings", DType.FP32, ("pictures", "faces", 512)),
     ),
 )
 
-# A second recogniser that nothing was trained or searched with; its embeddings do not compare with the first one's.
+# A second recognizer that nothing was trained or searched with; its embeddings do not compare with the first one's.
 FACE_VERIFIER = ModelSpec(
     name="face_verifier",
     kind=Kind.NETWORK,
@@ -227,30 +193,22 @@ FACE_VERIFY = ModelSpec(
     inputs=(TensorSpec("pictures", DType.UINT8, ("pictures", "height", "width", 3)),),
     outputs=(
         TensorSpec("counts", DType.INT32, ("pictures",)),
-        TensorSpec("embeddings", DType.FP32, ("pictures", MAX_FACES, "features")),
+        TensorSpec("embeddings", DType.FP32, ("pictures", "faces", "features")),
     ),
 )
 
-# The identity prior. Face numbers count from 0 in order of box area, -1 is the largest. The identity put in is source,
-# of unit norm, or where it is left out that of the character's face; embedding says which it was. counts are the faces
-# found in scene and character; unless both faces exist the other outputs mean nothing (the client checks the counts).
+# The identity prior by face swap: the identity source, of unit norm, put over the scene's face that has these landmarks
+# (pixels, in the detector's order).
 FACE_PRIOR = ModelSpec(
     name="face_prior",
     kind=Kind.PROGRAM,
+    optional=True,
     inputs=(
         TensorSpec("scene", DType.UINT8, ("height", "width", 3)),
-        TensorSpec("character", DType.UINT8, ("character_height", "character_width", 3)),
-        TensorSpec("scene_face", DType.INT32, (1,)),
-        TensorSpec("character_face", DType.INT32, (1,)),
-        TensorSpec("source", DType.FP32, (512,), optional=True),
+        TensorSpec("landmarks", DType.FP32, (5, 2)),
+        TensorSpec("source", DType.FP32, (512,)),
     ),
-    outputs=(
-        TensorSpec("counts", DType.INT32, (2,)),
-        TensorSpec("prior", DType.UINT8, ("height", "width", 3)),
-        TensorSpec("embedding", DType.FP32, (512,)),
-        TensorSpec("scene_box", DType.FP32, (4,)),
-        TensorSpec("character_box", DType.FP32, (4,)),
-    ),
+    outputs=(TensorSpec("prior", DType.UINT8, ("height", "width", 3)),),
 )
 
 # The sampler. pictures: prior first, then references, all of the size of the result. With an edit mask (255 may
@@ -259,8 +217,8 @@ FACE_PRIOR = ModelSpec(
 # `steps`; latents are packed, FP32, and required where start_step > 0. negative_prompt takes effect where the scale
 # exceeds 1. Prompts are UTF-8. Faults of a request read "<input>: <what is wrong>", joined by "; ", so that a caller
 # can tell its own from those of the configuration.
-QWEN_EDIT = ModelSpec(
-    name="qwen_edit",
+SAMPLER = ModelSpec(
+    name="sampler",
     kind=Kind.PROGRAM,
     decoupled=True,
     inputs=(
@@ -276,6 +234,7 @@ QWEN_EDIT = ModelSpec(
         TensorSpec("start_step", DType.INT32, (1,)),
         TensorSpec("stop_step", DType.INT32, (1,)),
         TensorSpec("latents", DType.FP32, ("candidates", "latent_tokens", "latent_channels"), optional=True),
+        TensorSpec("restart", DType.INT32, (1,), optional=True),
     ),
     outputs=(
         TensorSpec("pictures", DType.UINT8, ("candidates", "height", "width", 3)),
@@ -283,11 +242,13 @@ QWEN_EDIT = ModelSpec(
     ),
 )
 
+# Served where a network of the backbone can see pictures and answer.
 # Yes/no questions about pictures (one item: one or more pictures shown together): P(yes) by item and question.
 # Questions are UTF-8, one a line.
 VLM_JUDGE = ModelSpec(
     name="vlm_judge",
     kind=Kind.PROGRAM,
+    optional=True,
     inputs=(
         TensorSpec("pictures", DType.UINT8, ("items", "pictures", "height", "width", 3)),
         TensorSpec("questions", DType.UINT8, ("questions_bytes",)),
@@ -298,8 +259,6 @@ VLM_JUDGE = ModelSpec(
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
-        DENOISER,
-        TEXT_ENCODER,
         VAE_ENCODER,
         VAE_DECODER,
         FACE_DETECTOR,
@@ -309,7 +268,7 @@ MODELS: dict[str, ModelSpec] = {
         FACE_EMBED,
         FACE_VERIFY,
         FACE_PRIOR,
-        QWEN_EDIT,
+        SAMPLER,
         VLM_JUDGE,
     )
 }

@@ -1,8 +1,7 @@
 """OpenTelemetry traces of searches and calls.
 
-A search is one trace, whose id is the search's own: 32 hexadecimal digits are 128 bits. So all of a search is found
-together, what was done after a restart included, by its id alone. Names and numbers travel, never pictures, prompts or
-keys.
+Each search is one trace, whose id is the search id: 32 hexadecimal digits are 128 bits. So a search id finds all spans
+of the search, also after a restart. Spans contain names and numbers, never pictures, prompts or keys.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,13 +10,13 @@ from contextlib import contextmanager
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags, Tracer
 
-from eacps.evaluation import Silent
+from eacps.evaluation import NullObserver
 from eacps.evaluation.observer import Attribute
 
 NAME = "eacps"
 
 
-class SearchTraces(Silent):
+class SearchTraces(NullObserver):
     """An `eacps.evaluation.Observer` that traces.
 
     Args:
@@ -49,7 +48,7 @@ class SearchTraces(Silent):
 
 
 def _root_of(search_id: str) -> NonRecordingSpan:
-    """A span that nobody recorded, as the parent of all that is done for a search."""
+    """Return an unrecorded span as the parent of all spans of a search."""
     number = int(search_id, 16)
     return NonRecordingSpan(
         SpanContext(number, number >> 64 or 1, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))

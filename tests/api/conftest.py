@@ -10,16 +10,24 @@ import numpy as np
 import pytest
 
 from eacps.api import KeyRing, MessageCodec, Rules, SearchServer, SearchServicer, ServerLimits
-from eacps.api.rates import RateLimit
-from eacps.durable import Codec, Database, Limits, ObjectStore, SearchEngine, open_store, sqlite_url
-from eacps.durable.workflows import LocalWorkflows, Places
-from eacps.evaluation import Laboratory, Observer, Pace, Silent
+from eacps.api.admission import Admission, CallLimits
+from eacps.api.calls import CallObserver
+from eacps.api.decoding import Decoding
+from eacps.durable import Codec, Database, ObjectStore, QueueLimits, SearchEngine, open_store, sqlite_url
+from eacps.durable.local_workflows import LocalWorkflows
+from eacps.durable.protocols import ConcurrencyLimits
+from eacps.evaluation import ExecutionLimits, NullObserver, Observer, Services
 from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.imaging import encode_png
 from eacps.v1 import search_service_pb2 as pb
 
-SAMPLE = Path(__file__).parents[2] / "export" / "studio_mini" / "samples" / "smile"
-SMALL = {"global_candidates": 4, "parents": 1, "children_per_parent": 2, "random_seed": 11, "micro_batch": 2}
+SAMPLE = Path(__file__).parents[2] / "studio_mini" / "samples" / "smile"
+SMALL = {
+    "eacps": {"global_candidates": 4, "parents": 1, "children_per_parent": 2},
+    "random_seed": 11,
+    "micro_batch": 2,
+}
+UNRATED = CallLimits(calls_per_second=None, reads_per_second=None, all_calls_per_second=None, all_reads_per_second=None)
 RULES = Rules(frozenset({"brightness", "other"}), {"brightness": 1.0})
 
 
@@ -43,7 +51,7 @@ def make_request(png: Callable[..., bytes]) -> Callable[..., pb.RunSearchRequest
             "character": pb.Image(data=png(33, 35, seed=1)),
             "prompt": "make the person smile",
             "search": pb.SearchSettings(
-                global_candidates=4, parents=2, children_per_parent=2, random_seed=5, micro_batch=2
+                eacps={"global_candidates": 4, "parents": 2, "children_per_parent": 2}, random_seed=5, micro_batch=2
             ),
         }
         return pb.RunSearchRequest(**{**defaults, **fields})
@@ -68,6 +76,13 @@ def sample_request() -> Callable[..., pb.RunSearchRequest]:
     return make
 
 
+async def events_in(call: Any) -> list[pb.SearchEvent]:
+    """All events that a call of RunSearch brings, after the search that it brings first."""
+    responses = [response async for response in call]
+    assert [response.WhichOneof("response") for response in responses] == ["search", *["event"] * (len(responses) - 1)]
+    return [response.event for response in responses[1:]]
+
+
 Between = Callable[[int], AbstractAsyncContextManager[int]]
 
 
@@ -82,12 +97,21 @@ Serve = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
 
 @asynccontextmanager
 async def engine_over(
-    codec: Codec, open_laboratory: Callable[[], Laboratory], folder: Path, *, places: Places, **parts: Any
+    codec: Codec,
+    open_services: Callable[[], Services],
+    folder: Path,
+    *,
+    concurrency: ConcurrencyLimits,
+    observer: Observer | None = None,
+    **parts: Any,
 ) -> AsyncIterator[tuple[SearchEngine, ObjectStore]]:
     """An engine over SQLite and a folder, in this process alone."""
-    database = Database(sqlite_url(folder / "searches.sqlite"))
+    observer = observer or NullObserver()
+    database = Database(sqlite_url(folder / "searches.sqlite"), observer.transacted)
     objects = ObjectStore(open_store(str(folder / "artifacts")), database)
-    engine = SearchEngine(database, objects, codec, open_laboratory, LocalWorkflows(places), **parts)
+    engine = SearchEngine(
+        database, objects, codec, open_services, LocalWorkflows(concurrency), observer=observer, **parts
+    )
     await engine.start()
     try:
         yield engine, objects
@@ -107,11 +131,12 @@ def serve(tmp_path: Path) -> Serve:
         ready: bool = True,
         max_searches: int = 8,
         max_unfinished: int = 64,
-        max_calls: int = 16,
-        rate: RateLimit | None = None,
+        admitted: CallLimits | None = None,
+        decoding: Decoding | None = None,
         limits: ServerLimits | None = None,
         observer: Observer | None = None,
         keys: KeyRing | None = None,
+        calls: CallObserver | None = None,
         between: Between = straight,
         **parts: Any,
     ) -> AsyncIterator[grpc.aio.Channel]:
@@ -119,25 +144,33 @@ def serve(tmp_path: Path) -> Serve:
             return ready
 
         defaults = {"models": ToyModels(), "scorers": {"brightness": ToyScorer(), "other": ToyScorer("other")}}
-        pace = Pace(retry_delay_s=0.0)
-        observer = observer or Silent()
+        execution = ExecutionLimits(retry_delay_s=0.0)
+        observer = observer or NullObserver()
 
-        def open_laboratory() -> Laboratory:
-            return Laboratory(**{**defaults, "pace": pace, "observer": observer, **parts})
+        def open_services() -> Services:
+            return Services(**{**defaults, "limits": execution, "observer": observer, **parts})
 
+        beginning = None
+        if decoding is not None:
+            beginning = Decoding(rules.decoder, at_once=1, memory=decoding.memory)
         async with engine_over(
-            MessageCodec(rules),
-            open_laboratory,
+            MessageCodec(rules, beginning),
+            open_services,
             tmp_path,
-            places=Places(max_searches),
-            limits=Limits(max_unfinished, max_unfinished),
+            concurrency=ConcurrencyLimits(max_searches),
+            limits=QueueLimits(max_unfinished, max_unfinished),
             observer=observer,
         ) as (engine, objects):
-            servicer = SearchServicer(
-                rules, engine, objects, open_laboratory, max_calls=max_calls, observer=observer, rate=rate
-            )
+            servicer = SearchServicer(rules, engine, objects, open_services, decoding=decoding, observer=observer)
             server = SearchServer(
-                servicer, address="127.0.0.1:0", is_ready=is_ready, limits=limits, observer=observer, keys=keys
+                servicer,
+                address="127.0.0.1:0",
+                is_ready=is_ready,
+                limits=limits,
+                admission=Admission(admitted or UNRATED),
+                observer=observer,
+                keys=keys,
+                calls=calls,
             )
             await server.start()
             try:

@@ -11,13 +11,13 @@ import pytest
 
 from eacps.evaluation.toy import ToyScorer
 from eacps.metrics import SearchMetrics
-from eacps.scoring import load_question
-from eacps.scoring.gate import CircuitBreaker, Gate
-from eacps.scoring.moondream_judge import MoondreamJudge
-from eacps.scoring.picture_judge import Patience
+from eacps.scoring import PictureJudge, load_question
+from eacps.scoring.judge import RetryPolicy
+from eacps.scoring.moondream_provider import MoondreamProvider
+from eacps.scoring.provider_limiter import CircuitBreaker, ProviderLimiter
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
-from tests.api.conftest import RULES
+from tests.api.conftest import RULES, events_in
 from tests.api.test_metrics import scraped
 from tests.scoring.endpoint import Endpoint, Reply, listening, send
 
@@ -53,20 +53,21 @@ async def searched(
 ) -> list[pb.SearchEvent]:
     """Run a search that a judge at the endpoint has a say in."""
     async with httpx2.AsyncClient(timeout=0.3, trust_env=False) as client:
-        gate = Gate(4, breaker=CircuitBreaker(failures=6, pause_s=60.0))
-        patience = Patience(attempts=2, first_s=0.0)
-        judge = MoondreamJudge(client, load_question("realism"), base_url=endpoint.url, gate=gate, patience=patience)
+        limiter = ProviderLimiter(4, breaker=CircuitBreaker(failures=6, pause_s=60.0))
+        retry_policy = RetryPolicy(attempts=2, first_s=0.0)
+        provider = MoondreamProvider(client, base_url=endpoint.url)
+        judge = PictureJudge(provider, load_question("realism"), limiter=limiter, retry_policy=retry_policy)
         judge.name = NAME
         async with serve(observer=metrics, scorers={"brightness": ToyScorer(), NAME: judge}) as channel:
             call = SearchServiceStub(channel).RunSearch(request, timeout=60)
-            return [response.event async for response in call]
+            return await events_in(call)
 
 
 @pytest.fixture
 def request_with_judge(make_request: MakeRequest) -> pb.RunSearchRequest:
     assert NAME in RULES.scorers
     scorers = [pb.ScorerSettings(name=name, weight=1.0) for name in ("brightness", NAME)]
-    return make_request(scorers=scorers, search=pb.SearchSettings(strategy=pb.STRATEGY_BEST_OF_N, global_candidates=8))
+    return make_request(scorers=scorers, search=pb.SearchSettings(best_of_n={"trajectories": 8}))
 
 
 @pytest.mark.parametrize("fault", FAULTS)

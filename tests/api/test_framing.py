@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 from benchmarks.wide_scenes import draw_wide_scene
-from eacps.api.album import MOST_INLINE_BYTES
+from eacps.api.message_pictures import MOST_INLINE_BYTES
 from eacps.assembly import serving
 from eacps.imaging import Limits, decode_picture, encode_png
 from eacps.settings import Settings
 from eacps.triton.embedded import EmbeddedTriton
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
+from eacps.wire import artifact_of
 from tests.api.conftest import Serve
-from tests.api.test_single_calls import faults_of, render_of, searched
-from tests.evaluation.coloured import COLOURS, ColouredModels, scene_with
+from tests.api.test_single_calls import render_of, searched, violations_of
+from tests.evaluation.colored import COLORS, ColoredModels, scene_with
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 SMALL = (300.0, 200.0, 350.0, 250.0)
@@ -29,7 +30,7 @@ def pixels(data: bytes) -> np.ndarray:
 
 async def downloaded(stub: SearchServiceStub, artifact: str) -> bytes:
     request = pb.DownloadArtifactRequest(artifact=artifact)
-    return b"".join([part.chunk async for part in stub.DownloadArtifact(request, timeout=20)])
+    return b"".join([part.chunk async for part in stub.DownloadArtifact(request, timeout=60)])
 
 
 class TestOverToys:
@@ -47,21 +48,21 @@ class TestOverToys:
     ) -> None:
         scene = scene_with(400, 300, SMALL)
         search = make_request(scene=pb.Image(data=encode_png(scene)), framing=framing)
-        async with serve(models=ColouredModels()) as channel:
+        async with serve(models=ColoredModels()) as channel:
             stub = SearchServiceStub(channel)
             events = await searched(stub, search)
             finished, prior = events[-1].finished, events[1].prior_ready
             assert prior.frame.right - prior.frame.left == prior.frame.bottom - prior.frame.top == extent
-            assert finished.delivered.data == await downloaded(stub, finished.delivered.artifact)
+            assert finished.delivered.data == await downloaded(stub, artifact_of(finished.delivered))
             assert pixels(finished.delivered.data).shape == scene.shape
             assert pixels(finished.best.data).shape == (32, 32, 3)
             asked = pb.PreparePriorRequest(scene=search.scene, character=search.character, framing=framing)
-            prepared = await stub.PreparePrior(asked, timeout=10)
+            prepared = await stub.PreparePrior(asked, timeout=60)
             assert (prepared.frame, prepared.prior.data) == (prior.frame, prior.prior.data)
             assert pixels(prepared.delivered.data).shape == scene.shape
             render = render_of(search, finished.recipe)
             render.framing = framing
-            rendered = await stub.RenderCandidate(render, timeout=10)
+            rendered = await stub.RenderCandidate(render, timeout=60)
             assert rendered.delivered.data == finished.delivered.data
             score = pb.ScoreImagesRequest(
                 scene=search.scene,
@@ -72,7 +73,7 @@ class TestOverToys:
             )
             for image in score.images:
                 image.ClearField("artifact")
-            best, delivered = (await stub.ScoreImages(score, timeout=10)).evaluations
+            best, delivered = (await stub.ScoreImages(score, timeout=60)).evaluations
         assert best.potential == pytest.approx(finished.evaluation.potential)
         assert delivered.potential == pytest.approx(best.potential, abs=0.1), "its border is the scene's"
 
@@ -86,25 +87,25 @@ class TestOverToys:
         assert events[1].prior_ready.frame == pb.Box(right=32, bottom=32)
 
     async def test_a_large_result_is_named_and_downloaded(self, serve: Serve, make_request: MakeRequest) -> None:
-        scene = np.random.default_rng(1).integers(90, 170, (1000, 1000, 3), np.uint8)
-        scene[600:700, 600:700] = COLOURS[0]
+        scene = np.random.default_rng(1).integers(90, 170, (1200, 1200, 3), np.uint8)
+        scene[600:700, 600:700] = COLORS[0]
         data = encode_png(scene)
         assert MOST_INLINE_BYTES < len(data) < 4 * 2**20
         search = make_request(scene=pb.Image(data=data))
-        async with serve(models=ColouredModels()) as channel:
+        async with serve(models=ColoredModels()) as channel:
             stub = SearchServiceStub(channel)
             events = await searched(stub, search)
             (finished,) = (event.finished for event in events if event.HasField("finished"))
             assert (finished.delivered.data, bool(finished.best.data)) == (b"", True)
             assert pixels(await downloaded(stub, finished.delivered.artifact)).shape == scene.shape
             search_id = events[0].started.search_id
-            kept = await stub.GetSearch(pb.GetSearchRequest(search_id=search_id), timeout=10)
+            kept = await stub.GetSearch(pb.GetSearchRequest(search_id=search_id), timeout=60)
             assert kept.search.result.delivered.artifact == finished.delivered.artifact
             prior = pb.PreparePriorRequest(scene=search.scene, character=search.character)
-            prepared = await stub.PreparePrior(prior, timeout=10)
+            prepared = await stub.PreparePrior(prior, timeout=60)
             assert prepared.delivered.data == b""
             assert pixels(await downloaded(stub, prepared.delivered.artifact)).shape == scene.shape
-            rendered = await stub.RenderCandidate(render_of(search, finished.recipe), timeout=10)
+            rendered = await stub.RenderCandidate(render_of(search, finished.recipe), timeout=60)
             assert pixels(await downloaded(stub, rendered.delivered.artifact)).shape == scene.shape
 
     async def test_a_framing_that_nobody_knows_is_a_fault(self, serve: Serve, make_request: MakeRequest) -> None:
@@ -118,11 +119,11 @@ class TestOverToys:
             score = pb.ScoreImagesRequest(
                 scene=search.scene, character=search.character, prompt="x", images=[search.scene], framing=9
             )
-            assert await faults_of(stub.PreparePrior(prior, timeout=10)) == ["framing"]
-            assert await faults_of(stub.RenderCandidate(render, timeout=10)) == ["framing"]
-            assert await faults_of(stub.ScoreImages(score, timeout=10)) == ["framing"]
-            created = stub.CreateSearch(pb.CreateSearchRequest(search=search), timeout=10)
-            assert await faults_of(created) == ["search.framing"]
+            assert await violations_of(stub.PreparePrior(prior, timeout=60)) == ["framing"]
+            assert await violations_of(stub.RenderCandidate(render, timeout=60)) == ["framing"]
+            assert await violations_of(stub.ScoreImages(score, timeout=60)) == ["framing"]
+            created = stub.CreateSearch(pb.CreateSearchRequest(search=search), timeout=60)
+            assert await violations_of(created) == ["search.framing"]
 
 
 async def test_over_real_models_a_face_in_a_wide_scene_is_replaced_in_place(

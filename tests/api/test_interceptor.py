@@ -14,7 +14,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from eacps.api.interceptor import ErrorInterceptor
+from eacps.api.interceptor import CallInterceptor
 from eacps.errors import (
     EvaluationFailed,
     FieldViolation,
@@ -51,7 +51,7 @@ class Servicer:
 
 @asynccontextmanager
 async def channel_to(servicer: Servicer) -> AsyncIterator[grpc.aio.Channel]:
-    server = grpc.aio.server(interceptors=[ErrorInterceptor()])
+    server = grpc.aio.server(interceptors=[CallInterceptor()])
     kinds = {"request_deserializer": StringValue.FromString, "response_serializer": StringValue.SerializeToString}
     handlers = {
         "Call": grpc.unary_unary_rpc_method_handler(servicer.call, **kinds),
@@ -113,7 +113,7 @@ class TestMapping:
         error = await failure_of(InvalidRequest(violations), streamed=streamed)
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
         info, bad_request = details_of(error)
-        assert (info.reason, info.domain) == ("INVALID_REQUEST", "eacps")
+        assert (info.reason, info.domain) == ("INVALID_REQUEST", "eacps.v1")
         assert [(one.field, one.description) for one in bad_request.field_violations] == [
             ("prompt", "is empty"),
             ("search.parents", "is 0"),
@@ -172,5 +172,5 @@ async def test_a_stream_is_closed_when_its_caller_leaves() -> None:
         call = stream(StringValue(value="x"))
         assert (await call.read()).value == "x"
         call.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await servicer.closed.wait()

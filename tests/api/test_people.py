@@ -15,16 +15,16 @@ from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from eacps.wire import copy_fields, images_in
 from tests.api.conftest import Serve
-from tests.api.test_kept import chunked, create, downloaded, refused, violations_of, watched
+from tests.api.test_stored_searches import chunked, create, downloaded, refused, violations_of, watched
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 Png = Callable[..., bytes]
-PEOPLE = ("scene_face_by", "character_face_by", "more_characters")
+PEOPLE = ("scene_face", "character_face", "more_characters")
 PATHS = [
     "scene",
     "character",
-    "scene_face_by.likeness",
-    "character_face_by.likeness",
+    "scene_face.likeness",
+    "character_face.likeness",
     "more_characters[0]",
     "more_characters[1]",
     "references[0]",
@@ -48,8 +48,8 @@ def crowded(make_request: MakeRequest, png: Png) -> pb.RunSearchRequest:
     """A request with a picture, each another one, wherever there may be one."""
     by = [pb.FaceSelector(likeness=pb.Image(data=png(40, 40, seed=seed))) for seed in (10, 11)]
     return make_request(
-        scene_face_by=by[0],
-        character_face_by=by[1],
+        scene_face=by[0],
+        character_face=by[1],
         more_characters=[pb.Image(data=png(36, 48, seed=seed)) for seed in (12, 13)],
         references=[pb.Image(data=png(50, 50, seed=14))],
     )
@@ -60,7 +60,7 @@ async def named(stub: SearchServiceStub, request: pb.RunSearchRequest) -> pb.Run
     bare = pb.RunSearchRequest()
     bare.CopyFrom(request)
     for _, image in images_in(bare):
-        image.CopyFrom((await stub.UploadImage(chunked(image.data), timeout=10)).image)
+        image.CopyFrom((await stub.UploadImage(chunked(image.data), timeout=60)).image)
     return bare
 
 
@@ -120,7 +120,7 @@ async def test_the_model_is_shown_prior_character_and_references_in_search_and_r
         scored = next(event.candidate_scored for event in events if event.HasField("candidate_scored"))
         request = pb.RenderCandidateRequest(recipe=scored.recipe)
         copy_fields(crowded, request, ("scene", "character", "prompt", "references", *PEOPLE))
-        answer = await stub.RenderCandidate(request, timeout=10)
+        answer = await stub.RenderCandidate(request, timeout=60)
     assert answer.picture_sha256 == scored.picture_sha256
     assert {one.shape for one in models.shown} == {(3, 32, 32, 3)}
     assert all((one == models.shown[0]).all() for one in models.shown)
@@ -136,11 +136,11 @@ async def test_single_calls_take_them_and_name_their_faults(serve: Serve, crowde
         for request in (prior, score, render):
             copy_fields(crowded, request, ("scene", "character", *PEOPLE))
         copy_fields(crowded, render, ("prompt", "references"))
-        assert (await stub.PreparePrior(prior, timeout=10)).prior.data
-        assert (await stub.RenderCandidate(render, timeout=10)).picture.data
-        assert len((await stub.ScoreImages(score, timeout=10)).evaluations) == 1
+        assert (await stub.PreparePrior(prior, timeout=60)).prior.data
+        assert (await stub.RenderCandidate(render, timeout=60)).picture.data
+        assert len((await stub.ScoreImages(score, timeout=60)).evaluations) == 1
         for call, request in ((stub.PreparePrior, prior), (stub.ScoreImages, score), (stub.RenderCandidate, render)):
-            request.scene_face_by.CopyFrom(bad)
+            request.scene_face.CopyFrom(bad)
             request.more_characters.extend([crowded.scene] * 6)
-            found = violations_of(await refused(call(request, timeout=10)))
-            assert list(found) == ["scene_face_by.box", "more_characters"]
+            found = violations_of(await refused(call(request, timeout=60)))
+            assert list(found) == ["scene_face.box", "more_characters"]

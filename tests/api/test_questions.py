@@ -10,30 +10,30 @@ import pytest
 
 from eacps.api import MessageCodec
 from eacps.api.validation import plan_of
+from eacps.arrays import Picture
 from eacps.assembly import serving
-from eacps.durable.workflows import Places
+from eacps.durable.protocols import ConcurrencyLimits
 from eacps.errors import InvalidRequest
-from eacps.evaluation import Laboratory
+from eacps.evaluation import Services
 from eacps.evaluation.toy import ToyModels, ToyScorer
-from eacps.imaging import Picture
 from eacps.metrics import SearchMetrics
-from eacps.scoring import EditContext, Missing, Outcome, Question, callers_question
-from eacps.settings import OpenAISettings, Settings
+from eacps.scoring import EditContext, MissingScore, Question, Score, callers_question
+from eacps.settings import JudgeProvider, JudgeSettings, Settings
 from eacps.triton.embedded import EmbeddedTriton
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.api.conftest import RULES as TOY_RULES
-from tests.api.conftest import SAMPLE, Serve, engine_over
+from tests.api.conftest import SAMPLE, Serve, engine_over, events_in
 from tests.api.test_metrics import scraped
 from tests.scoring.endpoint import Endpoint, listening, send
-from tests.scoring.test_openai_judge import completion
+from tests.scoring.test_openai_provider import completion
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 RULES = replace(TOY_RULES, judges=frozenset({"triton", "openai"}))
 NO_HAT = "Is the person without a hat?"
 
 
-class Asked:
+class RecordingJudge:
     """A judge that keeps what it was asked, and finds a picture the better the brighter it is."""
 
     def __init__(self) -> None:
@@ -44,15 +44,15 @@ class Asked:
 
 
 class AskedScorer:
-    def __init__(self, judge: Asked, question: Question) -> None:
+    def __init__(self, judge: RecordingJudge, question: Question) -> None:
         self.name, self.identity = f"triton.{question.name}", f"asked:m:{question.identity}"
         self.stochastic, self.vlm_calls = False, 1
         self._judge, self._question = judge, question
 
-    async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Outcome]:
+    async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Score]:
         self._judge.texts.append(self._question.text(context.prompt))
         if "nothing" in self._question.template:
-            return {name: Missing("it does not say") for name in pictures}
+            return {name: MissingScore("it does not say") for name in pictures}
         return {name: float(picture.mean()) / 255 for name, picture in pictures.items()}
 
 
@@ -75,15 +75,15 @@ BAD: list[tuple[tuple[str, str], str, str]] = [
     (("triton.no_hat", "Is it\nso?"), "question", "line break"),
     (("triton.no_hat", "Is it\u2028so?"), "question", "line break"),
     (("triton.no_hat", "Is it\x1b[2Jso?"), "question", "control character"),
-    (("gemini.no_hat", NO_HAT), "name", "<judge>.<label> does, of openai, triton"),
-    (("no_hat", NO_HAT), "name", "does not say who is asked"),
-    (("", NO_HAT), "name", "does not say who is asked"),
-    (("triton", NO_HAT), "name", "does not say who is asked"),
-    (("triton.", NO_HAT), "name", "is no label"),
-    (("triton.No hat", NO_HAT), "name", "is no label"),
-    (("triton.a.b", NO_HAT), "name", "is no label"),
-    (("triton." + "a" * 33, NO_HAT), "name", "is no label"),
-    (("other", NO_HAT), "name", "the server's own"),
+    (("gemini.no_hat", NO_HAT), "name", "one of the judges openai, triton"),
+    (("no_hat", NO_HAT), "name", "is not <judge>.<label>"),
+    (("", NO_HAT), "name", "is not <judge>.<label>"),
+    (("triton", NO_HAT), "name", "is not <judge>.<label>"),
+    (("triton.", NO_HAT), "name", "is not a label"),
+    (("triton.No hat", NO_HAT), "name", "is not a label"),
+    (("triton.a.b", NO_HAT), "name", "is not a label"),
+    (("triton." + "a" * 33, NO_HAT), "name", "is not a label"),
+    (("other", NO_HAT), "name", "a scorer of the server"),
 ]
 
 
@@ -110,29 +110,29 @@ def test_words_of_any_script_and_braces_are_a_question(make_request: MakeRequest
     text = "帽子\u3000{ x } 👩\u200d🚀 à droite {prompt}?"
     request = make_request(scorers=asking(("openai.hat_2", text)))
     made = plan_of(request, RULES, search_id="test", drawn_seed=0)
-    assert made.questions["openai.hat_2"].template == text
-    assert made.scorers == ["brightness", "openai.hat_2"]
+    assert made.settings.questions["openai.hat_2"].template == text
+    assert made.settings.scorers == ["brightness", "openai.hat_2"]
 
 
 def test_a_mistyped_placeholder_is_named(make_request: MakeRequest) -> None:
     found = faults(make_request(scorers=asking(("openai.hat_2", "Does it show {promt}?"))))
-    assert found["scorers[1].question"] == "holds {promt}; placeholders are {prompt}, {result}, {scene}"
+    assert found["scorers[1].question"] == "contains {promt}; the placeholders are {prompt}, {result}, {scene}"
 
 
 async def test_a_search_asks_ranks_names_and_counts_it(serve: Serve, make_request: MakeRequest) -> None:
-    judge = Asked()
+    judge = RecordingJudge()
     text = "Does {result} show what {prompt} says?"
     asked = asking(("triton.said", text), floor=0.2)
     async with serve(rules=RULES, judges={"triton": judge}) as channel:
         call = SearchServiceStub(channel).RunSearch(make_request(scorers=asked), timeout=60)
-        events = [response.event async for response in call]
+        events = await events_in(call)
     finished = next(event.finished for event in events if event.HasField("finished"))
     assert set(judge.texts) == {"Does the picture show what make the person smile says?"}
     identity = finished.versions["scorer.triton.said"]
     assert identity.startswith("asked:m:said@sha256:")
     assert len(identity) == len("asked:m:said@sha256:") + 16
-    scores = {score.scorer: score.value for score in finished.evaluation.scores}
-    assert scores["triton.said"] == pytest.approx(scores["brightness"])
+    scores = {score.scorer: score for score in finished.evaluation.scores}
+    assert scores["triton.said"].raw == pytest.approx(scores["brightness"].value)
     scored = [event.candidate_scored for event in events if event.HasField("candidate_scored")]
     assert finished.spent.vlm_calls == len(scored) + 1  # the prior too
     for one in scored:
@@ -146,9 +146,9 @@ async def test_calls_of_a_budget_are_spent_on_it(serve: Serve, make_request: Mak
     request = make_request(
         scorers=asking(("triton.no_hat", NO_HAT), weight=0.0, held_out=True), budget=pb.Budget(vlm_calls=4)
     )
-    async with serve(rules=RULES, judges={"triton": Asked()}) as channel:
+    async with serve(rules=RULES, judges={"triton": RecordingJudge()}) as channel:
         call = SearchServiceStub(channel).RunSearch(request, timeout=60)
-        events = [response.event async for response in call]
+        events = await events_in(call)
     finished = next(event.finished for event in events if event.HasField("finished"))
     assert finished.spent.vlm_calls <= 4
     assert finished.stop_reason == pb.STOP_REASON_VLM_CALLS
@@ -163,26 +163,27 @@ async def test_brought_pictures_are_asked_about(serve: Serve, make_request: Make
         images=[search.scene],
         scorers=asking(("triton.no_hat", NO_HAT)),
     )
-    async with serve(rules=RULES, judges={"triton": Asked()}) as channel:
-        answer = await SearchServiceStub(channel).ScoreImages(request, timeout=10)
+    async with serve(rules=RULES, judges={"triton": RecordingJudge()}) as channel:
+        answer = await SearchServiceStub(channel).ScoreImages(request, timeout=60)
     assert "scorer.triton.no_hat" in answer.versions
     assert [score.scorer for score in answer.evaluations[0].scores] == ["brightness", "triton.no_hat"]
 
 
 async def test_a_kept_search_remembers_its_questions(serve: Serve, make_request: MakeRequest, tmp_path: Path) -> None:
     """It is created by a server that never takes it up, and run by the next one from what is kept of it."""
-    judge = Asked()
+    judge = RecordingJudge()
 
-    def open_laboratory() -> Laboratory:
-        return Laboratory(ToyModels(), {"brightness": ToyScorer()}, judges={"triton": judge})
+    def open_services() -> Services:
+        return Services(ToyModels(), {"brightness": ToyScorer()}, judges={"triton": judge})
 
     request = make_request(scorers=asking(("triton.no_hat", NO_HAT)), detach=True)
     async with serve(rules=RULES, max_searches=0) as channel:
         stub = SearchServiceStub(channel)
-        search = (await stub.CreateSearch(pb.CreateSearchRequest(search=request), timeout=10)).search
-    parts = {"places": Places(1)}
-    async with engine_over(MessageCodec(RULES), open_laboratory, tmp_path, **parts) as (engine, _):
-        assert [event.identity async for event in engine.watch("anyone", search.search_id)][-1] == "finished"
+        search = (await stub.CreateSearch(pb.CreateSearchRequest(search=request), timeout=60)).search
+    parts = {"concurrency": ConcurrencyLimits(1)}
+    async with engine_over(MessageCodec(RULES), open_services, tmp_path, **parts) as (engine, _):
+        payloads = [event.payload async for event in engine.watch("anyone", search.search_id)]
+        assert pb.SearchEvent.FromString(payloads[-1]).WhichOneof("event") == "finished"
         kept = await engine.store.get("anyone", search.search_id)
     assert set(judge.texts) == {NO_HAT}
     assert pb.RunSearchRequest.FromString(kept.request).scorers[1].question == NO_HAT
@@ -194,16 +195,19 @@ async def test_a_kept_search_whose_judge_is_gone_fails_and_says_so(
     request = make_request(scorers=asking(("openai.no_hat", NO_HAT)), detach=True)
     async with serve(rules=RULES, max_searches=0) as channel:
         stub = SearchServiceStub(channel)
-        search = (await stub.CreateSearch(pb.CreateSearchRequest(search=request), timeout=10)).search
+        search = (await stub.CreateSearch(pb.CreateSearchRequest(search=request), timeout=60)).search
     without = replace(RULES, judges=frozenset({"triton"}))
 
-    def open_laboratory() -> Laboratory:
-        return Laboratory(ToyModels(), {})
+    def open_services() -> Services:
+        return Services(ToyModels(), {})
 
-    async with engine_over(MessageCodec(without), open_laboratory, tmp_path, places=Places(1)) as (engine, _):
+    async with engine_over(MessageCodec(without), open_services, tmp_path, concurrency=ConcurrencyLimits(1)) as (
+        engine,
+        _,
+    ):
         (event,) = [event async for event in engine.watch("anyone", search.search_id)]
     failure = pb.SearchEvent.FromString(event.payload).failed
-    assert failure.code == "INVALID_ARGUMENT"
+    assert failure.code == pb.ERROR_CODE_INVALID_ARGUMENT
     assert "scorers[1].name" in failure.message
 
 
@@ -218,15 +222,16 @@ async def test_over_real_models_questions_go_to_triton_and_beyond_and_answers_ar
         scorers=asking(("triton.smiling", smiling), ("triton.kept", kept), ("openai.kept", kept))[1:],
     )
     with listening(Endpoint(lambda handler, _: send(handler, 200, completion("No", {"No": 0.75, "Yes": 0.25})))) as vlm:
-        outside = OpenAISettings(f"{vlm.url}/v1", "vlm-9")
-        settings = Settings(address="127.0.0.1:0", triton=triton.grpc_url, grace_s=0.0, insecure=True, openai=outside)
+        judge = JudgeSettings(JudgeProvider.OPENAI, "vlm-9", f"{vlm.url}/v1")
+        settings = Settings(address="127.0.0.1:0", triton=triton.grpc_url, grace_s=0.0, insecure=True, judges=(judge,))
         async with serving(settings) as server, grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
             answers = [await SearchServiceStub(channel).ScoreImages(request, timeout=60) for _ in range(2)]
     assert answers[0] == answers[1]
     assert len(vlm.bodies) == 2, "one for each picture, and none for those seen before"
     assert [len(body["messages"][1]["content"]) for body in vlm.bodies] == [3, 3]
     scores = [{score.scorer: score.value for score in one.scores} for one in answers[0].evaluations]
-    assert [one["openai.kept"] for one in scores] == [pytest.approx(0.25)] * 2
+    raw = [{score.scorer: score.raw for score in one.scores} for one in answers[0].evaluations]
+    assert [one["openai.kept"] for one in raw] == [pytest.approx(0.25)] * 2
     assert scores[0]["triton.smiling"] < 0.5 < scores[1]["triton.smiling"]
     assert all(0.0 <= one["triton.kept"] <= 1.0 for one in scores)
     versions = answers[0].versions
@@ -239,7 +244,7 @@ async def test_of_failed_questions_the_judge_is_counted_not_the_callers_label(
 ) -> None:
     metrics = SearchMetrics(offered=TOY_RULES.scorers)
     request = make_request(scorers=asking(("triton.a", "Is it nothing?"), ("triton.b", "Is there nothing?")))
-    async with serve(rules=RULES, judges={"triton": Asked()}, observer=metrics) as channel:
+    async with serve(rules=RULES, judges={"triton": RecordingJudge()}, observer=metrics) as channel:
         async for _ in SearchServiceStub(channel).RunSearch(request, timeout=60):
             pass
     failures = {name: value for name, value in scraped(metrics).items() if name.startswith("eacps_scorer_failures_t")}

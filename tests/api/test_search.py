@@ -18,14 +18,18 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from eacps.assembly import serving
 from eacps.errors import InvalidRequest, TritonUnavailable
 from eacps.imaging import content_hash, decode_picture, encode_png
-from eacps.settings import GeminiSettings, MoondreamSettings, OpenAISettings, Settings
+from eacps.settings import JudgeProvider, JudgeSettings, Settings
 from eacps.triton.embedded import EmbeddedTriton
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
-from tests.api.conftest import SAMPLE, SMALL
+from tests.api.conftest import SAMPLE, SMALL, events_in
 
 CANCELLED = re.compile(r"cancelled at step (\d+) of (\d+)")
-LONG = {**SMALL, "global_candidates": 16, "micro_batch": 16}  # keeps the sampler busy for many seconds
+LONG = {
+    "eacps": {"global_candidates": 16, "parents": 1, "children_per_parent": 2},
+    "random_seed": 11,
+    "micro_batch": 16,
+}  # keeps the sampler busy for many seconds
 WALL = encode_png(np.full((128, 128, 3), 128, np.uint8))
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
@@ -48,7 +52,7 @@ def settings_for(triton: EmbeddedTriton, **fields: Any) -> Settings:
 
 
 async def events_of(client: SearchServiceStub, request: pb.RunSearchRequest) -> list[pb.SearchEvent]:
-    return [response.event async for response in client.RunSearch(request, timeout=120)]
+    return await events_in(client.RunSearch(request, timeout=120))
 
 
 def scored_in(events: list[pb.SearchEvent]) -> dict[str, pb.CandidateScored]:
@@ -58,7 +62,7 @@ def scored_in(events: list[pb.SearchEvent]) -> dict[str, pb.CandidateScored]:
 
 async def cancelled_step(triton: EmbeddedTriton, steps: int) -> int:
     """Waits for the sampler's word that a run of ``steps`` steps was cancelled, and gives the step."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             found = [match for match in CANCELLED.finditer(triton.log_file.read_text()) if int(match[2]) == steps]
             if found:
@@ -94,6 +98,7 @@ class TestASearch:
         weights = {one.name: one.weight for one in events[0].started.scorers}
         for one in [events[1].prior_ready, *scored_in(events).values()]:
             values = {score.scorer: score.value for score in one.evaluation.scores if score.HasField("value")}
+            assert all(score.saturated == (score.value >= 0.995) for score in one.evaluation.scores)
             assert set(values) == set(weights)
             assert all(0 <= value <= 1 for value in values.values())
             assert one.evaluation.complete
@@ -129,7 +134,7 @@ class TestASearch:
     async def test_a_drawn_seed_is_reported_and_differs(
         self, client: SearchServiceStub, sample_request: MakeRequest
     ) -> None:
-        request = sample_request(steps=1, search=pb.SearchSettings(global_candidates=1, local_rounds=0))
+        request = sample_request(steps=1, search=pb.SearchSettings(best_of_n={"trajectories": 1}))
         seeds = [(await events_of(client, request))[0].started.random_seed for _ in range(2)]
         assert seeds[0] != seeds[1]
 
@@ -154,7 +159,7 @@ class TestASearch:
             prompt="lächle {freundlich}\n微笑🙂",
             negative_prompt="unscharf",
             sampler=pb.SamplerSettings(steps=1, true_cfg_scale=2.0),
-            search=pb.SearchSettings(global_candidates=1, local_rounds=0),
+            search=pb.SearchSettings(best_of_n={"trajectories": 1}),
         )
         events = await events_of(client, request)
         assert events[-1].finished.statistics.denoiser_evaluations == 2
@@ -186,7 +191,7 @@ class TestBadInput:
         self, client: SearchServiceStub, sample_request: MakeRequest
     ) -> None:
         with pytest.raises(grpc.aio.AioRpcError, match=r"not the one asked for") as caught:
-            await events_of(client, sample_request(scene_face=5))
+            await events_of(client, sample_request(scene_face=pb.FaceSelector(index=5)))
         assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
 
     async def test_a_prompt_of_too_many_tokens_is_an_invalid_argument(
@@ -218,12 +223,16 @@ class TestLeaving:
         self, triton: EmbeddedTriton, client: SearchServiceStub, sample_request: MakeRequest
     ) -> None:
         steps = 98
-        call = client.RunSearch(sample_request(steps=steps, search=pb.SearchSettings(**LONG)), timeout=4.0)
-        events = [response.event async for response in call]
-        # In time before it, the caller has the best so far: nothing was done, so that is the prior.
+        call = client.RunSearch(sample_request(steps=steps, search=pb.SearchSettings(**LONG)), timeout=12.0)
+        events = await events_in(call)
+        # In time before it, the caller has the best so far. How much was done by then is the machine's affair.
         finished = events[-1].finished
         assert finished.stop_reason == pb.STOP_REASON_WALL_TIME
-        assert (finished.best_candidate_id, finished.best.data) == ("", events[1].prior_ready.prior.data)
+        scored = {event.candidate_scored.candidate_id for event in events if event.HasField("candidate_scored")}
+        if scored:
+            assert finished.best_candidate_id in scored
+        else:
+            assert (finished.best_candidate_id, finished.best.data) == ("", events[1].prior_ready.prior.data)
         assert await cancelled_step(triton, steps) < steps
 
     async def test_stopping_the_server_stops_the_sampler(
@@ -244,14 +253,14 @@ class TestDependencies:
     async def test_a_judge_that_is_away_leaves_scores_missing_not_zero(
         self, triton: EmbeddedTriton, sample_request: MakeRequest
     ) -> None:
-        outside = OpenAISettings(f"http://127.0.0.1:{unused_port()}/v1", "nobody", max_retries=0)
+        outside = JudgeSettings(JudgeProvider.OPENAI, "nobody", f"http://127.0.0.1:{unused_port()}/v1", attempts=1)
         request = sample_request(
             scorers=[
                 pb.ScorerSettings(name="identity", weight=3.0),
                 pb.ScorerSettings(name="openai.realism", weight=1.0),
             ]
         )
-        async with client_of(settings_for(triton, openai=outside)) as client:
+        async with client_of(settings_for(triton, judges=(outside,))) as client:
             events = await events_of(client, request)
         for one in scored_in(events).values():
             scores = {score.scorer: score for score in one.evaluation.scores}
@@ -265,8 +274,8 @@ class TestDependencies:
     async def test_without_any_score_the_search_is_unavailable(
         self, triton: EmbeddedTriton, sample_request: MakeRequest
     ) -> None:
-        outside = OpenAISettings(f"http://127.0.0.1:{unused_port()}/v1", "nobody", max_retries=0)
-        async with client_of(settings_for(triton, openai=outside)) as client:
+        outside = JudgeSettings(JudgeProvider.OPENAI, "nobody", f"http://127.0.0.1:{unused_port()}/v1", attempts=1)
+        async with client_of(settings_for(triton, judges=(outside,))) as client:
             with pytest.raises(grpc.aio.AioRpcError, match=r"not one scorer answered") as caught:
                 await events_of(client, sample_request(scorers=[pb.ScorerSettings(name="openai.realism", weight=1.0)]))
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -290,11 +299,14 @@ class TestDependencies:
         nobody = f"http://127.0.0.1:{unused_port()}"
         settings = settings_for(
             triton,
-            openai=OpenAISettings(f"{nobody}/v1", "vlm", max_retries=0),
-            gemini=GeminiSettings("gemini-9", "k", nobody, attempts=1),
-            moondream=MoondreamSettings(f"{nobody}/v1", attempts=1),
+            judges=(
+                JudgeSettings(JudgeProvider.OPENAI, "vlm", f"{nobody}/v1", attempts=1),
+                JudgeSettings(JudgeProvider.GEMINI, "gemini-9", nobody, "k", attempts=1),
+                JudgeSettings(JudgeProvider.MOONDREAM, None, f"{nobody}/v1", attempts=1),
+                JudgeSettings(JudgeProvider.REWARD, "editscore", f"{nobody}/v1", attempts=1),
+            ),
         )
-        outside = ("openai.realism", "gemini.prompt", "moondream.realism")
+        outside = ("openai.realism", "gemini.prompt", "moondream.realism", "reward.prompt")
         scorers = [pb.ScorerSettings(name=name, weight=1.0) for name in ("identity", *outside)]
         async with client_of(settings) as stub:
             events = await events_of(stub, sample_request(scorers=scorers))
@@ -317,7 +329,7 @@ class TestDependencies:
                 while not (await call.read()).event.HasField("prior_ready"):
                     pass
                 await asyncio.to_thread(mortal.stop, grace_s=0.0)
-                with pytest.raises(grpc.aio.AioRpcError, match=r"qwen_edit: ") as caught:
+                with pytest.raises(grpc.aio.AioRpcError, match=r"sampler: ") as caught:
                     await read_to_the_end(call)
                 assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
                 assert await health_of(channel, health_pb2.HealthCheckResponse.NOT_SERVING)
@@ -340,7 +352,7 @@ async def read_to_the_end(call: Any) -> None:
 async def health_of(channel: grpc.aio.Channel, awaited: int) -> bool:
     """Waits until health says what is awaited."""
     request = health_pb2.HealthCheckRequest(service="eacps.v1.SearchService")
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         async for answer in health_pb2_grpc.HealthStub(channel).Watch(request):
             if answer.status == awaited:
                 return True

@@ -22,7 +22,8 @@ from eacps.triton import TritonGateway
 from eacps.triton.embedded import EmbeddedTriton
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
-from export.studio_mini.world.tasks import Split, face
+from studio_mini.world.tasks import Split, face
+from tests.api.conftest import events_in
 
 LEFT, RIGHT, CHARACTER = 1, 2, 3
 LEFT_BOX = pb.Box(left=20, top=70, right=100, bottom=160)
@@ -98,12 +99,11 @@ async def refusal_of(call: Any) -> tuple[grpc.StatusCode, str]:
     "fields",
     [
         {},
-        {"scene_face": 0},
-        {"scene_face_by": by(index=0)},
-        {"scene_face_by": by(box=LEFT_BOX)},
-        {"scene_face_by": by(likeness=image(shot(LEFT, 1)))},
+        {"scene_face": by(index=0)},
+        {"scene_face": by(box=LEFT_BOX)},
+        {"scene_face": by(likeness=image(shot(LEFT, 1)))},
     ],
-    ids=["default", "number", "index", "box", "likeness"],
+    ids=["default", "index", "box", "likeness"],
 )
 async def test_the_left_one_is_replaced(stub: Any, fields: dict[str, Any]) -> None:
     answer = await prior_of(stub, **fields)
@@ -118,13 +118,12 @@ async def test_the_left_one_is_replaced(stub: Any, fields: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     "fields",
     [
-        {"scene_face": 1},
-        {"scene_face_by": by(index=1)},
-        {"scene_face_by": by(box=RIGHT_BOX)},
-        {"scene_face_by": by(likeness=image(shot(RIGHT, 1)))},
-        {"scene_face_by": by(likeness=image(together(shot(RIGHT, 1), shot(LEFT, 1), 64)))},
+        {"scene_face": by(index=1)},
+        {"scene_face": by(box=RIGHT_BOX)},
+        {"scene_face": by(likeness=image(shot(RIGHT, 1)))},
+        {"scene_face": by(likeness=image(together(shot(RIGHT, 1), shot(LEFT, 1), 64)))},
     ],
-    ids=["number", "index", "box", "likeness", "likeness to the larger of two"],
+    ids=["index", "box", "likeness", "likeness to the larger of two"],
 )
 async def test_the_right_one_is_replaced(stub: Any, fields: dict[str, Any]) -> None:
     answer = await prior_of(stub, **fields)
@@ -134,20 +133,48 @@ async def test_the_right_one_is_replaced(stub: Any, fields: dict[str, Any]) -> N
     assert answer.scene_face == answer.scene_faces[1]
 
 
+async def test_every_box_is_in_pixels_of_the_picture_as_it_was_sent(stub: Any) -> None:
+    large = Image.fromarray(SCENE).resize((1024, 896), Image.Resampling.LANCZOS)
+    scene = np.full((1000, 1600, 3), (90, 96, 110), np.uint8)
+    scene[60:956, 500:1524] = large
+    turned, data = Image.fromarray(np.rot90(scene)), io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    turned.save(data, "PNG", exif=exif)
+    sent = pb.Image(data=data.getvalue())
+    detected = await stub.DetectFaces(pb.DetectFacesRequest(picture=sent), timeout=60)
+    assert (detected.width, detected.height) == (1600, 1000)
+    assert [0 <= one.detection_score <= 1 for one in detected.faces] == [True, True]
+    small = (await stub.DetectFaces(pb.DetectFacesRequest(picture=image(SCENE)), timeout=60)).faces
+    for one, unscaled in zip(detected.faces, small, strict=True):
+        drawn = [500 + 4 * unscaled.box.left, 60 + 4 * unscaled.box.top]
+        drawn += [500 + 4 * unscaled.box.right, 60 + 4 * unscaled.box.bottom]
+        found = [one.box.left, one.box.top, one.box.right, one.box.bottom]
+        assert np.abs(np.subtract(found, drawn)).max() <= 25, "a twentieth of a face of 500 pixels"
+    prior = await prior_of(stub, scene=sent, framing=pb.FRAMING_FACE, scene_face=by(box=detected.faces[1].box))
+    for one, counted in zip(detected.faces, prior.scene_faces, strict=True):
+        for edge in ("left", "top", "right", "bottom"):  # the one to be replaced is found again in the frame
+            assert getattr(one.box, edge) == pytest.approx(getattr(counted, edge), abs=40), "as a selector counts them"
+    assert prior.scene_face == prior.scene_faces[1]
+    assert prior.frame.left <= prior.scene_face.left < prior.scene_face.right <= prior.frame.right
+
+
 async def test_who_is_not_in_the_scene_is_not_replaced(stub: Any) -> None:
-    code, text = await refusal_of(prior_of(stub, scene_face_by=by(likeness=SHOWN["character"])))
+    code, text = await refusal_of(prior_of(stub, scene_face=by(likeness=SHOWN["character"])))
     assert code is grpc.StatusCode.FAILED_PRECONDITION
     assert "only 2 face(s), none of them alike enough" in text
-    code, text = await refusal_of(prior_of(stub, scene_face_by=by(box=pb.Box(right=9, bottom=9))))
+    code, text = await refusal_of(prior_of(stub, scene_face=by(box=pb.Box(right=9, bottom=9))))
     assert code is grpc.StatusCode.FAILED_PRECONDITION
-    assert "none of them in the box, found in scene" in text
+    assert "none of them in the box: the nearest, 0, is at" in text
 
 
 async def test_the_characters_face_is_found_among_others(stub: Any) -> None:
     crowd = together(shot(LEFT, 2), shot(CHARACTER))
-    wanted = {"box": RIGHT_BOX, "likeness": image(shot(CHARACTER, 1)), "index": 1}
+    faces = (await prior_of(stub, character=image(crowd))).character_faces
+    (index,) = (index for index, box in enumerate(faces) if box.left > 128)
+    wanted = {"box": RIGHT_BOX, "likeness": image(shot(CHARACTER, 1)), "index": index}
     answers = [
-        await prior_of(stub, character=image(crowd), character_face_by=by(**{name: value}))
+        await prior_of(stub, character=image(crowd), character_face=by(**{name: value}))
         for name, value in wanted.items()
     ]
     largest = await prior_of(stub, character=image(crowd))
@@ -166,14 +193,17 @@ async def test_pictures_of_one_person_are_averaged(stub: Any, triton: EmbeddedTr
     assert np.abs(pixels(reordered.prior) - pixels(averaged.prior)).max() <= 1
     async with gateway_to(triton) as gateway:
         first, second = [
-            (await gateway.embed_faces(shot(CHARACTER, number)[None])).embeddings[0, 0] for number in (0, 1)
+            (await gateway.embed_faces(shot(CHARACTER, number)[None]))[0].embeddings[0] for number in (0, 1)
         ]
-        crowd = (await gateway.embed_faces(together(shot(LEFT, 1), shot(CHARACTER, 2))[None])).embeddings[0]
-        mean = first + second + crowd[1]
+        crowd = (await gateway.embed_faces(together(shot(LEFT, 1), shot(CHARACTER, 2))[None]))[0].embeddings
+        likest = crowd[(crowd @ first).argmax()]
+        mean = first + second + likest
         source = (mean / np.linalg.norm(mean)).astype(np.float32)
         scene = pixels(averaged.scene).astype(np.uint8)
-        expected = await gateway.prepare_prior(scene, shot(CHARACTER), source=source)
-    assert np.abs(pixels(averaged.prior) - expected.picture).max() <= 1
+        (faces,) = await gateway.embed_faces(scene[None])
+        replaced = int((faces.boxes[:, 2] - faces.boxes[:, 0]).argmax())
+        expected = await gateway.swap_face(scene, faces.landmarks[replaced], source)
+    assert np.abs(pixels(averaged.prior) - expected).max() <= 1
 
 
 async def test_a_stranger_among_the_pictures_is_named(stub: Any) -> None:
@@ -187,18 +217,18 @@ def search_request(**fields: Any) -> pb.RunSearchRequest:
     settings = {
         "prompt": "make the person look happy",
         "sampler": pb.SamplerSettings(steps=2),
-        "search": pb.SearchSettings(strategy=pb.STRATEGY_BEST_OF_N, global_candidates=2, random_seed=3),
+        "search": pb.SearchSettings(best_of_n={"trajectories": 2}, random_seed=3),
     }
     return pb.RunSearchRequest(**{**SHOWN, **settings, **fields})
 
 
 async def found(stub: Any, request: pb.RunSearchRequest) -> list[pb.SearchEvent]:
-    return [response.event async for response in stub.RunSearch(request, timeout=120)]
+    return await events_in(stub.RunSearch(request, timeout=120))
 
 
 async def test_a_search_over_all_of_it_scores_against_the_mean_and_renders_again(stub: Any) -> None:
     request = search_request(
-        scene_face_by=by(likeness=image(shot(RIGHT, 1))),
+        scene_face=by(likeness=image(shot(RIGHT, 1))),
         more_characters=[image(shot(CHARACTER, 1))],
         references=[image(shot(CHARACTER, 2))],
     )
@@ -207,7 +237,7 @@ async def test_a_search_over_all_of_it_scores_against_the_mean_and_renders_again
     assert prior.scene_face.left > 64
     render = pb.RenderCandidateRequest(
         recipe=finished.recipe,
-        **{name: getattr(request, name) for name in ("prompt", "sampler", "scene_face_by")},
+        **{name: getattr(request, name) for name in ("prompt", "sampler", "scene_face")},
         **SHOWN,
     )
     render.more_characters.extend(request.more_characters)
@@ -220,8 +250,8 @@ async def test_a_search_over_all_of_it_scores_against_the_mean_and_renders_again
             pb.ScoreImagesRequest(
                 **SHOWN,
                 prompt=request.prompt,
-                images=[pb.Image(artifact=prior.prior.artifact)],
-                scene_face_by=request.scene_face_by,
+                images=[prior.prior],
+                scene_face=request.scene_face,
                 more_characters=more,
             ),
             timeout=60,

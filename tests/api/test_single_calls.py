@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 import grpc.aio
 import numpy as np
@@ -11,12 +12,12 @@ from grpc_status import rpc_status
 from PIL import Image
 
 from eacps.assembly import serving
-from eacps.evaluation.toy import ToyScorer
+from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.settings import Settings
 from eacps.triton.embedded import EmbeddedTriton
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
-from tests.api.conftest import Serve
+from tests.api.conftest import UNRATED, Serve, events_in
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 
@@ -33,7 +34,7 @@ def render_of(search: pb.RunSearchRequest, recipe: pb.Recipe) -> pb.RenderCandid
     )
 
 
-async def faults_of(call: grpc.aio.UnaryUnaryCall) -> list[str]:
+async def violations_of(call: grpc.aio.UnaryUnaryCall) -> list[str]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -45,7 +46,7 @@ async def faults_of(call: grpc.aio.UnaryUnaryCall) -> list[str]:
 
 
 async def searched(stub: SearchServiceStub, request: pb.RunSearchRequest) -> list[pb.SearchEvent]:
-    return [response.event async for response in stub.RunSearch(request, timeout=60)]
+    return await events_in(stub.RunSearch(request, timeout=60))
 
 
 class TestOverToys:
@@ -54,7 +55,7 @@ class TestOverToys:
         async with serve() as channel:
             stub = SearchServiceStub(channel)
             answer = await stub.PreparePrior(
-                pb.PreparePriorRequest(scene=search.scene, character=search.character), timeout=10
+                pb.PreparePriorRequest(scene=search.scene, character=search.character), timeout=60
             )
             prior = next(e.prior_ready for e in await searched(stub, search) if e.HasField("prior_ready"))
         assert (answer.prior.data, answer.scene.data) == (prior.prior.data, prior.scene.data)
@@ -63,17 +64,31 @@ class TestOverToys:
         assert list(answer.character_faces) == [answer.character_face]
         assert answer.versions["checkpoint"].startswith("toy@")
 
+    async def test_faces_are_found_and_nothing_is_made(
+        self, serve: Serve, make_request: MakeRequest, png: Callable[..., bytes]
+    ) -> None:
+        async with serve() as channel:
+            stub = SearchServiceStub(channel)
+            answer = await stub.DetectFaces(pb.DetectFacesRequest(picture=pb.Image(data=png(40, 32))), timeout=60)
+            for name in ("picture", "picture.data"):
+                request = pb.DetectFacesRequest(picture=pb.Image(data=b"junk") if "." in name else None)
+                assert await violations_of(stub.DetectFaces(request, timeout=60)) == [name]
+        assert (answer.width, answer.height, len(answer.faces)) == (40, 32, 1)
+        async with serve(models=ToyModels(sees_faces=False)) as channel:
+            request = pb.DetectFacesRequest(picture=pb.Image(data=png(40, 32)))
+            assert not (await SearchServiceStub(channel).DetectFaces(request, timeout=60)).faces
+
     async def test_a_candidate_is_made_again_from_its_recipe(self, serve: Serve, make_request: MakeRequest) -> None:
         search = make_request()
         async with serve() as channel:
             stub = SearchServiceStub(channel)
             events = await searched(stub, search)
             for scored in [event.candidate_scored for event in events if event.HasField("candidate_scored")]:
-                answer = await stub.RenderCandidate(render_of(search, scored.recipe), timeout=10)
+                answer = await stub.RenderCandidate(render_of(search, scored.recipe), timeout=60)
                 assert answer.picture_sha256 == scored.picture_sha256
             assert answer.steps == 4
             search.sampler.steps = 9
-            answer = await stub.RenderCandidate(render_of(search, scored.recipe), timeout=10)
+            answer = await stub.RenderCandidate(render_of(search, scored.recipe), timeout=60)
         assert answer.steps == 9
         assert pixels(answer.picture.data).shape == (32, 32, 3)
 
@@ -92,7 +107,7 @@ class TestOverToys:
             scorers=[pb.ScorerSettings(name="brightness", weight=3.0), pb.ScorerSettings(name="other", weight=1.0)],
         )
         async with serve() as channel:
-            answer = await SearchServiceStub(channel).ScoreImages(request, timeout=10)
+            answer = await SearchServiceStub(channel).ScoreImages(request, timeout=60)
         assert [one.potential for one in answer.evaluations] == [pytest.approx(0.8, abs=0.01), pytest.approx(0.2)]
         assert [score.scorer for score in answer.evaluations[0].scores] == ["brightness", "other"]
         assert set(answer.versions) >= {"eacps", "checkpoint", "scorer.brightness", "scorer.other"}
@@ -111,7 +126,7 @@ class TestOverToys:
             scorers=[pb.ScorerSettings(name="brightness", weight=1.0), pb.ScorerSettings(name="other", weight=1.0)],
         )
         async with serve(scorers={"brightness": ToyScorer(), "other": Broken("other")}) as channel:
-            (evaluation,) = (await SearchServiceStub(channel).ScoreImages(request, timeout=10)).evaluations
+            (evaluation,) = (await SearchServiceStub(channel).ScoreImages(request, timeout=60)).evaluations
         assert not evaluation.complete
         assert [bool(score.failure) for score in evaluation.scores] == [False, True]
 
@@ -119,12 +134,14 @@ class TestOverToys:
         search, junk = make_request(), pb.Image(data=b"junk")
         async with serve() as channel:
             stub = SearchServiceStub(channel)
-            prior = stub.PreparePrior(pb.PreparePriorRequest(scene=junk, scene_face=9), timeout=10)
-            assert sorted(await faults_of(prior)) == ["character", "scene.data", "scene_face"]
+            prior = stub.PreparePrior(
+                pb.PreparePriorRequest(scene=junk, scene_face=pb.FaceSelector(index=1000)), timeout=60
+            )
+            assert sorted(await violations_of(prior)) == ["character", "scene.data", "scene_face.index"]
             render = render_of(search, pb.Recipe(terms=[pb.RecipeTerm(seed=1, coefficient=0.5)]))
             render.ClearField("prompt")
             render.sampler.steps = 0
-            assert sorted(await faults_of(stub.RenderCandidate(render, timeout=10))) == [
+            assert sorted(await violations_of(stub.RenderCandidate(render, timeout=60))) == [
                 "prompt",
                 "recipe.terms",
                 "sampler.steps",
@@ -135,22 +152,22 @@ class TestOverToys:
                 images=[search.scene, junk],
                 scorers=[pb.ScorerSettings(name="beauty", weight=1.0)],
             )
-            assert sorted(await faults_of(stub.ScoreImages(score, timeout=10))) == [
+            assert sorted(await violations_of(stub.ScoreImages(score, timeout=60))) == [
                 "images[1].data",
                 "prompt",
                 "scorers[0].name",
             ]
             score.ClearField("images")
-            assert "images" in await faults_of(stub.ScoreImages(score, timeout=10))
+            assert "images" in await violations_of(stub.ScoreImages(score, timeout=60))
             score.images.extend([search.scene] * 17)
-            assert "images" in await faults_of(stub.ScoreImages(score, timeout=10))
+            assert "images" in await violations_of(stub.ScoreImages(score, timeout=60))
 
     async def test_beyond_the_limit_they_are_asked_to_come_again(self, serve: Serve, make_request: MakeRequest) -> None:
         search = make_request()
         request = pb.PreparePriorRequest(scene=search.scene, character=search.character)
-        async with serve(max_calls=0) as channel:
+        async with serve(admitted=replace(UNRATED, pictures=0)) as channel:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await SearchServiceStub(channel).PreparePrior(request, timeout=10)
+                await SearchServiceStub(channel).PreparePrior(request, timeout=60)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 

@@ -14,14 +14,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from eacps.api import MessageCodec, SearchServer, SearchServicer, ServerTls
 from eacps.client import AsyncClient, CallFailed, ClientTls, InvalidSettings
-from eacps.client.tls import open_channel
-from eacps.durable.workflows import Places
+from eacps.client.connection import Keepalive, open_channel
+from eacps.durable.protocols import ConcurrencyLimits
 from eacps.errors import InvalidRequest
-from eacps.evaluation import Laboratory
+from eacps.evaluation import Services
 from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
-from tests.api.conftest import RULES, engine_over
+from tests.api.conftest import RULES, engine_over, events_in
 
 
 class Authority:
@@ -57,15 +57,15 @@ async def served(tls: ServerTls) -> AsyncIterator[str]:
     async def ready() -> bool:
         return True
 
-    def open_laboratory() -> Laboratory:
-        return Laboratory(ToyModels(), {"brightness": ToyScorer(), "other": ToyScorer("other")})
+    def open_services() -> Services:
+        return Services(ToyModels(), {"brightness": ToyScorer(), "other": ToyScorer("other")})
 
     with TemporaryDirectory() as folder:
-        async with engine_over(MessageCodec(RULES), open_laboratory, Path(folder), places=Places()) as (
+        async with engine_over(MessageCodec(RULES), open_services, Path(folder), concurrency=ConcurrencyLimits()) as (
             engine,
             objects,
         ):
-            servicer = SearchServicer(RULES, engine, objects, open_laboratory)
+            servicer = SearchServicer(RULES, engine, objects, open_services)
             server = SearchServer(servicer, address="127.0.0.1:0", is_ready=ready, tls=tls)
             await server.start()
             try:
@@ -76,7 +76,7 @@ async def served(tls: ServerTls) -> AsyncIterator[str]:
 
 async def healthy(address: str, tls: ClientTls | None) -> bool:
     """Whether a client with these certificates is answered."""
-    async with open_channel(address, tls) as channel:
+    async with open_channel(address, tls, Keepalive()) as channel:
         try:
             answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=3)
         except grpc.aio.AioRpcError as exc:
@@ -90,9 +90,9 @@ async def test_a_search_runs_over_tls(ours: Authority, make_request: Callable[..
     certificate, key = ours.issue("server", "127.0.0.1")
     async with (
         served(ServerTls(certificate, key)) as address,
-        open_channel(address, ClientTls(ours.root)) as channel,
+        open_channel(address, ClientTls(ours.root), Keepalive()) as channel,
     ):
-        events = [response.event async for response in SearchServiceStub(channel).RunSearch(make_request(), timeout=30)]
+        events = await events_in(SearchServiceStub(channel).RunSearch(make_request(), timeout=60))
     assert events[-1].HasField("finished")
 
 
@@ -168,7 +168,7 @@ async def test_files_that_cannot_be_read_are_all_named(tmp_path: Path) -> None:
 async def test_half_a_pair_of_ours_is_named(ours: Authority) -> None:
     certificate, _ = ours.issue("client", "studio@example.org")
     with pytest.raises(InvalidSettings, match="together"):
-        open_channel("127.0.0.1:1", ClientTls(ours.root, certificate))
+        open_channel("127.0.0.1:1", ClientTls(ours.root, certificate), Keepalive())
     with pytest.raises(InvalidSettings, match="cannot read"):
-        open_channel("127.0.0.1:1", ClientTls(Path("/none.pem")))
+        open_channel("127.0.0.1:1", ClientTls(Path("/none.pem")), Keepalive())
     await asyncio.sleep(0)

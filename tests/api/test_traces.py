@@ -15,6 +15,7 @@ from eacps import logs
 from eacps.traces import SearchTraces
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
+from tests.api.conftest import events_in
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 Serve = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
@@ -43,8 +44,8 @@ async def test_a_search_is_one_trace_with_all_its_parts(
     traces, exporter = spans
     headers = (("traceparent", f"00-{CALLERS_TRACE}-00f067aa0ba902b7-01"),)
     async with serve(observer=traces) as channel:
-        call = SearchServiceStub(channel).RunSearch(make_request(), metadata=headers, timeout=30)
-        events = [response.event async for response in call]
+        call = SearchServiceStub(channel).RunSearch(make_request(), metadata=headers, timeout=60)
+        events = await events_in(call)
     search_id, found = events[0].started.search_id, exporter.get_finished_spans()
     (rpc,) = named(found, "RunSearch")
     assert f"{rpc.context.trace_id:032x}" == CALLERS_TRACE

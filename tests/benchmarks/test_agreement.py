@@ -7,13 +7,13 @@ from benchmarks.edits import Edit
 from benchmarks.outcome import Outcome
 from tests.oracle import reference
 
-GREY = np.full((32, 32, 3), 128, np.uint8)
+GRAY = np.full((32, 32, 3), 128, np.uint8)
 SCORES = {"identity": 0.5, "realism": 0.5, "prompt": 0.5}
 
 
 def outcome(seed: int = 7, brighter: int = 0, **scores: float) -> Outcome:
-    edit = Edit(3, GREY, GREY, "make the person smile", candidates=1)
-    return Outcome(edit, GREY, {seed: GREY + np.uint8(brighter)}, {seed: {**SCORES, **scores}}, {})
+    edit = Edit(3, GRAY, GRAY, "make the person smile", candidates=1)
+    return Outcome(edit, GRAY, {seed: GRAY + np.uint8(brighter)}, {seed: {**SCORES, **scores}}, {})
 
 
 def test_the_same_work_agrees_and_is_counted() -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from benchmarks import gpu
 from benchmarks.gpu import Architecture, Case, build, cases, inputs, measure, run, served
-from eacps.tensors import DENOISER
+from eacps.models.backbones.qwen_image_edit.contract import DENOISER
 
 CPU = torch.device("cpu")
 TINY = Architecture(layers=2, heads=2, head_size=16, text_channels=24, rope_axes=(4, 6, 6))
@@ -29,9 +29,9 @@ def test_a_step_counts_tokens_of_result_and_conditioning() -> None:
     given = dict(
         zip((tensor.name for tensor in DENOISER.inputs), inputs(build(TINY, CPU, torch.float32), 64, 3), strict=True)
     )
-    assert given["hidden_states"].shape == (3, 3 * 16, 64)
+    assert given["latents"].shape == (3, 16, 64)
+    assert given["picture_latents"].shape == (3, 2 * 16, 64)
     assert given["img_rope"].shape == (3, 3 * 16, 8, 2)
-    assert given["modulate_index"][0].tolist() == [0] * 16 + [1] * 32
 
 
 def test_weights_are_made_in_their_final_type() -> None:

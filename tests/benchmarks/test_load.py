@@ -7,17 +7,22 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.loading.arrivals import Closed, Open, arrive
+from benchmarks.loading.free_models import FreeModels, StampScorer
 from benchmarks.loading.records import Record
+from eacps.imaging import content_hash
+from eacps.scoring.scorer import EditContext
+from eacps.triton.types import GenerateRequest
 
 ROOT = Path(__file__).parents[2]
 
 
 def run(module: str, *words: object) -> str:
     command = [sys.executable, "-m", module, *map(str, words)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -35,6 +40,30 @@ def test_the_harness_writes_down_what_callers_saw(tmp_path: Path) -> None:
     assert (tmp_path / "latency.png").stat().st_size > 1000
 
 
+def test_the_table_has_a_line_for_every_load(tmp_path: Path) -> None:
+    window = ("--warm-up", 3, "--duration", 3, "--out", tmp_path)
+    printed = run("benchmarks.load_table", "--concurrency", 2, "--watchers", 0, 3, "--size", 64, *window)
+    rows = json.loads((tmp_path / "table.json").read_text())["rows"]
+    assert [(row["size"], row["concurrency"], row["watchers"]) for row in rows] == [(64, 2, 0), (64, 2, 3)]
+    assert all(row["candidates_per_second"] > 0 and row["processor_ms"] > 0 for row in rows)
+    assert [row["watched_per_second"] > 0 for row in rows] == [False, True]
+    assert (tmp_path / "table.md").read_text() in printed
+
+
+async def test_free_models_make_pictures_that_differ() -> None:
+    size, models = 32, FreeModels(32)
+    seeds = np.arange(200, dtype=np.uint32)[:, None]
+    scene = np.full((1, size, size, 3), 128, np.uint8)
+    request = GenerateRequest(scene, "", seeds, np.ones((200, 1), np.float32), steps=4, stop_step=4)
+    pictures = (await models.generate(request)).pictures
+    assert pictures.shape == (200, size, size, 3)
+    assert len({content_hash(picture) for picture in pictures}) == 200
+    assert 1.0 < pictures[:, 1:].std() < 3.0
+    context = EditContext(scene[0], "", np.eye(1, 512, dtype=np.float32)[0], scene[0], 0, (0.0, 0.0, 1.0, 1.0))
+    scores = await StampScorer().score({"one": pictures[0], "other": pictures[1]}, context)
+    assert scores["one"] != scores["other"]
+
+
 def test_a_soak_loses_nothing(tmp_path: Path) -> None:
     run("benchmarks.soak", "--models", "free", "--minutes", 0.25, "--kills", 1, "--out", tmp_path)
     found = json.loads((tmp_path / "soak.json").read_text())
@@ -43,6 +72,7 @@ def test_a_soak_loses_nothing(tmp_path: Path) -> None:
     assert found["done"]["searches"] > 0
     assert found["done"]["hostile requests refused"] > 0
     assert found["memory"]["last_mib"] > 0
+    assert 0 < found["descriptors"]["fewest"] <= found["descriptors"]["most"]
 
 
 @pytest.mark.parametrize("most", [1000, 0])

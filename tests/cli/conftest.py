@@ -1,6 +1,7 @@
 """A real search server over the toy landscape, in a thread, for commands that are called as a person would."""
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -14,8 +15,8 @@ from typer.testing import CliRunner
 
 from eacps.api import KeyRing, MessageCodec, Rules, SearchServer, SearchServicer, ServerTls
 from eacps.cli.app import app
-from eacps.durable.workflows import Places
-from eacps.evaluation import Laboratory, Pace
+from eacps.durable.protocols import ConcurrencyLimits
+from eacps.evaluation import ExecutionLimits, Services
 from eacps.evaluation.toy import ToyModels, ToyScorer
 from tests.api.conftest import engine_over
 from tests.cli.searches import picture
@@ -26,33 +27,37 @@ SETTINGS = ("EACPS_", "OPENAI_", "GEMINI_", "GOOGLE_", "MOONDREAM_")
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is set on this machine shall not decide a test."""
+    """Settings of this machine must not affect a test."""
     for name in [name for name in os.environ if name.startswith(SETTINGS)]:
         monkeypatch.delenv(name)
 
 
 @contextmanager
-def toy_server(*, tls: ServerTls | None = None, keys: KeyRing | None = None, **parts: Any) -> Iterator[str]:
+def toy_server(
+    *, tls: ServerTls | None = None, keys: KeyRing | None = None, is_ready: bool = True, **parts: Any
+) -> Iterator[str]:
     """Serve over toy models, or what keywords put in their place, and give the address."""
     started, loop = threading.Event(), asyncio.new_event_loop()
     address, stop = [], asyncio.Event()
 
     async def ready() -> bool:
-        return True
+        return is_ready
 
     async def serve() -> None:
         defaults: dict[str, Any] = {
             "models": ToyModels(),
             "scorers": {name: ToyScorer(name) for name in RULES.scorers},
-            "pace": Pace(retry_delay_s=0.0),
+            "limits": ExecutionLimits(retry_delay_s=0.0),
         }
 
-        def open_laboratory() -> Laboratory:
-            return Laboratory(**{**defaults, **parts})
+        def open_services() -> Services:
+            return Services(**{**defaults, **parts})
 
         with TemporaryDirectory() as folder:
-            async with engine_over(MessageCodec(RULES), open_laboratory, Path(folder), places=Places()) as kept:
-                servicer = SearchServicer(RULES, *kept, open_laboratory)
+            async with engine_over(
+                MessageCodec(RULES), open_services, Path(folder), concurrency=ConcurrencyLimits()
+            ) as kept:
+                servicer = SearchServicer(RULES, *kept, open_services)
                 server = SearchServer(servicer, address="127.0.0.1:0", is_ready=ready, tls=tls, keys=keys)
                 await server.start()
                 address.append(f"127.0.0.1:{server.port}")
@@ -63,7 +68,7 @@ def toy_server(*, tls: ServerTls | None = None, keys: KeyRing | None = None, **p
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
     try:
-        assert started.wait(timeout=30)
+        assert started.wait(timeout=60)
         yield address[0]
     finally:
         loop.call_soon_threadsafe(stop.set)
@@ -88,6 +93,11 @@ def pictures(tmp_path: Path) -> tuple[str, str]:
 
 
 @pytest.fixture
-def eacps() -> Callable[..., Any]:
-    """Runs a command in this process and gives its result."""
-    return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
+def eacps() -> Iterator[Callable[..., Any]]:
+    """Runs a command in this process and gives its result; the log of other tests is left as it was."""
+    loggers = [logging.getLogger(), logging.getLogger("eacps")]
+    before = [(one.level, list(one.handlers)) for one in loggers]
+    yield lambda *words: CliRunner().invoke(app, [str(word) for word in words])
+    for one, (level, handlers) in zip(loggers, before, strict=True):
+        one.setLevel(level)
+        one.handlers[:] = handlers

@@ -1,4 +1,4 @@
-"""Searches as a client sees them, built by hand: every event of the stream, with flat pictures of many colours."""
+"""Searches as a client sees them, built by hand: every event of the stream, with flat pictures of many colors."""
 
 import io
 import math
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from google.protobuf.duration_pb2 import Duration
 from PIL import Image
 
-from eacps.cli.record import CompleteSearch, SearchRecord
+from eacps.client.record import CompleteSearch, SearchRecord
 from eacps.v1 import search_service_pb2 as pb
 
 WEIGHTS = {"identity": 0.5, "prompt": 0.2, "realism": 0.3}
@@ -20,14 +20,23 @@ def picture(hue: int, *, size: tuple[int, int] = (128, 128)) -> bytes:
     return data.getvalue()
 
 
+def half_white() -> bytes:
+    """A mask."""
+    file = io.BytesIO()
+    mask = Image.new("L", (128, 96))
+    mask.paste(255, (0, 0, 64, 96))
+    mask.save(file, "PNG")
+    return file.getvalue()
+
+
 def request(*, mask: bool = False) -> pb.RunSearchRequest:
     """A request whose answer `events` could be."""
     return pb.RunSearchRequest(
         scene=pb.Image(data=picture(10)),
         character=pb.Image(data=picture(100, size=(64, 96))),
-        mask=pb.Image(data=picture(0)) if mask else None,
+        mask=pb.Image(data=half_white()) if mask else None,
         prompt="make the person smile",
-        search=pb.SearchSettings(global_candidates=4, random_seed=7),
+        search=pb.SearchSettings(eacps={"global_candidates": 4}, random_seed=7),
     )
 
 
@@ -36,7 +45,9 @@ def evaluation(scores: Sequence[float | None]) -> pb.Evaluation:
     known = {name: value for name, value in zip(WEIGHTS, scores, strict=True) if value is not None}
     return pb.Evaluation(
         scores=[
-            pb.Score(scorer=name, value=known[name]) if name in known else pb.Score(scorer=name, failure="timed out")
+            pb.Score(scorer=name, value=known[name], saturated=known[name] >= 0.995)
+            if name in known
+            else pb.Score(scorer=name, failure="timed out")
             for name in WEIGHTS
         ],
         potential=math.fsum(WEIGHTS[name] * value for name, value in known.items()) if known else None,
@@ -55,7 +66,7 @@ def candidate(
         candidate_id=name,
         stop_step=8,
         generation=int(name[1]),
-        move="spherical" if parent else "explore",
+        move=pb.MOVE_SPHERICAL if parent else pb.MOVE_EXPLORE,
         parents=[parent] if parent else [],
         recipe=pb.Recipe(terms=terms),
         evaluation=None if scores is None else evaluation(scores),

@@ -1,6 +1,7 @@
 """What commands share: help, settings, doctor, exit codes, signals."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
@@ -15,10 +16,11 @@ from rich.console import Console
 
 from eacps.cli.composition import DEFAULT_MODEL_REPOSITORY, Composition
 from eacps.cli.demo import demo_request
-from eacps.cli.doctor import MODEL_PACKAGES, check_manifest, report
+from eacps.cli.doctor import MODEL_PACKAGES, check_calibration, check_manifest, report
 from eacps.cli.exit_codes import ExitCode
 from eacps.cli.interrupts import run_cancellable, terminable
-from eacps.cli.outcome import CommandFailed, Terminated, failure_of, reported
+from eacps.cli.outcome import CommandFailed, Terminated, command_failed_of, reported
+from eacps.client import ClientTls
 from eacps.errors import (
     DeadlineExceeded,
     EacpsError,
@@ -28,20 +30,32 @@ from eacps.errors import (
     TritonNotInstalled,
     TritonUnavailable,
 )
+from eacps.manifest import CalibrationRecord, Manifest
 from eacps.triton.installation import Check
+from tests.cli.conftest import toy_server
 
 Eacps = Callable[..., Any]
-SAMPLES = Path(__file__).parents[2] / "export" / "studio_mini" / "samples"
+SAMPLES = Path(__file__).parents[2] / "studio_mini" / "samples"
 
 
 def test_help_lists_the_commands_and_what_exit_codes_mean(eacps: Eacps) -> None:
     text = eacps("--help").stdout
     assert all(command in text for command in ("up", "serve", "search", "demo", "doctor", "key"))
-    assert all(str(code.value) in text for code in ExitCode)
+    assert all(f"{code.value} " in text for code in ExitCode)
 
 
 def test_help_needs_neither_grpc_nor_numpy() -> None:
     code = "import sys, eacps.cli.app; print({'grpc', 'numpy', 'PIL', 'openai', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "set()"
+
+
+def test_commands_that_only_call_a_server_import_nothing_that_draws_or_computes() -> None:
+    heavy = "{'numpy', 'PIL', 'eacps.drawing', 'pyarrow', 'openai', 'torch', 'sqlalchemy'}"
+    calling = (
+        "eacps.cli.batch, eacps.cli.shot_list, eacps.cli.stored_searches, eacps.cli.candidates, eacps.cli.searching"
+    )
+    code = f"import sys, {calling}; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "set()"
 
@@ -62,6 +76,16 @@ def test_settings_come_from_the_environment_and_options_win() -> None:
     assert Composition.from_environment({}).model_repository == DEFAULT_MODEL_REPOSITORY
 
 
+def test_an_option_for_tls_replaces_its_own_setting_and_no_other() -> None:
+    names = {"EACPS_SERVER_TLS_CA": "ca", "EACPS_SERVER_TLS_CERTIFICATE": "mine", "EACPS_SERVER_TLS_KEY": "key"}
+    found = Composition.from_environment(names)
+    given = found.with_options(tls_files=("other", None, None)).server_tls
+    assert given == ClientTls(Path("other"), Path("mine"), Path("key"))
+    system = found.with_options(tls_files=("system", None, None)).server_tls
+    assert system == ClientTls(None, Path("mine"), Path("key"))
+    assert Composition.from_environment({}).server_tls is None
+
+
 def test_where_metrics_are_served_is_an_option_too() -> None:
     known = Composition.from_environment({"EACPS_METRICS": "127.0.0.1:9400"})
     assert known.settings.metrics == "127.0.0.1:9400"
@@ -70,18 +94,15 @@ def test_where_metrics_are_served_is_an_option_too() -> None:
 
 
 def test_the_usual_name_of_the_key_is_read_too() -> None:
-    environment = {"EACPS_OPENAI_BASE_URL": "http://judge/v1", "EACPS_OPENAI_MODEL": "vlm", "OPENAI_API_KEY": "k1"}
-    openai = Composition.from_environment(environment).settings.openai
-    assert openai is not None
-    assert openai.api_key == "k1"
-    openai = Composition.from_environment({**environment, "EACPS_OPENAI_API_KEY": "k2"}).settings.openai
-    assert openai is not None
-    assert openai.api_key == "k2"
-    assert Composition.from_environment({"OPENAI_API_KEY": "k1"}).settings.openai is None
+    def keys(environment: dict[str, str]) -> list[str]:
+        return [judge.api_key for judge in Composition.from_environment(environment).settings.judges]
+
+    openai = {"EACPS_OPENAI_BASE_URL": "http://judge/v1", "EACPS_OPENAI_MODEL": "vlm", "OPENAI_API_KEY": "k1"}
+    assert keys(openai) == ["k1"]
+    assert keys({**openai, "EACPS_OPENAI_API_KEY": "k2"}) == ["k2"]
+    assert keys({"OPENAI_API_KEY": "k1"}) == []
     for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY"):
-        gemini = Composition.from_environment({"EACPS_GEMINI_MODEL": "gemini-9", name: "k3"}).settings.gemini
-        assert gemini is not None
-        assert gemini.api_key == "k3"
+        assert keys({"EACPS_GEMINI_MODEL": "gemini-9", name: "k3"}) == ["k3"]
 
 
 def test_a_malformed_setting_is_named(eacps: Eacps, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +123,7 @@ def test_a_malformed_setting_is_named(eacps: Eacps, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_errors_of_the_tree_have_their_exit_codes(error: EacpsError, exit_code: ExitCode) -> None:
-    assert failure_of(error).exit_code is exit_code
+    assert command_failed_of(error).exit_code is exit_code
 
 
 @pytest.mark.parametrize(("stop", "exit_code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
@@ -156,12 +177,12 @@ def test_doctor_names_what_is_missing_and_what_mends_it(eacps: Eacps, tmp_path: 
         "remedy": "make model-repository",
     }
     text = eacps("doctor", "--model-repository", tmp_path).stdout
-    assert "mend it with: make model-repository" in " ".join(text.split())
+    assert "fix it with: make model-repository" in " ".join(text.split())
 
 
 def test_doctor_is_content_where_nothing_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert report([Check("wheel", True, "there")], Console(), as_json=False) is ExitCode.OK
-    assert "all is well" in capsys.readouterr().out
+    assert "everything is in place" in capsys.readouterr().out
 
 
 def test_doctor_looks_for_packages_without_importing_them() -> None:
@@ -184,6 +205,19 @@ def test_a_sample_that_is_not_there_is_named_with_those_that_are(tmp_path: Path)
         demo_request(tmp_path, "smile")
 
 
+def test_doctor_tells_what_identity_scores_mean(model_repository_dir: Path) -> None:
+    manifest = Manifest.read(model_repository_dir)
+    assert manifest is not None
+    assert check_calibration(manifest).detail == (
+        "identity runs from 0.004 (0) to 0.882 (1); identity_heldout runs from 0.001 (0) to 0.802 (1); "
+        "without restarts, pruning"
+    )
+    other = {name: CalibrationRecord("measured with another face_recognizer") for name in ("identity", "landscape")}
+    told = check_calibration(dataclasses.replace(manifest, calibration=other)).detail
+    assert "identity is the raw cosine (measured with another face_recognizer; python -m export.calibrate" in told
+    assert told.endswith("; without landscape")
+
+
 def test_doctor_tells_what_the_repository_was_made_of(model_repository_dir: Path, tmp_path: Path) -> None:
     check = check_manifest(model_repository_dir)
     assert check.ok
@@ -193,3 +227,16 @@ def test_doctor_tells_what_the_repository_was_made_of(model_repository_dir: Path
     assert not broken.ok
     assert "has no readable manifest.json" in broken.detail
     assert "-m export" in broken.remedy
+
+
+def test_health_says_whether_a_server_answers_and_is_ready(eacps: Eacps, toy: str) -> None:
+    for words in ((), ("--live",)):
+        assert eacps("health", "--server", toy, *words).exit_code == 0
+    nobody = eacps("health", "--server", "127.0.0.1:9", "--live", "--json")
+    assert (nobody.exit_code, json.loads(nobody.stdout)["error"]["code"]) == (3, "UNAVAILABLE")
+
+
+def test_a_server_whose_triton_is_away_is_live_and_not_ready(eacps: Eacps) -> None:
+    with toy_server(is_ready=False) as address:
+        assert eacps("health", "--server", address, "--live").exit_code == 0
+        assert eacps("health", "--server", address).exit_code == 3

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from eacps.cli.people import PeopleOptions, parse_face, people_fields
+from eacps.cli.people import PeopleOptions, parse_face, parse_prior, people_fields
 from eacps.client import Client
 from eacps.v1 import search_service_pb2 as pb
 from tests.cli.searches import picture
@@ -48,11 +48,34 @@ def test_anything_else_is_said_to_be_none(text: str) -> None:
         parse_face(text)
 
 
+def test_a_prior_is_swapped_in_left_out_or_a_picture(others: list[str]) -> None:
+    made = {text: people_fields(PeopleOptions(prior=text))["prior"] for text in ("swap", "none", others[0])}
+    assert [prior.WhichOneof("by") for prior in made.values()] == ["swap", "none", "given"]
+    assert made[others[0]].given.data == Path(others[0]).read_bytes()
+    with pytest.raises(ValueError, match="is neither swap nor none, and no file"):
+        parse_prior("nobody.png")
+
+
+@pytest.mark.parametrize("kind", ["swap", "none", "given"])
+def test_a_search_reports_how_its_prior_was_made(
+    eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path, kind: str
+) -> None:
+    asked = pictures[0] if kind == "given" else kind
+    words = ("--prior", asked, "--server", toy, "--overwrite", "--out", tmp_path / "out", "--json")
+    done = eacps("search", *pictures, *PROMPT, *SMALL, *words)
+    assert done.exit_code == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["prior"]["mode"] == kind
+    assert list(result["request"]["prior"]) == [kind]
+    said = {"swap": "the face is swapped in", "none": "the scene itself", "given": "the given picture"}
+    assert f"prior: {said[kind]}, potential" in done.stderr
+
+
 def test_fields_are_those_of_a_request(others: list[str]) -> None:
     fields = people_fields(PeopleOptions("1", "1,2,3,4", [Path(others[0])], [Path(others[1])]))
     request = pb.RunSearchRequest(**fields)
-    assert request.scene_face == 1
-    assert request.character_face_by.box == pb.Box(left=1, top=2, right=3, bottom=4)
+    assert request.scene_face.index == 1
+    assert request.character_face.box == pb.Box(left=1, top=2, right=3, bottom=4)
     assert [len(request.more_characters), len(request.references)] == [1, 1]
     assert pb.ScoreImagesRequest(**people_fields(PeopleOptions("0"))).HasField("scene_face")
     assert pb.RunSearchRequest(**people_fields(PeopleOptions())) == pb.RunSearchRequest()
@@ -61,23 +84,23 @@ def test_fields_are_those_of_a_request(others: list[str]) -> None:
 def test_a_search_is_asked_for_and_reported_with_all_of_it(
     eacps: Eacps, toy: str, pictures: tuple[str, str], others: list[str], tmp_path: Path
 ) -> None:
-    words = ("--scene-face", others[0], "--character-face", "1,2,30,31", "--reference", others[2])
+    words = ("--scene-face", others[0], "--character-face", "1,2,90,91", "--reference", others[2])
     words += ("--more-character", others[1], "--more-character", others[2])
     submitted = eacps("submit", *pictures, *PROMPT, *SMALL, *words, "--server", toy)
     assert submitted.exit_code == 0, submitted.stderr
     search_id = submitted.stdout.strip()
     with Client(toy) as client:
         kept = client.get(search_id).request
-        assert client.download(kept.scene_face_by.likeness.artifact) == Path(others[0]).read_bytes()
-    assert kept.character_face_by.box == pb.Box(left=1, top=2, right=30, bottom=31)
+        assert client.download(kept.scene_face.likeness.artifact) == Path(others[0]).read_bytes()
+    assert kept.character_face.box == pb.Box(left=1, top=2, right=90, bottom=91)
     assert [one.artifact for one in kept.references] == [kept.more_characters[1].artifact]
-    done = eacps("watch", search_id, "--server", toy, "--out", tmp_path / "out", "--json")
+    done = eacps("watch", search_id, "--server", toy, "--overwrite", "--out", tmp_path / "out", "--json")
     assert done.exit_code == 0, done.stderr
     result = json.loads(done.stdout)
     names = [
         "scene",
         "character",
-        "scene_face_by.likeness",
+        "scene_face.likeness",
         "more_characters[0]",
         "more_characters[1]",
         "references[0]",
@@ -104,17 +127,21 @@ def test_scoring_takes_faces_too(eacps: Eacps, toy: str, pictures: tuple[str, st
     [
         (("--scene-face", "left"), "no number, no box"),
         (("--character-face", "1,2,3"), "no number, no box"),
+        (("--prior", "nobody.png"), "neither swap nor none, and no file"),
         (("--more-character", "nobody.png"), "nobody.png"),
         (("--reference", "nobody.png"), "nobody.png"),
-        (("--scene-face", "8"), "scene_face"),
-        (("--scene-face", "5,5,5,9"), "scene_face_by.box"),
+        (("--scene-face", "1000"), "scene_face.index"),
+        (("--scene-face", "8"), "only 1 face(s), not the one asked for"),
+        (("--scene-face", "5,5,5,9"), "scene_face.box"),
         (("--scene-face", "500,500,600,600"), "none of them in the box"),
     ],
 )
 def test_what_is_at_fault_is_named_with_status_2(
     eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path, words: tuple[str, ...], said: str
 ) -> None:
-    done = eacps("search", *pictures, *PROMPT, *SMALL, *words, "--server", toy, "--out", tmp_path / "out")
+    done = eacps(
+        "search", *pictures, *PROMPT, *SMALL, *words, "--server", toy, "--overwrite", "--out", tmp_path / "out"
+    )
     assert done.exit_code == 2
     assert said in " ".join(done.output.replace("│", " ").split())
 
@@ -123,10 +150,22 @@ def test_more_pictures_than_the_model_sees_are_refused_with_status_2(
     eacps: Eacps, toy: str, pictures: tuple[str, str], others: list[str], tmp_path: Path
 ) -> None:
     words = [word for file in others[:2] for word in ("--reference", file)]
-    done = eacps("search", *pictures, *PROMPT, *SMALL, *words, "--server", toy, "--out", tmp_path / "out", "--json")
+    done = eacps(
+        "search",
+        *pictures,
+        *PROMPT,
+        *SMALL,
+        *words,
+        "--server",
+        toy,
+        "--overwrite",
+        "--out",
+        tmp_path / "out",
+        "--json",
+    )
     assert done.exit_code == 2
     (violation,) = json.loads(done.stdout)["error"]["violations"]
     assert violation["field"] in ("references", "search.references")
     assert "at most 3 pictures" in violation["description"]
-    fewer = ("--prior-alone", "--out", tmp_path / "out")
+    fewer = ("--prior-alone", "--overwrite", "--out", tmp_path / "out")
     assert eacps("search", *pictures, *PROMPT, *SMALL, *words, "--server", toy, *fewer).exit_code == 0

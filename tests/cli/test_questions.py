@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from eacps.cli.request import SearchOptions, build_request, parse_questions, score_request
+from eacps.cli.parsing import parse_questions
+from eacps.cli.request import SearchOptions, build_request, score_request
 from tests.api.conftest import SAMPLE
 
 HAT = "triton.no_hat=Is the person without a hat?"
@@ -21,13 +22,13 @@ def test_the_question_may_hold_equals_signs() -> None:
     }
 
 
-def test_a_question_without_a_weight_is_reported_beside_the_default() -> None:
-    assert scorers(questions={"triton.a": "Is it?"}) == [
-        ("identity", 0.5, False, ""),
-        ("realism", 0.3, False, ""),
-        ("prompt", 0.2, False, ""),
-        ("triton.a", 0.0, True, "Is it?"),
+def test_without_a_weight_the_servers_weights_are_left_to_it() -> None:
+    assert scorers(questions={"triton.a": "Is it?"}) == [("triton.a", 0.0, True, "Is it?")]
+    assert scorers(floors={"identity": 0.5}, held_out=["realism"]) == [
+        ("identity", 0.0, False, ""),
+        ("realism", 0.0, True, ""),
     ]
+    assert scorers() == []
 
 
 def test_weights_floors_and_held_out_are_as_of_any_scorer() -> None:
@@ -45,4 +46,4 @@ def test_pictures_are_scored_with_them_and_without_anything() -> None:
     pictures = (SAMPLE / "scene.png", SAMPLE / "character.png", [SAMPLE / "scene.png"])
     assert not score_request(*pictures, "smile", **NOTHING).scorers
     asked = score_request(*pictures, "smile", **{**NOTHING, "questions": {"triton.a": "Is it?"}})
-    assert [one.question for one in asked.scorers] == ["", "", "", "Is it?"]
+    assert [one.question for one in asked.scorers] == ["Is it?"]

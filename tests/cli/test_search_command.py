@@ -12,13 +12,11 @@ import trustme
 from PIL import Image
 
 from eacps.api import KeyRing, ServerTls
-from eacps.errors import NoFaceFound
 from eacps.evaluation.toy import ToyModels
 from eacps.imaging import encode_png
-from eacps.triton.types import Prior
 from tests.cli import searches
 from tests.cli.conftest import toy_server
-from tests.evaluation.coloured import COLOURS, ColouredModels
+from tests.evaluation.colored import COLORS, ColoredModels
 
 Eacps = Callable[..., Any]
 PROMPT = ("--prompt", "make the person smile")
@@ -53,7 +51,9 @@ def test_a_search_writes_its_files_and_says_what_it_gained(
 def test_json_leaves_standard_output_to_the_machine(
     eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path
 ) -> None:
-    result = eacps("search", *pictures, *PROMPT, *SMALL, "--server", toy, "--out", tmp_path / "o", "--json")
+    result = eacps(
+        "search", *pictures, *PROMPT, *SMALL, "--server", toy, "--overwrite", "--out", tmp_path / "o", "--json"
+    )
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == json.loads((tmp_path / "o" / "result.json").read_text())
 
@@ -61,7 +61,20 @@ def test_json_leaves_standard_output_to_the_machine(
 def test_the_same_seed_asks_for_the_same_noise(
     eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path
 ) -> None:
-    command = ("search", *pictures, *PROMPT, *SMALL, "--seed", 11, "--server", toy, "--out", tmp_path / "o", "--json")
+    command = (
+        "search",
+        *pictures,
+        *PROMPT,
+        *SMALL,
+        "--seed",
+        11,
+        "--server",
+        toy,
+        "--overwrite",
+        "--out",
+        tmp_path / "o",
+        "--json",
+    )
     first, second = (json.loads(eacps(*command).stdout) for _ in range(2))
     assert first["candidates"] == second["candidates"]
     assert first["search_id"] != second["search_id"]
@@ -77,7 +90,19 @@ def test_a_server_with_tls_is_searched_by_who_trusts_it(
     issued.cert_chain_pems[0].write_to_path(str(certificate))
     issued.private_key_pem.write_to_path(str(key))
     with toy_server(tls=ServerTls(certificate, key)) as server:
-        command = ("search", *pictures, *PROMPT, *SMALL, "--server", server, "--out", tmp_path / "o", "--timeout", 10)
+        command = (
+            "search",
+            *pictures,
+            *PROMPT,
+            *SMALL,
+            "--server",
+            server,
+            "--overwrite",
+            "--out",
+            tmp_path / "o",
+            "--timeout",
+            10,
+        )
         assert eacps(*command, "--tls-ca", root).exit_code == 0
         assert eacps(*command, "--tls-ca", "system").exit_code in (3, 5)
         monkeypatch.setenv("EACPS_SERVER_TLS_CA", str(root))
@@ -90,7 +115,18 @@ def test_a_server_with_keys_is_searched_with_one(
     file = tmp_path / "keys.json"
     key = eacps("key", "studio", "--api-keys", file).stdout.strip()
     with toy_server(keys=KeyRing.read(file)) as server:
-        command = ("search", *pictures, *PROMPT, *SMALL, "--server", server, "--out", tmp_path / "o", "--json")
+        command = (
+            "search",
+            *pictures,
+            *PROMPT,
+            *SMALL,
+            "--server",
+            server,
+            "--overwrite",
+            "--out",
+            tmp_path / "o",
+            "--json",
+        )
         refused = eacps(*command)
         assert refused.exit_code == 2
         assert json.loads(refused.stdout)["error"]["code"] == "UNAUTHENTICATED"
@@ -99,7 +135,7 @@ def test_a_server_with_keys_is_searched_with_one(
 
 
 def test_a_plot_is_drawn_where_asked(eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path) -> None:
-    command = ("search", *pictures, *PROMPT, *SMALL, "--server", toy, "--out", tmp_path / "o")
+    command = ("search", *pictures, *PROMPT, *SMALL, "--server", toy, "--overwrite", "--out", tmp_path / "o")
     assert "search.png" in eacps(*command, "--plot").stderr
     assert size_of(tmp_path / "o" / "search.png")[0] > 1000
     assert eacps(*command).exit_code == 0
@@ -110,30 +146,32 @@ def test_budget_and_potential_reach_the_server(
     eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path
 ) -> None:
     result = eacps(
-        *("search", *pictures, *PROMPT, "--server", toy, "--out", tmp_path / "o", "--json"),
-        *("--trajectories", 40, "--steps", 4, "--pruning", "off", "--scalarisation", "geometric-mean"),
+        *("search", *pictures, *PROMPT, "--server", toy, "--overwrite", "--out", tmp_path / "o", "--json"),
+        *("--trajectories", 40, "--steps", 4, "--pruning", "off", "--scalarization", "geometric-mean"),
         *("--max-evaluations", 44, "--max-pictures", 30, "--max-vlm-calls", 9, "--max-seconds", 50, "--target", 0.999),
+        *("--min-gain", 1e-9),
         *("--weight", "brightness=1", "--floor", "brightness=0.2", "--held-out", "other"),
     )
     written = json.loads(result.stdout)
     assert written["statistics"]["denoiser_evaluations"] == 44
     asked = written["request"]
     assert asked["pruning"] if "pruning" in asked else asked["search"]["pruning"] == {"mode": "PRUNING_MODE_OFF"}
-    assert asked["scalarisation"] == "SCALARISATION_GEOMETRIC_MEAN"
+    assert asked["scalarization"] == "SCALARIZATION_GEOMETRIC_MEAN"
     assert asked["budget"] == {
         "denoiser_evaluations": "44",
         "pictures": 30,
         "vlm_calls": 9,
         "wall_time": "50s",
         "target_potential": 0.999,
+        "min_gain_per_trajectory": 1e-9,
     }
     assert all("other" in one["evaluation"]["scores"] for one in written["candidates"])
 
 
 def test_options_reach_the_server(eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path) -> None:
     result = eacps(
-        *("search", *pictures, *PROMPT, "--server", toy, "--out", tmp_path / "o", "--json"),
-        *("--strategy", "best-of-n", "--global-candidates", 5, "--first-seed", 77, "--steps", 6),
+        *("search", *pictures, *PROMPT, "--server", toy, "--overwrite", "--out", tmp_path / "o", "--json"),
+        *("--strategy", "best-of-n", "--trajectories", 5, "--first-seed", 77, "--steps", 6),
         *("--weight", "other=2", "--weight", "brightness=6", "--negative-prompt", "blur", "--true-cfg-scale", 3),
         "--prior-alone",
     )
@@ -153,11 +191,15 @@ def test_options_reach_the_server(eacps: Eacps, toy: str, pictures: tuple[str, s
 
 def test_faults_of_the_request_are_all_named(eacps: Eacps, toy: str, pictures: tuple[str, str], tmp_path: Path) -> None:
     asked = ("search", *pictures, "--prompt", " ", "--angle", 9, "--weight", "beauty=1")
-    result = eacps(*asked, "--server", toy, "--out", tmp_path / "o", "--json")
+    result = eacps(*asked, "--server", toy, "--overwrite", "--out", tmp_path / "o", "--json")
     assert result.exit_code == 2
     error = json.loads(result.stdout)["error"]
     assert error["code"] == "INVALID_ARGUMENT"
-    assert [violation["field"] for violation in error["violations"]] == ["search.angle", "scorers[0].name", "prompt"]
+    assert [violation["field"] for violation in error["violations"]] == [
+        "search.eacps.spherical.angle",
+        "scorers[0].name",
+        "prompt",
+    ]
     for violation in error["violations"]:
         assert violation["description"] in " ".join(result.stderr.split())
 
@@ -167,7 +209,7 @@ def test_a_file_that_is_no_picture_is_the_callers_fault(
 ) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("not a picture")
-    result = eacps("search", text, pictures[1], *PROMPT, "--server", toy, "--out", tmp_path / "o")
+    result = eacps("search", text, pictures[1], *PROMPT, "--server", toy, "--overwrite", "--out", tmp_path / "o")
     assert result.exit_code == 2
     assert "scene.data" in result.stderr
 
@@ -175,7 +217,7 @@ def test_a_file_that_is_no_picture_is_the_callers_fault(
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("--steps", "-1"), "--steps"),
+        (("--steps", str(2**31)), "--steps"),
         (("--seed", str(2**32)), "--seed"),
         (("--weight", "identity"), "--weight"),
         (("--weight", "identity=much"), "--weight"),
@@ -183,6 +225,7 @@ def test_a_file_that_is_no_picture_is_the_callers_fault(
         (("--ask", "triton.no_hat"), "--ask"),
         (("--ask", "triton.a=Is it?", "--ask", "triton.a=Is it so?"), "--ask"),
         (("--strategy", "guessing"), "--strategy"),
+        (("--strategy", "best-of-n", "--angle", "0.5"), "--angle is no option of --strategy best-of-n"),
         (("--mask", "absent.png"), "--mask"),
         (("--timeout", "0"), "--timeout"),
     ],
@@ -200,7 +243,9 @@ def test_nobody_at_the_address_is_the_servers_turn(eacps: Eacps, pictures: tuple
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         server = f"127.0.0.1:{free.getsockname()[1]}"
-        result = eacps("search", *pictures, *PROMPT, "--server", server, "--out", tmp_path / "o", "--json")
+        result = eacps(
+            "search", *pictures, *PROMPT, "--server", server, "--overwrite", "--out", tmp_path / "o", "--json"
+        )
     assert result.exit_code == 3
     assert json.loads(result.stdout)["error"]["code"] == "UNAVAILABLE"
     assert server in result.stderr
@@ -211,27 +256,31 @@ def test_a_proxy_of_the_environment_does_not_stand_before_this_machine(
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
-    result = eacps("search", *pictures, *PROMPT, *SMALL, "--server", toy, "--out", tmp_path / "o")
+    result = eacps("search", *pictures, *PROMPT, *SMALL, "--server", toy, "--overwrite", "--out", tmp_path / "o")
     assert result.exit_code == 0, result.output
 
 
-class Faceless(ToyModels):
-    """Sees no face in the character picture."""
-
-    async def prepare_prior(self, *args: Any, **kwargs: Any) -> Prior:
-        raise NoFaceFound("character")
-
-
 def test_no_face_is_the_callers_fault(eacps: Eacps, pictures: tuple[str, str], tmp_path: Path) -> None:
-    with toy_server(models=Faceless()) as server:
-        result = eacps("search", *pictures, *PROMPT, "--server", server, "--out", tmp_path / "o")
+    with toy_server(models=ToyModels(sees_faces=False)) as server:
+        result = eacps("search", *pictures, *PROMPT, "--server", server, "--overwrite", "--out", tmp_path / "o")
     assert result.exit_code == 2
-    assert "no face found in character" in result.stderr
+    assert "no face found in scene" in result.stderr
 
 
 def test_a_passed_deadline_has_a_code_of_its_own(eacps: Eacps, pictures: tuple[str, str], tmp_path: Path) -> None:
     with toy_server(models=ToyModels(duration_s=30.0)) as server:
-        asked = ("search", *pictures, *PROMPT, "--server", server, "--out", tmp_path / "o", "--timeout", 0.5)
+        asked = (
+            "search",
+            *pictures,
+            *PROMPT,
+            "--server",
+            server,
+            "--overwrite",
+            "--out",
+            tmp_path / "o",
+            "--timeout",
+            0.5,
+        )
         result = eacps(*asked)
     assert result.exit_code == 5
     assert "--timeout" in result.stderr
@@ -249,7 +298,7 @@ def test_a_folder_that_cannot_be_written_is_seen_first(
 def test_a_missing_model_repository_says_what_builds_it(
     eacps: Eacps, pictures: tuple[str, str], tmp_path: Path
 ) -> None:
-    asked = ("search", *pictures, *PROMPT, "--out", tmp_path / "o", "--json")
+    asked = ("search", *pictures, *PROMPT, "--overwrite", "--out", tmp_path / "o", "--json")
     result = eacps(*asked, "--model-repository", tmp_path / "absent")
     assert result.exit_code == 4
     assert "make model-repository" in json.loads(result.stdout)["error"]["message"]
@@ -258,7 +307,17 @@ def test_a_missing_model_repository_says_what_builds_it(
 def test_a_faulty_request_does_not_start_an_embedded_server(
     eacps: Eacps, pictures: tuple[str, str], tmp_path: Path
 ) -> None:
-    asked = ("search", *pictures, "--prompt", "", "--out", tmp_path / "o", "--model-repository", tmp_path / "absent")
+    asked = (
+        "search",
+        *pictures,
+        "--prompt",
+        "",
+        "--overwrite",
+        "--out",
+        tmp_path / "o",
+        "--model-repository",
+        tmp_path / "absent",
+    )
     result = eacps(*asked)
     assert result.exit_code == 2
     assert "prompt" in result.stderr
@@ -271,7 +330,7 @@ def test_a_wide_scene_is_written_whole_beside_the_picture_as_it_was_made(
     scene.write_bytes(searches.picture(10, size=(320, 200)))
     character.write_bytes(searches.picture(100))
     out = tmp_path / "out"
-    command = ("search", scene, character, *PROMPT, *SMALL, "--server", toy, "--out", out, "--json")
+    command = ("search", scene, character, *PROMPT, *SMALL, "--server", toy, "--overwrite", "--out", out, "--json")
     whole = eacps(*command, "--framing", "whole")
     assert whole.exit_code == 0, whole.output
     assert size_of(out / "best.png") == (320, 200)
@@ -289,11 +348,22 @@ def test_a_wide_scene_is_written_whole_beside_the_picture_as_it_was_made(
 def test_a_result_too_large_for_a_message_is_fetched(eacps: Eacps, tmp_path: Path) -> None:
     scene, character = tmp_path / "scene.png", tmp_path / "character.png"
     grain = np.random.default_rng(1).integers(90, 170, (1000, 1000, 3), np.uint8)
-    grain[600:700, 600:700] = COLOURS[0]
+    grain[600:700, 600:700] = COLORS[0]
     scene.write_bytes(encode_png(grain))
     character.write_bytes(searches.picture(100))
-    with toy_server(models=ColouredModels()) as server:
-        command = ("search", scene, character, *PROMPT, *SMALL, "--server", server, "--out", tmp_path / "out")
+    with toy_server(models=ColoredModels()) as server:
+        command = (
+            "search",
+            scene,
+            character,
+            *PROMPT,
+            *SMALL,
+            "--server",
+            server,
+            "--overwrite",
+            "--out",
+            tmp_path / "out",
+        )
         result = eacps(*command, "--json")
         assert result.exit_code == 0, result.output
         found = json.loads(result.stdout)

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -10,14 +10,18 @@ import grpc
 import numpy as np
 import pytest
 
-from eacps.client import AsyncClient, CallFailed, Client, Retries, v1
+from eacps.api.admission import CallLimits
+from eacps.client import AsyncClient, CallFailed, Client, InvalidSettings, Retries, v1
 from eacps.evaluation.toy import ToyModels
 from eacps.imaging import encode_png
 from eacps.triton import Generated, GenerateRequest
+from tests.api.conftest import Serve, make_request, png, serve
+from tests.api.test_keepalive import Ports
 from tests.cli.conftest import toy, toy_server
 from tests.cli.searches import picture
 
-__all__ = ["toy"]  # a fixture
+__all__ = ["make_request", "png", "serve", "toy"]  # fixtures
+MakeRequest = Callable[..., v1.RunSearchRequest]
 QUICK = Retries(attempts=40, first_s=0.02, most_s=0.1)
 
 
@@ -27,7 +31,7 @@ def request(**fields: Any) -> v1.RunSearchRequest:
         "character": v1.Image(data=picture(100)),
         "prompt": "make the person smile",
         "search": v1.SearchSettings(
-            global_candidates=4, parents=1, children_per_parent=2, random_seed=5, micro_batch=2
+            eacps={"global_candidates": 4, "parents": 1, "children_per_parent": 2}, random_seed=5, micro_batch=2
         ),
     }
     return v1.RunSearchRequest(**{**defaults, **fields})
@@ -124,11 +128,11 @@ class TestBlocking:
         large = noisy(1100)
         assert len(large) < 4 * 2**20 < 13 * 2**20 < 4 * len(large)
         likeness = v1.FaceSelector(likeness=v1.Image(data=noisy(1200)))
-        asked = request(more_characters=[v1.Image(data=large)] * 4, character_face_by=likeness)
+        asked = request(more_characters=[v1.Image(data=large)] * 4, character_face=likeness)
         with Client(toy) as client:
             search = client.submit(asked)
             assert list(client.watch(search.search_id))[-1].HasField("finished")
-        assert asked.character_face_by.likeness.data, "the caller's request is not touched"
+        assert asked.character_face.likeness.data, "the caller's request is not touched"
 
     def test_faults_are_typed(self, toy: str) -> None:
         with Client(toy) as client, pytest.raises(CallFailed) as caught:
@@ -187,3 +191,26 @@ def test_pauses_grow_to_a_bound_and_end() -> None:
         pauses = list(Retries(attempts=6, first_s=1.0, factor=2.0, most_s=5.0).pauses())
         assert len(pauses) == 5
         assert all(0 <= pause <= bound for pause, bound in zip(pauses, (1.0, 2.0, 4.0, 5.0, 5.0), strict=True))
+
+
+async def test_who_is_asked_to_come_again_does_and_no_sooner(serve: Serve, make_request: MakeRequest) -> None:
+    ports = Ports()
+    limits = CallLimits(calls_per_second=1.0)
+    async with serve(admitted=limits, between=ports.to):
+        async with AsyncClient(f"127.0.0.1:{ports.port}", retries=Retries(attempts=20, first_s=0.01)) as client:
+            begun = asyncio.get_running_loop().time()
+            searches = [await client.submit(make_request()) for _ in range(4)]
+            assert asyncio.get_running_loop().time() - begun > 0.5
+        assert len({search.search_id for search in searches}) == 4
+        async with AsyncClient(f"127.0.0.1:{ports.port}", retries=Retries(attempts=1)) as client:
+            with pytest.raises(CallFailed) as caught:
+                await asyncio.gather(*(client.submit(make_request()) for _ in range(4)))
+    assert (caught.value.code, caught.value.temporary) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
+    assert caught.value.retry_after_s is not None
+
+
+@pytest.mark.parametrize("key", ["schl\u00fcssel", "a\r\nb", "a b"])
+def test_a_key_that_cannot_be_sent_is_a_setting_at_fault(key: str) -> None:
+    with pytest.raises(InvalidSettings, match="the API key holds") as caught, Client("127.0.0.1:1", api_key=key):
+        pass
+    assert key not in str(caught.value)

@@ -1,15 +1,21 @@
-"""From the domain to the wire. What comes from the wire is `eacps.api.validation`'s."""
+"""Converts values of the domain to messages. `eacps.api.validation` converts requests."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
-from google.rpc import code_pb2, error_details_pb2, status_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import status_pb2
 
-from eacps.durable import SearchState, StoredSearch
+from eacps.api.recipes import recipe_message
+from eacps.api.status import reason_in
+from eacps.arrays import Picture
+from eacps.durable import Retention, StoredSearch
+from eacps.enums import MOVE, PRIOR_MODE, ROUND_KIND, SEARCH_STATE, STOP_REASON
+from eacps.evaluation.candidates import Ranking
 from eacps.evaluation.single import PreparedPrior, RenderedCandidate, ScoredPictures
 from eacps.evaluation.updates import (
-    Box,
     CandidateScored,
     Evaluation,
     PriorReady,
@@ -18,32 +24,17 @@ from eacps.evaluation.updates import (
     SearchStarted,
     SearchUpdate,
 )
-from eacps.search.budget import Spent, StopReason
+from eacps.scene.faces import Faces
+from eacps.scene.geometry import Box
+from eacps.search.budget import Spent
 from eacps.search.diversity import Diversity
-from eacps.search.recipe import Recipe
+from eacps.search.objective import Objective
+from eacps.search.scores import saturated
 from eacps.v1 import search_service_pb2 as pb
-
-_STOP_REASONS = {
-    StopReason.COMPLETED: pb.STOP_REASON_COMPLETED,
-    StopReason.NFE: pb.STOP_REASON_NFE,
-    StopReason.PICTURES: pb.STOP_REASON_PICTURES,
-    StopReason.VLM_CALLS: pb.STOP_REASON_VLM_CALLS,
-    StopReason.WALL_TIME: pb.STOP_REASON_WALL_TIME,
-    StopReason.TARGET_REACHED: pb.STOP_REASON_TARGET_REACHED,
-    StopReason.LOW_DIVERSITY: pb.STOP_REASON_LOW_DIVERSITY,
-}
-
-STATE_NUMBERS = {
-    SearchState.QUEUED: pb.SEARCH_STATE_QUEUED,
-    SearchState.RUNNING: pb.SEARCH_STATE_RUNNING,
-    SearchState.SUCCEEDED: pb.SEARCH_STATE_SUCCEEDED,
-    SearchState.FAILED: pb.SEARCH_STATE_FAILED,
-    SearchState.CANCELLED: pb.SEARCH_STATE_CANCELLED,
-}
 
 
 def event_of(update: SearchUpdate, *, sequence: int) -> pb.SearchEvent:
-    """Give the message for an update, the ``sequence``-th of its search, from 1; pictures are named, not contained."""
+    """Return the message for an update, the ``sequence``-th of its search, from 1; its pictures are given by hash."""
     match update:
         case SearchStarted():
             return pb.SearchEvent(sequence=sequence, started=_started(update))
@@ -57,68 +48,108 @@ def event_of(update: SearchUpdate, *, sequence: int) -> pb.SearchEvent:
             return pb.SearchEvent(sequence=sequence, finished=_finished(update))
 
 
-def prior_of(prepared: PreparedPrior) -> pb.PreparePriorResponse:
-    """Give the message for a prior."""
+def faces_of(found: Faces, picture: Picture) -> pb.DetectFacesResponse:
+    """Return the message for the faces of a picture."""
+    height, width = picture.shape[:2]
+    scored = zip(found.as_tuples(), found.scores.tolist(), strict=True)
+    faces = [pb.Face(box=_box(box), detection_score=score) for box, score in scored]
+    return pb.DetectFacesResponse(faces=faces, width=width, height=height)
+
+
+def prior_of(prepared: PreparedPrior, notes: Sequence[str]) -> pb.PreparePriorResponse:
+    """Return the message for a prior."""
     return pb.PreparePriorResponse(
         prior=pb.Image(data=prepared.picture),
         scene=pb.Image(data=prepared.scene),
-        scene_face=_box(prepared.scene_box),
+        scene_face=_face(prepared.scene_box),
         character_face=_box(prepared.character_box),
         scene_faces=[_box(box) for box in prepared.scene_faces],
         character_faces=[_box(box) for box in prepared.character_faces],
         versions=dict(prepared.versions),
         frame=_box(prepared.frame),
         delivered=pb.Image(data=prepared.delivered),
+        mode=PRIOR_MODE.number_of(prepared.mode),
+        notes=notes,
     )
 
 
-def rendered_of(rendered: RenderedCandidate) -> pb.RenderCandidateResponse:
-    """Give the message for a picture made from its recipe."""
+def rendered_of(rendered: RenderedCandidate, notes: Sequence[str]) -> pb.RenderCandidateResponse:
+    """Return the message for a candidate rendered again."""
     return pb.RenderCandidateResponse(
         picture=pb.Image(data=rendered.picture),
         picture_sha256=rendered.picture_sha256,
         steps=rendered.steps,
         versions=dict(rendered.versions),
         delivered=pb.Image(data=rendered.delivered),
+        notes=notes,
     )
 
 
 def scored_of(scored: ScoredPictures) -> pb.ScoreImagesResponse:
-    """Give the message for scores of pictures."""
+    """Return the message for the scores of pictures."""
     return pb.ScoreImagesResponse(
         evaluations=[_evaluation(one) for one in scored.evaluations], versions=dict(scored.versions)
     )
 
 
-def search_of(search: StoredSearch, *, brief: bool = False) -> pb.Search:
-    """Give the message for a search as it stands; ``brief``, without its request and result."""
+def ranking_of(ranking: Ranking, objective: Objective) -> pb.RankCandidatesResponse:
+    """Return the message for candidates by an objective."""
+    return pb.RankCandidatesResponse(
+        candidates=[
+            pb.RankedCandidate(
+                candidate_id=one.id, evaluation=_evaluation(evaluation), picture=pb.Image(artifact=one.picture)
+            )
+            for one, evaluation in ranking.candidates
+        ],
+        pareto_front=ranking.pareto_front,
+        scorers=[
+            pb.ScorerSettings(name=name, weight=weight, floor=objective.floors.get(name))
+            for name, weight in objective.weights.normalized.items()
+        ],
+    )
+
+
+def search_of(search: StoredSearch, retention: Retention, *, brief: bool = False) -> pb.Search:
+    """Return the message for a search; with ``brief``, without its request and result."""
     message = pb.Search(
         search_id=search.id,
-        state=STATE_NUMBERS[search.state],
+        state=SEARCH_STATE.number_of(search.state.value),
         request_id=search.request_id or "",
         labels=search.labels,
         priority=search.priority,
         last_sequence=search.events,
+        waiting_reason=search.waiting or "",
+        queue_position=search.position,
     )
     for name, time_s in (("create", search.created_s), ("start", search.started_s), ("finish", search.finished_s)):
         if time_s is not None:
-            getattr(message, f"{name}_time").FromNanoseconds(round(time_s * 1e9))
+            set_time(getattr(message, f"{name}_time"), time_s)
+    if search.finished_s is not None:
+        set_time(message.expire_time, search.finished_s + retention.search_s)
+    request = pb.RunSearchRequest.FromString(search.request)
+    message.prompt = request.prompt
     if not brief:
-        message.request.MergeFromString(search.request)
-    if search.result is not None and not brief:
-        message.result.CopyFrom(pb.SearchEvent.FromString(search.result).finished)
+        message.request.CopyFrom(request)
+    if search.result is not None:
+        finished = pb.SearchEvent.FromString(search.result).finished
+        if finished.evaluation.HasField("potential"):
+            message.best_potential = finished.evaluation.potential
+        if not brief:
+            message.result.CopyFrom(finished)
     if search.failure is not None:
-        message.failure.CopyFrom(failure_of(status_pb2.Status.FromString(search.failure)))
+        message.failure.CopyFrom(search_failed_of(status_pb2.Status.FromString(search.failure)))
     return message
 
 
-def failure_of(status: status_pb2.Status) -> pb.SearchFailed:
-    """Give the message for why a search failed."""
-    info = error_details_pb2.ErrorInfo()
-    for detail in status.details:
-        if detail.Unpack(info):
-            break
-    return pb.SearchFailed(code=code_pb2.Code.Name(status.code), reason=info.reason, message=status.message)
+def set_time(message: Timestamp, time_s: float) -> None:
+    """Set a point in time, given in seconds since the epoch."""
+    message.FromNanoseconds(round(time_s * 1e9))
+
+
+def search_failed_of(status: status_pb2.Status) -> pb.SearchFailed:
+    """Return the message for why a search failed."""
+    code: Any = status.code  # ErrorCode has the numbers of gRPC
+    return pb.SearchFailed(code=code, reason=reason_in(status), message=status.message)
 
 
 def _started(update: SearchStarted) -> pb.SearchStarted:
@@ -138,6 +169,7 @@ def _started(update: SearchStarted) -> pb.SearchStarted:
             )
             for name, weight in sorted(update.weights.items())
         ],
+        notes=update.notes,
     )
 
 
@@ -146,9 +178,10 @@ def _prior_ready(update: PriorReady) -> pb.PriorReady:
         prior=pb.Image(artifact=update.prior),
         scene=pb.Image(artifact=update.scene),
         evaluation=_evaluation(update.evaluation),
-        scene_face=_box(update.scene_box),
+        scene_face=_face(update.scene_box),
         character_face=_box(update.character_box),
         frame=_box(update.frame),
+        mode=PRIOR_MODE.number_of(update.mode),
     )
 
 
@@ -158,9 +191,9 @@ def _candidate_scored(update: CandidateScored) -> pb.CandidateScored:
         candidate_id=candidate.id,
         stop_step=update.stop_step,
         generation=candidate.generation,
-        move=candidate.move.value,
+        move=MOVE.number_of(candidate.move.value),
         parents=candidate.parents,
-        recipe=_recipe(candidate.recipe),
+        recipe=recipe_message(candidate.recipe),
         done=update.done,
         picture_sha256=update.picture_sha256,
         failure=update.failure or "",
@@ -184,7 +217,8 @@ def _round_finished(update: RoundFinished) -> pb.RoundFinished:
         mean_potential=update.mean_potential,
     )
     if note is not None:
-        message.kind, message.fresh, message.crossovers = note.kind.value, note.fresh, note.crossovers
+        message.kind = ROUND_KIND.number_of(note.kind.value)
+        message.fresh, message.crossovers = note.fresh, note.crossovers
         for name in ("angle", "predicted_gain", "curvature"):
             if (value := getattr(note, name)) is not None:
                 setattr(message, name, value)
@@ -195,7 +229,7 @@ def _finished(update: SearchFinished) -> pb.SearchFinished:
     return pb.SearchFinished(
         best_candidate_id="" if update.best is None else update.best.id,
         best=pb.Image(artifact=update.picture),
-        recipe=None if update.recipe is None else _recipe(update.recipe),
+        recipe=None if update.recipe is None else recipe_message(update.recipe),
         evaluation=_evaluation(update.evaluation),
         lineage=update.lineage,
         statistics=_statistics(update),
@@ -203,7 +237,7 @@ def _finished(update: SearchFinished) -> pb.SearchFinished:
         versions=dict(update.versions),
         noise_shape=update.noise_shape,
         delivered=pb.Image(artifact=update.delivered),
-        stop_reason=_STOP_REASONS[update.stop_reason],
+        stop_reason=STOP_REASON.number_of(update.stop_reason.value),
         spent=_spent(update.spent),
         pareto_front=update.pareto_front,
         gains=[
@@ -247,7 +281,9 @@ def _statistics(update: SearchFinished) -> pb.Statistics:
 def _evaluation(evaluation: Evaluation) -> pb.Evaluation:
     card, known = evaluation.card, evaluation.potential
     scores = {
-        name: pb.Score(scorer=name, value=value, raw=card.raw[name], asked=card.repeats.get(name))
+        name: pb.Score(
+            scorer=name, value=value, raw=card.raw[name], asked=card.repeats.get(name), saturated=saturated(value)
+        )
         for name, value in card.values.items()
     }
     scores |= {name: pb.Score(scorer=name, failure=reason) for name, reason in card.missing.items()}
@@ -259,8 +295,9 @@ def _evaluation(evaluation: Evaluation) -> pb.Evaluation:
     )
 
 
-def _recipe(recipe: Recipe) -> pb.Recipe:
-    return pb.Recipe(terms=[pb.RecipeTerm(seed=seed, coefficient=value) for seed, value in recipe.terms])
+def _face(box: Box) -> pb.Box | None:
+    """Return the message for a face; None for the empty box of a missing one."""
+    return _box(box) if box[0] < box[2] and box[1] < box[3] else None
 
 
 def _box(box: Box) -> pb.Box:

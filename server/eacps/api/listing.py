@@ -1,79 +1,74 @@
-"""Pages of a list of searches."""
+"""Lists of searches: what a request asks for, and its pages."""
 
-import base64
-import binascii
-import hashlib
 import json
-import math
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from eacps.api.converters import STATE_NUMBERS
-from eacps.api.faults import Faults
+from eacps.api.paging import first_page, page_size_of, position_of, token_of
 from eacps.api.submission import check_labels
-from eacps.durable import Place, SearchState, StoredSearch
+from eacps.api.violations import Violations
+from eacps.durable import SearchCursor, SearchState, StoredSearch
+from eacps.enums import SEARCH_STATE
 from eacps.errors import InvalidRequest
 from eacps.v1 import search_service_pb2 as pb
 
-DEFAULT_PAGE, MAX_PAGE = 50, 1000
-_ID = re.compile(r"[0-9a-f]{32}")
-STATES: Mapping[int, SearchState] = {number: state for state, number in STATE_NUMBERS.items()}
+STATES: Mapping[int, SearchState] = {number: SearchState(word) for word, number in SEARCH_STATE.numbers.items()}
+_POSITION = struct.Struct(">d16s")
+"""When the last search of a page was created, and its id."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What is to be listed: at most ``page_size`` after a place, in these states, with these labels."""
+    """What to list: at most ``page_size`` searches after a position, in these states, with these labels."""
 
     page_size: int
     states: tuple[SearchState, ...]
     labels: Mapping[str, str]
-    after: Place | None = None
+    after: SearchCursor | None = None
 
     @property
-    def fingerprint(self) -> str:
-        """Short digest of the filters."""
-        text = json.dumps([sorted(self.states), sorted(self.labels.items())])
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+    def filters(self) -> bytes:
+        """What a page token is bound to."""
+        return json.dumps([sorted(set(self.states)), sorted(self.labels.items())]).encode()
 
 
 def listing_of(request: pb.ListSearchesRequest) -> Listing:
     """Check a request.
 
     Raises:
-        InvalidRequest: Names every field at fault.
+        InvalidRequest: Names every invalid field.
     """
-    faults = Faults()
-    size = faults.count(request, "page_size", 1, MAX_PAGE, default=DEFAULT_PAGE)
+    violations = Violations()
     if unknown := [int(state) for state in request.states if state not in STATES]:
-        faults.add("states", f"{unknown[0]} is not known")
-    check_labels(faults, request.labels)
-    states = tuple({STATES[state]: None for state in request.states if state in STATES})
-    listing = Listing(size, states, dict(request.labels))
-    after = None
-    if request.page_token:
-        try:
-            fingerprint, after = _place_of(request.page_token)
-        except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError):
-            faults.add("page_token", "is none that was given out")
-        else:
-            if fingerprint != listing.fingerprint:
-                faults.add("page_token", "is of a list with other filters")
-    if faults.found:
-        raise InvalidRequest(faults.found)
-    return Listing(size, states, listing.labels, after)
+        violations.add("states", f"{unknown[0]} is not known")
+    check_labels(violations, request.labels)
+    states = tuple(STATES[state] for state in request.states if state in STATES)
+    listing = Listing(page_size_of(violations, request.page_size), states, dict(request.labels))
+    position = position_of(violations, request.page_token, listing.filters)
+    if violations.found:
+        raise InvalidRequest(violations.found)
+    if position is None:
+        return listing
+    created_s, search_id = _POSITION.unpack(position)
+    return replace(listing, after=SearchCursor(created_s, search_id.hex()))
 
 
-def _place_of(token: str) -> tuple[str, Place]:
-    """Read a token: of which filters it is, and the place; raises as its parts do where it is none of ours."""
-    fingerprint, created_s, search_id = json.loads(base64.urlsafe_b64decode(token))
-    place = Place(float(created_s), str(search_id))
-    if not math.isfinite(place.created_s) or not _ID.fullmatch(place.id):
-        raise ValueError("no place in a list")
-    return str(fingerprint), place
+def page_of(found: Sequence[StoredSearch], listing: Listing) -> tuple[Sequence[StoredSearch], str]:
+    """Return a page and the token of the next one, empty if there is none.
+
+    Args:
+        found: The searches from the position on, one more than fit into the page if there are so many.
+        listing: What was asked for.
+    """
+    page = first_page(found, listing.page_size, _size)
+    if len(found) <= len(page):
+        return page, ""
+    last = page[-1]
+    return page, token_of(_POSITION.pack(last.created_s, bytes.fromhex(last.id)), listing.filters)
 
 
-def page_token_of(last: StoredSearch, listing: Listing) -> str:
-    """Name the place after a page's last search."""
-    text = json.dumps([listing.fingerprint, last.created_s, last.id])
-    return base64.urlsafe_b64encode(text.encode()).decode()
+def _size(search: StoredSearch) -> int:
+    """Estimate the bytes of a search in a list, without its request and result, from above."""
+    labels = sum(len(key.encode()) + len(value.encode()) + 16 for key, value in search.labels.items())
+    return 512 + labels + len(search.failure or b"")

@@ -1,94 +1,88 @@
-"""Who is meant, and what else the model shall see: choices of faces and further pictures, checked and decoded."""
+"""Whose face is meant, and what else the model sees: choices of faces and further pictures, checked and read."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from eacps.api.faults import Faults
+from eacps.api.request_pictures import PictureReader
+from eacps.api.violations import Violations
+from eacps.arrays import Picture
 from eacps.errors import InvalidPicture
-from eacps.evaluation.faces import ByBox, ByLikeness, FaceChoice
-from eacps.imaging import Picture
-from eacps.tensors import MAX_CONDITIONING_PICTURES, MAX_FACES
+from eacps.limits import MAX_MORE_CHARACTERS, MAX_REFERENCES
+from eacps.scene.choice import ByBox, ByIndex, ByLikeness, FaceChoice, Largest
+from eacps.tensors import MAX_CONDITIONING_PICTURES
 from eacps.v1 import search_service_pb2 as pb
-
-MAX_MORE_CHARACTERS = 7
-Decode = Callable[[pb.Image], Picture]
-"""Gives a picture of a request, or raises `InvalidPicture`."""
 
 
 class People(TypedDict):
-    """The fields of a plan that say who is meant, and what else is shown."""
+    """The fields of `SearchPictures` that say who is meant, and what else is shown."""
 
-    scene_face: int
-    character_face: int
-    scene_face_by: FaceChoice | None
-    character_face_by: FaceChoice | None
+    scene_face: FaceChoice
+    character_face: FaceChoice
     more_characters: tuple[Picture, ...]
     references: tuple[Picture, ...]
 
 
-def people_of(faults: Faults, request: pb.RunSearchRequest, decode: Decode, *, character_shown: bool) -> People:
+def people_of(
+    violations: Violations, request: pb.RunSearchRequest, reader: PictureReader, *, character_shown: bool
+) -> People:
     """Check these fields of a request.
 
     Args:
-        faults: Grow.
+        violations: Collects what is wrong with them.
         request: As it came.
-        decode: Of its pictures.
+        reader: Of its pictures.
         character_shown: Whether the model sees the character picture, which takes one of its places.
     """
-    scene_face, scene_face_by = _face(faults, request, "scene_face", decode)
-    character_face, character_face_by = _face(faults, request, "character_face", decode)
+    scene_face, character_face = (_face(violations, request, name, reader) for name in ("scene_face", "character_face"))
     more = request.more_characters
     if len(more) > MAX_MORE_CHARACTERS:
-        faults.add("more_characters", f"are {len(more)}; at most {MAX_MORE_CHARACTERS} are accepted")
+        violations.add("more_characters", f"are {len(more)}; at most {MAX_MORE_CHARACTERS} are accepted")
     return {
         "scene_face": scene_face,
         "character_face": character_face,
-        "scene_face_by": scene_face_by,
-        "character_face_by": character_face_by,
-        "more_characters": _pictures(faults, _listed("more_characters", more[:MAX_MORE_CHARACTERS]), decode),
-        "references": _references(faults, request.references, decode, character_shown=character_shown),
+        "more_characters": _pictures(violations, _listed("more_characters", more[:MAX_MORE_CHARACTERS]), reader),
+        "references": _references(violations, request.references, reader, character_shown=character_shown),
     }
 
 
 def _references(
-    faults: Faults, references: Sequence[pb.Image], decode: Decode, *, character_shown: bool
+    violations: Violations, references: Sequence[pb.Image], reader: PictureReader, *, character_shown: bool
 ) -> tuple[Picture, ...]:
-    room = MAX_CONDITIONING_PICTURES - (2 if character_shown else 1)
+    room = MAX_REFERENCES - (1 if character_shown else 0)
     if len(references) > room:
         before = "the prior and the character picture" if character_shown else "the prior"
         most = f"the model sees at most {MAX_CONDITIONING_PICTURES} pictures, {before} among them"
-        faults.add("references", f"are {len(references)}; {most}")
-    return _pictures(faults, _listed("references", references[:room]), decode)
+        violations.add("references", f"are {len(references)}; {most}")
+    return _pictures(violations, _listed("references", references[:room]), reader)
 
 
-def _face(faults: Faults, request: pb.RunSearchRequest, name: str, decode: Decode) -> tuple[int, FaceChoice | None]:
-    """Give the number of a face, -1 for the largest, and how it is chosen where not by number."""
-    number, path = faults.count(request, name, 0, MAX_FACES - 1, default=-1), f"{name}_by"
-    if not request.HasField(path):
-        return number, None
-    if request.HasField(name):
-        faults.add(path, f"is given beside {name}")
-    selector: pb.FaceSelector = getattr(request, path)
+def _face(violations: Violations, request: pb.RunSearchRequest, name: str, reader: PictureReader) -> FaceChoice:
+    """Return which face is selected; the largest if that is invalid."""
+    if not request.HasField(name):
+        return Largest()
+    selector: pb.FaceSelector = getattr(request, name)
+    choice: FaceChoice | None = None
     match selector.WhichOneof("by"):
         case "index":
-            return faults.count(selector, f"{path}.index", 0, MAX_FACES - 1, default=-1), None
+            index = violations.given_integer(selector, f"{name}.index")
+            choice = None if index is None else ByIndex(index)
         case "box":
-            return -1, _box(faults, f"{path}.box", selector.box)
+            choice = _box(violations, f"{name}.box", selector.box)
         case "likeness":
-            pictures = _pictures(faults, {f"{path}.likeness": selector.likeness}, decode)
-            return -1, ByLikeness(pictures[0]) if pictures else None
+            pictures = _pictures(violations, {f"{name}.likeness": selector.likeness}, reader)
+            choice = ByLikeness(pictures[0]) if pictures else None
         case None:
-            faults.add(path, "says neither index nor box nor likeness")
-    return -1, None
+            violations.add(name, "sets neither index nor box nor likeness")
+    return choice or Largest()
 
 
-def _box(faults: Faults, path: str, box: pb.Box) -> ByBox | None:
+def _box(violations: Violations, path: str, box: pb.Box) -> ByBox | None:
     edges = (box.left, box.top, box.right, box.bottom)
     if not all(math.isfinite(edge) for edge in edges):
-        faults.add(path, "is not finite")
+        violations.add(path, "is not finite")
     elif not (box.left < box.right and box.top < box.bottom):
-        faults.add(path, f"from {box.left:g},{box.top:g} to {box.right:g},{box.bottom:g} is empty")
+        violations.add(path, f"from {box.left:g},{box.top:g} to {box.right:g},{box.bottom:g} is empty")
     else:
         return ByBox(edges)
     return None
@@ -96,15 +90,15 @@ def _box(faults: Faults, path: str, box: pb.Box) -> ByBox | None:
 
 def _listed(name: str, images: Sequence[pb.Image]) -> dict[str, pb.Image]:
     """Pictures of a repeated field by their paths."""
-    return {f"{name}[{place}]": image for place, image in enumerate(images)}
+    return {f"{name}[{index}]": image for index, image in enumerate(images)}
 
 
-def _pictures(faults: Faults, images: Mapping[str, pb.Image], decode: Decode) -> tuple[Picture, ...]:
-    """Decode pictures, given by their paths; those that are none are left out and named."""
+def _pictures(violations: Violations, images: Mapping[str, pb.Image], reader: PictureReader) -> tuple[Picture, ...]:
+    """Read pictures, given by their paths; those that cannot be read are left out and named."""
     pictures = []
     for path, image in images.items():
         try:
-            pictures.append(decode(image))
+            pictures.append(reader.picture(path, image))
         except InvalidPicture as exc:
-            faults.add(f"{path}.data", str(exc))
+            violations.add_picture(path, exc)
     return tuple(pictures)

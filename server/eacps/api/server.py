@@ -1,4 +1,4 @@
-"""The gRPC server: our service, health checking and reflection."""
+"""The gRPC server: the search service, health checking and reflection."""
 
 import asyncio
 import logging
@@ -9,55 +9,69 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import OVERALL_HEALTH, aio
 from grpc_health.v1.health import SERVICE_NAME as HEALTH_SERVICE
-from grpc_reflection.v1alpha import reflection
 
-from eacps.api.access import AccessInterceptor, KeyRing
-from eacps.api.interceptor import ErrorInterceptor
+from eacps.api.access import Access, KeyRing
+from eacps.api.admission import Admission
+from eacps.api.calls import CallObserver
+from eacps.api.interceptor import CallInterceptor
+from eacps.api.reflection import enable_reflection
 from eacps.api.servicer import SearchServicer
 from eacps.api.tls import ServerTls, server_credentials
-from eacps.evaluation import Observer, Silent
+from eacps.errors import AddressUnavailable
+from eacps.evaluation import NullObserver, Observer
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import add_SearchServiceServicer_to_server
+from eacps.wire import LIVE
 
 _log = logging.getLogger(__name__)
-SEARCH_SERVICE = pb.DESCRIPTOR.services_by_name["SearchService"].full_name
+_SERVICE = pb.DESCRIPTOR.services_by_name["SearchService"]
+SEARCH_SERVICE = _SERVICE.full_name
+STREAM_METHODS = frozenset(method.name for method in _SERVICE.methods if method.server_streaming)
+"""Names of the methods that answer with a stream."""
+UPLOAD_METHODS = frozenset(method.name for method in _SERVICE.methods if method.client_streaming)
+"""Names of the methods that take a stream."""
 _WATCHED = (OVERALL_HEALTH, SEARCH_SERVICE)
 
 
 @dataclass(frozen=True)
 class ServerLimits:
-    """Bounds on what travels.
+    """Limits of connections and messages.
 
     Args:
-        max_request_bytes: Of one message to us: three pictures of 4 MiB and their settings.
-        max_response_bytes: Of one message from us: two pictures, PNG.
-        readiness_interval_s: Between two looks at whether Triton is ready.
-        keepalive_interval_s: Between two looks at whether a client is still there; one that lost its power or its
-            network says no goodbye, and would keep Triton busy to the end of its search.
-        keepalive_timeout_s: For its answer.
+        max_request_bytes: Size of one request: three pictures of 4 MiB and their settings.
+        max_response_bytes: Size of one response: what gRPC clients accept by default.
+        readiness_interval_s: Interval of the checks whether Triton is ready.
+        keepalive_interval_s: Interval of keepalive pings to clients. One that has lost its power or its network is
+            noticed only by them, and would keep Triton busy to the end of its search.
+        keepalive_timeout_s: Longest time until the answer to a ping.
+        least_ping_interval_s: Shortest interval of keepalive pings from clients, also on a connection without calls. A
+            client that pings more often is disconnected.
     """
 
     max_request_bytes: int = 13 * 2**20
-    max_response_bytes: int = 64 * 2**20
+    max_response_bytes: int = 4 * 2**20
     readiness_interval_s: float = 5.0
     keepalive_interval_s: float = 20.0
     keepalive_timeout_s: float = 10.0
+    least_ping_interval_s: float = 1.0
 
 
 class SearchServer:
     """The search service on a port, with health checking and reflection.
 
     Args:
-        servicer: Our service.
+        servicer: Answers the calls.
         address: ``host:port``; port 0 takes a free one.
-        is_ready: Whether what we depend on is ready; health follows it.
-        limits: Bounds on what travels.
-        observer: Told whether we are ready.
-        tls: Certificates; None serves in the clear.
-        keys: Of who may call; None lets anyone.
+        is_ready: Returns whether Triton is ready, which health checks report.
+        limits: Limits of connections and messages.
+        admission: Admits calls; None for the default limits.
+        observer: Notified whether the server is ready.
+        tls: Certificates; None serves without TLS.
+        keys: API keys; None lets anyone call.
+        calls: Notified of every call.
 
     Raises:
-        RuntimeError: The address cannot be bound.
+        AddressUnavailable: The address cannot be bound.
         InvalidRequest: Names every certificate that cannot be read.
     """
 
@@ -68,15 +82,16 @@ class SearchServer:
         address: str,
         is_ready: Callable[[], Awaitable[bool]],
         limits: ServerLimits | None = None,
+        admission: Admission | None = None,
         observer: Observer | None = None,
         tls: ServerTls | None = None,
         keys: KeyRing | None = None,
+        calls: CallObserver | None = None,
     ) -> None:
-        self._observer = observer or Silent()
+        self._observer = observer or NullObserver()
         self._is_ready, self._limits = is_ready, limits or ServerLimits()
         self._server = grpc.aio.server(
-            # The first one is the outermost: what the second refuses becomes a status like any other error.
-            interceptors=[ErrorInterceptor(self._observer), AccessInterceptor(keys)],
+            interceptors=[CallInterceptor(Access(keys), admission, self._observer, calls)],
             options=[
                 ("grpc.max_receive_message_length", self._limits.max_request_bytes),
                 ("grpc.max_send_message_length", self._limits.max_response_bytes),
@@ -84,32 +99,40 @@ class SearchServer:
                 ("grpc.keepalive_timeout_ms", round(self._limits.keepalive_timeout_s * 1000)),
                 ("grpc.http2.ping_timeout_ms", round(self._limits.keepalive_timeout_s * 1000)),  # else it is a minute
                 ("grpc.http2.max_pings_without_data", 0),  # as often as the interval says
-                ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, not a reinforcement
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_ping_interval_without_data_ms", round(self._limits.least_ping_interval_s * 1000)),
+                ("grpc.so_reuseport", 0),  # a second server on the port is a mistake
             ],
         )
         self._health = aio.HealthServicer()
         add_SearchServiceServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]  # generated
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection((SEARCH_SERVICE, HEALTH_SERVICE, reflection.SERVICE_NAME), self._server)
-        if tls is None:
-            self.port = self._server.add_insecure_port(address)
-        else:
-            self.port = self._server.add_secure_port(address, server_credentials(tls))
+        enable_reflection((SEARCH_SERVICE, HEALTH_SERVICE), self._server)
+        self.port = self._bind(address, tls)
         self._watch: asyncio.Task[None] | None = None
+
+    def _bind(self, address: str, tls: ServerTls | None) -> int:
+        try:
+            if tls is None:
+                return self._server.add_insecure_port(address)
+            return self._server.add_secure_port(address, server_credentials(tls))
+        except RuntimeError as exc:
+            raise AddressUnavailable(f"cannot listen on {address}: {exc}") from exc
 
     async def start(self) -> None:
         """Start serving; health says SERVING as soon as everything is ready."""
         await self._set_health(await self._is_ready())
+        await self._health.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
         await self._server.start()
         self._watch = asyncio.create_task(self._follow_readiness(), name="health")
         _log.info("serving on port %d", self.port)
 
     async def stop(self, settle: Callable[[], Awaitable[None]], *, rest_s: float = 1.0) -> None:
-        """Stop: health says NOT_SERVING at once; then searches are settled, and then all calls end.
+        """Stop: health says NOT_SERVING at once, then searches are settled, then all calls end.
 
         Args:
-            settle: Lets what runs come to an end, or to where it can be taken up again.
-            rest_s: For calls that are left after that.
+            settle: Lets searches that run come to their end, or to where they can be resumed.
+            rest_s: How long the calls that are left may take after that.
         """
         if self._watch is not None:
             self._watch.cancel()

@@ -1,5 +1,6 @@
-"""Errors of the tree as rich gRPC status: ``google.rpc.Status`` with details (AIP-193)."""
+"""Errors as rich gRPC status: ``google.rpc.Status`` with details (AIP-193)."""
 
+import random
 from datetime import timedelta
 
 import grpc
@@ -7,16 +8,18 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from eacps.errors import EacpsError, InvalidRequest, NoFaceFound
+from eacps.errors import EacpsError, InvalidRequest, QuotaExceeded
 
-DOMAIN = "eacps"
-RETRY_DELAY = timedelta(seconds=5)
+DOMAIN = "eacps.v1"
+"""Reasons are unique within the package of the API."""
+_JITTER = (0.5, 1.5)
+"""Factors of the delay, so that callers that were refused together do not retry together."""
 INTERNAL_REASON = "INTERNAL"
 _MAX_MESSAGE = 500  # trailers are limited; the details carry the rest
 
 
 class RecordedFailure(Exception):
-    """Why a search failed, as it was recorded: perhaps by another server.
+    """Why a search failed, as recorded, perhaps by another server.
 
     Args:
         status: Encoded ``google.rpc.Status``.
@@ -28,9 +31,12 @@ class RecordedFailure(Exception):
 
 
 def status_of(error: EacpsError) -> status_pb2.Status:
-    """Describe an error of the tree: always ErrorInfo, BadRequest with fields, RetryInfo where retrying may help."""
+    """Convert an error of `eacps.errors`.
+
+    ErrorInfo is always there; BadRequest names fields, QuotaFailure a limit, RetryInfo says when to try again.
+    """
     details: list[Message] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=_metadata_of(error))
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=dict(error.metadata))
     ]
     if isinstance(error, InvalidRequest):
         fields = [
@@ -38,23 +44,26 @@ def status_of(error: EacpsError) -> status_pb2.Status:
             for violation in error.violations
         ]
         details.append(error_details_pb2.BadRequest(field_violations=fields))
+    if isinstance(error, QuotaExceeded):
+        violation = error_details_pb2.QuotaFailure.Violation(subject=error.subject, description=str(error))
+        details.append(error_details_pb2.QuotaFailure(violations=[violation]))
     if error.retryable:
         delay = duration_pb2.Duration()
-        delay.FromTimedelta(RETRY_DELAY)
+        delay.FromTimedelta(timedelta(seconds=error.retry_after_s * random.uniform(*_JITTER)))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     return _status(grpc.StatusCode[error.grpc_code], str(error), details)
 
 
 def incident_status(incident_id: str) -> status_pb2.Status:
-    """Describe an error that nobody foresaw: the caller learns under which id the log has it, and no more."""
+    """Describe an unexpected error: the caller gets only the id under which it is logged."""
     info = error_details_pb2.ErrorInfo(reason=INTERNAL_REASON, domain=DOMAIN, metadata={"incident_id": incident_id})
     return _status(grpc.StatusCode.INTERNAL, f"internal error; incident {incident_id}", [info])
 
 
-def _metadata_of(error: EacpsError) -> dict[str, str]:
-    if isinstance(error, NoFaceFound):
-        return {"picture": error.picture, "found": str(error.found)}
-    return {}
+def reason_in(status: status_pb2.Status) -> str:
+    """Return the reason in a status; empty if there is none."""
+    info = error_details_pb2.ErrorInfo()
+    return next((info.reason for detail in status.details if detail.Unpack(info)), "")
 
 
 def _status(code: grpc.StatusCode, message: str, details: list[Message]) -> status_pb2.Status:

@@ -1,4 +1,4 @@
-"""TLS of the server: certificates from files, read anew when they have changed, so that renewal needs no restart."""
+"""Server certificates from files. Changed files are read again, so that renewal needs no restart."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +10,13 @@ from eacps.errors import FieldViolation, InvalidRequest
 
 @dataclass(frozen=True)
 class ServerTls:
-    """Where the server's certificates are.
+    """Files of the server's certificates.
 
     Args:
-        certificate: PEM, the server's own, then those between it and its root.
-        key: PEM, the private key to it.
-        client_ca: PEM, roots of the clients' certificates. With it every client must show one (mutual TLS); None lets
-            in whoever trusts the server.
+        certificate: PEM, the certificate of the server, then the intermediate ones.
+        key: PEM, its private key.
+        client_ca: PEM, root certificates of the clients, each of which must then present a certificate (mutual TLS);
+            None asks for none.
     """
 
     certificate: Path
@@ -25,30 +25,30 @@ class ServerTls:
 
     @property
     def files(self) -> dict[str, Path]:
-        """All files by the setting that names them."""
+        """The files by the names of their settings."""
         named = {"tls_certificate": self.certificate, "tls_key": self.key, "tls_client_ca": self.client_ca}
         return {name: path for name, path in named.items() if path is not None}
 
 
 def server_credentials(tls: ServerTls) -> grpc.ServerCredentials:
-    """Give credentials that follow the files: a new connection gets what they hold then.
+    """Return credentials that follow the files: a new connection uses their current contents.
 
     Raises:
         InvalidRequest: Names every file that cannot be read.
     """
-    faults = [
+    violations = [
         FieldViolation(name, f"{path} cannot be read: {fault}")
         for name, path in tls.files.items()
         if (fault := _fault(path))
     ]
-    if faults:
-        raise InvalidRequest(faults)
-    # Typed as if it always gave something; None, as its documentation says, leaves all as it is.
+    if violations:
+        raise InvalidRequest(violations)
+    # Typed as if it always returned something; None, as documented, keeps the current certificates.
     return grpc.dynamic_ssl_server_credentials(_read(tls), _Renewal(tls), tls.client_ca is not None)  # type: ignore[arg-type]
 
 
 class _Renewal:
-    """Called by gRPC at every handshake: gives the files' contents once they have changed, else None."""
+    """Called by gRPC at every handshake: returns the contents of the files if they have changed, else None."""
 
     def __init__(self, tls: ServerTls) -> None:
         self._tls, self._seen = tls, _stamps(tls)
@@ -60,7 +60,7 @@ class _Renewal:
                 return None
             renewed = _read(self._tls)
         except OSError:
-            return None  # in the middle of being replaced: the certificates at hand go on
+            return None  # the files are just being replaced: keep the current certificates
         self._seen = stamps
         return renewed
 

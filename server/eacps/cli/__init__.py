@@ -1,7 +1,7 @@
 """The command line, and with it the composition root: the only part that reads the environment.
 
     app, options           commands and their options
-    composition            what the environment says, under what the options say
+    composition            settings from the environment, overridden by options
     serving, embedding     the search server in the foreground; an embedded Triton
     searching, demo        one search, live and to files
     request, remote        options to a request; one search against a server

@@ -2,15 +2,21 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from eacps.cli import options
-from eacps.cli.asking import asks_for_a_search
+from eacps.cli.choosing_commands import choosing
 from eacps.cli.command import command
+from eacps.cli.connection import CONNECTION, SERVER_CONNECTION, Connection
+from eacps.cli.examples import example_of
 from eacps.cli.exit_codes import HELP
-from eacps.cli.kept_commands import kept
+from eacps.cli.gateway_commands import gateways
+from eacps.cli.groups import grouped
+from eacps.cli.request_options import REQUEST_OPTIONS
+from eacps.cli.stored_search_commands import stored_searches
+from eacps.cli.streams import guard_streams
 
 if TYPE_CHECKING:
     from eacps.cli.request import SearchOptions
@@ -21,13 +27,29 @@ app = typer.Typer(
     help="Search the noise of an image-editing diffusion model for the picture with the highest potential.",
     epilog=HELP,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
 
 
-@app.command()
+def _print_version(requested: bool) -> None:
+    if requested:
+        from eacps import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Search the noise of an image-editing diffusion model for the picture with the highest potential."""
+
+
+@app.command(epilog=example_of("up"))
 def up(
     listen: options.Listen = None,
     model_repository: options.ModelRepository = None,
@@ -48,7 +70,7 @@ def up(
         "insecure": insecure,
         "data": data,
     }
-    with command(as_json, **given, model_repository=model_repository) as (console, composition):
+    with command(as_json=as_json, **given, model_repository=model_repository) as (console, composition):
         from eacps.cli.logs import log_to
         from eacps.cli.serving import Serving
 
@@ -56,7 +78,7 @@ def up(
         Serving(composition, console, as_json).up(log_file)
 
 
-@app.command()
+@app.command(epilog=example_of("serve"))
 def serve(
     triton: options.Triton = None,
     listen: options.Listen = None,
@@ -76,7 +98,7 @@ def serve(
         "insecure": insecure,
         "data": data,
     }
-    with command(as_json, **given, triton=triton) as (console, composition):
+    with command(as_json=as_json, **given, triton=triton) as (console, composition):
         from eacps.cli.logs import log_to
         from eacps.cli.serving import Serving
 
@@ -84,72 +106,110 @@ def serve(
         Serving(composition, console, as_json).over_triton()
 
 
-@app.command()
-@asks_for_a_search
+@app.command(epilog=example_of("search"))
+@grouped
 def search(
-    asked: "SearchOptions",
+    requested: "SearchOptions" = REQUEST_OPTIONS,
     out: options.Out = Path("out/search"),
-    server: options.Server = None,
-    tls_ca: options.TlsCa = None,
-    tls_certificate: options.TlsCertificate = None,
-    tls_key: options.TlsKey = None,
-    model_repository: options.ModelRepository = None,
     timeout: options.Timeout = None,
-    as_json: options.AsJson = False,
     plot: options.Plot = False,
+    layers: options.LayersToo = False,
+    overwrite: options.Overwrite = False,
+    model_repository: options.ModelRepository = None,
+    via: Connection = CONNECTION,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Put CHARACTER into SCENE, edited as --prompt says: search the noise for the best picture.
+    """Put the person in CHARACTER into SCENE, edit it as --prompt says, and search the noise for the best picture.
 
-    Writes best.png, contact_sheet.png and result.json into --out, and search.png with --plot.
+    Writes best.png, contact_sheet.png and result.json, search.png with --plot, and best_plate, best_patch and
+    best_matte with --layers.
     """
-    tls = tls_ca, tls_certificate, tls_key
-    with command(as_json, tls, server=server, model_repository=model_repository) as (console, composition):
+    with command(as_json=as_json, via=via, model_repository=model_repository) as (console, composition):
         from eacps.cli.request import build_request
         from eacps.cli.searching import Searching
 
-        Searching(composition, out, console, as_json, timeout, plot).run(build_request(asked))
+        Searching(composition, out, console, as_json, timeout, plot, layers, overwrite).run(build_request(requested))
 
 
-@app.command()
+@app.command(epilog=example_of("demo"))
+@grouped
 def demo(
     out: options.Out = Path("out/demo"),
-    sample: options.Sample = "smile",
-    samples: options.Samples = Path("export/studio_mini/samples"),
-    server: options.Server = None,
+    sample: options.SampleName = "smile",
+    samples: options.SamplesFolder = Path("studio_mini/samples"),
     model_repository: options.ModelRepository = None,
+    via: Connection = CONNECTION,
     as_json: options.AsJson = False,
 ) -> None:
-    """Search on bundled pictures of people that were never trained on."""
-    with command(as_json, server=server, model_repository=model_repository) as (console, composition):
+    """Search on bundled pictures of people on whom nothing was trained."""
+    with command(as_json=as_json, via=via, model_repository=model_repository) as (console, composition):
         from eacps.cli.demo import demo_request
         from eacps.cli.searching import Searching
 
-        Searching(composition, out, console, as_json, plot=True).run(demo_request(samples, sample))
+        Searching(composition, out, console, as_json, plot=True, overwrite=True).run(demo_request(samples, sample))
 
 
-@app.command()
+@app.command(epilog=example_of("studio"))
+@grouped
+def studio(
+    listen: options.StudioListen = "127.0.0.1:7860",
+    host: options.StudioHosts = [],  # noqa: B006 - typer makes a new list for every call
+    samples: options.SamplesFolder = Path("studio_mini/samples"),
+    no_browser: options.NoBrowser = False,
+    data: options.Data = None,
+    model_repository: options.ModelRepository = None,
+    log_file: options.LogFile = Path("out/triton.log"),
+    via: Connection = CONNECTION,
+    as_json: options.AsJson = False,
+) -> None:
+    """Open the studio: a page in the browser to make, compare and choose pictures.
+
+    It works with the server that --server names, or with one of its own, which keeps its searches in --data.
+    """
+    with command(as_json=as_json, via=via, data=data, model_repository=model_repository) as (console, composition):
+        from eacps.cli.studio import StudioCommand
+
+        command_of = StudioCommand(composition, listen, host, samples, console, as_json, opens_browser=not no_browser)
+        command_of.run(log_file)
+
+
+@app.command(epilog=example_of("key"))
 def key(tenant: options.Tenant, api_keys: options.KeysFile = Path("api_keys.json")) -> None:
-    """Make an API key for TENANT and print it once; a server that is started with the file knows it from then on."""
-    with command(False):
+    """Make an API key for a tenant, and print it once. Only its digest is stored in the file."""
+    with command():
         from eacps.api.access import add_key
 
         print(add_key(api_keys, tenant))
 
 
-@app.command()
+@app.command(epilog=example_of("health"))
+@grouped
+def health(
+    live: options.Live = False,
+    via: Connection = SERVER_CONNECTION,
+    as_json: options.AsJson = False,
+) -> None:
+    """Exit with 0 if a search server is ready to search, else with 3."""
+    with command(as_json=as_json, via=via) as (_, composition):
+        from eacps.cli.health import check_health
+
+        check_health(composition, live=live)
+
+
+@app.command(epilog=example_of("doctor"))
 def doctor(
     model_repository: options.ModelRepository = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Say what the embedded Triton needs on this machine, and the command that mends what is missing."""
-    with command(as_json, model_repository=model_repository) as (_, composition):
+    """Check what the embedded Triton needs on this machine, and print a command for everything that is missing."""
+    with command(as_json=as_json, model_repository=model_repository) as (_, composition):
         from eacps.cli.doctor import examine, report
-        from eacps.cli.searching import result_console
+        from eacps.cli.streams import result_console
 
         raise typer.Exit(report(examine(composition.model_repository), result_console(), as_json=as_json))
 
 
-@app.command()
+@app.command(epilog=example_of("version"))
 def version() -> None:
     """Print the version."""
     from eacps import __version__
@@ -157,9 +217,12 @@ def version() -> None:
     print(__version__)
 
 
-app.add_typer(kept)
+app.add_typer(stored_searches)
+app.add_typer(choosing)
+app.add_typer(gateways)
 
 
 def main() -> None:
-    """Run the command that was asked for."""
+    """Run a command."""
+    guard_streams()
     app()

@@ -1,6 +1,6 @@
-"""The composition root: the only reader of the environment. Options of a command win over what it says.
+"""The composition root: the only reader of the environment. Options of a command override it.
 
-What the search server is set up with is `eacps.settings`'s; the command line adds where models and a server are.
+`eacps.settings` reads the settings of the search server; the command line adds where models and a server are.
 """
 
 import os
@@ -9,7 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from eacps.client import ClientTls
-from eacps.settings import Settings, StoreSettings
+from eacps.errors import InvalidRequest
+from eacps.settings import HttpSettings, Settings, StoreSettings, http_settings_of
+from eacps.settings.addresses import target_of
+from eacps.settings.reader import Reader, header_value
 
 # Names of keys that other clients of these services read, too.
 _USUAL_NAMES = (
@@ -24,21 +27,28 @@ DEFAULT_MODEL_REPOSITORY = Path(".build/model_repository")
 
 @dataclass(frozen=True)
 class Composition:
-    """What a command works with.
+    """Settings that a command works with.
 
     Args:
-        settings: Of the search server.
-        model_repository: For an embedded Triton.
-        server: ``host:port`` of a running search server; None where all is to be embedded.
-        server_tls: How to trust it; None speaks in the clear.
-        api_key: Shown to it. Read from the environment alone: command lines are seen by others.
+        settings: Settings of the search server.
+        model_repository: Model repository of the embedded Triton.
+        server: ``host:port`` of a running search server; None embeds one.
+        tls_files: Roots, client certificate and its key, each None if not given; see `ClientTls.from_texts`.
+        api_key: Sent to it. Read from the environment alone, since others can see command lines.
+        http: Settings of the HTTP interface.
     """
 
     settings: Settings = field(default_factory=Settings)
     model_repository: Path = DEFAULT_MODEL_REPOSITORY
     server: str | None = None
-    server_tls: ClientTls | None = None
+    tls_files: tuple[str | None, ...] = (None, None, None)
     api_key: str | None = field(default=None, repr=False)
+    http: HttpSettings = field(default_factory=HttpSettings)
+
+    @property
+    def server_tls(self) -> ClientTls | None:
+        """How to trust the server; None uses no TLS."""
+        return ClientTls.from_texts(*self.tls_files)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Composition":
@@ -54,12 +64,18 @@ class Composition:
         for usual, ours in _USUAL_NAMES:
             if usual in known:
                 known.setdefault(ours, known[usual])
+        reader = Reader(known)
+        settings, server = Settings.read(reader), reader.get("EACPS_SERVER", target_of, None)
+        api_key, http = reader.get("EACPS_API_KEY", header_value, None), http_settings_of(reader)
+        if reader.violations:
+            raise InvalidRequest(reader.violations)
         return cls(
-            settings=Settings.from_environment(known),
+            settings=settings,
             model_repository=Path(known.get("EACPS_MODEL_REPOSITORY", DEFAULT_MODEL_REPOSITORY)),
-            server=known.get("EACPS_SERVER"),
-            server_tls=ClientTls.from_texts(*(known.get(f"EACPS_SERVER_TLS_{name}") for name in _TLS_FILES)),
-            api_key=known.get("EACPS_API_KEY"),
+            server=server,
+            tls_files=tuple(known.get(f"EACPS_SERVER_TLS_{name}") for name in _TLS_FILES),
+            api_key=api_key,
+            http=http,
         )
 
     def with_options(
@@ -73,9 +89,10 @@ class Composition:
         data: Path | None = None,
         model_repository: Path | None = None,
         server: str | None = None,
-        server_tls: ClientTls | None = None,
+        tls_files: tuple[str | None, ...] = (None, None, None),
+        http_address: str | None = None,
     ) -> "Composition":
-        """The same with what a command line gives in the place of what it replaces."""
+        """Return the same with the options of a command line in place of what each of them replaces."""
         store = self.settings.store
         return Composition(
             settings=replace(
@@ -89,6 +106,7 @@ class Composition:
             ),
             model_repository=model_repository or self.model_repository,
             server=server or self.server,
-            server_tls=server_tls or self.server_tls,
+            tls_files=tuple(given or known for given, known in zip(tls_files, self.tls_files, strict=True)),
             api_key=self.api_key,
+            http=replace(self.http, address=http_address or self.http.address),
         )

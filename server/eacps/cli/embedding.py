@@ -1,4 +1,4 @@
-"""The embedded Triton of a command: started with a word to the person who waits, its log where they find it."""
+"""The embedded Triton of a command."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from eacps.cli.composition import Composition
 from eacps.cli.exit_codes import ExitCode
+from eacps.cli.files import writing
 from eacps.cli.interrupts import terminable
 from eacps.cli.outcome import CommandFailed
 from eacps.triton.embedded import EmbeddedTriton
@@ -15,19 +17,31 @@ from eacps.triton.installation import check_model_repository
 
 
 @contextmanager
-def embedded_triton(model_repository: Path, log_file: Path, console: Console) -> Iterator[EmbeddedTriton]:
-    """A running Triton that ends with the block, also on Ctrl-C and SIGTERM.
+def embedded_triton(composition: Composition, log_file: Path, console: Console) -> Iterator[EmbeddedTriton]:
+    """Run a Triton until the block ends, also by Ctrl-C or SIGTERM.
+
+    Args:
+        composition: Names the model repository, and says how long the start may take.
+        log_file: Where its output goes.
+        console: Shows that it is being started.
 
     Raises:
-        CommandFailed: There is no model repository.
+        CommandFailed: There is no model repository, or the log file cannot be written.
         TritonNotInstalled: Triton cannot run on this machine.
         TritonUnavailable: It did not start.
     """
-    check = check_model_repository(model_repository)
+    check = check_model_repository(composition.model_repository)
     if not check.ok:
         message = f"{check.detail}\nbuild it with: {check.remedy}\nor name another with --model-repository"
         raise CommandFailed(message, ExitCode.INSTALLATION, code="NO_MODEL_REPOSITORY")
-    triton = EmbeddedTriton(model_repository, log_file=log_file)
+    with writing(log_file):
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        log_file.touch()
+    triton = EmbeddedTriton(
+        composition.model_repository,
+        log_file=log_file,
+        ready_timeout_s=composition.settings.triton_ready_timeout_s,
+    )
     with terminable():
         try:
             with console.status(f"starting Triton, log in {escape(str(log_file))}"):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a command in order, whichever part of it is running: no model server is left behind."""
+"""Lets Ctrl-C and SIGTERM end a command in order, whatever it is doing, so that no model server is left running."""
 
 import asyncio
 import signal

@@ -6,14 +6,21 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from eacps.cli.record import SearchRecord
+from eacps.client.record import SearchRecord
 from eacps.v1 import search_service_pb2 as pb
+
+_PRIORS = {
+    pb.PRIOR_MODE_UNSPECIFIED: "the face is swapped in",
+    pb.PRIOR_MODE_SWAP: "the face is swapped in",
+    pb.PRIOR_MODE_NONE: "the scene itself",
+    pb.PRIOR_MODE_GIVEN: "the given picture",
+}
 
 
 class LiveView:
-    """Context manager; `show` is called with every event after the record has taken it in.
+    """Context manager; call `show` with every event after the record has added it.
 
-    On a terminal the bar is drawn anew as candidates come in; elsewhere only the lines of the rounds appear.
+    On a terminal the bar is redrawn as candidates come in; elsewhere only the lines of the rounds are printed.
     """
 
     def __init__(self, console: Console) -> None:
@@ -39,16 +46,22 @@ class LiveView:
     ) -> None:
         self._progress.stop()
 
+    def show_queued(self, search: pb.Search) -> None:
+        """Show that a search waits in the queue, if it does."""
+        if search.HasField("queue_position"):
+            self._console.print(f"queued: number {search.queue_position} of your searches", highlight=False)
+            self._progress.update(self._task, description="queued")
+
     def show(self, event: pb.SearchEvent, record: SearchRecord) -> None:
-        """Reflect one event."""
+        """Show one event."""
         match event.WhichOneof("event"):
             case "started":
-                self._progress.update(self._task, total=event.started.planned_candidates)
+                self._progress.update(self._task, total=event.started.planned_candidates, description="preparing")
             case "prior_ready":
                 self._console.print(_prior_line(event.prior_ready), highlight=False)
                 self._progress.update(self._task, description="exploring")
             case "candidate_scored":
-                self._progress.update(self._task, completed=len(record.candidates), best=_best_text(record))
+                self._progress.update(self._task, completed=record.spent, best=_best_text(record))
             case "round_finished":
                 self._console.print(_round_line(event.round_finished), highlight=False)
                 self._progress.update(self._task, description="annealing")
@@ -63,8 +76,8 @@ def _best_text(record: SearchRecord) -> str:
 
 def _prior_line(ready: pb.PriorReady) -> str:
     if not ready.evaluation.HasField("potential"):
-        return "prior: the face is swapped in, but could not be scored"
-    return f"prior: the face is swapped in, potential {ready.evaluation.potential:.3f}"
+        return f"prior: {_PRIORS[ready.mode]}, but could not be scored"
+    return f"prior: {_PRIORS[ready.mode]}, potential {ready.evaluation.potential:.3f}"
 
 
 def _round_line(finished: pb.RoundFinished) -> str:

@@ -1,286 +1,299 @@
-"""Options that commands share, with their help texts. Ranges that need knowledge of a request are the server's."""
+"""The options of the commands, with their help texts; those of a search request are in `search_options`."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from eacps.cli.people import parse_face
-from eacps.cli.request import (
-    FramingName,
-    LocalMoveName,
-    PruningName,
-    ScalarisationName,
-    StateName,
-    StrategyName,
-    parse_numbers,
-    parse_questions,
-)
+from eacps.cli.declare import number, option
+from eacps.cli.parsing import checked, checked_list, one_of, parse_labels, seconds, shown, some_of, text, texts
+from eacps.enums import SEARCH_STATE
+from eacps.settings.addresses import address_of, target_of, targets_of
 
-SEARCH, POTENTIAL, BUDGET = "Search", "Potential", "Budget: the search stops at the first that is spent"
-_UINT32 = 2**32 - 1
-_FACE = "N|LEFT,TOP,RIGHT,BOTTOM|FILE"
+CONNECTION_PANEL = "Connection"
 
 
-MAX_SECONDS = 30 * 24 * 3600  # a month; also keeps what is no number out
+def _input(metavar: str, help_text: str) -> Any:
+    """Declare a file that is read."""
+    return typer.Argument(metavar=metavar, exists=True, dir_okay=False, help=help_text)
 
 
-def _uint32(value: int | None) -> int | None:
-    if value is not None and not 0 <= value <= _UINT32:
-        raise typer.BadParameter(f"{value} is not in [0, {_UINT32}]")
-    return value
-
-
-def _numbers(texts: list[str]) -> list[str]:
-    try:
-        parse_numbers(texts)
-    except ValueError as exc:
-        raise typer.BadParameter(str(exc)) from None
-    return texts
-
-
-def _questions(texts: list[str]) -> list[str]:
-    try:
-        parse_questions(texts)
-    except ValueError as exc:
-        raise typer.BadParameter(str(exc)) from None
-    return texts
-
-
-def _count(text: str, panel: str | None = None) -> Any:
-    return typer.Option(metavar="N", callback=_uint32, help=text, rich_help_panel=panel)
-
-
-def _face(text: str | None) -> str | None:
-    try:
-        if text is not None:
-            parse_face(text)
-    except ValueError as exc:
-        raise typer.BadParameter(str(exc)) from None
-    return text
-
-
-def _seconds(seconds: float | None) -> float | None:
-    if seconds is not None and not 0 < seconds <= MAX_SECONDS:
-        raise typer.BadParameter(f"{seconds:g} is not above 0 and at most {MAX_SECONDS}")
-    return seconds
-
-
-def _number(text: str, panel: str | None = None) -> Any:
-    return typer.Option(metavar="X", help=text, rich_help_panel=panel)
-
-
-KeptServer = Annotated[
+SceneFile = Annotated[Path, _input("SCENE", "Picture to edit.")]
+CharacterFile = Annotated[Path, _input("CHARACTER", "Picture of the person to put into it.")]
+PictureFiles = Annotated[list[Path], _input("PICTURES...", "Pictures to score.")]
+FacesOf = Annotated[Path, _input("PICTURE", "Picture to look for faces in.")]
+SearchId = Annotated[str, typer.Argument(metavar="SEARCH", callback=text, help="Id of the search, or its beginning.")]
+CandidateId = Annotated[
+    str, typer.Argument(metavar="CANDIDATE", callback=text, help="Id of the candidate within the search.")
+]
+SearchOrFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="SEARCH|PICTURE", callback=text, help="Id of the search, or a picture that says how it was made."
+    ),
+]
+CandidateOrFile = Annotated[
     str | None,
-    typer.Option("--server", metavar="HOST:PORT", help="The search server. \\[$EACPS_SERVER, else 127.0.0.1:50051]"),
+    typer.Argument(
+        metavar="CANDIDATE", callback=text, help="Id of the candidate within the search; left out of PICTURE."
+    ),
 ]
-SearchId = Annotated[str, typer.Argument(metavar="SEARCH", help="Its id.")]
-CandidateId = Annotated[str, typer.Argument(metavar="CANDIDATE", help="Its id within the search.")]
-Artifact = Annotated[str, typer.Argument(metavar="HASH", help="SHA-256, as events and results name it.")]
-PictureFile = Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="Where the picture goes.")]
-Pictures = Annotated[
-    list[Path], typer.Argument(metavar="PICTURES...", exists=True, dir_okay=False, help="What is to be scored.")
+RenderedTo = Annotated[
+    Path | None, typer.Argument(metavar="FILE", dir_okay=False, help="File to write the picture to.")
 ]
-RequestId = Annotated[
+Inspected = Annotated[Path, _input("PICTURE", "Picture to read.")]
+Picked = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Asked again with it, the same request is the same search. \\[drawn]"),
+    typer.Argument(
+        metavar="CANDIDATE", callback=text, help="Id of the candidate, or the word best; with --all, FOLDER."
+    ),
 ]
-Labels = Annotated[list[str], typer.Option("--label", metavar="KEY=VALUE", help="To find searches by; repeatable.")]
-Priority = Annotated[int | None, typer.Option(min=1, max=1000, help="Smaller goes first. \\[100]")]
-States = Annotated[list[StateName], typer.Option("--state", help="Only those in it; repeatable.")]
-Most = Annotated[int, typer.Option("--most", min=1, max=100_000, help="At most so many.")]
-
-Scene = Annotated[Path, typer.Argument(metavar="SCENE", exists=True, dir_okay=False, help="The picture to edit.")]
-Character = Annotated[
-    Path, typer.Argument(metavar="CHARACTER", exists=True, dir_okay=False, help="A picture of who shall appear in it.")
+PickedTo = Annotated[Path | None, typer.Argument(metavar="FILE", dir_okay=False, help="File to write the picture to.")]
+All = Annotated[bool, typer.Option("--all", help="Write the pictures of all candidates into FOLDER.")]
+MostCandidates = Annotated[int, option("Most candidates to print.", "--most", min=1, max=100_000)]
+Reviewed = Annotated[
+    str,
+    typer.Argument(
+        metavar="SEARCH|FOLDER",
+        callback=text,
+        help="Id of a search or its beginning, or folder of a batch or a result.",
+    ),
+]
+ReviewTo = Annotated[Path, option("File for the page.", metavar="FILE", dir_okay=False)]
+ArtifactHash = Annotated[
+    str,
+    typer.Argument(metavar="HASH", callback=text, help='SHA-256 of the picture, "artifact" in events and result.json.'),
+]
+PictureFile = Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="File to write the picture to.")]
+Drawing = Annotated[
+    Path | None,
+    option(
+        "File for the picture with its faces marked.",
+        metavar="FILE",
+        dir_okay=False,
+        default="PICTURE_faces.png in the current folder",
+    ),
+]
+ShotsSource = Annotated[
+    Path,
+    typer.Argument(metavar="SHOTS", exists=True, help="List of shots (.csv, .jsonl, .parquet), or folder of scenes."),
+]
+BatchOut = Annotated[
+    Path, option("Folder for the pictures, results.parquet and batch.jsonl.", metavar="FOLDER", file_okay=False)
+]
+BatchName = Annotated[str, option("File of each picture, of {shot}, {candidate} and {search}.", metavar="NAME.png")]
+Top = Annotated[int, option("Candidates of each shot to write, best first.", "--top", min=1, max=4096)]
+Pattern = Annotated[str, option("Where a folder has its scenes; {shot} names the shot.", metavar="PATH")]
+Columns = Annotated[
+    list[str],
+    option(
+        "Value of a column where a row has none, {shot} being its name, @PATH the text of a file; repeatable.",
+        "--set",
+        metavar="COLUMN=VALUE",
+        callback=checked_list(parse_labels),
+    ),
+]
+OnInterrupt = Annotated[
+    str,
+    option(
+        "What Ctrl-C does to searches that are not over.",
+        metavar="leave|cancel",
+        callback=one_of(("leave", "cancel")),
+    ),
+]
+Overwrite = Annotated[bool, option("Replace files that exist already.", "--overwrite")]
+Tenant = Annotated[
+    str, typer.Argument(metavar="TENANT", callback=text, help="Name of the tenant: letters, digits, - and _.")
 ]
 
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output; all else on standard error.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log what the search server does.")]
-LogJson = Annotated[bool, typer.Option("--log-json", help="Log lines of JSON, each with the search it is about.")]
+AsJson = Annotated[bool, option("Print JSON on standard output, and everything else on standard error.", "--json")]
+Verbose = Annotated[bool, option("Log what the search server does.", "--verbose", "-v")]
+Live = Annotated[bool, typer.Option("--live", help="Ask only whether the process answers, whatever Triton does.")]
+LogJson = Annotated[bool, option("Log lines of JSON, each with the id of its search.", "--log-json")]
 ModelRepository = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FOLDER", help="For the embedded Triton. \\[$EACPS_MODEL_REPOSITORY, else .build/model_repository]"
+    option(
+        "Model repository of the embedded Triton.",
+        metavar="FOLDER",
+        default="$EACPS_MODEL_REPOSITORY, else .build/model_repository",
     ),
 ]
 Listen = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT", help="Where to serve. \\[$EACPS_ADDRESS, else 127.0.0.1:50051]")
+    str | None,
+    option(
+        "Address to listen on.",
+        metavar="HOST:PORT",
+        callback=checked(address_of),
+        default="$EACPS_ADDRESS, else 127.0.0.1:50051",
+    ),
 ]
-LogFile = Annotated[Path, typer.Option(metavar="FILE", help="Where Triton's output goes.")]
+HttpListen = Annotated[
+    str | None,
+    option(
+        "Address to listen on.",
+        "--listen",
+        metavar="HOST:PORT",
+        callback=checked(address_of),
+        default="$EACPS_HTTP_ADDRESS, else 127.0.0.1:8080",
+    ),
+]
+McpListen = Annotated[
+    str | None,
+    option(
+        "Address to listen on.",
+        "--listen",
+        metavar="HOST:PORT",
+        callback=checked(address_of),
+        default="standard input and output",
+    ),
+]
+McpPictures = Annotated[
+    Path | None,
+    option("Folder in which tools may read and write pictures.", metavar="FOLDER", file_okay=False, default="none"),
+]
+LogFile = Annotated[Path, option("File for Triton's output.", metavar="FILE", dir_okay=False)]
 Triton = Annotated[
     str | None,
-    typer.Option(metavar="HOST:PORT", help="Its gRPC endpoint. \\[$EACPS_TRITON, else 127.0.0.1:8001]"),
+    option(
+        "Address of Triton's gRPC endpoint.",
+        metavar="HOST:PORT",
+        callback=checked(targets_of),
+        default="$EACPS_TRITON, else 127.0.0.1:8001",
+    ),
 ]
 Metrics = Annotated[
     str | None,
-    typer.Option(metavar="HOST:PORT", help="Where to serve Prometheus metrics. \\[$EACPS_METRICS, else nowhere]"),
+    option(
+        "Address to serve Prometheus metrics on.",
+        metavar="HOST:PORT",
+        callback=checked(address_of),
+        default="$EACPS_METRICS, else none",
+    ),
 ]
 ApiKeys = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE", dir_okay=False, help="Keys of who may call, as `eacps key` writes them. \\[$EACPS_API_KEYS]"
+    option(
+        "File of the API keys that may call, as `eacps key` writes it.",
+        metavar="FILE",
+        dir_okay=False,
+        default="$EACPS_API_KEYS, else none",
     ),
 ]
-KeysFile = Annotated[Path, typer.Option("--api-keys", metavar="FILE", dir_okay=False, help="Where its digest goes.")]
-Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="Whose: letters, digits, - and _.")]
+KeysFile = Annotated[Path, option("File to add the key's digest to.", "--api-keys", metavar="FILE", dir_okay=False)]
 Insecure = Annotated[
-    bool, typer.Option("--insecure", help="Let anyone on this machine call, without keys or certificates.")
+    bool, option("Let anyone on this machine call, without API keys or client certificates.", "--insecure")
 ]
 Data = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", file_okay=False, help="Where searches are kept. \\[$EACPS_DATA, else eacps-data]"),
+    option("Folder to keep searches in.", metavar="FOLDER", file_okay=False, default="$EACPS_DATA, else eacps-data"),
 ]
+Out = Annotated[Path, option("Folder for the result. It is made if need be.", metavar="FOLDER", file_okay=False)]
+Timeout = Annotated[
+    float | None, option("Cancel the search after so many seconds.", metavar="SECONDS", callback=seconds)
+]
+SampleName = Annotated[str, option("Name of the bundled task.", metavar="NAME", callback=text)]
+SamplesFolder = Annotated[Path, option("Folder of the bundled tasks.", metavar="FOLDER")]
+StudioListen = Annotated[
+    str,
+    option(
+        "Address to listen on. It serves plain HTTP: beyond this machine put a proxy with TLS in front of it.",
+        metavar="HOST:PORT",
+        callback=checked(address_of),
+    ),
+]
+StudioHosts = Annotated[
+    list[str],
+    option(
+        "Further name by which browsers may call the studio, or * for any; repeatable.",
+        "--host",
+        metavar="NAME",
+        callback=texts,
+    ),
+]
+NoBrowser = Annotated[bool, option("Open no browser.", "--no-browser")]
+LayersToo = Annotated[
+    bool, option("Write plate, patch and matte of the result as separate files, too, for a compositor.", "--layers")
+]
+Plot = Annotated[bool, option("Also draw the progress of the search as search.png.", "--plot")]
+
 Server = Annotated[
     str | None,
-    typer.Option(metavar="HOST:PORT", help="A running search server. \\[$EACPS_SERVER, else all is embedded]"),
+    option(
+        "Address of a running search server.",
+        metavar="HOST:PORT",
+        callback=checked(target_of),
+        default="$EACPS_SERVER, else one is embedded",
+        panel=CONNECTION_PANEL,
+    ),
+]
+ServerOfSearches = Annotated[
+    str | None,
+    option(
+        "Address of the search server.",
+        "--server",
+        metavar="HOST:PORT",
+        callback=checked(target_of),
+        default="$EACPS_SERVER, else 127.0.0.1:50051",
+        panel=CONNECTION_PANEL,
+    ),
 ]
 TlsCa = Annotated[
     str | None,
-    typer.Option(
+    option(
+        "Use TLS, and trust these root certificates (a PEM file, or the system's).",
         metavar="FILE|system",
-        help="Speak TLS to --server, trusting these roots. \\[$EACPS_SERVER_TLS_CA, else in the clear]",
+        default="$EACPS_SERVER_TLS_CA, else no TLS",
+        panel=CONNECTION_PANEL,
     ),
 ]
 TlsCertificate = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Of ours, for mutual TLS. \\[$EACPS_SERVER_TLS_CERTIFICATE]")
-]
-TlsKey = Annotated[str | None, typer.Option(metavar="FILE", help="To it. \\[$EACPS_SERVER_TLS_KEY]")]
-Out = Annotated[Path, typer.Option(metavar="FOLDER", file_okay=False, help="Where the result goes; made if need be.")]
-Timeout = Annotated[
-    float | None, typer.Option(min=0.001, metavar="SECONDS", help="Give the search up after this long.")
-]
-Sample = Annotated[str, typer.Option(metavar="NAME", help="Which bundled task.")]
-Samples = Annotated[Path, typer.Option(metavar="FOLDER", help="Where the bundled tasks are.")]
-
-Mask = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", exists=True, dir_okay=False, help="White may change; of the scene's size."),
-]
-Prompt = Annotated[str, typer.Option(metavar="TEXT", help="What the edit shall do.")]
-NegativePrompt = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="What it shall not do; needs --true-cfg-scale above 1.")
-]
-SceneFace = Annotated[
     str | None,
-    typer.Option(metavar=_FACE, callback=_face, help="Face to replace: by size, from 0; by place; by person. \\[0]"),
-]
-CharacterFace = Annotated[str | None, typer.Option(metavar=_FACE, callback=_face, help="Face to take, likewise. \\[0]")]
-MoreCharacters = Annotated[
-    list[Path],
-    typer.Option(
-        "--more-character",
+    option(
+        "Client certificate for mutual TLS.",
         metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        help="A further picture of the same person, whose face is averaged; repeatable.",
+        default="$EACPS_SERVER_TLS_CERTIFICATE, else none",
+        panel=CONNECTION_PANEL,
     ),
 ]
-References = Annotated[
-    list[Path],
-    typer.Option(
-        "--reference",
+TlsKey = Annotated[
+    str | None,
+    option(
+        "Private key of the client certificate.",
         metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        help="A further picture for the model to see, after the prior and CHARACTER; 3 in all. Repeatable.",
-    ),
-]
-FramingOption = Annotated[
-    FramingName | None,
-    typer.Option(
-        "--framing",
-        help="What is worked on: the whole scene, or the face's region. \\[auto: the region where the face is small]",
+        default="$EACPS_SERVER_TLS_KEY, else none",
+        panel=CONNECTION_PANEL,
     ),
 ]
 
-Steps = Annotated[int | None, _count("Denoising steps. \\[the checkpoint's]", "Sampler")]
-TrueCfgScale = Annotated[float | None, _number("Scale of true classifier-free guidance. \\[1: none]", "Sampler")]
-CharacterAsReference = Annotated[
-    bool | None,
-    typer.Option(
-        "--character-as-reference/--prior-alone",
-        help="Whether the model sees the character's picture beside the prior. \\[it does]",
-        rich_help_panel="Sampler",
+RequestId = Annotated[
+    str | None,
+    option(
+        "Name of the request. Sent again with the same name, it is the same search.",
+        metavar="NAME",
+        callback=text,
+        default="every request is a new search",
     ),
 ]
-
-Strategy = Annotated[
-    StrategyName | None, typer.Option(help="How noise is chosen. \\[adaptive]", rich_help_panel=SEARCH)
-]
-Trajectories = Annotated[int | None, _count("What adaptive may cost, in whole trajectories. \\[32]", SEARCH)]
-GlobalCandidates = Annotated[int | None, _count("Random candidates; N of best-of-n. \\[16]", SEARCH)]
-Parents = Annotated[int | None, _count("Parents of a local round. \\[4]", SEARCH)]
-Children = Annotated[int | None, _count("Children of each parent. \\[4]", SEARCH)]
-Rounds = Annotated[int | None, _count("Local rounds. \\[1]", SEARCH)]
-LocalMove = Annotated[
-    LocalMoveName | None, typer.Option(help="How a child comes from its parent. \\[spherical]", rich_help_panel=SEARCH)
-]
-Angle = Annotated[float | None, _number("Of spherical moves, in radians. \\[0.6]", SEARCH)]
-AngleDecay = Annotated[float | None, _number("Factor on the angle after each local round. \\[0.7]", SEARCH)]
-SeedRadius = Annotated[int | None, _count("Of seed-offset moves. \\[1024]", SEARCH)]
-Seed = Annotated[int | None, _count("Of the search; the same again asks for the same noise. \\[drawn]", SEARCH)]
-FirstSeed = Annotated[int | None, _count("Noise seed of the first candidate. \\[the search's]", SEARCH)]
-MicroBatch = Annotated[int | None, _count("Candidates sent to Triton together. \\[8]", SEARCH)]
-Weights = Annotated[
+Labels = Annotated[
     list[str],
-    typer.Option(
-        "--weight",
-        metavar="SCORER=N",
-        callback=_numbers,
-        help="What counts, and how much; repeatable. \\[identity=0.5, realism=0.3, prompt=0.2]",
-        rich_help_panel=POTENTIAL,
+    option(
+        "Label to find searches by; repeatable.", "--label", metavar="KEY=VALUE", callback=checked_list(parse_labels)
     ),
 ]
-Floors = Annotated[
+Priority = Annotated[
+    int | None,
+    number(
+        "priority",
+        "Order among waiting searches; lower goes first.",
+    ),
+]
+States = Annotated[
     list[str],
-    typer.Option(
-        "--floor",
-        metavar="SCORER=X",
-        callback=_numbers,
-        help="Least calibrated score of a weighted scorer; below it a candidate ranks last. Repeatable.",
-        rich_help_panel=POTENTIAL,
+    option(
+        "List searches in this state only; repeatable.",
+        "--state",
+        metavar="|".join(shown(SEARCH_STATE)),
+        callback=some_of(shown(SEARCH_STATE)),
     ),
 ]
-HeldOut = Annotated[
-    list[str],
-    typer.Option(
-        "--held-out",
-        metavar="SCORER",
-        help="Reported and never searched; repeatable. \\[identity_heldout, where it is served]",
-        rich_help_panel=POTENTIAL,
-    ),
-]
-Questions = Annotated[
-    list[str],
-    typer.Option(
-        "--ask",
-        metavar="JUDGE.LABEL=QUESTION",
-        callback=_questions,
-        help="A yes/no question of your own about the result, to triton, openai, gemini or moondream; reported, and "
-        "searched too where --weight names it. Repeatable.",
-        rich_help_panel=POTENTIAL,
-    ),
-]
-Scalarisation = Annotated[
-    ScalarisationName | None,
-    typer.Option(help="How scores become one potential. \\[weighted-sum]", rich_help_panel=POTENTIAL),
-]
-PruningOption = Annotated[
-    PruningName | None,
-    typer.Option("--pruning", help="Whether previews decide who is finished. \\[off]", rich_help_panel=SEARCH),
-]
-MaxEvaluations = Annotated[int | None, _count("Denoiser evaluations.", BUDGET)]
-MaxPictures = Annotated[int | None, _count("Pictures made and scored, previews included.", BUDGET)]
-MaxVlmCalls = Annotated[int | None, _count("Calls of vision-language models.", BUDGET)]
-MaxSeconds = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X",
-        callback=_seconds,
-        help="Wall-clock seconds; unlike --timeout, what was found is kept.",
-        rich_help_panel=BUDGET,
-    ),
-]
-Target = Annotated[float | None, _number("Potential that is good enough, in (0, 1].", BUDGET)]
-Plot = Annotated[bool, typer.Option("--plot", help="Draw the course of the search as search.png too.")]
+Most = Annotated[int, option("Most searches to list.", "--most", min=1, max=100_000)]

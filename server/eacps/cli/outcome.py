@@ -1,6 +1,6 @@
-"""From what went wrong to a message for a person or a machine, and the exit code."""
+"""Converts what went wrong to a message for a person or a machine, and to the exit code."""
 
-import json
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,22 @@ from rich.console import Console
 from rich.markup import escape
 
 from eacps.cli.exit_codes import ExitCode
+from eacps.cli.streams import print_json
 from eacps.errors import EacpsError, Fault, InvalidRequest, TritonNotInstalled
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
+_OF_FILES = (
+    *_FULL,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.EFBIG,
+)
+"""Not ENOENT: a file that is missing is checked where it is named, and elsewhere a bug."""
 
 
 class CommandFailed(Exception):
@@ -18,7 +33,7 @@ class CommandFailed(Exception):
 
     Args:
         message: What is wrong, for a person.
-        exit_code: Whose turn it is.
+        exit_code: Of the command.
         code: Stable name for machines: a gRPC status name or a reason of the error tree.
         violations: Field and description of every fault in the request.
     """
@@ -30,18 +45,18 @@ class CommandFailed(Exception):
         self.message, self.exit_code, self.code, self.violations = message, exit_code, code, violations
 
     def to_json(self) -> dict[str, Any]:
-        """JSON form."""
+        """Return the JSON form."""
         faults = [{"field": field, "description": description} for field, description in self.violations]
         error = {"code": self.code, "message": self.message, "violations": faults, "exit_code": int(self.exit_code)}
         return {"error": error}
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived. Not an Exception, as KeyboardInterrupt is none: nothing but the end may catch it."""
+    """SIGTERM arrived. It is no Exception, as KeyboardInterrupt is none: only the end of a command catches it."""
 
 
-def failure_of(error: EacpsError) -> CommandFailed:
-    """Say what an error of the tree means for a command."""
+def command_failed_of(error: EacpsError) -> CommandFailed:
+    """Return what an error of the tree means for a command."""
     violations: tuple[tuple[str, str], ...] = ()
     if isinstance(error, InvalidRequest):
         violations = tuple((violation.field, violation.description) for violation in error.violations)
@@ -54,23 +69,34 @@ def failure_of(error: EacpsError) -> CommandFailed:
     return CommandFailed(str(error), exit_code, code=error.reason, violations=violations)
 
 
+def _failure_of_machine(error: OSError) -> CommandFailed:
+    """Say what an operating system's error means that nobody translated: a file or a full disk is no bug."""
+    where = f"{error.filename}: " if error.filename else ""
+    exit_code = ExitCode.INSTALLATION if error.errno in _FULL else ExitCode.REQUEST
+    return CommandFailed(f"{where}{error.strerror}", exit_code, code=errno.errorcode[error.errno or 0])
+
+
 @contextmanager
 def reported(console: Console, *, as_json: bool = False) -> Iterator[None]:
-    """Turn what ends a command into its message and exit status.
+    """Turn what ends a command into its message and exit code.
 
     Args:
         console: Gets the message; standard error.
         as_json: Print failures as JSON on standard output as well.
 
     Raises:
-        SystemExit: With the exit code of whatever was raised inside. A bug passes through as it is.
+        SystemExit: With the exit code for whatever was raised inside. A bug passes through unchanged.
     """
     try:
         yield
     except EacpsError as error:
-        _exit(failure_of(error), console, as_json=as_json)
+        _exit(command_failed_of(error), console, as_json=as_json)
     except CommandFailed as failure:
         _exit(failure, console, as_json=as_json)
+    except OSError as error:
+        if error.errno not in _OF_FILES:
+            raise
+        _exit(_failure_of_machine(error), console, as_json=as_json)
     except KeyboardInterrupt:
         _exit(CommandFailed("interrupted", ExitCode.INTERRUPTED, code="INTERRUPTED"), console, as_json=as_json)
     except Terminated:
@@ -85,5 +111,5 @@ def _exit(failure: CommandFailed, console: Console, *, as_json: bool) -> NoRetur
     else:
         console.print(f"[bold red]error:[/] {escape(failure.message)}", highlight=False, soft_wrap=True)
     if as_json:
-        print(json.dumps(failure.to_json()))
+        print_json(failure.to_json())
     sys.exit(failure.exit_code)

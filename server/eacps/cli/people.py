@@ -1,4 +1,4 @@
-"""What the command line says of faces and further pictures, to fields of a request."""
+"""Converts options about faces and further pictures to fields of a request."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,27 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from eacps.cli.exit_codes import ExitCode
+from eacps.cli.files import read_file
 from eacps.cli.outcome import CommandFailed
+from eacps.limits import INT32_MAX
 from eacps.v1 import search_service_pb2 as pb
-
-_UINT32 = 2**32 - 1
 
 
 @dataclass(frozen=True)
 class PeopleOptions:
-    """Who is meant, and what else the model shall see.
+    """Who is meant, and what else the model sees.
 
     Args:
         scene_face: Which face of the scene, as `parse_face` reads it; None for the largest.
         character_face: Which face of the character picture, likewise.
         more_characters: Further pictures of the person.
         references: Further pictures for the model.
+        prior: How the prior is made, as `parse_prior` reads it; None for the server's default.
     """
 
     scene_face: str | None = None
     character_face: str | None = None
     more_characters: Sequence[Path] = ()
     references: Sequence[Path] = ()
+    prior: str | None = None
 
 
 def parse_face(text: str) -> int | pb.Box | Path:
@@ -36,7 +38,7 @@ def parse_face(text: str) -> int | pb.Box | Path:
     Raises:
         ValueError: It is none of these.
     """
-    if text.isdecimal() and int(text) <= _UINT32:
+    if text.isdecimal() and int(text) <= INT32_MAX:
         return int(text)
     if (path := Path(text)).is_file():
         return path
@@ -50,18 +52,35 @@ def parse_face(text: str) -> int | pb.Box | Path:
     return pb.Box(left=numbers[0], top=numbers[1], right=numbers[2], bottom=numbers[3])
 
 
-def people_fields(options: PeopleOptions) -> Mapping[str, Any]:
-    """Give the fields of a request; pictures are read. References only where there are any: not all requests take them.
+def parse_prior(text: str) -> str | Path:
+    """Read how the prior is made: ``swap``, ``none``, or a picture.
 
     Raises:
-        CommandFailed: A picture cannot be read, or it is not said which face is meant.
+        ValueError: It is none of these.
+    """
+    if text in ("swap", "none"):
+        return text
+    if (path := Path(text)).is_file():
+        return path
+    raise ValueError(f"{text!r} is neither swap nor none, and no file")
+
+
+def people_fields(options: PeopleOptions) -> Mapping[str, Any]:
+    """Read the pictures and return the fields of a request.
+
+    ``references`` is there only if there are any, since not all requests have the field.
+
+    Raises:
+        CommandFailed: A picture cannot be read, or it is ambiguous which face is meant.
     """
     fields: dict[str, Any] = {"more_characters": [read_image(path) for path in options.more_characters]}
     if options.references:
         fields["references"] = [read_image(path) for path in options.references]
+    if options.prior is not None:
+        fields["prior"] = _prior(options.prior)
     for name, text in (("scene_face", options.scene_face), ("character_face", options.character_face)):
         if text is not None:
-            fields |= _face(name, text)
+            fields[name] = _face(name, text)
     return fields
 
 
@@ -71,21 +90,28 @@ def read_image(path: Path) -> pb.Image:
     Raises:
         CommandFailed: It cannot be read.
     """
+    return pb.Image(data=read_file(path))
+
+
+def _prior(text: str) -> pb.PriorSettings:
     try:
-        return pb.Image(data=path.read_bytes())
-    except OSError as exc:
-        raise CommandFailed(f"cannot read {path}: {exc.strerror}", ExitCode.REQUEST, code="UNREADABLE_FILE") from exc
+        made = parse_prior(text)
+    except ValueError as exc:
+        raise CommandFailed(f"prior: {exc}", ExitCode.REQUEST, code="PRIOR") from exc
+    if isinstance(made, Path):
+        return pb.PriorSettings(given=read_image(made))
+    return pb.PriorSettings(swap=pb.FaceSwap()) if made == "swap" else pb.PriorSettings(none=pb.NoPrior())
 
 
-def _face(name: str, text: str) -> dict[str, Any]:
+def _face(name: str, text: str) -> pb.FaceSelector:
     try:
         meant = parse_face(text)
     except ValueError as exc:
         raise CommandFailed(f"{name}: {exc}", ExitCode.REQUEST, code="FACE") from exc
     match meant:
         case int():
-            return {name: meant}
+            return pb.FaceSelector(index=meant)
         case pb.Box():
-            return {f"{name}_by": pb.FaceSelector(box=meant)}
+            return pb.FaceSelector(box=meant)
         case Path():
-            return {f"{name}_by": pb.FaceSelector(likeness=read_image(meant))}
+            return pb.FaceSelector(likeness=read_image(meant))

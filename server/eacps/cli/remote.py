@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 
 import grpc
 
 from eacps.cli.exit_codes import ExitCode
 from eacps.cli.outcome import CommandFailed
-from eacps.cli.record import CompleteSearch, SearchRecord
 from eacps.client import AsyncClient, CallFailed, ClientTls, InvalidSettings, Retries
+from eacps.client.record import CompleteSearch, SearchRecord
 from eacps.v1 import search_service_pb2 as pb
 
 _REQUEST_CODES = {
@@ -20,7 +21,7 @@ _REQUEST_CODES = {
     grpc.StatusCode.UNAUTHENTICATED,
 }
 PATIENCE = Retries(attempts=4)
-"""Someone sits before it: a server that is not there for some seconds is said not to be there."""
+"""A person is waiting: a server that is away for some seconds is reported."""
 
 Watcher = Callable[[pb.SearchEvent, SearchRecord], None]
 
@@ -30,40 +31,45 @@ async def run_remote_search(
     request: pb.RunSearchRequest,
     watch: Watcher,
     *,
+    on_submitted: Callable[[pb.Search], None] | None = None,
     tls: ClientTls | None = None,
     api_key: str | None = None,
     timeout_s: float | None = None,
+    layers: bool = False,
 ) -> CompleteSearch:
     """Run a search to its end.
 
     Args:
         server: ``host:port`` of the search server.
         request: What to search for.
-        watch: Shown every event, after the record has taken it in.
+        watch: Called with every event, after the record has added it.
+        on_submitted: Called with the search when it has been submitted.
         tls: How to trust the server; None speaks in the clear.
         api_key: Sent with the call; None sends none.
         timeout_s: Deadline of the whole search; None for none.
+        layers: Whether the result's layers are fetched too.
 
     Raises:
         CommandFailed: The server cannot be reached, ended the call with an error, or had no time for one candidate.
     """
     record = SearchRecord()
-    with calling(server):
-        async with (
-            AsyncClient(server, tls=tls, api_key=api_key, retries=PATIENCE) as client,
-            aclosing(client.run(request, timeout_s=timeout_s)) as events,
-        ):
-            async for event in events:
-                await fetch_result(client, event)
-                record.add(event)
-                watch(event, record)
-    if record.finished is not None and not record.finished.best_candidate_id:
-        raise _nothing_done(record.finished.stop_reason)
-    return record.complete()
+    with translated_errors(server):
+        async with AsyncClient(server, tls=tls, api_key=api_key, retries=PATIENCE) as client:
+            async with aclosing(client.run(request, timeout_s=timeout_s, on_submitted=on_submitted)) as events:
+                async for event in events:
+                    record.add(event)
+                    watch(event, record)
+            if record.finished is not None and not record.finished.best_candidate_id:
+                raise _nothing_done(record.finished.stop_reason)
+            search = record.complete()
+            if not layers:
+                return search
+            fetched = await client.layers(search.started.search_id, search.finished.best_candidate_id)
+            return replace(search, layers=fetched)
 
 
 def _nothing_done(reason: pb.StopReason) -> CommandFailed:
-    """Say what ended a search before its first candidate."""
+    """Return what ended a search before its first candidate."""
     if reason == pb.STOP_REASON_WALL_TIME:
         allowed = "no candidate was done in the time allowed (--timeout, --max-seconds)"
         return CommandFailed(allowed, ExitCode.TIMEOUT, code=grpc.StatusCode.DEADLINE_EXCEEDED.name)
@@ -78,14 +84,8 @@ _BOUNDS = {
 }
 
 
-async def fetch_result(client: AsyncClient, event: pb.SearchEvent) -> None:
-    """Put the bytes of the delivered picture into a search's last event, where they were too many to come in it."""
-    if event.finished.HasField("delivered") and not event.finished.delivered.data:
-        event.finished.delivered.data = await client.download(event.finished.delivered.artifact)
-
-
 @contextmanager
-def calling(server: str) -> Iterator[None]:
+def translated_errors(server: str) -> Iterator[None]:
     """Translate what the client raises.
 
     Raises:

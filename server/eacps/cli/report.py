@@ -1,7 +1,7 @@
 """Write what a search found into a folder: best.png, contact_sheet.png, result.json, and search.png where asked.
 
-``best.png`` is the result, of the scene's size; where the search worked on a part of the scene or at another size,
-``best_working.png`` is the best picture as it was made.
+``best.png`` is the result, of the scene's size; of a TIFF or OpenEXR scene it is ``best.tif`` or ``best.exr``. Where
+the search worked on a part of the scene or at another size, ``best_working.png`` is the best picture as it was made.
 """
 
 import json
@@ -11,34 +11,17 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from eacps.cli.contact_sheet import Inputs, draw_contact_sheet
-from eacps.cli.exit_codes import ExitCode
-from eacps.cli.outcome import CommandFailed
-from eacps.cli.record import CompleteSearch, ScoredPicture
+from eacps.cli.files import check_new, writing
 from eacps.cli.request import describe_pictures
-from eacps.cli.search_plot import draw_search_plot
+from eacps.client.file_names import LAYERS, SUFFIXES, suffix_of
+from eacps.client.record import CompleteSearch, ScoredPicture
 from eacps.v1 import search_service_pb2 as pb
-from eacps.wire import images_in
+from eacps.wire import artifact_of, images_in
 
 PLOT = "search.png"
 WORKING = "best_working.png"
-FILES = ("best.png", "contact_sheet.png", "result.json")
-
-
-def make_folder(folder: Path) -> None:
-    """Make the folder, and see that files can be written there, before any work is done for them.
-
-    Raises:
-        CommandFailed: They cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".eacps-probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as exc:
-        message = f"cannot write to {folder}: {exc.strerror}"
-        raise CommandFailed(message, ExitCode.REQUEST, code="UNWRITABLE_FOLDER") from exc
+FILES = ("contact_sheet.png", "result.json")
+_OF_BEST = tuple(f"{name}{suffix}" for name in ("best", *(f"best_{one}" for one in LAYERS)) for suffix in SUFFIXES)
 
 
 def write_report(
@@ -50,29 +33,64 @@ def write_report(
         search: A finished search.
         request: What it was asked for.
         folder: Is there.
-        plot: Whether the course of the search is drawn too.
+        plot: Whether the progress of the search is drawn too.
 
     Returns:
         What ``result.json`` holds.
+
+    Raises:
+        CommandFailed: They cannot be written.
     """
+    # Takes a third of a second to import, which commands that draw nothing do without.
+    from eacps.drawing import SentInputs, draw_contact_sheet, draw_search_plot, png_of_drawing
+
     result = result_json(search, request)
     mask = request.mask.data if request.HasField("mask") else None
-    sheet = draw_contact_sheet(search, Inputs(request.character.data, request.prompt, mask))
-    (folder / "best.png").write_bytes(search.result)
-    (folder / WORKING).unlink(missing_ok=True)
-    if search.pasted_back:
-        (folder / WORKING).write_bytes(search.finished.best.data)
-    sheet.save(folder / "contact_sheet.png", optimize=True)
-    (folder / PLOT).unlink(missing_ok=True)
-    if plot:
-        draw_search_plot(search).save(folder / PLOT, optimize=True)
-    (folder / "result.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    sheet = draw_contact_sheet(search, SentInputs(request.character.data, request.prompt, mask))
+    with writing(folder):
+        for name in _OF_BEST:
+            (folder / name).unlink(missing_ok=True)
+        (folder / _best_of(search)).write_bytes(search.result)
+        for file, data in _layers_of(search).items():
+            (folder / file).write_bytes(data)
+        (folder / WORKING).unlink(missing_ok=True)
+        if search.pasted_back:
+            (folder / WORKING).write_bytes(search.finished.best.data)
+        (folder / "contact_sheet.png").write_bytes(png_of_drawing(sheet))
+        (folder / PLOT).unlink(missing_ok=True)
+        if plot:
+            (folder / PLOT).write_bytes(png_of_drawing(draw_search_plot(search)))
+        text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+        (folder / "result.json").write_text(text, encoding="utf-8")
     return result
+
+
+def check_no_result(folder: Path, *, overwrite: bool) -> None:
+    """Check that a folder holds nothing that a result would replace or remove, before any work is done for it.
+
+    Raises:
+        CommandFailed: It does, and ``overwrite`` is not given.
+    """
+    check_new([folder / name for name in (*FILES, WORKING, PLOT, *_OF_BEST)], overwrite=overwrite)
 
 
 def files_of(search: CompleteSearch, *, plot: bool) -> tuple[str, ...]:
     """Name the files that `write_report` writes."""
-    return (*FILES, *((WORKING,) if search.pasted_back else ()), *((PLOT,) if plot else ()))
+    return (
+        _best_of(search),
+        *_layers_of(search),
+        *FILES,
+        *((WORKING,) if search.pasted_back else ()),
+        *((PLOT,) if plot else ()),
+    )
+
+
+def _best_of(search: CompleteSearch) -> str:
+    return f"best{suffix_of(search.result)}"
+
+
+def _layers_of(search: CompleteSearch) -> dict[str, bytes]:
+    return {f"best_{name}{suffix_of(data)}": data for name, data in search.layers.items()}
 
 
 def result_json(search: CompleteSearch, request: pb.RunSearchRequest) -> dict[str, Any]:
@@ -81,13 +99,17 @@ def result_json(search: CompleteSearch, request: pb.RunSearchRequest) -> dict[st
     return {
         "search_id": search.started.search_id,
         "request": _request_json(request, search.started),
-        "prior": ScoredPicture.from_message(search.prior.evaluation).to_json(),
+        "prior": {
+            "mode": search.prior_mode,
+            **ScoredPicture.from_message(search.prior.evaluation).to_json(),
+        },
         "best": {
             "id": finished.best_candidate_id,
             "recipe": [{"seed": term.seed, "coefficient": term.coefficient} for term in finished.recipe.terms],
+            "restarts": [{"step": one.step, "seed": one.seed} for one in finished.recipe.restarts],
             "evaluation": ScoredPicture.from_message(finished.evaluation).to_json(),
             "lineage": list(finished.lineage),
-            "artifact": (finished.delivered.artifact or finished.best.artifact) or None,
+            "artifact": artifact_of(finished.delivered) or artifact_of(finished.best) or None,
         },
         "frame": _box_json(search.prior.frame) if search.prior.HasField("frame") else None,
         "gain": gains(finished.statistics),

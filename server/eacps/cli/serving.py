@@ -1,37 +1,36 @@
 """``eacps up`` and ``eacps serve``: the search server in the foreground, until Ctrl-C or SIGTERM."""
 
 import asyncio
-import json
+import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
-from eacps.api import SearchServer
-from eacps.assembly import serving
+from eacps.assembly import preflight, serving
 from eacps.cli.composition import Composition
 from eacps.cli.embedding import embedded_triton
-from eacps.cli.exit_codes import ExitCode
 from eacps.cli.interrupts import run_cancellable, wait_for_signal
-from eacps.cli.outcome import CommandFailed
+from eacps.cli.streams import print_json
 from eacps.errors import TritonUnavailable
 from eacps.settings import Settings
 from eacps.triton.embedded import EmbeddedTriton
 
 _WATCH_INTERVAL_S = 0.5
+_RESTARTS, _RESTARTS_WITHIN_S = 3, 300.0
+"""An embedded Triton that ends by itself more often than that is given up."""
 
 
 @dataclass(frozen=True)
 class Serving:
-    """How to serve.
+    """Runs the search server.
 
     Args:
         composition: With the command's options applied.
         console: For people; standard error.
-        as_json: Say on standard output, as one line of JSON, where the server listens once it does.
+        as_json: Print one line of JSON with the address on standard output once the server listens.
     """
 
     composition: Composition
@@ -39,53 +38,58 @@ class Serving:
     as_json: bool = False
 
     def up(self, log_file: Path) -> None:
-        """Serve over an embedded Triton, whose output goes to ``log_file``."""
-        with embedded_triton(self.composition.model_repository, log_file, self.console) as triton:
+        """Serve over an embedded Triton, whose output goes to ``log_file``, and which is restarted if it ends.
+
+        Raises:
+            EacpsError: What `eacps.assembly.preflight` and `eacps.assembly.serving` raise; the former before Triton is
+                started.
+        """
+        preflight(self.composition.settings)
+        with embedded_triton(self.composition, log_file, self.console) as triton:
             settings = self.composition.with_options(triton=triton.grpc_url).settings
-            run_cancellable(lambda: self._serve(settings, lambda: _death_of(triton)))
+            run_cancellable(lambda: self._serve(settings, lambda: kept_running(triton, self.console)))
 
     def over_triton(self) -> None:
         """Serve over the Triton that the settings name."""
         run_cancellable(lambda: self._serve(self.composition.settings, asyncio.Event().wait))
 
     async def _serve(self, settings: Settings, death: Callable[[], Awaitable[object]]) -> None:
-        async with AsyncExitStack() as stack:
-            self.console.print(f"waiting for Triton on {settings.triton}", markup=False)
-            server = await start_serving(stack, settings)
+        self.console.print(f"waiting for Triton on {settings.triton}", markup=False)
+        async with serving(settings) as server:
             address = f"{settings.address.rpartition(':')[0]}:{server.port}"
             self.console.print(f"[bold green]serving[/] on {escape(address)}; Ctrl-C ends it")
             if self.as_json:
-                print(json.dumps({"address": address, "triton": settings.triton}), flush=True)
-            await _first_of(wait_for_signal(), death())
+                print_json({"address": address, "triton": settings.triton})
+            await first_of(wait_for_signal(), death())
             self.console.print("stopping")
 
 
-async def start_serving(stack: AsyncExitStack, settings: Settings) -> SearchServer:
-    """A search server that serves until ``stack`` is unwound.
+async def kept_running(triton: EmbeddedTriton, console: Console) -> None:
+    """Restart a Triton whenever it ends by itself; searches wait meanwhile.
 
     Raises:
-        CommandFailed: The address cannot be bound.
-        EacpsError: What `eacps.assembly.serving` raises.
+        TritonUnavailable: It ends too often, or does not start again.
+        TritonNotInstalled: What it needs is not there any more.
     """
-    try:
-        return await stack.enter_async_context(serving(settings))
-    except RuntimeError as exc:
-        message = f"cannot listen on {settings.address}: {exc}"
-        raise CommandFailed(message, ExitCode.REQUEST, code="ADDRESS_UNAVAILABLE") from exc
+    ends: list[float] = []
+    while True:
+        while triton.running:
+            await asyncio.sleep(_WATCH_INTERVAL_S)
+        now_s = time.monotonic()
+        ends = [*(end_s for end_s in ends if now_s - end_s < _RESTARTS_WITHIN_S), now_s]
+        what = f"Triton has ended by itself; its log: {triton.log_file}"
+        if len(ends) > _RESTARTS:
+            raise TritonUnavailable(f"{what}\nit was restarted {_RESTARTS} times within {_RESTARTS_WITHIN_S:g} s")
+        console.print(f"{what}; starting it again", markup=False, soft_wrap=True)
+        try:
+            await asyncio.to_thread(triton.restart)
+        except asyncio.CancelledError:
+            triton.stop(grace_s=0.0)  # the thread that waits for it to be ready ends with it
+            raise
+        console.print("Triton is back", markup=False)
 
 
-async def _death_of(triton: EmbeddedTriton) -> None:
-    """Wait for the end of a Triton that nobody has asked to end.
-
-    Raises:
-        TritonUnavailable: It has ended.
-    """
-    while triton.running:
-        await asyncio.sleep(_WATCH_INTERVAL_S)
-    raise TritonUnavailable(f"Triton has ended by itself; its log: {triton.log_file}")
-
-
-async def _first_of(*awaitables: Awaitable[object]) -> None:
+async def first_of(*awaitables: Awaitable[object]) -> None:
     """Wait for the first to end, cancel the others, raise what it raised."""
     tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
     try:

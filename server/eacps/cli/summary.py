@@ -1,4 +1,4 @@
-"""A finished search in a few lines for a person: what it gained, the top candidates, where the time went."""
+"""Prints a finished search in a few lines: what it gained, the top candidates, and where the time went."""
 
 from collections.abc import Iterable
 
@@ -7,8 +7,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from eacps.cli.record import CandidateRecord, CompleteSearch
 from eacps.cli.report import gains, stop_reason, timings_s
+from eacps.cli.score_table import SATURATED_MARK, score_cells, score_table
+from eacps.client.record import CandidateRecord, CompleteSearch
 
 TOP = 5
 _CUT_SHORT = {
@@ -18,20 +19,24 @@ _CUT_SHORT = {
     "wall_time": "its time was up",
     "target_reached": "the wanted potential was reached",
     "low_diversity": "seeds hardly differ",
+    "little_gain": "another round was expected to gain too little",
 }
 
 
 def print_summary(search: CompleteSearch, console: Console) -> None:
-    """Print it."""
+    """Print the summary."""
     console.print(_gain_lines(search))
     console.print(_table(search))
+    if any(candidate.evaluation and candidate.evaluation.saturated for candidate in search.ranking[:TOP]):
+        console.print(f"{SATURATED_MARK} saturated: at the upper end of its scale", style="dim")
     console.print(_time_line(search), style="dim", highlight=False)
     for warning in warnings_of(search):
         console.print(f"[yellow]note:[/] {escape(warning)}", highlight=False)
 
 
 def warnings_of(search: CompleteSearch) -> Iterable[str]:
-    """What a person should know before trusting the figures."""
+    """Yield what a person should know before trusting the figures."""
+    yield from search.started.notes
     statistics = search.finished.statistics
     if (shortfall := search.finished.evaluation.shortfall) > 0:
         yield f"no candidate met every floor; the best misses one by {shortfall:.2f}"
@@ -46,14 +51,14 @@ def warnings_of(search: CompleteSearch) -> Iterable[str]:
 
 
 def origin(candidate: CandidateRecord) -> str:
-    """Where its noise comes from, in words."""
+    """Describe where a candidate's noise comes from."""
     if candidate.parents:
         return f"{candidate.move.replace('_', ' ')}, from {', '.join(candidate.parents)}"
-    return f"seed {candidate.recipe[0][0]}"
+    return "start point" if candidate.move == "start" else f"seed {candidate.recipe[0][0]}"
 
 
-def potential_text(candidate: CandidateRecord) -> str:
-    """Its potential; a lower bound says so."""
+def shown_potential(candidate: CandidateRecord) -> str:
+    """Return a candidate's potential as text; a lower bound is marked."""
     if candidate.evaluation is None or candidate.potential is None:
         return "failed"
     return f"{'' if candidate.evaluation.complete else '≥ '}{candidate.potential:.3f}"
@@ -83,29 +88,20 @@ def _gain_lines(search: CompleteSearch) -> Text:
 
 
 def _table(search: CompleteSearch) -> Table:
-    scorers = list(search.started.scorers)
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("rank", "candidate", "noise"):
-        table.add_column(column, justify="right" if column == "rank" else "left")
-    for scorer in scorers:
-        table.add_column(scorer.name if scorer.held_out else f"{scorer.name} ×{scorer.weight:.2g}", justify="right")
-    table.add_column("potential", justify="right")
+    scorers = [(one.name, None if one.held_out else one.weight) for one in search.started.scorers]
+    table = score_table(scorers, last="noise")
     shown = {candidate.id: candidate for candidate in search.ranking[:TOP]}
     shown[search.first_candidate.id] = search.first_candidate  # in its place, whatever that is
     for candidate in shown.values():
-        table.add_row(
-            str(search.ranks[candidate.id]),
-            candidate.id,
-            origin(candidate),
-            *(_score_text(candidate, scorer.name) for scorer in scorers),
-            potential_text(candidate),
-        )
+        rank, scored = str(search.ranks[candidate.id]), candidate.evaluation
+        cells = score_cells(scored, scorers)
+        table.add_row(rank, candidate.id, shown_potential(candidate), *cells, Text(origin(candidate)))
     return table
 
 
-def _score_text(candidate: CandidateRecord, scorer: str) -> str:
-    value = None if candidate.evaluation is None else candidate.evaluation.scores.get(scorer)
-    return "-" if value is None else f"{value:.3f}"
+def score_text(value: float, *, saturated: bool) -> str:
+    """Return a score as tables show it."""
+    return f"{value:.3f} saturated" if saturated else f"{value:.3f}"
 
 
 def _time_line(search: CompleteSearch) -> str:

@@ -10,27 +10,45 @@
         for event in client.watch(search.search_id):
             ...
 
+A `Batch` searches for many shots as one piece of work, and goes on where it was when it is run again::
+
+    shots = [Shot("12a", request), Shot("12b", another)]
+    with Client("127.0.0.1:50051") as client:
+        for entry in Batch(client, shots, Path("finals")).run():
+            print(entry.shot, entry.state, entry.files or entry.failure)
+
 Requests and answers are the messages of ``search_service.proto``. Pictures too large for a request are uploaded first;
-events are followed through lost connections and restarted servers; what is unavailable for a while is tried again,
-and nothing else is.
+events are followed through lost connections and restarted servers. A call is tried again if the server is unavailable,
+or refuses it with a hint when to call again, and for no other reason.
 """
 
 from eacps.client.aio import AsyncClient
-from eacps.client.errors import CallFailed, ClientError, InvalidSettings, Violation
+from eacps.client.batch import AsyncBatch, ShotStatus
+from eacps.client.batch_journal import ShotEntry
+from eacps.client.connection import SYSTEM, ClientTls, Keepalive
+from eacps.client.errors import BatchRunning, CallFailed, ClientError, InvalidBatch, InvalidSettings, Violation
 from eacps.client.retries import Retries
-from eacps.client.sync import Client
-from eacps.client.tls import SYSTEM, ClientTls
+from eacps.client.shots import Shot
+from eacps.client.sync import Batch, Client
 from eacps.v1 import search_service_pb2 as v1
 
 __all__ = [
     "SYSTEM",
+    "AsyncBatch",
     "AsyncClient",
+    "Batch",
+    "BatchRunning",
     "CallFailed",
     "Client",
     "ClientError",
     "ClientTls",
+    "InvalidBatch",
     "InvalidSettings",
+    "Keepalive",
     "Retries",
+    "Shot",
+    "ShotEntry",
+    "ShotStatus",
     "Violation",
     "v1",
 ]

@@ -1,10 +1,13 @@
 """What a client raises.
 
 ClientError
-|-- InvalidSettings     certificates that cannot be read, or half of a pair
+|-- InvalidSettings     certificates that cannot be read, half of a pair, or a key that cannot be sent
+|-- InvalidBatch        shots, or names of their files, that cannot be run: all of them are named
+|-- BatchRunning        another batch is running in the folder
 `-- CallFailed          the server answered with an error, or not at all
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -30,6 +33,22 @@ class Violation:
     description: str
 
 
+class InvalidBatch(ClientError):
+    """Shots of a batch are at fault; nothing was run.
+
+    Args:
+        violations: Every fault; ``field`` begins with the shot's name.
+    """
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        self.violations = tuple(violations)
+        super().__init__("; ".join(f"{one.field} {one.description}" for one in violations))
+
+
+class BatchRunning(ClientError):
+    """Another batch is running in the folder."""
+
+
 class CallFailed(ClientError):
     """A call ended with an error.
 
@@ -53,6 +72,12 @@ class CallFailed(ClientError):
         self.code, self.message, self.reason = code, message, reason
         self.violations, self.retry_after_s = violations, retry_after_s
         super().__init__(f"{code.name}: {message}")
+
+    @property
+    def temporary(self) -> bool:
+        """Whether the same call may succeed later: the server is unavailable, or says when to call it again."""
+        refused = self.code is grpc.StatusCode.RESOURCE_EXHAUSTED and self.retry_after_s is not None
+        return refused or self.code is grpc.StatusCode.UNAVAILABLE
 
 
 def failure_of(error: grpc.aio.AioRpcError) -> CallFailed:

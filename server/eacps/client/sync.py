@@ -2,11 +2,15 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 from eacps.client.aio import AsyncClient
+from eacps.client.batch import AsyncBatch
+from eacps.client.batch_journal import ShotEntry
+from eacps.client.shots import Shot
 from eacps.v1 import search_service_pb2 as pb
 
 T = TypeVar("T")
@@ -47,14 +51,22 @@ class Client:
         self._stop()
 
     def run(
-        self, request: pb.RunSearchRequest, *, timeout_s: float | None = None
+        self,
+        request: pb.RunSearchRequest,
+        *,
+        timeout_s: float | None = None,
+        on_submitted: Callable[[pb.Search], None] | None = None,
     ) -> Generator[pb.SearchEvent, None, None]:
-        """See `AsyncClient.run`."""
-        return self._iterate(self._client.run(request, timeout_s=timeout_s))
+        """See `AsyncClient.run`; ``on_submitted`` is called in the client's own thread."""
+        return self._iterate(self._client.run(request, timeout_s=timeout_s, on_submitted=on_submitted))
 
     def submit(self, request: pb.RunSearchRequest) -> pb.Search:
         """See `AsyncClient.submit`."""
         return self._wait(self._client.submit(request))
+
+    def validate(self, request: pb.RunSearchRequest) -> None:
+        """See `AsyncClient.validate`."""
+        self._wait(self._client.validate(request))
 
     def get(self, search_id: str) -> pb.Search:
         """See `AsyncClient.get`."""
@@ -65,7 +77,7 @@ class Client:
         *,
         states: Iterable["pb.SearchState"] = (),
         labels: Mapping[str, str] | None = None,
-        page_size: int | None = None,
+        page_size: int = 0,
     ) -> Generator[pb.Search, None, None]:
         """See `AsyncClient.list`."""
         return self._iterate(self._client.list(states=states, labels=labels, page_size=page_size))
@@ -76,13 +88,17 @@ class Client:
         """See `AsyncClient.watch`."""
         return self._iterate(self._client.watch(search_id, after=after, inline_pictures=inline_pictures))
 
+    def capabilities(self) -> pb.GetCapabilitiesResponse:
+        """See `AsyncClient.capabilities`."""
+        return self._wait(self._client.capabilities())
+
     def cancel(self, search_id: str) -> pb.Search:
         """See `AsyncClient.cancel`."""
         return self._wait(self._client.cancel(search_id))
 
-    def delete(self, search_id: str) -> None:
+    def delete(self, search_id: str, *, allow_missing: bool = False) -> None:
         """See `AsyncClient.delete`."""
-        self._wait(self._client.delete(search_id))
+        self._wait(self._client.delete(search_id, allow_missing=allow_missing))
 
     def upload(self, picture: bytes) -> pb.Image:
         """See `AsyncClient.upload`."""
@@ -92,6 +108,14 @@ class Client:
         """See `AsyncClient.download`."""
         return self._wait(self._client.download(artifact))
 
+    def detect_faces(self, picture: pb.Image) -> pb.DetectFacesResponse:
+        """See `AsyncClient.detect_faces`."""
+        return self._wait(self._client.detect_faces(picture))
+
+    def fetch(self, images: Iterable[pb.Image]) -> None:
+        """See `AsyncClient.fetch`."""
+        self._wait(self._client.fetch(images))
+
     def prepare_prior(self, request: pb.PreparePriorRequest) -> pb.PreparePriorResponse:
         """See `AsyncClient.prepare_prior`."""
         return self._wait(self._client.prepare_prior(request))
@@ -99,6 +123,18 @@ class Client:
     def render(self, request: pb.RenderCandidateRequest) -> pb.RenderCandidateResponse:
         """See `AsyncClient.render`."""
         return self._wait(self._client.render(request))
+
+    def pick(self, search_id: str, candidate_id: str) -> bytes:
+        """See `AsyncClient.pick`."""
+        return self._wait(self._client.pick(search_id, candidate_id))
+
+    def layers(self, search_id: str, candidate_id: str) -> dict[str, bytes]:
+        """See `AsyncClient.layers`."""
+        return self._wait(self._client.layers(search_id, candidate_id))
+
+    def rank(self, request: pb.RankCandidatesRequest) -> pb.RankCandidatesResponse:
+        """See `AsyncClient.rank`."""
+        return self._wait(self._client.rank(request))
 
     def score(self, request: pb.ScoreImagesRequest) -> pb.ScoreImagesResponse:
         """See `AsyncClient.score`."""
@@ -139,6 +175,32 @@ class Client:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+class Batch:
+    """Searches over a list of shots, from blocking code.
+
+    Arguments, results and errors are those of `AsyncBatch`. Interrupted by Ctrl-C, the searches go on; run it again, or
+    call `cancel`.
+
+    Args:
+        client: Reaches the server.
+        shots: See `AsyncBatch`.
+        folder: Likewise.
+        settings: Likewise.
+    """
+
+    def __init__(self, client: Client, shots: Sequence[Shot], folder: Path, **settings: Any) -> None:
+        self._client = client
+        self._batch = AsyncBatch(client._client, shots, folder, **settings)
+
+    def run(self) -> list[ShotEntry]:
+        """See `AsyncBatch.run`."""
+        return self._client._wait(self._batch.run())
+
+    def cancel(self) -> None:
+        """See `AsyncBatch.cancel`."""
+        self._client._wait(self._batch.cancel())
 
 
 async def _made(server: str, settings: Mapping[str, Any]) -> AsyncClient:

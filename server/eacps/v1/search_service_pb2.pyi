@@ -1,5 +1,6 @@
 import datetime
 
+from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -10,6 +11,13 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class PriorMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PRIOR_MODE_UNSPECIFIED: _ClassVar[PriorMode]
+    PRIOR_MODE_SWAP: _ClassVar[PriorMode]
+    PRIOR_MODE_NONE: _ClassVar[PriorMode]
+    PRIOR_MODE_GIVEN: _ClassVar[PriorMode]
 
 class Framing(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -27,25 +35,18 @@ class SearchState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SEARCH_STATE_FAILED: _ClassVar[SearchState]
     SEARCH_STATE_CANCELLED: _ClassVar[SearchState]
 
-class Scalarisation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+class Scalarization(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
-    SCALARISATION_UNSPECIFIED: _ClassVar[Scalarisation]
-    SCALARISATION_WEIGHTED_SUM: _ClassVar[Scalarisation]
-    SCALARISATION_GEOMETRIC_MEAN: _ClassVar[Scalarisation]
-    SCALARISATION_RANK_SUM: _ClassVar[Scalarisation]
+    SCALARIZATION_UNSPECIFIED: _ClassVar[Scalarization]
+    SCALARIZATION_WEIGHTED_SUM: _ClassVar[Scalarization]
+    SCALARIZATION_GEOMETRIC_MEAN: _ClassVar[Scalarization]
+    SCALARIZATION_RANK_SUM: _ClassVar[Scalarization]
 
 class MissingScores(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     MISSING_SCORES_UNSPECIFIED: _ClassVar[MissingScores]
     MISSING_SCORES_LOWER_BOUND: _ClassVar[MissingScores]
     MISSING_SCORES_DROP: _ClassVar[MissingScores]
-
-class Strategy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = ()
-    STRATEGY_UNSPECIFIED: _ClassVar[Strategy]
-    STRATEGY_EACPS: _ClassVar[Strategy]
-    STRATEGY_BEST_OF_N: _ClassVar[Strategy]
-    STRATEGY_EACPS_ADAPTIVE: _ClassVar[Strategy]
 
 class PruningMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -61,11 +62,42 @@ class LowDiversity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LOW_DIVERSITY_WIDEN: _ClassVar[LowDiversity]
     LOW_DIVERSITY_STOP: _ClassVar[LowDiversity]
 
-class LocalMove(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+class ErrorCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
-    LOCAL_MOVE_UNSPECIFIED: _ClassVar[LocalMove]
-    LOCAL_MOVE_SPHERICAL: _ClassVar[LocalMove]
-    LOCAL_MOVE_SEED_OFFSET: _ClassVar[LocalMove]
+    ERROR_CODE_UNSPECIFIED: _ClassVar[ErrorCode]
+    ERROR_CODE_CANCELLED: _ClassVar[ErrorCode]
+    ERROR_CODE_UNKNOWN: _ClassVar[ErrorCode]
+    ERROR_CODE_INVALID_ARGUMENT: _ClassVar[ErrorCode]
+    ERROR_CODE_DEADLINE_EXCEEDED: _ClassVar[ErrorCode]
+    ERROR_CODE_NOT_FOUND: _ClassVar[ErrorCode]
+    ERROR_CODE_ALREADY_EXISTS: _ClassVar[ErrorCode]
+    ERROR_CODE_PERMISSION_DENIED: _ClassVar[ErrorCode]
+    ERROR_CODE_RESOURCE_EXHAUSTED: _ClassVar[ErrorCode]
+    ERROR_CODE_FAILED_PRECONDITION: _ClassVar[ErrorCode]
+    ERROR_CODE_ABORTED: _ClassVar[ErrorCode]
+    ERROR_CODE_OUT_OF_RANGE: _ClassVar[ErrorCode]
+    ERROR_CODE_UNIMPLEMENTED: _ClassVar[ErrorCode]
+    ERROR_CODE_INTERNAL: _ClassVar[ErrorCode]
+    ERROR_CODE_UNAVAILABLE: _ClassVar[ErrorCode]
+    ERROR_CODE_DATA_LOSS: _ClassVar[ErrorCode]
+    ERROR_CODE_UNAUTHENTICATED: _ClassVar[ErrorCode]
+
+class Move(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MOVE_UNSPECIFIED: _ClassVar[Move]
+    MOVE_EXPLORE: _ClassVar[Move]
+    MOVE_SPHERICAL: _ClassVar[Move]
+    MOVE_SEED_OFFSET: _ClassVar[Move]
+    MOVE_CROSSOVER: _ClassVar[Move]
+    MOVE_START: _ClassVar[Move]
+    MOVE_RESTART: _ClassVar[Move]
+
+class RoundKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ROUND_KIND_UNSPECIFIED: _ClassVar[RoundKind]
+    ROUND_KIND_EXPLORE: _ClassVar[RoundKind]
+    ROUND_KIND_LOCAL: _ClassVar[RoundKind]
+    ROUND_KIND_FINISH: _ClassVar[RoundKind]
 
 class StopReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -77,6 +109,11 @@ class StopReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STOP_REASON_WALL_TIME: _ClassVar[StopReason]
     STOP_REASON_TARGET_REACHED: _ClassVar[StopReason]
     STOP_REASON_LOW_DIVERSITY: _ClassVar[StopReason]
+    STOP_REASON_LITTLE_GAIN: _ClassVar[StopReason]
+PRIOR_MODE_UNSPECIFIED: PriorMode
+PRIOR_MODE_SWAP: PriorMode
+PRIOR_MODE_NONE: PriorMode
+PRIOR_MODE_GIVEN: PriorMode
 FRAMING_UNSPECIFIED: Framing
 FRAMING_AUTO: Framing
 FRAMING_WHOLE: Framing
@@ -87,17 +124,13 @@ SEARCH_STATE_RUNNING: SearchState
 SEARCH_STATE_SUCCEEDED: SearchState
 SEARCH_STATE_FAILED: SearchState
 SEARCH_STATE_CANCELLED: SearchState
-SCALARISATION_UNSPECIFIED: Scalarisation
-SCALARISATION_WEIGHTED_SUM: Scalarisation
-SCALARISATION_GEOMETRIC_MEAN: Scalarisation
-SCALARISATION_RANK_SUM: Scalarisation
+SCALARIZATION_UNSPECIFIED: Scalarization
+SCALARIZATION_WEIGHTED_SUM: Scalarization
+SCALARIZATION_GEOMETRIC_MEAN: Scalarization
+SCALARIZATION_RANK_SUM: Scalarization
 MISSING_SCORES_UNSPECIFIED: MissingScores
 MISSING_SCORES_LOWER_BOUND: MissingScores
 MISSING_SCORES_DROP: MissingScores
-STRATEGY_UNSPECIFIED: Strategy
-STRATEGY_EACPS: Strategy
-STRATEGY_BEST_OF_N: Strategy
-STRATEGY_EACPS_ADAPTIVE: Strategy
 PRUNING_MODE_UNSPECIFIED: PruningMode
 PRUNING_MODE_AUTO: PruningMode
 PRUNING_MODE_OFF: PruningMode
@@ -106,9 +139,34 @@ LOW_DIVERSITY_UNSPECIFIED: LowDiversity
 LOW_DIVERSITY_REPORT: LowDiversity
 LOW_DIVERSITY_WIDEN: LowDiversity
 LOW_DIVERSITY_STOP: LowDiversity
-LOCAL_MOVE_UNSPECIFIED: LocalMove
-LOCAL_MOVE_SPHERICAL: LocalMove
-LOCAL_MOVE_SEED_OFFSET: LocalMove
+ERROR_CODE_UNSPECIFIED: ErrorCode
+ERROR_CODE_CANCELLED: ErrorCode
+ERROR_CODE_UNKNOWN: ErrorCode
+ERROR_CODE_INVALID_ARGUMENT: ErrorCode
+ERROR_CODE_DEADLINE_EXCEEDED: ErrorCode
+ERROR_CODE_NOT_FOUND: ErrorCode
+ERROR_CODE_ALREADY_EXISTS: ErrorCode
+ERROR_CODE_PERMISSION_DENIED: ErrorCode
+ERROR_CODE_RESOURCE_EXHAUSTED: ErrorCode
+ERROR_CODE_FAILED_PRECONDITION: ErrorCode
+ERROR_CODE_ABORTED: ErrorCode
+ERROR_CODE_OUT_OF_RANGE: ErrorCode
+ERROR_CODE_UNIMPLEMENTED: ErrorCode
+ERROR_CODE_INTERNAL: ErrorCode
+ERROR_CODE_UNAVAILABLE: ErrorCode
+ERROR_CODE_DATA_LOSS: ErrorCode
+ERROR_CODE_UNAUTHENTICATED: ErrorCode
+MOVE_UNSPECIFIED: Move
+MOVE_EXPLORE: Move
+MOVE_SPHERICAL: Move
+MOVE_SEED_OFFSET: Move
+MOVE_CROSSOVER: Move
+MOVE_START: Move
+MOVE_RESTART: Move
+ROUND_KIND_UNSPECIFIED: RoundKind
+ROUND_KIND_EXPLORE: RoundKind
+ROUND_KIND_LOCAL: RoundKind
+ROUND_KIND_FINISH: RoundKind
 STOP_REASON_UNSPECIFIED: StopReason
 STOP_REASON_COMPLETED: StopReason
 STOP_REASON_NFE: StopReason
@@ -117,6 +175,7 @@ STOP_REASON_VLM_CALLS: StopReason
 STOP_REASON_WALL_TIME: StopReason
 STOP_REASON_TARGET_REACHED: StopReason
 STOP_REASON_LOW_DIVERSITY: StopReason
+STOP_REASON_LITTLE_GAIN: StopReason
 
 class Image(_message.Message):
     __slots__ = ("data", "artifact")
@@ -136,8 +195,26 @@ class FaceSelector(_message.Message):
     likeness: Image
     def __init__(self, index: _Optional[int] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., likeness: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
 
+class PriorSettings(_message.Message):
+    __slots__ = ("swap", "none", "given")
+    SWAP_FIELD_NUMBER: _ClassVar[int]
+    NONE_FIELD_NUMBER: _ClassVar[int]
+    GIVEN_FIELD_NUMBER: _ClassVar[int]
+    swap: FaceSwap
+    none: NoPrior
+    given: Image
+    def __init__(self, swap: _Optional[_Union[FaceSwap, _Mapping]] = ..., none: _Optional[_Union[NoPrior, _Mapping]] = ..., given: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
+
+class FaceSwap(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class NoPrior(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class RunSearchRequest(_message.Message):
-    __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "search", "scorers", "scene_face", "character_face", "budget", "scalarisation", "missing_scores", "request_id", "labels", "priority", "detach", "scene_face_by", "character_face_by", "more_characters", "references", "framing")
+    __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "search", "scorers", "scene_face", "character_face", "more_characters", "references", "framing", "prior", "budget", "scalarization", "missing_scores", "request_id", "labels", "priority", "detach")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -155,18 +232,17 @@ class RunSearchRequest(_message.Message):
     SCORERS_FIELD_NUMBER: _ClassVar[int]
     SCENE_FACE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FACE_FIELD_NUMBER: _ClassVar[int]
+    MORE_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    REFERENCES_FIELD_NUMBER: _ClassVar[int]
+    FRAMING_FIELD_NUMBER: _ClassVar[int]
+    PRIOR_FIELD_NUMBER: _ClassVar[int]
     BUDGET_FIELD_NUMBER: _ClassVar[int]
-    SCALARISATION_FIELD_NUMBER: _ClassVar[int]
+    SCALARIZATION_FIELD_NUMBER: _ClassVar[int]
     MISSING_SCORES_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     DETACH_FIELD_NUMBER: _ClassVar[int]
-    SCENE_FACE_BY_FIELD_NUMBER: _ClassVar[int]
-    CHARACTER_FACE_BY_FIELD_NUMBER: _ClassVar[int]
-    MORE_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
-    REFERENCES_FIELD_NUMBER: _ClassVar[int]
-    FRAMING_FIELD_NUMBER: _ClassVar[int]
     scene: Image
     character: Image
     mask: Image
@@ -175,27 +251,28 @@ class RunSearchRequest(_message.Message):
     sampler: SamplerSettings
     search: SearchSettings
     scorers: _containers.RepeatedCompositeFieldContainer[ScorerSettings]
-    scene_face: int
-    character_face: int
+    scene_face: FaceSelector
+    character_face: FaceSelector
+    more_characters: _containers.RepeatedCompositeFieldContainer[Image]
+    references: _containers.RepeatedCompositeFieldContainer[Image]
+    framing: Framing
+    prior: PriorSettings
     budget: Budget
-    scalarisation: Scalarisation
+    scalarization: Scalarization
     missing_scores: MissingScores
     request_id: str
     labels: _containers.ScalarMap[str, str]
     priority: int
     detach: bool
-    scene_face_by: FaceSelector
-    character_face_by: FaceSelector
-    more_characters: _containers.RepeatedCompositeFieldContainer[Image]
-    references: _containers.RepeatedCompositeFieldContainer[Image]
-    framing: Framing
-    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., search: _Optional[_Union[SearchSettings, _Mapping]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., scalarisation: _Optional[_Union[Scalarisation, str]] = ..., missing_scores: _Optional[_Union[MissingScores, str]] = ..., request_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., detach: _Optional[bool] = ..., scene_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., references: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., framing: _Optional[_Union[Framing, str]] = ...) -> None: ...
+    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., search: _Optional[_Union[SearchSettings, _Mapping]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scene_face: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., references: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., framing: _Optional[_Union[Framing, str]] = ..., prior: _Optional[_Union[PriorSettings, _Mapping]] = ..., budget: _Optional[_Union[Budget, _Mapping]] = ..., scalarization: _Optional[_Union[Scalarization, str]] = ..., missing_scores: _Optional[_Union[MissingScores, str]] = ..., request_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., detach: _Optional[bool] = ...) -> None: ...
 
 class CreateSearchRequest(_message.Message):
-    __slots__ = ("search",)
+    __slots__ = ("search", "validate_only")
     SEARCH_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
     search: RunSearchRequest
-    def __init__(self, search: _Optional[_Union[RunSearchRequest, _Mapping]] = ...) -> None: ...
+    validate_only: bool
+    def __init__(self, search: _Optional[_Union[RunSearchRequest, _Mapping]] = ..., validate_only: _Optional[bool] = ...) -> None: ...
 
 class CreateSearchResponse(_message.Message):
     __slots__ = ("search",)
@@ -271,10 +348,12 @@ class CancelSearchResponse(_message.Message):
     def __init__(self, search: _Optional[_Union[Search, _Mapping]] = ...) -> None: ...
 
 class DeleteSearchRequest(_message.Message):
-    __slots__ = ("search_id",)
+    __slots__ = ("search_id", "allow_missing")
     SEARCH_ID_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_MISSING_FIELD_NUMBER: _ClassVar[int]
     search_id: str
-    def __init__(self, search_id: _Optional[str] = ...) -> None: ...
+    allow_missing: bool
+    def __init__(self, search_id: _Optional[str] = ..., allow_missing: _Optional[bool] = ...) -> None: ...
 
 class DeleteSearchResponse(_message.Message):
     __slots__ = ()
@@ -287,12 +366,16 @@ class UploadImageRequest(_message.Message):
     def __init__(self, chunk: _Optional[bytes] = ...) -> None: ...
 
 class UploadImageResponse(_message.Message):
-    __slots__ = ("image", "size")
+    __slots__ = ("image", "size_bytes", "expire_time", "notes")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
-    SIZE_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
     image: Image
-    size: int
-    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., size: _Optional[int] = ...) -> None: ...
+    size_bytes: int
+    expire_time: _timestamp_pb2.Timestamp
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., size_bytes: _Optional[int] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DownloadArtifactRequest(_message.Message):
     __slots__ = ("artifact",)
@@ -307,7 +390,7 @@ class DownloadArtifactResponse(_message.Message):
     def __init__(self, chunk: _Optional[bytes] = ...) -> None: ...
 
 class Search(_message.Message):
-    __slots__ = ("search_id", "state", "request_id", "labels", "priority", "create_time", "start_time", "finish_time", "last_sequence", "result", "failure", "request")
+    __slots__ = ("search_id", "state", "request_id", "labels", "priority", "create_time", "start_time", "finish_time", "expire_time", "last_sequence", "result", "failure", "request", "waiting_reason", "queue_position", "prompt", "best_potential")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -323,10 +406,15 @@ class Search(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     FINISH_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
+    WAITING_REASON_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_POSITION_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    BEST_POTENTIAL_FIELD_NUMBER: _ClassVar[int]
     search_id: str
     state: SearchState
     request_id: str
@@ -335,34 +423,61 @@ class Search(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     start_time: _timestamp_pb2.Timestamp
     finish_time: _timestamp_pb2.Timestamp
+    expire_time: _timestamp_pb2.Timestamp
     last_sequence: int
     result: SearchFinished
     failure: SearchFailed
     request: RunSearchRequest
-    def __init__(self, search_id: _Optional[str] = ..., state: _Optional[_Union[SearchState, str]] = ..., request_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finish_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_sequence: _Optional[int] = ..., result: _Optional[_Union[SearchFinished, _Mapping]] = ..., failure: _Optional[_Union[SearchFailed, _Mapping]] = ..., request: _Optional[_Union[RunSearchRequest, _Mapping]] = ...) -> None: ...
+    waiting_reason: str
+    queue_position: int
+    prompt: str
+    best_potential: float
+    def __init__(self, search_id: _Optional[str] = ..., state: _Optional[_Union[SearchState, str]] = ..., request_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., finish_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_sequence: _Optional[int] = ..., result: _Optional[_Union[SearchFinished, _Mapping]] = ..., failure: _Optional[_Union[SearchFailed, _Mapping]] = ..., request: _Optional[_Union[RunSearchRequest, _Mapping]] = ..., waiting_reason: _Optional[str] = ..., queue_position: _Optional[int] = ..., prompt: _Optional[str] = ..., best_potential: _Optional[float] = ...) -> None: ...
+
+class DetectFacesRequest(_message.Message):
+    __slots__ = ("picture",)
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    picture: Image
+    def __init__(self, picture: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
+
+class DetectFacesResponse(_message.Message):
+    __slots__ = ("faces", "width", "height")
+    FACES_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    faces: _containers.RepeatedCompositeFieldContainer[Face]
+    width: int
+    height: int
+    def __init__(self, faces: _Optional[_Iterable[_Union[Face, _Mapping]]] = ..., width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
+
+class Face(_message.Message):
+    __slots__ = ("box", "detection_score")
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    DETECTION_SCORE_FIELD_NUMBER: _ClassVar[int]
+    box: Box
+    detection_score: float
+    def __init__(self, box: _Optional[_Union[Box, _Mapping]] = ..., detection_score: _Optional[float] = ...) -> None: ...
 
 class PreparePriorRequest(_message.Message):
-    __slots__ = ("scene", "character", "scene_face", "character_face", "scene_face_by", "character_face_by", "more_characters", "framing")
+    __slots__ = ("scene", "character", "scene_face", "character_face", "more_characters", "framing", "prior")
     SCENE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FIELD_NUMBER: _ClassVar[int]
     SCENE_FACE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FACE_FIELD_NUMBER: _ClassVar[int]
-    SCENE_FACE_BY_FIELD_NUMBER: _ClassVar[int]
-    CHARACTER_FACE_BY_FIELD_NUMBER: _ClassVar[int]
     MORE_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
     FRAMING_FIELD_NUMBER: _ClassVar[int]
+    PRIOR_FIELD_NUMBER: _ClassVar[int]
     scene: Image
     character: Image
-    scene_face: int
-    character_face: int
-    scene_face_by: FaceSelector
-    character_face_by: FaceSelector
+    scene_face: FaceSelector
+    character_face: FaceSelector
     more_characters: _containers.RepeatedCompositeFieldContainer[Image]
     framing: Framing
-    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., scene_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., framing: _Optional[_Union[Framing, str]] = ...) -> None: ...
+    prior: PriorSettings
+    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., scene_face: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., framing: _Optional[_Union[Framing, str]] = ..., prior: _Optional[_Union[PriorSettings, _Mapping]] = ...) -> None: ...
 
 class PreparePriorResponse(_message.Message):
-    __slots__ = ("prior", "scene", "scene_face", "character_face", "versions", "scene_faces", "character_faces", "frame", "delivered")
+    __slots__ = ("prior", "scene", "scene_face", "character_face", "versions", "scene_faces", "character_faces", "frame", "delivered", "mode", "notes")
     class VersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -379,6 +494,8 @@ class PreparePriorResponse(_message.Message):
     CHARACTER_FACES_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     DELIVERED_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
     prior: Image
     scene: Image
     scene_face: Box
@@ -388,10 +505,12 @@ class PreparePriorResponse(_message.Message):
     character_faces: _containers.RepeatedCompositeFieldContainer[Box]
     frame: Box
     delivered: Image
-    def __init__(self, prior: _Optional[_Union[Image, _Mapping]] = ..., scene: _Optional[_Union[Image, _Mapping]] = ..., scene_face: _Optional[_Union[Box, _Mapping]] = ..., character_face: _Optional[_Union[Box, _Mapping]] = ..., versions: _Optional[_Mapping[str, str]] = ..., scene_faces: _Optional[_Iterable[_Union[Box, _Mapping]]] = ..., character_faces: _Optional[_Iterable[_Union[Box, _Mapping]]] = ..., frame: _Optional[_Union[Box, _Mapping]] = ..., delivered: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
+    mode: PriorMode
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, prior: _Optional[_Union[Image, _Mapping]] = ..., scene: _Optional[_Union[Image, _Mapping]] = ..., scene_face: _Optional[_Union[Box, _Mapping]] = ..., character_face: _Optional[_Union[Box, _Mapping]] = ..., versions: _Optional[_Mapping[str, str]] = ..., scene_faces: _Optional[_Iterable[_Union[Box, _Mapping]]] = ..., character_faces: _Optional[_Iterable[_Union[Box, _Mapping]]] = ..., frame: _Optional[_Union[Box, _Mapping]] = ..., delivered: _Optional[_Union[Image, _Mapping]] = ..., mode: _Optional[_Union[PriorMode, str]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RenderCandidateRequest(_message.Message):
-    __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "scene_face", "character_face", "recipe", "scene_face_by", "character_face_by", "more_characters", "references", "framing")
+    __slots__ = ("scene", "character", "mask", "prompt", "negative_prompt", "sampler", "scene_face", "character_face", "more_characters", "references", "framing", "prior", "recipe")
     SCENE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FIELD_NUMBER: _ClassVar[int]
     MASK_FIELD_NUMBER: _ClassVar[int]
@@ -400,30 +519,28 @@ class RenderCandidateRequest(_message.Message):
     SAMPLER_FIELD_NUMBER: _ClassVar[int]
     SCENE_FACE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FACE_FIELD_NUMBER: _ClassVar[int]
-    RECIPE_FIELD_NUMBER: _ClassVar[int]
-    SCENE_FACE_BY_FIELD_NUMBER: _ClassVar[int]
-    CHARACTER_FACE_BY_FIELD_NUMBER: _ClassVar[int]
     MORE_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
     REFERENCES_FIELD_NUMBER: _ClassVar[int]
     FRAMING_FIELD_NUMBER: _ClassVar[int]
+    PRIOR_FIELD_NUMBER: _ClassVar[int]
+    RECIPE_FIELD_NUMBER: _ClassVar[int]
     scene: Image
     character: Image
     mask: Image
     prompt: str
     negative_prompt: str
     sampler: SamplerSettings
-    scene_face: int
-    character_face: int
-    recipe: Recipe
-    scene_face_by: FaceSelector
-    character_face_by: FaceSelector
+    scene_face: FaceSelector
+    character_face: FaceSelector
     more_characters: _containers.RepeatedCompositeFieldContainer[Image]
     references: _containers.RepeatedCompositeFieldContainer[Image]
     framing: Framing
-    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., scene_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., references: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., framing: _Optional[_Union[Framing, str]] = ...) -> None: ...
+    prior: PriorSettings
+    recipe: Recipe
+    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., negative_prompt: _Optional[str] = ..., sampler: _Optional[_Union[SamplerSettings, _Mapping]] = ..., scene_face: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., references: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., framing: _Optional[_Union[Framing, str]] = ..., prior: _Optional[_Union[PriorSettings, _Mapping]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ...) -> None: ...
 
 class RenderCandidateResponse(_message.Message):
-    __slots__ = ("picture", "picture_sha256", "steps", "versions", "delivered")
+    __slots__ = ("picture", "picture_sha256", "steps", "versions", "delivered", "notes")
     class VersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -436,42 +553,110 @@ class RenderCandidateResponse(_message.Message):
     STEPS_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     DELIVERED_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
     picture: Image
     picture_sha256: str
     steps: int
     versions: _containers.ScalarMap[str, str]
     delivered: Image
-    def __init__(self, picture: _Optional[_Union[Image, _Mapping]] = ..., picture_sha256: _Optional[str] = ..., steps: _Optional[int] = ..., versions: _Optional[_Mapping[str, str]] = ..., delivered: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, picture: _Optional[_Union[Image, _Mapping]] = ..., picture_sha256: _Optional[str] = ..., steps: _Optional[int] = ..., versions: _Optional[_Mapping[str, str]] = ..., delivered: _Optional[_Union[Image, _Mapping]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PickCandidateRequest(_message.Message):
+    __slots__ = ("search_id", "candidate_id", "layers")
+    SEARCH_ID_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATE_ID_FIELD_NUMBER: _ClassVar[int]
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
+    search_id: str
+    candidate_id: str
+    layers: bool
+    def __init__(self, search_id: _Optional[str] = ..., candidate_id: _Optional[str] = ..., layers: _Optional[bool] = ...) -> None: ...
+
+class Layers(_message.Message):
+    __slots__ = ("plate", "patch", "matte")
+    PLATE_FIELD_NUMBER: _ClassVar[int]
+    PATCH_FIELD_NUMBER: _ClassVar[int]
+    MATTE_FIELD_NUMBER: _ClassVar[int]
+    plate: Image
+    patch: Image
+    matte: Image
+    def __init__(self, plate: _Optional[_Union[Image, _Mapping]] = ..., patch: _Optional[_Union[Image, _Mapping]] = ..., matte: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
+
+class PickCandidateResponse(_message.Message):
+    __slots__ = ("delivered", "picture", "layers")
+    DELIVERED_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    LAYERS_FIELD_NUMBER: _ClassVar[int]
+    delivered: Image
+    picture: Image
+    layers: Layers
+    def __init__(self, delivered: _Optional[_Union[Image, _Mapping]] = ..., picture: _Optional[_Union[Image, _Mapping]] = ..., layers: _Optional[_Union[Layers, _Mapping]] = ...) -> None: ...
+
+class RankCandidatesRequest(_message.Message):
+    __slots__ = ("search_id", "scorers", "scalarization", "missing_scores", "page_size", "page_token")
+    SEARCH_ID_FIELD_NUMBER: _ClassVar[int]
+    SCORERS_FIELD_NUMBER: _ClassVar[int]
+    SCALARIZATION_FIELD_NUMBER: _ClassVar[int]
+    MISSING_SCORES_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    search_id: str
+    scorers: _containers.RepeatedCompositeFieldContainer[ScorerSettings]
+    scalarization: Scalarization
+    missing_scores: MissingScores
+    page_size: int
+    page_token: str
+    def __init__(self, search_id: _Optional[str] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scalarization: _Optional[_Union[Scalarization, str]] = ..., missing_scores: _Optional[_Union[MissingScores, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class RankCandidatesResponse(_message.Message):
+    __slots__ = ("candidates", "pareto_front", "scorers", "next_page_token")
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    PARETO_FRONT_FIELD_NUMBER: _ClassVar[int]
+    SCORERS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    candidates: _containers.RepeatedCompositeFieldContainer[RankedCandidate]
+    pareto_front: _containers.RepeatedScalarFieldContainer[str]
+    scorers: _containers.RepeatedCompositeFieldContainer[ScorerSettings]
+    next_page_token: str
+    def __init__(self, candidates: _Optional[_Iterable[_Union[RankedCandidate, _Mapping]]] = ..., pareto_front: _Optional[_Iterable[str]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class RankedCandidate(_message.Message):
+    __slots__ = ("candidate_id", "evaluation", "picture")
+    CANDIDATE_ID_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    candidate_id: str
+    evaluation: Evaluation
+    picture: Image
+    def __init__(self, candidate_id: _Optional[str] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., picture: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
 
 class ScoreImagesRequest(_message.Message):
-    __slots__ = ("scene", "character", "mask", "prompt", "scene_face", "character_face", "images", "scorers", "scalarisation", "scene_face_by", "character_face_by", "more_characters", "framing")
+    __slots__ = ("scene", "character", "mask", "prompt", "scene_face", "character_face", "more_characters", "images", "scorers", "scalarization", "framing", "prior")
     SCENE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FIELD_NUMBER: _ClassVar[int]
     MASK_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     SCENE_FACE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FACE_FIELD_NUMBER: _ClassVar[int]
+    MORE_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     SCORERS_FIELD_NUMBER: _ClassVar[int]
-    SCALARISATION_FIELD_NUMBER: _ClassVar[int]
-    SCENE_FACE_BY_FIELD_NUMBER: _ClassVar[int]
-    CHARACTER_FACE_BY_FIELD_NUMBER: _ClassVar[int]
-    MORE_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    SCALARIZATION_FIELD_NUMBER: _ClassVar[int]
     FRAMING_FIELD_NUMBER: _ClassVar[int]
+    PRIOR_FIELD_NUMBER: _ClassVar[int]
     scene: Image
     character: Image
     mask: Image
     prompt: str
-    scene_face: int
-    character_face: int
+    scene_face: FaceSelector
+    character_face: FaceSelector
+    more_characters: _containers.RepeatedCompositeFieldContainer[Image]
     images: _containers.RepeatedCompositeFieldContainer[Image]
     scorers: _containers.RepeatedCompositeFieldContainer[ScorerSettings]
-    scalarisation: Scalarisation
-    scene_face_by: FaceSelector
-    character_face_by: FaceSelector
-    more_characters: _containers.RepeatedCompositeFieldContainer[Image]
+    scalarization: Scalarization
     framing: Framing
-    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., scene_face: _Optional[int] = ..., character_face: _Optional[int] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scalarisation: _Optional[_Union[Scalarisation, str]] = ..., scene_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face_by: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., framing: _Optional[_Union[Framing, str]] = ...) -> None: ...
+    prior: PriorSettings
+    def __init__(self, scene: _Optional[_Union[Image, _Mapping]] = ..., character: _Optional[_Union[Image, _Mapping]] = ..., mask: _Optional[_Union[Image, _Mapping]] = ..., prompt: _Optional[str] = ..., scene_face: _Optional[_Union[FaceSelector, _Mapping]] = ..., character_face: _Optional[_Union[FaceSelector, _Mapping]] = ..., more_characters: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., scalarization: _Optional[_Union[Scalarization, str]] = ..., framing: _Optional[_Union[Framing, str]] = ..., prior: _Optional[_Union[PriorSettings, _Mapping]] = ...) -> None: ...
 
 class ScoreImagesResponse(_message.Message):
     __slots__ = ("evaluations", "versions")
@@ -489,18 +674,20 @@ class ScoreImagesResponse(_message.Message):
     def __init__(self, evaluations: _Optional[_Iterable[_Union[Evaluation, _Mapping]]] = ..., versions: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Budget(_message.Message):
-    __slots__ = ("denoiser_evaluations", "pictures", "vlm_calls", "wall_time", "target_potential")
+    __slots__ = ("denoiser_evaluations", "pictures", "vlm_calls", "wall_time", "target_potential", "min_gain_per_trajectory")
     DENOISER_EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
     PICTURES_FIELD_NUMBER: _ClassVar[int]
     VLM_CALLS_FIELD_NUMBER: _ClassVar[int]
     WALL_TIME_FIELD_NUMBER: _ClassVar[int]
     TARGET_POTENTIAL_FIELD_NUMBER: _ClassVar[int]
+    MIN_GAIN_PER_TRAJECTORY_FIELD_NUMBER: _ClassVar[int]
     denoiser_evaluations: int
     pictures: int
     vlm_calls: int
     wall_time: _duration_pb2.Duration
     target_potential: float
-    def __init__(self, denoiser_evaluations: _Optional[int] = ..., pictures: _Optional[int] = ..., vlm_calls: _Optional[int] = ..., wall_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., target_potential: _Optional[float] = ...) -> None: ...
+    min_gain_per_trajectory: float
+    def __init__(self, denoiser_evaluations: _Optional[int] = ..., pictures: _Optional[int] = ..., vlm_calls: _Optional[int] = ..., wall_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., target_potential: _Optional[float] = ..., min_gain_per_trajectory: _Optional[float] = ...) -> None: ...
 
 class SamplerSettings(_message.Message):
     __slots__ = ("steps", "true_cfg_scale", "character_as_reference")
@@ -511,6 +698,119 @@ class SamplerSettings(_message.Message):
     true_cfg_scale: float
     character_as_reference: bool
     def __init__(self, steps: _Optional[int] = ..., true_cfg_scale: _Optional[float] = ..., character_as_reference: _Optional[bool] = ...) -> None: ...
+
+class SearchSettings(_message.Message):
+    __slots__ = ("eacps_adaptive", "eacps", "best_of_n", "random_seed", "first_seed", "micro_batch", "pruning", "low_diversity", "score_repeats", "start", "avoided_seeds")
+    EACPS_ADAPTIVE_FIELD_NUMBER: _ClassVar[int]
+    EACPS_FIELD_NUMBER: _ClassVar[int]
+    BEST_OF_N_FIELD_NUMBER: _ClassVar[int]
+    RANDOM_SEED_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEED_FIELD_NUMBER: _ClassVar[int]
+    MICRO_BATCH_FIELD_NUMBER: _ClassVar[int]
+    PRUNING_FIELD_NUMBER: _ClassVar[int]
+    LOW_DIVERSITY_FIELD_NUMBER: _ClassVar[int]
+    SCORE_REPEATS_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    AVOIDED_SEEDS_FIELD_NUMBER: _ClassVar[int]
+    eacps_adaptive: EacpsAdaptiveSettings
+    eacps: EacpsSettings
+    best_of_n: BestOfNSettings
+    random_seed: int
+    first_seed: int
+    micro_batch: int
+    pruning: PruningSettings
+    low_diversity: LowDiversity
+    score_repeats: int
+    start: _containers.RepeatedCompositeFieldContainer[StartPoint]
+    avoided_seeds: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, eacps_adaptive: _Optional[_Union[EacpsAdaptiveSettings, _Mapping]] = ..., eacps: _Optional[_Union[EacpsSettings, _Mapping]] = ..., best_of_n: _Optional[_Union[BestOfNSettings, _Mapping]] = ..., random_seed: _Optional[int] = ..., first_seed: _Optional[int] = ..., micro_batch: _Optional[int] = ..., pruning: _Optional[_Union[PruningSettings, _Mapping]] = ..., low_diversity: _Optional[_Union[LowDiversity, str]] = ..., score_repeats: _Optional[int] = ..., start: _Optional[_Iterable[_Union[StartPoint, _Mapping]]] = ..., avoided_seeds: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class StartPoint(_message.Message):
+    __slots__ = ("recipe", "candidate", "known")
+    RECIPE_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATE_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    recipe: Recipe
+    candidate: CandidateReference
+    known: KnownPoint
+    def __init__(self, recipe: _Optional[_Union[Recipe, _Mapping]] = ..., candidate: _Optional[_Union[CandidateReference, _Mapping]] = ..., known: _Optional[_Union[KnownPoint, _Mapping]] = ...) -> None: ...
+
+class CandidateReference(_message.Message):
+    __slots__ = ("search_id", "candidate_id")
+    SEARCH_ID_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATE_ID_FIELD_NUMBER: _ClassVar[int]
+    search_id: str
+    candidate_id: str
+    def __init__(self, search_id: _Optional[str] = ..., candidate_id: _Optional[str] = ...) -> None: ...
+
+class KnownPoint(_message.Message):
+    __slots__ = ("recipe", "scores", "build", "others")
+    class ScoresEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    RECIPE_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    BUILD_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
+    recipe: Recipe
+    scores: _containers.ScalarMap[str, float]
+    build: str
+    others: _containers.RepeatedCompositeFieldContainer[KnownPoint]
+    def __init__(self, recipe: _Optional[_Union[Recipe, _Mapping]] = ..., scores: _Optional[_Mapping[str, float]] = ..., build: _Optional[str] = ..., others: _Optional[_Iterable[_Union[KnownPoint, _Mapping]]] = ...) -> None: ...
+
+class EacpsAdaptiveSettings(_message.Message):
+    __slots__ = ("trajectories", "rounds", "fresh_share", "crossover", "restarts")
+    TRAJECTORIES_FIELD_NUMBER: _ClassVar[int]
+    ROUNDS_FIELD_NUMBER: _ClassVar[int]
+    FRESH_SHARE_FIELD_NUMBER: _ClassVar[int]
+    CROSSOVER_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    trajectories: int
+    rounds: int
+    fresh_share: float
+    crossover: bool
+    restarts: bool
+    def __init__(self, trajectories: _Optional[int] = ..., rounds: _Optional[int] = ..., fresh_share: _Optional[float] = ..., crossover: _Optional[bool] = ..., restarts: _Optional[bool] = ...) -> None: ...
+
+class EacpsSettings(_message.Message):
+    __slots__ = ("global_candidates", "parents", "children_per_parent", "local_rounds", "spherical", "seed_offset")
+    GLOBAL_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    PARENTS_FIELD_NUMBER: _ClassVar[int]
+    CHILDREN_PER_PARENT_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_ROUNDS_FIELD_NUMBER: _ClassVar[int]
+    SPHERICAL_FIELD_NUMBER: _ClassVar[int]
+    SEED_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    global_candidates: int
+    parents: int
+    children_per_parent: int
+    local_rounds: int
+    spherical: SphericalMove
+    seed_offset: SeedOffsetMove
+    def __init__(self, global_candidates: _Optional[int] = ..., parents: _Optional[int] = ..., children_per_parent: _Optional[int] = ..., local_rounds: _Optional[int] = ..., spherical: _Optional[_Union[SphericalMove, _Mapping]] = ..., seed_offset: _Optional[_Union[SeedOffsetMove, _Mapping]] = ...) -> None: ...
+
+class SphericalMove(_message.Message):
+    __slots__ = ("angle", "angle_decay")
+    ANGLE_FIELD_NUMBER: _ClassVar[int]
+    ANGLE_DECAY_FIELD_NUMBER: _ClassVar[int]
+    angle: float
+    angle_decay: float
+    def __init__(self, angle: _Optional[float] = ..., angle_decay: _Optional[float] = ...) -> None: ...
+
+class SeedOffsetMove(_message.Message):
+    __slots__ = ("radius",)
+    RADIUS_FIELD_NUMBER: _ClassVar[int]
+    radius: int
+    def __init__(self, radius: _Optional[int] = ...) -> None: ...
+
+class BestOfNSettings(_message.Message):
+    __slots__ = ("trajectories",)
+    TRAJECTORIES_FIELD_NUMBER: _ClassVar[int]
+    trajectories: int
+    def __init__(self, trajectories: _Optional[int] = ...) -> None: ...
 
 class PruningRung(_message.Message):
     __slots__ = ("steps_share", "kept_share")
@@ -528,48 +828,6 @@ class PruningSettings(_message.Message):
     rungs: _containers.RepeatedCompositeFieldContainer[PruningRung]
     def __init__(self, mode: _Optional[_Union[PruningMode, str]] = ..., rungs: _Optional[_Iterable[_Union[PruningRung, _Mapping]]] = ...) -> None: ...
 
-class SearchSettings(_message.Message):
-    __slots__ = ("strategy", "global_candidates", "parents", "children_per_parent", "local_rounds", "local_move", "angle", "angle_decay", "seed_radius", "random_seed", "first_seed", "micro_batch", "trajectories", "adaptive_rounds", "fresh_share", "crossover", "pruning", "low_diversity", "score_repeats")
-    STRATEGY_FIELD_NUMBER: _ClassVar[int]
-    GLOBAL_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
-    PARENTS_FIELD_NUMBER: _ClassVar[int]
-    CHILDREN_PER_PARENT_FIELD_NUMBER: _ClassVar[int]
-    LOCAL_ROUNDS_FIELD_NUMBER: _ClassVar[int]
-    LOCAL_MOVE_FIELD_NUMBER: _ClassVar[int]
-    ANGLE_FIELD_NUMBER: _ClassVar[int]
-    ANGLE_DECAY_FIELD_NUMBER: _ClassVar[int]
-    SEED_RADIUS_FIELD_NUMBER: _ClassVar[int]
-    RANDOM_SEED_FIELD_NUMBER: _ClassVar[int]
-    FIRST_SEED_FIELD_NUMBER: _ClassVar[int]
-    MICRO_BATCH_FIELD_NUMBER: _ClassVar[int]
-    TRAJECTORIES_FIELD_NUMBER: _ClassVar[int]
-    ADAPTIVE_ROUNDS_FIELD_NUMBER: _ClassVar[int]
-    FRESH_SHARE_FIELD_NUMBER: _ClassVar[int]
-    CROSSOVER_FIELD_NUMBER: _ClassVar[int]
-    PRUNING_FIELD_NUMBER: _ClassVar[int]
-    LOW_DIVERSITY_FIELD_NUMBER: _ClassVar[int]
-    SCORE_REPEATS_FIELD_NUMBER: _ClassVar[int]
-    strategy: Strategy
-    global_candidates: int
-    parents: int
-    children_per_parent: int
-    local_rounds: int
-    local_move: LocalMove
-    angle: float
-    angle_decay: float
-    seed_radius: int
-    random_seed: int
-    first_seed: int
-    micro_batch: int
-    trajectories: int
-    adaptive_rounds: int
-    fresh_share: float
-    crossover: bool
-    pruning: PruningSettings
-    low_diversity: LowDiversity
-    score_repeats: int
-    def __init__(self, strategy: _Optional[_Union[Strategy, str]] = ..., global_candidates: _Optional[int] = ..., parents: _Optional[int] = ..., children_per_parent: _Optional[int] = ..., local_rounds: _Optional[int] = ..., local_move: _Optional[_Union[LocalMove, str]] = ..., angle: _Optional[float] = ..., angle_decay: _Optional[float] = ..., seed_radius: _Optional[int] = ..., random_seed: _Optional[int] = ..., first_seed: _Optional[int] = ..., micro_batch: _Optional[int] = ..., trajectories: _Optional[int] = ..., adaptive_rounds: _Optional[int] = ..., fresh_share: _Optional[float] = ..., crossover: _Optional[bool] = ..., pruning: _Optional[_Union[PruningSettings, _Mapping]] = ..., low_diversity: _Optional[_Union[LowDiversity, str]] = ..., score_repeats: _Optional[int] = ...) -> None: ...
-
 class ScorerSettings(_message.Message):
     __slots__ = ("name", "weight", "floor", "held_out", "question")
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -585,10 +843,12 @@ class ScorerSettings(_message.Message):
     def __init__(self, name: _Optional[str] = ..., weight: _Optional[float] = ..., floor: _Optional[float] = ..., held_out: _Optional[bool] = ..., question: _Optional[str] = ...) -> None: ...
 
 class RunSearchResponse(_message.Message):
-    __slots__ = ("event",)
+    __slots__ = ("event", "search")
     EVENT_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
     event: SearchEvent
-    def __init__(self, event: _Optional[_Union[SearchEvent, _Mapping]] = ...) -> None: ...
+    search: Search
+    def __init__(self, event: _Optional[_Union[SearchEvent, _Mapping]] = ..., search: _Optional[_Union[Search, _Mapping]] = ...) -> None: ...
 
 class SearchEvent(_message.Message):
     __slots__ = ("sequence", "started", "prior_ready", "candidate_scored", "round_finished", "finished", "failed", "cancelled")
@@ -615,46 +875,50 @@ class SearchFailed(_message.Message):
     CODE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
-    code: str
+    code: ErrorCode
     reason: str
     message: str
-    def __init__(self, code: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+    def __init__(self, code: _Optional[_Union[ErrorCode, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class SearchCancelled(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class SearchStarted(_message.Message):
-    __slots__ = ("search_id", "planned_candidates", "random_seed", "checkpoint", "steps", "scorers")
+    __slots__ = ("search_id", "planned_candidates", "random_seed", "checkpoint", "steps", "scorers", "notes")
     SEARCH_ID_FIELD_NUMBER: _ClassVar[int]
     PLANNED_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     RANDOM_SEED_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     SCORERS_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
     search_id: str
     planned_candidates: int
     random_seed: int
     checkpoint: str
     steps: int
     scorers: _containers.RepeatedCompositeFieldContainer[ScorerSettings]
-    def __init__(self, search_id: _Optional[str] = ..., planned_candidates: _Optional[int] = ..., random_seed: _Optional[int] = ..., checkpoint: _Optional[str] = ..., steps: _Optional[int] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ...) -> None: ...
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, search_id: _Optional[str] = ..., planned_candidates: _Optional[int] = ..., random_seed: _Optional[int] = ..., checkpoint: _Optional[str] = ..., steps: _Optional[int] = ..., scorers: _Optional[_Iterable[_Union[ScorerSettings, _Mapping]]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PriorReady(_message.Message):
-    __slots__ = ("prior", "scene", "evaluation", "scene_face", "character_face", "frame")
+    __slots__ = ("prior", "scene", "evaluation", "scene_face", "character_face", "frame", "mode")
     PRIOR_FIELD_NUMBER: _ClassVar[int]
     SCENE_FIELD_NUMBER: _ClassVar[int]
     EVALUATION_FIELD_NUMBER: _ClassVar[int]
     SCENE_FACE_FIELD_NUMBER: _ClassVar[int]
     CHARACTER_FACE_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
     prior: Image
     scene: Image
     evaluation: Evaluation
     scene_face: Box
     character_face: Box
     frame: Box
-    def __init__(self, prior: _Optional[_Union[Image, _Mapping]] = ..., scene: _Optional[_Union[Image, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., scene_face: _Optional[_Union[Box, _Mapping]] = ..., character_face: _Optional[_Union[Box, _Mapping]] = ..., frame: _Optional[_Union[Box, _Mapping]] = ...) -> None: ...
+    mode: PriorMode
+    def __init__(self, prior: _Optional[_Union[Image, _Mapping]] = ..., scene: _Optional[_Union[Image, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., scene_face: _Optional[_Union[Box, _Mapping]] = ..., character_face: _Optional[_Union[Box, _Mapping]] = ..., frame: _Optional[_Union[Box, _Mapping]] = ..., mode: _Optional[_Union[PriorMode, str]] = ...) -> None: ...
 
 class Box(_message.Message):
     __slots__ = ("left", "top", "right", "bottom")
@@ -676,25 +940,37 @@ class RecipeTerm(_message.Message):
     coefficient: float
     def __init__(self, seed: _Optional[int] = ..., coefficient: _Optional[float] = ...) -> None: ...
 
+class RecipeRestart(_message.Message):
+    __slots__ = ("step", "seed")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    step: int
+    seed: int
+    def __init__(self, step: _Optional[int] = ..., seed: _Optional[int] = ...) -> None: ...
+
 class Recipe(_message.Message):
-    __slots__ = ("terms",)
+    __slots__ = ("terms", "restarts")
     TERMS_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
     terms: _containers.RepeatedCompositeFieldContainer[RecipeTerm]
-    def __init__(self, terms: _Optional[_Iterable[_Union[RecipeTerm, _Mapping]]] = ...) -> None: ...
+    restarts: _containers.RepeatedCompositeFieldContainer[RecipeRestart]
+    def __init__(self, terms: _Optional[_Iterable[_Union[RecipeTerm, _Mapping]]] = ..., restarts: _Optional[_Iterable[_Union[RecipeRestart, _Mapping]]] = ...) -> None: ...
 
 class Score(_message.Message):
-    __slots__ = ("scorer", "value", "failure", "raw", "asked")
+    __slots__ = ("scorer", "value", "failure", "raw", "asked", "saturated")
     SCORER_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     RAW_FIELD_NUMBER: _ClassVar[int]
     ASKED_FIELD_NUMBER: _ClassVar[int]
+    SATURATED_FIELD_NUMBER: _ClassVar[int]
     scorer: str
     value: float
     failure: str
     raw: float
     asked: int
-    def __init__(self, scorer: _Optional[str] = ..., value: _Optional[float] = ..., failure: _Optional[str] = ..., raw: _Optional[float] = ..., asked: _Optional[int] = ...) -> None: ...
+    saturated: bool
+    def __init__(self, scorer: _Optional[str] = ..., value: _Optional[float] = ..., failure: _Optional[str] = ..., raw: _Optional[float] = ..., asked: _Optional[int] = ..., saturated: _Optional[bool] = ...) -> None: ...
 
 class Evaluation(_message.Message):
     __slots__ = ("scores", "potential", "complete", "shortfall")
@@ -725,7 +1001,7 @@ class CandidateScored(_message.Message):
     PICTURE_FIELD_NUMBER: _ClassVar[int]
     candidate_id: str
     generation: int
-    move: str
+    move: Move
     parents: _containers.RepeatedScalarFieldContainer[str]
     recipe: Recipe
     evaluation: Evaluation
@@ -736,7 +1012,7 @@ class CandidateScored(_message.Message):
     failure: str
     stop_step: int
     picture: Image
-    def __init__(self, candidate_id: _Optional[str] = ..., generation: _Optional[int] = ..., move: _Optional[str] = ..., parents: _Optional[_Iterable[str]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., thumbnail: _Optional[_Union[Image, _Mapping]] = ..., done: _Optional[int] = ..., best_potential: _Optional[float] = ..., picture_sha256: _Optional[str] = ..., failure: _Optional[str] = ..., stop_step: _Optional[int] = ..., picture: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
+    def __init__(self, candidate_id: _Optional[str] = ..., generation: _Optional[int] = ..., move: _Optional[_Union[Move, str]] = ..., parents: _Optional[_Iterable[str]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., thumbnail: _Optional[_Union[Image, _Mapping]] = ..., done: _Optional[int] = ..., best_potential: _Optional[float] = ..., picture_sha256: _Optional[str] = ..., failure: _Optional[str] = ..., stop_step: _Optional[int] = ..., picture: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
 
 class RoundFinished(_message.Message):
     __slots__ = ("generation", "best_candidate_id", "best_potential", "mean_potential", "kind", "fresh", "crossovers", "angle", "predicted_gain", "curvature")
@@ -754,13 +1030,13 @@ class RoundFinished(_message.Message):
     best_candidate_id: str
     best_potential: float
     mean_potential: float
-    kind: str
+    kind: RoundKind
     fresh: int
     crossovers: int
     angle: float
     predicted_gain: float
     curvature: float
-    def __init__(self, generation: _Optional[int] = ..., best_candidate_id: _Optional[str] = ..., best_potential: _Optional[float] = ..., mean_potential: _Optional[float] = ..., kind: _Optional[str] = ..., fresh: _Optional[int] = ..., crossovers: _Optional[int] = ..., angle: _Optional[float] = ..., predicted_gain: _Optional[float] = ..., curvature: _Optional[float] = ...) -> None: ...
+    def __init__(self, generation: _Optional[int] = ..., best_candidate_id: _Optional[str] = ..., best_potential: _Optional[float] = ..., mean_potential: _Optional[float] = ..., kind: _Optional[_Union[RoundKind, str]] = ..., fresh: _Optional[int] = ..., crossovers: _Optional[int] = ..., angle: _Optional[float] = ..., predicted_gain: _Optional[float] = ..., curvature: _Optional[float] = ...) -> None: ...
 
 class Spent(_message.Message):
     __slots__ = ("denoiser_evaluations", "pictures", "vlm_calls", "wall_time")
@@ -885,3 +1161,93 @@ class ExpectedBest(_message.Message):
     n: int
     potential: float
     def __init__(self, n: _Optional[int] = ..., potential: _Optional[float] = ...) -> None: ...
+
+class GetCapabilitiesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetCapabilitiesResponse(_message.Message):
+    __slots__ = ("checkpoint", "scorers", "judges", "ranges", "limits", "strategies")
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    SCORERS_FIELD_NUMBER: _ClassVar[int]
+    JUDGES_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    STRATEGIES_FIELD_NUMBER: _ClassVar[int]
+    checkpoint: CheckpointInfo
+    scorers: _containers.RepeatedCompositeFieldContainer[OfferedScorer]
+    judges: _containers.RepeatedScalarFieldContainer[str]
+    ranges: _containers.RepeatedCompositeFieldContainer[FieldRange]
+    limits: RequestLimits
+    strategies: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, checkpoint: _Optional[_Union[CheckpointInfo, _Mapping]] = ..., scorers: _Optional[_Iterable[_Union[OfferedScorer, _Mapping]]] = ..., judges: _Optional[_Iterable[str]] = ..., ranges: _Optional[_Iterable[_Union[FieldRange, _Mapping]]] = ..., limits: _Optional[_Union[RequestLimits, _Mapping]] = ..., strategies: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class CheckpointInfo(_message.Message):
+    __slots__ = ("name", "build", "default_steps", "sizes", "max_pictures", "face_swap")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    BUILD_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_STEPS_FIELD_NUMBER: _ClassVar[int]
+    SIZES_FIELD_NUMBER: _ClassVar[int]
+    MAX_PICTURES_FIELD_NUMBER: _ClassVar[int]
+    FACE_SWAP_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    build: str
+    default_steps: int
+    sizes: _containers.RepeatedCompositeFieldContainer[PictureSize]
+    max_pictures: int
+    face_swap: bool
+    def __init__(self, name: _Optional[str] = ..., build: _Optional[str] = ..., default_steps: _Optional[int] = ..., sizes: _Optional[_Iterable[_Union[PictureSize, _Mapping]]] = ..., max_pictures: _Optional[int] = ..., face_swap: _Optional[bool] = ...) -> None: ...
+
+class PictureSize(_message.Message):
+    __slots__ = ("width", "height")
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    width: int
+    height: int
+    def __init__(self, width: _Optional[int] = ..., height: _Optional[int] = ...) -> None: ...
+
+class OfferedScorer(_message.Message):
+    __slots__ = ("name", "default_weight", "reported_by_default")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    REPORTED_BY_DEFAULT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    default_weight: float
+    reported_by_default: bool
+    def __init__(self, name: _Optional[str] = ..., default_weight: _Optional[float] = ..., reported_by_default: _Optional[bool] = ...) -> None: ...
+
+class FieldRange(_message.Message):
+    __slots__ = ("field", "least", "most", "default_value", "above_least")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    LEAST_FIELD_NUMBER: _ClassVar[int]
+    MOST_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    ABOVE_LEAST_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    least: float
+    most: float
+    default_value: float
+    above_least: bool
+    def __init__(self, field: _Optional[str] = ..., least: _Optional[float] = ..., most: _Optional[float] = ..., default_value: _Optional[float] = ..., above_least: _Optional[bool] = ...) -> None: ...
+
+class RequestLimits(_message.Message):
+    __slots__ = ("prompt_characters", "question_characters", "scorers", "more_characters", "start_points", "labels", "label_key_characters", "label_value_characters", "upload_bytes")
+    PROMPT_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    SCORERS_FIELD_NUMBER: _ClassVar[int]
+    MORE_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    START_POINTS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    LABEL_KEY_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    LABEL_VALUE_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    UPLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    prompt_characters: int
+    question_characters: int
+    scorers: int
+    more_characters: int
+    start_points: int
+    labels: int
+    label_key_characters: int
+    label_value_characters: int
+    upload_bytes: int
+    def __init__(self, prompt_characters: _Optional[int] = ..., question_characters: _Optional[int] = ..., scorers: _Optional[int] = ..., more_characters: _Optional[int] = ..., start_points: _Optional[int] = ..., labels: _Optional[int] = ..., label_key_characters: _Optional[int] = ..., label_value_characters: _Optional[int] = ..., upload_bytes: _Optional[int] = ...) -> None: ...

@@ -28,8 +28,20 @@ if _version_not_supported:
 class SearchServiceStub:
     """Searches the noise of an image-editing diffusion model for the picture with the highest potential.
 
-    A search is kept: it outlives its caller's connection and the server's process, and goes on where it was. All of it
-    belongs to the tenant whose key created it; to others it does not exist.
+    Searches are durable: a search outlives the connection of its caller and the process of the server, and resumes where
+    it stopped. It belongs to the tenant whose API key created it. For other tenants it does not exist.
+
+    Errors are `google.rpc.Status` with ErrorInfo: a stable `reason`, the domain `eacps.v1`, and metadata. BadRequest
+    names every invalid field. QuotaFailure says whether a limit is the tenant's or the server's; ErrorInfo then has
+    `limit` and `count`. RetryInfo says when to retry. These may happen in every call:
+    - RESOURCE_EXHAUSTED with RetryInfo: too many calls, or calls too often.
+    - UNAVAILABLE with RetryInfo: Triton, the store or the picture decoder (DECODER_UNAVAILABLE) cannot be reached, or
+    the server stops. It says nothing about the request.
+    - DEADLINE_EXCEEDED: the request did not arrive within 30 s.
+    - RESOURCE_EXHAUSTED without details, from gRPC itself: the request exceeds 13 MiB. Upload its pictures first.
+
+    Clients may send keepalive pings once a second. Every response is below the 4 MiB that gRPC clients accept by
+    default: pictures that do not fit are given by hash, for DownloadArtifact.
     """
 
     def __init__(self, channel):
@@ -83,6 +95,11 @@ class SearchServiceStub:
                 request_serializer=eacps_dot_v1_dot_search__service__pb2.DownloadArtifactRequest.SerializeToString,
                 response_deserializer=eacps_dot_v1_dot_search__service__pb2.DownloadArtifactResponse.FromString,
                 _registered_method=True)
+        self.DetectFaces = channel.unary_unary(
+                '/eacps.v1.SearchService/DetectFaces',
+                request_serializer=eacps_dot_v1_dot_search__service__pb2.DetectFacesRequest.SerializeToString,
+                response_deserializer=eacps_dot_v1_dot_search__service__pb2.DetectFacesResponse.FromString,
+                _registered_method=True)
         self.PreparePrior = channel.unary_unary(
                 '/eacps.v1.SearchService/PreparePrior',
                 request_serializer=eacps_dot_v1_dot_search__service__pb2.PreparePriorRequest.SerializeToString,
@@ -93,48 +110,75 @@ class SearchServiceStub:
                 request_serializer=eacps_dot_v1_dot_search__service__pb2.RenderCandidateRequest.SerializeToString,
                 response_deserializer=eacps_dot_v1_dot_search__service__pb2.RenderCandidateResponse.FromString,
                 _registered_method=True)
+        self.PickCandidate = channel.unary_unary(
+                '/eacps.v1.SearchService/PickCandidate',
+                request_serializer=eacps_dot_v1_dot_search__service__pb2.PickCandidateRequest.SerializeToString,
+                response_deserializer=eacps_dot_v1_dot_search__service__pb2.PickCandidateResponse.FromString,
+                _registered_method=True)
+        self.RankCandidates = channel.unary_unary(
+                '/eacps.v1.SearchService/RankCandidates',
+                request_serializer=eacps_dot_v1_dot_search__service__pb2.RankCandidatesRequest.SerializeToString,
+                response_deserializer=eacps_dot_v1_dot_search__service__pb2.RankCandidatesResponse.FromString,
+                _registered_method=True)
         self.ScoreImages = channel.unary_unary(
                 '/eacps.v1.SearchService/ScoreImages',
                 request_serializer=eacps_dot_v1_dot_search__service__pb2.ScoreImagesRequest.SerializeToString,
                 response_deserializer=eacps_dot_v1_dot_search__service__pb2.ScoreImagesResponse.FromString,
+                _registered_method=True)
+        self.GetCapabilities = channel.unary_unary(
+                '/eacps.v1.SearchService/GetCapabilities',
+                request_serializer=eacps_dot_v1_dot_search__service__pb2.GetCapabilitiesRequest.SerializeToString,
+                response_deserializer=eacps_dot_v1_dot_search__service__pb2.GetCapabilitiesResponse.FromString,
                 _registered_method=True)
 
 
 class SearchServiceServicer:
     """Searches the noise of an image-editing diffusion model for the picture with the highest potential.
 
-    A search is kept: it outlives its caller's connection and the server's process, and goes on where it was. All of it
-    belongs to the tenant whose key created it; to others it does not exist.
+    Searches are durable: a search outlives the connection of its caller and the process of the server, and resumes where
+    it stopped. It belongs to the tenant whose API key created it. For other tenants it does not exist.
+
+    Errors are `google.rpc.Status` with ErrorInfo: a stable `reason`, the domain `eacps.v1`, and metadata. BadRequest
+    names every invalid field. QuotaFailure says whether a limit is the tenant's or the server's; ErrorInfo then has
+    `limit` and `count`. RetryInfo says when to retry. These may happen in every call:
+    - RESOURCE_EXHAUSTED with RetryInfo: too many calls, or calls too often.
+    - UNAVAILABLE with RetryInfo: Triton, the store or the picture decoder (DECODER_UNAVAILABLE) cannot be reached, or
+    the server stops. It says nothing about the request.
+    - DEADLINE_EXCEEDED: the request did not arrive within 30 s.
+    - RESOURCE_EXHAUSTED without details, from gRPC itself: the request exceeds 13 MiB. Upload its pictures first.
+
+    Clients may send keepalive pings once a second. Every response is below the 4 MiB that gRPC clients accept by
+    default: pictures that do not fit are given by hash, for DownloadArtifact.
     """
 
     def RunSearch(self, request, context):
-        """Creates one search and streams what happens; the last event is SearchFinished. The search ends before the call's
-        deadline, and ending the call cancels it, down to the denoising step: unless `detach` is set, or a `request_id`, with
-        which the caller may come back. Messages with large pictures exceed
-        the 4 MiB that gRPC clients accept by default: allow 16 MiB.
+        """Creates a search and streams first the search itself, at once, and then its events. The last event is
+        SearchFinished. The search ends before the deadline of the call. When the call ends, the search is cancelled down
+        to the denoising step, unless the request has `detach` or a `request_id`, with which the caller can come back.
+        Pictures are in the events as far as they fit.
 
-        Errors: INVALID_ARGUMENT naming every field at fault, FAILED_PRECONDITION (NO_FACE_FOUND) where a picture shows no
-        face or not the one that is meant, ALREADY_EXISTS where `request_id` names another request, UNAVAILABLE where Triton cannot be reached, no candidate
-        could be evaluated or the server stops (the search then goes on when it is back), RESOURCE_EXHAUSTED with RetryInfo
-        where as many searches wait as the server allows. A request of more than 13 MiB gets RESOURCE_EXHAUSTED from gRPC
-        itself, without details: trying again does not help; upload its pictures first.
+        Errors: INVALID_ARGUMENT; FAILED_PRECONDITION (NO_FACE_FOUND) if a picture shows no face, or not the selected one;
+        ALREADY_EXISTS if another request has this `request_id`; UNAVAILABLE (EVALUATION_FAILED) if no candidate could be
+        evaluated; RESOURCE_EXHAUSTED (TOO_MANY_SEARCHES) if the queue is full. If the server stops, the search resumes
+        when it is back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateSearch(self, request, context):
-        """Creates a search and returns at once. With a `request_id` it may be called again safely: the same request gives
-        the search that it created before.
+        """Creates a search and returns at once. With a `request_id` the call can be retried safely: the same request returns
+        the search that it created before. If that search failed with UNAVAILABLE, a new search is created for the request,
+        and the failed one no longer has the `request_id`.
 
-        Errors: of the request as of RunSearch.
+        Errors: those of the request, see RunSearch.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSearch(self, request, context):
-        """Gives a search as it stands.
+        """Returns the current state of a search.
 
         Errors: NOT_FOUND.
         """
@@ -143,7 +187,7 @@ class SearchServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSearches(self, request, context):
-        """Lists the caller's searches, newest first.
+        """Lists the searches of the tenant, newest first.
 
         Errors: INVALID_ARGUMENT.
         """
@@ -152,18 +196,18 @@ class SearchServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchSearch(self, request, context):
-        """Streams the events of a search from any place in their sequence, those to come included, without gap or repeat,
+        """Streams the events of a search from any point on, first those recorded and then new ones, without gap or repeat,
         until the search is over. The last event is SearchFinished, SearchFailed or SearchCancelled.
 
-        Errors: NOT_FOUND; UNAVAILABLE where the server stops: watch again after the last sequence number received.
+        Errors: NOT_FOUND; UNAVAILABLE if the server stops: watch again after the last sequence number received.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelSearch(self, request, context):
-        """Cancels a search that waits or runs, down to the denoising step. What it found stays. Cancelling one that is over
-        changes nothing.
+        """Cancels a queued or running search, down to the denoising step. Its candidates are kept. If the search is over,
+        nothing changes.
 
         Errors: NOT_FOUND.
         """
@@ -172,27 +216,29 @@ class SearchServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSearch(self, request, context):
-        """Deletes a search and its artifacts, as far as nothing else refers to them; one that runs is cancelled.
+        """Deletes a search, and its artifacts unless another search or an upload refers to them. A running search is
+        cancelled.
 
-        Errors: NOT_FOUND.
+        Errors: NOT_FOUND, unless `allow_missing` is set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UploadImage(self, request_iterator, context):
-        """Takes in a picture of up to 64 MiB in chunks, for use in later requests by its hash. It is kept for a day at
-        least, and as long as a search refers to it.
+        """Receives a picture of up to 256 MiB in chunks, to be named by its hash in later requests. It is kept until its
+        `expire_time`, and as long as a search refers to it.
 
-        Errors: INVALID_ARGUMENT where it is no picture that a request could carry.
+        Errors: INVALID_ARGUMENT if the picture is not acceptable; DEADLINE_EXCEEDED if nothing arrives for 10 s, or less
+        than 16 KiB a second on average after that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DownloadArtifact(self, request, context):
-        """Gives the bytes of an artifact in chunks of at most 1 MiB: of an uploaded picture, or of anything that a search of
-        the caller refers to.
+        """Streams the bytes of an artifact in chunks of at most 1 MiB. An artifact is a picture that was uploaded, or one
+        that a search of the tenant refers to.
 
         Errors: NOT_FOUND.
         """
@@ -200,28 +246,67 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def PreparePrior(self, request, context):
-        """Makes the identity prior alone: the character's face in the scene, and where both faces were found.
+    def DetectFaces(self, request, context):
+        """Finds the faces of a picture. Makes no picture.
 
-        Errors: as of RunSearch.
+        Errors: INVALID_ARGUMENT. A picture without a face is no error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreparePrior(self, request, context):
+        """Makes only the identity prior: the scene with the face of the character. Also returns where faces were found.
+
+        Errors: see RunSearch.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RenderCandidate(self, request, context):
-        """Makes one candidate's picture again from its recipe, or as it would be with other steps.
+        """Renders one candidate again from its recipe, if wanted with another number of steps.
 
-        Errors: as of RunSearch.
+        Errors: see RunSearch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PickCandidate(self, request, context):
+        """Pastes the kept picture of a candidate back into the scene. Calls no model. Running, failed and cancelled searches
+        return what they have found.
+
+        Errors: NOT_FOUND (SEARCH_NOT_FOUND, or CANDIDATE_NOT_FOUND if the search has no picture of the candidate).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RankCandidates(self, request, context):
+        """Ranks the candidates that a search has made so far by other weights, floors or another scalarization, with the kept
+        scores. Generates and scores nothing.
+
+        Errors: NOT_FOUND; INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ScoreImages(self, request, context):
-        """Scores pictures that the caller brings, as a search would score its candidates.
+        """Scores pictures of the caller as a search scores its candidates.
 
-        Errors: as of RunSearch. A scorer that fails leaves its scores missing.
+        Errors: see RunSearch. If a scorer fails, its scores are missing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCapabilities(self, request, context):
+        """Returns what the server offers and accepts: its checkpoint, its scorers and judges, and the limits, ranges and
+        defaults of requests. Forms are made from it without a copy of these values.
+
+        Errors: those of every call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -275,6 +360,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     request_deserializer=eacps_dot_v1_dot_search__service__pb2.DownloadArtifactRequest.FromString,
                     response_serializer=eacps_dot_v1_dot_search__service__pb2.DownloadArtifactResponse.SerializeToString,
             ),
+            'DetectFaces': grpc.unary_unary_rpc_method_handler(
+                    servicer.DetectFaces,
+                    request_deserializer=eacps_dot_v1_dot_search__service__pb2.DetectFacesRequest.FromString,
+                    response_serializer=eacps_dot_v1_dot_search__service__pb2.DetectFacesResponse.SerializeToString,
+            ),
             'PreparePrior': grpc.unary_unary_rpc_method_handler(
                     servicer.PreparePrior,
                     request_deserializer=eacps_dot_v1_dot_search__service__pb2.PreparePriorRequest.FromString,
@@ -285,10 +375,25 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     request_deserializer=eacps_dot_v1_dot_search__service__pb2.RenderCandidateRequest.FromString,
                     response_serializer=eacps_dot_v1_dot_search__service__pb2.RenderCandidateResponse.SerializeToString,
             ),
+            'PickCandidate': grpc.unary_unary_rpc_method_handler(
+                    servicer.PickCandidate,
+                    request_deserializer=eacps_dot_v1_dot_search__service__pb2.PickCandidateRequest.FromString,
+                    response_serializer=eacps_dot_v1_dot_search__service__pb2.PickCandidateResponse.SerializeToString,
+            ),
+            'RankCandidates': grpc.unary_unary_rpc_method_handler(
+                    servicer.RankCandidates,
+                    request_deserializer=eacps_dot_v1_dot_search__service__pb2.RankCandidatesRequest.FromString,
+                    response_serializer=eacps_dot_v1_dot_search__service__pb2.RankCandidatesResponse.SerializeToString,
+            ),
             'ScoreImages': grpc.unary_unary_rpc_method_handler(
                     servicer.ScoreImages,
                     request_deserializer=eacps_dot_v1_dot_search__service__pb2.ScoreImagesRequest.FromString,
                     response_serializer=eacps_dot_v1_dot_search__service__pb2.ScoreImagesResponse.SerializeToString,
+            ),
+            'GetCapabilities': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCapabilities,
+                    request_deserializer=eacps_dot_v1_dot_search__service__pb2.GetCapabilitiesRequest.FromString,
+                    response_serializer=eacps_dot_v1_dot_search__service__pb2.GetCapabilitiesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -301,8 +406,20 @@ def add_SearchServiceServicer_to_server(servicer, server):
 class SearchService:
     """Searches the noise of an image-editing diffusion model for the picture with the highest potential.
 
-    A search is kept: it outlives its caller's connection and the server's process, and goes on where it was. All of it
-    belongs to the tenant whose key created it; to others it does not exist.
+    Searches are durable: a search outlives the connection of its caller and the process of the server, and resumes where
+    it stopped. It belongs to the tenant whose API key created it. For other tenants it does not exist.
+
+    Errors are `google.rpc.Status` with ErrorInfo: a stable `reason`, the domain `eacps.v1`, and metadata. BadRequest
+    names every invalid field. QuotaFailure says whether a limit is the tenant's or the server's; ErrorInfo then has
+    `limit` and `count`. RetryInfo says when to retry. These may happen in every call:
+    - RESOURCE_EXHAUSTED with RetryInfo: too many calls, or calls too often.
+    - UNAVAILABLE with RetryInfo: Triton, the store or the picture decoder (DECODER_UNAVAILABLE) cannot be reached, or
+    the server stops. It says nothing about the request.
+    - DEADLINE_EXCEEDED: the request did not arrive within 30 s.
+    - RESOURCE_EXHAUSTED without details, from gRPC itself: the request exceeds 13 MiB. Upload its pictures first.
+
+    Clients may send keepalive pings once a second. Every response is below the 4 MiB that gRPC clients accept by
+    default: pictures that do not fit are given by hash, for DownloadArtifact.
     """
 
     @staticmethod
@@ -549,6 +666,33 @@ class SearchService:
             _registered_method=True)
 
     @staticmethod
+    def DetectFaces(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eacps.v1.SearchService/DetectFaces',
+            eacps_dot_v1_dot_search__service__pb2.DetectFacesRequest.SerializeToString,
+            eacps_dot_v1_dot_search__service__pb2.DetectFacesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def PreparePrior(request,
             target,
             options=(),
@@ -603,6 +747,60 @@ class SearchService:
             _registered_method=True)
 
     @staticmethod
+    def PickCandidate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eacps.v1.SearchService/PickCandidate',
+            eacps_dot_v1_dot_search__service__pb2.PickCandidateRequest.SerializeToString,
+            eacps_dot_v1_dot_search__service__pb2.PickCandidateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RankCandidates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eacps.v1.SearchService/RankCandidates',
+            eacps_dot_v1_dot_search__service__pb2.RankCandidatesRequest.SerializeToString,
+            eacps_dot_v1_dot_search__service__pb2.RankCandidatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ScoreImages(request,
             target,
             options=(),
@@ -619,6 +817,33 @@ class SearchService:
             '/eacps.v1.SearchService/ScoreImages',
             eacps_dot_v1_dot_search__service__pb2.ScoreImagesRequest.SerializeToString,
             eacps_dot_v1_dot_search__service__pb2.ScoreImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCapabilities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/eacps.v1.SearchService/GetCapabilities',
+            eacps_dot_v1_dot_search__service__pb2.GetCapabilitiesRequest.SerializeToString,
+            eacps_dot_v1_dot_search__service__pb2.GetCapabilitiesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,66 @@
+"""Moves pictures of messages into the object store, where their hash names them, and back."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from eacps.api.decoding import Decoding
+from eacps.durable import ObjectStore
+from eacps.v1 import search_service_pb2 as pb
+from eacps.wire import images_in, pictures_of
+
+M = TypeVar("M", bound=Message)
+R = TypeVar("R", pb.PreparePriorResponse, pb.RenderCandidateResponse, pb.PickCandidateResponse)
+MOST_INLINE_BYTES = 3 * 2**20
+"""Most bytes of pictures in one message: gRPC clients accept messages of 4 MiB by default."""
+
+
+class MessagePictures:
+    """Stores the pictures of requests and responses, and reads those of events.
+
+    Args:
+        objects: Holds the pictures.
+        decoding: Hashes large pictures off the event loop.
+    """
+
+    def __init__(self, objects: ObjectStore, decoding: Decoding) -> None:
+        self._objects, self._decoding = objects, decoding
+
+    async def put(self, tenant: str, data: bytes) -> str:
+        """Store a picture of a tenant, and return its digest."""
+        return await self._objects.put_upload(tenant, data, digest=await self._decoding.digest(data))
+
+    async def stored(self, request: M, tenant: str) -> tuple[M, frozenset[str]]:
+        """Store all pictures of a request. Return a copy that names them by hash, and their digests."""
+        bare = type(request)()
+        bare.CopyFrom(request)
+        digests: set[str] = set()
+        for _, image in images_in(bare):
+            if not image.artifact:
+                image.artifact = await self.put(tenant, image.data)
+            digests.add(image.artifact)
+        return bare, frozenset(digests)
+
+    async def fill_event(self, event: pb.SearchEvent) -> None:
+        """Replace the hashes of an event's pictures by their bytes, as long as they fit into one message."""
+        await self._fill(pictures_of(event))
+
+    async def fitting(self, response: R, tenant: str) -> R:
+        """Store the pictures of a response that do not fit into one message, and name them by hash."""
+        room = MOST_INLINE_BYTES
+        for _, image in images_in(response):
+            if len(image.data) > room:
+                image.artifact = await self.put(tenant, image.data)
+            else:
+                room -= len(image.data)
+        return response
+
+    async def _fill(self, images: Sequence[pb.Image]) -> None:
+        room, known = MOST_INLINE_BYTES, dict[str, bytes]()
+        for image in images:
+            if (digest := image.artifact) not in known:
+                known[digest] = await self._objects.get(digest)
+            if len(known[digest]) <= room:
+                room -= len(known[digest])
+                image.data = known[digest]

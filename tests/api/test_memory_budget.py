@@ -1,0 +1,67 @@
+"""Bytes that are waited for: in order, and given back by those who give up."""
+
+import asyncio
+
+import pytest
+
+from eacps.api.memory_budget import MemoryBudget
+from eacps.errors import InvalidRequest, TooManyCalls
+
+
+async def started(work: "asyncio.Future[None]") -> None:
+    """Let what was started run until it waits."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not work.done()
+
+
+async def test_who_waits_is_served_in_order_and_before_calls() -> None:
+    memory = MemoryBudget("bytes", 10)
+    first, large, small = (memory.reservation() for _ in range(3))
+    first.add(6)
+    waiting = asyncio.ensure_future(large.wait_for(8))
+    await started(waiting)
+    behind = asyncio.ensure_future(small.wait_for(1))
+    await started(behind)
+    with pytest.raises(TooManyCalls):
+        memory.take(1)
+    first.release()
+    await waiting
+    await behind
+    assert (memory.held, memory.waited_for) == (9, 0)
+    memory.take(1)
+
+
+@pytest.mark.parametrize("served", [False, True])
+async def test_who_gives_up_keeps_nothing(served: bool) -> None:
+    memory = MemoryBudget("bytes", 10)
+    first, other = memory.reservation(), memory.reservation()
+    first.add(6)
+    waiting = asyncio.ensure_future(memory.wait_for(8))
+    await started(waiting)
+    behind = asyncio.ensure_future(other.wait_for(4))
+    await started(behind)
+    if served:
+        first.release()
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    await behind
+    other.release()
+    first.release()
+    assert (memory.held, memory.waited_for) == (0, 0)
+
+
+async def test_more_than_there_are_is_not_waited_for() -> None:
+    reservation = MemoryBudget("bytes", 10).reservation()
+    with pytest.raises(InvalidRequest, match="need 11 bytes"):
+        await reservation.wait_for(11)
+
+
+async def test_what_is_moved_is_held_still() -> None:
+    memory = MemoryBudget("bytes", 10)
+    with memory.reservation() as reservation:
+        reservation.add(4)
+        other = reservation.moved()
+    assert memory.held == 4
+    other.release()
+    assert memory.held == 0
