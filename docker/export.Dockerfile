@@ -5,7 +5,7 @@
 #       eacps-export --checkpoint /checkpoints/NAME --output /served/models
 #
 # TRITON_RELEASE is that of triton.Dockerfile, and TENSORRT the wheel of the TensorRT in that container: an engine is tied to
-# both, down to TensorRT's build. Weights come from outside, under licences of their own: see the README.
+# both, down to TensorRT's build. Weights come from outside, under licenses of their own: see the README.
 
 ARG TRITON_RELEASE=26.10
 FROM nvcr.io/nvidia/tritonserver:${TRITON_RELEASE}-py3
@@ -15,7 +15,7 @@ ARG TENSORRT=11.4.0.106
 COPY docker/same_tensorrt.sh ./
 RUN sh same_tensorrt.sh "${TENSORRT}"
 
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY server ./server
 # A torch with CUDA comes from the index that the build names; by default the package index's own build has it.
 ARG TORCH_INDEX=

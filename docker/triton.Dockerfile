@@ -8,7 +8,7 @@ ARG TRITON_RELEASE=26.10
 FROM nvcr.io/nvidia/tritonserver:${TRITON_RELEASE}-py3
 
 WORKDIR /src
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY server ./server
 # A torch with CUDA comes from the index that the build names; by default the package index's own build has it.
 ARG TORCH_INDEX=

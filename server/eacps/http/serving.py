@@ -1,0 +1,82 @@
+"""Runs an ASGI application until it is told to stop."""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from eacps.errors import AddressUnavailable
+
+_GRACE_S = 5
+
+
+@asynccontextmanager
+async def serving_http(
+    app: ASGIApp, host: str, port: int, certificate: tuple[Path, Path] | None = None
+) -> AsyncGenerator[int, None]:
+    """Serve within the block, and yield the port. Requests that are not done at its end are cancelled after 5 s.
+
+    Args:
+        app: What to serve.
+        host: Address or name to listen on.
+        port: 0 takes a free one.
+        certificate: PEM files of the certificate and its key; None serves without TLS.
+
+    Raises:
+        AddressUnavailable: The address is taken or is not this machine's, or the certificate cannot be used.
+    """
+    listener = _listener(host, port)
+    try:
+        config = uvicorn.Config(
+            app,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_S,
+            ssl_certfile=certificate[0] if certificate else None,
+            ssl_keyfile=certificate[1] if certificate else None,
+        )
+        try:
+            config.load()
+        except OSError as exc:
+            raise AddressUnavailable(f"the certificate for {host} cannot be used: {exc}") from exc
+        server = _Server(config)
+        task = asyncio.ensure_future(server.serve(sockets=[listener]))
+        try:
+            while not server.started and not task.done():
+                await asyncio.sleep(0.01)
+            yield int(listener.getsockname()[1])
+        finally:
+            server.should_exit = True
+            await task
+    finally:
+        listener.close()
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the command that runs it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as exc:
+        raise AddressUnavailable(f"cannot listen on {host}:{port}: {exc.strerror or exc}") from exc
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as exc:
+        listener.close()
+        raise AddressUnavailable(f"cannot listen on {host}:{port}: {exc.strerror or exc}") from exc
+    return listener

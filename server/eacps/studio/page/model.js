@@ -1,0 +1,117 @@
+// A search as its events tell it.
+
+import { word } from "./dom.js";
+
+/**
+ * @typedef {{ id: string, generation: number, move: string, parents: string[], seeds: number[], recipe: any, spent: number,
+ *   artifact: string, thumbnail: string, scores: Record<string, number>, missing: Record<string, string>,
+ *   raw: Record<string, number>, saturated: string[], failure: string, message: any }} Candidate
+ */
+
+export class SearchModel {
+  /** @param {any} search As the API describes it, with its request. */
+  constructor(search) {
+    this.search = search;
+    this.started = null;
+    this.prior = null;
+    this.finished = null;
+    this.failed = null;
+    /** @type {Map<string, Candidate>} */
+    this.candidates = new Map();
+    this.previews = 0;
+    this.sequence = 0;
+    this.state = word(search.state, "SEARCH_STATE");
+    /** @type {Map<string, number>} */
+    this.stops = new Map(); // steps of every candidate so far
+  }
+
+  get running() {
+    return this.state === "queued" || this.state === "running";
+  }
+
+  /** Candidates that can be shown and ranked, in order of arrival. */
+  get shown() {
+    return [...this.candidates.values()].filter((one) => one.artifact);
+  }
+
+  /** Cost so far in whole trajectories. */
+  get spent() {
+    return this.started ? [...this.stops.values()].reduce((sum, one) => sum + one, 0) / this.started.steps : 0;
+  }
+
+  /** Cost that the search plans. */
+  get planned() {
+    return this.started?.planned_candidates ?? 0;
+  }
+
+  /** The scorers with their weights, as the search uses them. */
+  get scorers() {
+    return (this.started?.scorers ?? this.search.request.scorers ?? []).map((one) => ({
+      name: one.name, weight: one.weight ?? 0, floor: one.floor ?? 0, heldOut: one.held_out ?? false, question: one.question ?? "",
+    }));
+  }
+
+  get method() {
+    return word(this.search.request.scalarization ?? "SCALARIZATION_WEIGHTED_SUM", "SCALARIZATION").replaceAll(" ", "_");
+  }
+
+  /** Take the next event in; returns whether it is new. @param {any} event */
+  add(event) {
+    const sequence = Number(event.sequence);
+    if (sequence <= this.sequence) return false;
+    this.sequence = sequence;
+    if (event.started) [this.started, this.state] = [event.started, "running"];
+    else if (event.prior_ready) this.prior = event.prior_ready;
+    else if (event.candidate_scored) this.#addCandidate(event.candidate_scored);
+    else if (event.finished) [this.finished, this.state] = [event.finished, "succeeded"];
+    else if (event.failed) [this.failed, this.state] = [event.failed, "failed"];
+    else if (event.cancelled) this.state = "cancelled";
+    return true;
+  }
+
+  #addCandidate(message) {
+    const steps = this.started?.steps ?? message.stop_step;
+    this.stops.set(message.candidate_id, (message.stop_step ?? 0) - begunAt(message));
+    if ((message.stop_step ?? 0) < steps) {
+      this.previews += 1;
+      return;
+    }
+    const scores = message.evaluation?.scores ?? [];
+    const by = (field) => Object.fromEntries(scores.filter((one) => one[field] !== undefined).map((one) => [one.scorer, one[field]]));
+    this.candidates.set(message.candidate_id, {
+      id: message.candidate_id,
+      generation: message.generation ?? 0,
+      move: word(message.move ?? "MOVE_UNSPECIFIED", "MOVE"),
+      parents: message.parents ?? [],
+      recipe: message.recipe,
+      seeds: message.recipe?.terms.map((term) => term.seed ?? 0) ?? [],
+      spent: this.spent,
+      artifact: message.evaluation && message.picture?.artifact ? message.picture.artifact : "",
+      thumbnail: message.thumbnail?.data ? addressOf(message.thumbnail.data) : "",
+      scores: by("value"),
+      raw: by("raw"),
+      missing: Object.fromEntries(scores.filter((one) => one.value === undefined).map((one) => [one.scorer, one.failure ?? ""])),
+      saturated: scores.filter((one) => one.saturated).map((one) => one.scorer),
+      failure: message.failure ?? "",
+      message: { ...message, thumbnail: undefined },
+    });
+  }
+
+  /** Give the memory of the thumbnails back. */
+  release() {
+    for (const one of this.candidates.values()) if (one.thumbnail) URL.revokeObjectURL(one.thumbnail);
+  }
+}
+
+/** Step at which a candidate's trajectory began, as `eacps.client.record` counts it. @param {any} message */
+function begunAt(message) {
+  const restarts = message.recipe?.restarts ?? [];
+  if (!restarts.length || message.parents?.length) return restarts.at(-1)?.step ?? 0;
+  return -restarts.reduce((sum, one) => sum + (message.stop_step ?? 0) - (one.step ?? 0), 0);
+}
+
+/** Address of an encoded picture in memory. @param {string} base64 */
+function addressOf(base64) {
+  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  return URL.createObjectURL(new Blob([bytes], { type: bytes[0] === 0xff ? "image/jpeg" : "image/png" }));
+}

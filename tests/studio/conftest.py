@@ -1,0 +1,142 @@
+"""The studio as a process, a search server behind it that can be killed and started again, and a headless Chromium."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from eacps.client import Client, Retries
+from eacps.triton.embedded import EmbeddedTriton
+
+ROOT = Path(__file__).parents[2]
+EACPS = (sys.executable, "-c", "from eacps.cli.app import main; main()")
+SAMPLES = ROOT / "studio_mini" / "samples"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+WIDE = {"width": 1280, "height": 860}
+
+
+@contextmanager
+def started(*words: object, **environment: str) -> Iterator[tuple["subprocess.Popen[str]", dict[str, Any]]]:
+    """A command in the foreground, and what it says of itself once it serves."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("EACPS_")}
+    command = [*EACPS, *map(str, words), "--json"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=clean | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        if not line:
+            pytest.fail(f"{' '.join(map(str, words))}: {process.communicate()[1][-2000:]}")
+        yield process, json.loads(line)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+class KeptServer:
+    """A search server over Triton that keeps its searches, and has the same address after it was killed.
+
+    Args:
+        triton: ``host:port`` of Triton.
+        folder: For its searches.
+    """
+
+    def __init__(self, triton: str, folder: Path) -> None:
+        self.address = f"127.0.0.1:{free_port()}"
+        self._words = ("serve", "--triton", triton, "--listen", self.address, "--insecure", "--data", folder)
+        self._running: Any = None
+
+    def start(self) -> None:
+        """Start it, and wait until it serves."""
+        self._running = started(*self._words)
+        self._running.__enter__()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._running.__exit__(None, None, None)
+
+    def client(self) -> Client:
+        """A client of it."""
+        return Client(self.address, retries=Retries(attempts=3))
+
+
+@pytest.fixture(scope="package")
+def server(triton: EmbeddedTriton, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptServer]:
+    """A search server over the shared Triton."""
+    server = KeptServer(triton.grpc_url, tmp_path_factory.mktemp("searches"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="package")
+def studio(server: KeptServer) -> Iterator[str]:
+    """Address of a studio over it, without a slash at its end."""
+    words = ("studio", "--server", server.address, "--listen", "127.0.0.1:0", "--no-browser", "--samples", SAMPLES)
+    with started(*words) as (_, told):
+        yield told["url"].rstrip("/")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="the studio is not opened: pip install playwright", exc_type=ImportError
+    )
+    if CHROMIUM is None:
+        pytest.skip("THE STUDIO IS NOT OPENED: no Chromium here; apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def open_page(browser: Any, studio: str) -> Iterator[Open]:
+    """Opens a path of the studio; an error on a page, or a request to anywhere else, fails the test."""
+    errors: list[str] = []
+    contexts: list[Any] = []
+
+    def heard(message: Any) -> None:
+        # What the browser itself reports of answers that a test is about.
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            errors.append(message.text)
+
+    def asked(request: Any) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme not in ("data", "blob") and not request.url.startswith(studio):
+            errors.append(f"asks for {request.url}")
+
+    def opened(path: str = "/", **options: Any) -> Any:
+        context = browser.new_context(**{"viewport": WIDE, "accept_downloads": True, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", heard)
+        page.on("request", asked)
+        page.goto(f"{studio}{path}")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert errors == []
