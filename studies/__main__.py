@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from eacps.errors import EacpsError
+from eacps.search.pruning import Pruning
+from studies.contenders import BUDGETS, contenders
 from studies.oracle import UnscoredError
 from studies.report import REFERENCE_BUDGET
 from studies.study import Paths, Size, run
@@ -18,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def main() -> int:
     """Read the command line and run; 1 where Triton or a scorer failed."""
     parser = argparse.ArgumentParser(description="Compare search strategies on studio-mini at equal cost.")
-    parser.add_argument("--checkpoint", type=Path, default=ROOT / "export" / "studio_mini" / "checkpoint")
+    parser.add_argument("--checkpoint", type=Path, default=ROOT / "studio_mini" / "checkpoint")
     parser.add_argument("--model-repository", type=Path, default=ROOT / ".build" / "model_repository")
     parser.add_argument("--work-dir", type=Path, default=ROOT / ".build" / "study", help="journal of scores, log")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "study", help="tables and plots")
@@ -26,13 +28,19 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, default=100, help="that are compared on")
     parser.add_argument("--tuned", type=int, default=32, help="that settings are chosen on")
     parser.add_argument("--fresh", type=int, default=128, help="seeds of best-of-N's curve")
-    parser.add_argument("--budgets", type=int, nargs="+", default=[8, 16, 32, 64], choices=[8, 16, 32, 64])
+    parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS), choices=BUDGETS)
+    parser.add_argument("--contenders", nargs="+", default=[], help="compared beside best-of-N [default: all]")
     parser.add_argument("--without-character", action="store_true", help="show the backbone the prior alone")
     parser.add_argument("--tune-only", action="store_true", help="measure landscape and previews, then stop")
     arguments = parser.parse_args()
     if arguments.fresh < max(REFERENCE_BUDGET, *arguments.budgets):
         parser.error(f"--fresh: fewer than the largest budget, or than {REFERENCE_BUDGET}")
-    size = Size(arguments.tasks, arguments.tuned, arguments.fresh, tuple(sorted(arguments.budgets)))
+    named = tuple(arguments.contenders)
+    try:
+        contenders(1.0, lambda _: Pruning(), (0.5, 0.5), named)
+    except ValueError as exc:
+        parser.error(f"--contenders: {exc}")
+    size = Size(arguments.tasks, arguments.tuned, arguments.fresh, tuple(sorted(arguments.budgets)), contenders=named)
     paths = Paths(arguments.checkpoint, arguments.model_repository, arguments.work_dir, arguments.out, arguments.pool)
     running = run(paths, size, shows_character=not arguments.without_character, tune_only=arguments.tune_only)
     try:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eacps.assembly import build_scorers
-from eacps.scoring import EditContext, Missing
+from eacps.scoring import EditContext, MissingScore
 from eacps.search.recipe import Recipe, stack
 from eacps.triton import TritonGateway
-from eacps.triton.types import GenerateRequest
-from studies.pool import Key, Pool, Scores, key_of
+from eacps.triton.types import Generated, GenerateRequest
+from studies.pool import SCORES, Key, Pool, Scores, key_of
 from studies.subjects import Subject, prepare
 
 MICRO_BATCH = 16
@@ -41,25 +42,47 @@ class Oracle:
     def __init__(self, gateway: TritonGateway, pool: Pool, *, steps: int, shows_character: bool) -> None:
         self._gateway, self.pool = gateway, pool
         self.steps, self._shows_character = steps, shows_character
-        self._scorers = list(build_scorers(gateway, verifier=True).values())
+        offered = build_scorers(gateway, verifier=True)
+        self._scorers = [scorer for name, scorer in offered.items() if name in SCORES]  # others need not have a score
         self._subjects: dict[int, Subject] = {}
         self._latents: dict[Key, Latents] = {}
         self.made = 0
 
-    async def scores(self, task: int, recipes: Sequence[Recipe], stop: int) -> list[Scores]:
-        """Give the raw scores of each recipe's picture of a task after ``stop`` steps, in their order.
+    async def scores(self, task: int, recipes: Sequence[Recipe], stop: int, *, draft: bool = False) -> list[Scores]:
+        """Return the raw scores of each recipe's picture of a task after ``stop`` steps, or of drafts, in their order.
+
+        Drafts are made apart from full trajectories here: what they share is counted once, and computed twice.
 
         Raises:
             NoFaceError: See there.
             UnscoredError: A scorer failed.
             EacpsError: Triton did.
         """
-        keys = [key_of(task, recipe, stop) for recipe in recipes]
+        keys = [key_of(task, recipe, stop, draft=draft) for recipe in recipes]
         unknown = {key: recipe for key, recipe in zip(keys, recipes, strict=True) if self.pool.get(key) is None}
-        todo = list(unknown.items())
-        for start in range(0, len(todo), MICRO_BATCH):
-            await self._measure(await self._subject(task), todo[start : start + MICRO_BATCH], stop)
+        for first in sorted({recipe.start_step for recipe in unknown.values()}):
+            todo = [pair for pair in unknown.items() if pair[1].start_step == first]
+            for start in range(0, len(todo), MICRO_BATCH):
+                await self._measure(await self._subject(task), todo[start : start + MICRO_BATCH], stop, draft=draft)
         return [known for key in keys if (known := self.pool.get(key)) is not None]
+
+    async def seconds(self, task: int, recipes: Sequence[Recipe], stop: int) -> float:
+        """Return how long making and scoring these pictures takes, whether they are known or not; nothing is kept."""
+        subject = await self._subject(task)
+        seeds, coefficients = stack(recipes)
+        started_s = time.perf_counter()
+        made = await self._gateway.generate(
+            GenerateRequest(
+                pictures=subject.conditioning,
+                prompt=subject.drawn.prompt,
+                seeds=seeds,
+                coefficients=coefficients,
+                steps=self.steps,
+                stop_step=stop,
+            )
+        )
+        await self._scored(subject, made.pictures)
+        return time.perf_counter() - started_s
 
     def forget(self, task: int) -> None:
         """Let go of a task's pictures and of the latents of its previews."""
@@ -74,26 +97,44 @@ class Oracle:
             self._subjects[task] = found
         return self._subjects[task]
 
-    async def _measure(self, subject: Subject, batch: list[tuple[Key, Recipe]], stop: int) -> None:
-        recipes = [recipe for _, recipe in batch]
-        start, latents = self._resumed(subject, recipes, stop)
-        seeds, coefficients = stack(recipes)
-        made = await self._gateway.generate(
+    async def _measure(self, subject: Subject, batch: list[tuple[Key, Recipe]], stop: int, *, draft: bool) -> None:
+        made = await self._made(subject, [recipe for _, recipe in batch], stop, draft=draft)
+        if not draft:
+            self._latents |= {key: one for (key, _), one in zip(batch, made.latents, strict=True)}
+        self.made += len(batch)
+        self.pool.put(zip([key for key, _ in batch], await self._scored(subject, made.pictures), strict=True))
+
+    async def _made(self, subject: Subject, recipes: Sequence[Recipe], stop: int, *, draft: bool) -> Generated:
+        """Make pictures of recipes whose last trajectories all begin at the same step."""
+        restarts = bool(recipes[0].restarts)
+        start: int
+        latents: Latents | None
+        if restarts:
+            start, latents = recipes[0].start_step, await self._finals(subject, [one.restarted for one in recipes])
+        else:
+            start, latents = (0, None) if draft else self._resumed(subject, recipes, stop)
+        seeds, coefficients = stack([recipe.last_noise for recipe in recipes])
+        return await self._gateway.generate(
             GenerateRequest(
                 pictures=subject.conditioning,
                 prompt=subject.drawn.prompt,
                 seeds=seeds,
                 coefficients=coefficients,
-                steps=self.steps,
+                steps=stop if draft else self.steps,
                 start_step=start,
                 stop_step=stop,
                 latents=latents,
+                restart=restarts,
             )
         )
-        if stop < self.steps:
-            self._latents |= {key: one for (key, _), one in zip(batch, made.latents, strict=True)}
-        self.made += len(batch)
-        self.pool.put(zip([key for key, _ in batch], await self._scored(subject, made.pictures), strict=True))
+
+    async def _finals(self, subject: Subject, recipes: Sequence[Recipe]) -> Latents:
+        """The latents of finished pictures; those that are gone are made again."""
+        keys = [key_of(subject.number, recipe, self.steps) for recipe in recipes]
+        for key, recipe in zip(keys, recipes, strict=True):
+            if key not in self._latents:
+                self._latents[key] = (await self._made(subject, [recipe], self.steps, draft=False)).latents[0]
+        return np.stack([self._latents[key] for key in keys])
 
     def _resumed(self, subject: Subject, recipes: Sequence[Recipe], stop: int) -> tuple[int, Latents | None]:
         """The furthest step from which all of a batch can go on, with their latents there; else the beginning.
@@ -113,15 +154,15 @@ class Oracle:
             prompt=subject.drawn.prompt,
             reference_embedding=subject.prior.embedding,
             character=subject.drawn.character.picture,
-            character_face=-1,
+            character_face=subject.character_face,
             scene_box=subject.prior.scene_box,
         )
         answers = await asyncio.gather(*(scorer.score(named, context) for scorer in self._scorers))
         errors = np.abs(pictures.astype(np.float32) - subject.drawn.truth.picture).mean(axis=(1, 2, 3))
-        rows = [{"truth_error": float(error)} for error in errors]
+        rows: list[dict[str, float]] = [{"truth_error": float(error)} for error in errors]
         for scorer, answer in zip(self._scorers, answers, strict=True):
             for row, outcome in zip(rows, answer.values(), strict=True):
-                if isinstance(outcome, Missing):
+                if isinstance(outcome, MissingScore):
                     raise UnscoredError(f"{scorer.name}: {outcome.reason}")
                 row[scorer.name] = outcome
-        return rows
+        return list(rows)

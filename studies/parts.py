@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,7 @@ async def search_rows(bench: Bench, contender: Contender, budget: int, noise_sd:
             budget,
             noise_sd,
             found.steps,
+            found.pictures,
             int(found is course[-1]),
             *_figures(bench.yardstick, found.scores),
         )
@@ -98,6 +100,16 @@ async def preview_rows(bench: Bench, count: int) -> list[PreviewRow]:
     rows = []
     for stop in range(1, bench.steps + 1):
         scores = await bench.scoreboard(fresh(bench.task, count), stop)
+        potentials = [bench.yardstick.potential(one).value for one in scores]
+        rows += [PreviewRow(bench.task, place, stop, potential) for place, potential in enumerate(potentials)]
+    return rows
+
+
+async def draft_rows(bench: Bench, count: int, steps: Sequence[int]) -> list[PreviewRow]:
+    """Score drafts of the first ``count`` fresh seeds; ``stop`` is a draft's steps, and those of the full schedule."""
+    rows = []
+    for stop in (*steps, bench.steps):
+        scores = await bench.scoreboard(fresh(bench.task, count), stop, draft=stop < bench.steps)
         potentials = [bench.yardstick.potential(one).value for one in scores]
         rows += [PreviewRow(bench.task, place, stop, potential) for place, potential in enumerate(potentials)]
     return rows

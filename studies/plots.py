@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from studies.report import Results
 
 _DPI = 140
-_STYLE = {
+_STYLE: dict[Any, Any] = {  # matplotlib types the keys as literals
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -60,9 +60,9 @@ def _moves(axes: Axes, results: Results) -> None:
     axes.plot(noise, kernel(noise, fitted), color="0.4", label=f"kernel, curvature {fitted:.2f}")
     for move, marker in (("spherical", "o"), ("seed_offset", "s"), ("siblings", "^"), ("strangers", "v")):
         chosen = [one for one in found if one.move == move]
-        centre = np.array([one.rho for one in chosen])
-        band = np.abs(np.array([[one.low for one in chosen], [one.high for one in chosen]]) - centre)
-        axes.errorbar([one.noise for one in chosen], centre, band, fmt=marker, capsize=3, label=move.replace("_", " "))
+        center = np.array([one.rho for one in chosen])
+        band = np.abs(np.array([[one.low for one in chosen], [one.high for one in chosen]]) - center)
+        axes.errorbar([one.noise for one in chosen], center, band, fmt=marker, capsize=3, label=move.replace("_", " "))
     axes.set(xlabel="correlation of the child's noise with a parent's", ylabel="correlation of their potentials")
     axes.set_title("How children take after their parents")
     axes.legend()
@@ -87,7 +87,7 @@ def _comparison(axes: Axes, results: Results) -> None:
     curve = np.stack(list(best_of_n.curves(results.fresh).values())).mean(axis=0)
     trajectories = np.array([1 << place for place in range(len(curve))])
     axes.plot(trajectories, (curve - curve[0]) / sd, "--", color="0.5", label="expected best-of-N")
-    grid = np.arange(results.steps, results.compared * results.steps + 1)
+    grid = np.arange(float(results.steps), results.compared * results.steps + 1)
     for contender in results.contenders:
         if contender.name == "best_of_n":
             continue

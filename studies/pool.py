@@ -1,6 +1,7 @@
 """Every picture that was ever scored in a study, kept as its scores: computed once, used by all parts.
 
-A picture is named by its task, the digest of its recipe, and the step at which its trajectory stopped. Scores are
+A picture is named by its task, the digest of its recipe, and the step at which its trajectory stopped; a draft by minus
+its steps. Scores are
 appended to a journal as they come, so that a study cut off goes on where it was; a finished study publishes them as one
 compressed file that is checked in. Both name the weights they were measured on, and scores of other weights are not
 read.
@@ -20,7 +21,7 @@ from eacps.search.recipe import Recipe
 
 SCORES = ("identity", "realism", "prompt", "identity_heldout", "preservation", "truth_error")
 """Raw scores in [0, 1], but for ``truth_error``: mean absolute difference to the drawn truth, in 8-bit levels."""
-_DIGITS = 5
+_DIGITS = 7
 _COLUMNS = ("task", "recipe", "stop", *SCORES)
 
 Scores = Mapping[str, float]
@@ -34,9 +35,11 @@ class Key(NamedTuple):
     stop: int
 
 
-def key_of(task: int, recipe: Recipe, stop: int) -> Key:
+def key_of(task: int, recipe: Recipe, stop: int, *, draft: bool = False) -> Key:
     """Name a picture; coefficients count to nine digits, so that another processor's last bit is no other picture."""
-    terms = json.dumps([[seed, round(coefficient, 9)] for seed, coefficient in recipe.terms])
+    stop = -stop if draft else stop
+    named: list[list[float]] = [[seed, round(coefficient, 9)] for seed, coefficient in recipe.terms]
+    terms = json.dumps([*named, *([one.step, one.seed, 0] for one in recipe.restarts)])  # a third number: no term
     return Key(task, hashlib.blake2b(terms.encode(), digest_size=9).hexdigest(), stop)
 
 

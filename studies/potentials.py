@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from eacps.api import DEFAULT_WEIGHTS
+from eacps.limits import DEFAULT_WEIGHTS
+from eacps.scoring.score_maps import ScoreMaps
 from eacps.search.calibration import Calibration
 from eacps.search.objective import Objective
 from eacps.search.potential import Potential, Weights
+from eacps.search.scores import ScoreCard
 from studies.pool import Scores
 
 
@@ -18,10 +20,12 @@ class Yardstick:
 
     Args:
         calibration: Of the checkpoint.
+        maps: Likewise.
         objective: The default one.
     """
 
-    calibration: Calibration
+    calibration: Calibration = field(default_factory=Calibration)
+    maps: ScoreMaps = field(default_factory=ScoreMaps)
     objective: Objective = field(default_factory=lambda: Objective(Weights(dict(DEFAULT_WEIGHTS))))
 
     def potential(self, scores: Scores, *, error: float = 0.0) -> Potential:
@@ -31,13 +35,11 @@ class Yardstick:
             scores: Raw.
             error: Added to the value, which stays in [0, 1]: a verifier's noise.
         """
-        raw = {name: scores[name] for name in self.objective.weights.normalised}
-        true = self.objective.potential(self.calibration.card(raw, {}, {}))
+        raw = {name: scores[name] for name in self.objective.weights.normalized}
+        true = self.objective.potential(ScoreCard(self.maps.values(raw), {}, raw, {}))
         return Potential(min(1.0, max(0.0, true.value + error)), scores=true.scores) if error else true
 
     def uncapped(self, scores: Scores) -> float:
         """Give the weighted sum of calibrated scores that may leave [0, 1]: better than good still counts."""
-        weights = self.objective.weights.normalised
-        return math.fsum(
-            weight * self.calibration.maps[name].uncapped(scores[name]) for name, weight in weights.items()
-        )
+        weights = self.objective.weights.normalized
+        return math.fsum(weight * self.maps.maps[name].uncapped(scores[name]) for name, weight in weights.items())

@@ -43,7 +43,7 @@ def fresh(task: int, count: int) -> list[Recipe]:
 
 
 def probes(task: int, parents: Sequence[Recipe]) -> list[Probe]:
-    """Give all probes of one task: of each parent a child by every move, of neighbours in the list the crossing."""
+    """Give all probes of one task: of each parent a child by every move, of neighbors in the list the crossing."""
     rng = np.random.default_rng([task, 7])
     found = [*itertools.chain.from_iterable(_of_one(parent, rng) for parent in parents)]
     for one, other in zip(parents, [*parents[1:], parents[0]], strict=True):

@@ -13,7 +13,8 @@ from eacps.search.landscape import kernel
 from studies import plots
 from studies.analysis import best_of_n, comparison, moves, previews
 from studies.analysis.by_task import columns, estimate, within_task_sd
-from studies.contenders import Contender
+from studies.contenders import Contender, Draft
+from studies.prices import Prices
 from studies.tables import FreshRow, PreviewRow, ProbeRow, SearchRow, write_rows
 
 REFERENCE_BUDGET = 32
@@ -36,6 +37,8 @@ class Results:
         contenders: In the order of the tables.
         angle: Of the fixed contender.
         angles: The trial that chose it.
+        draft: Of the contenders that draft.
+        prices: What an evaluation and a picture take.
         fresh, searches, probes, previews: Rows of the parts.
     """
 
@@ -45,6 +48,8 @@ class Results:
     contenders: tuple[Contender, ...]
     angle: float
     angles: list[SearchRow]
+    draft: Draft
+    prices: Prices
     fresh: list[FreshRow]
     searches: list[SearchRow]
     probes: list[ProbeRow]
@@ -79,6 +84,7 @@ def tables(results: Results) -> list[str]:
         _angles(results, sd),
         _comparison(results, sd, sd_uncapped),
         _cost(results),
+        _wall_time(results),
         _previews(results),
         _noise(results, sd, sd_uncapped),
         _held_out(results),
@@ -201,6 +207,33 @@ def _cost(results: Results) -> str:
             rows.append((contender.title, f"{found[0]:.0f}", f"{found[0] / whole:.0%}", str(found[1])))
     head = ("strategy", "NFE", f"of best-of-{REFERENCE_BUDGET}'s {whole}", "planned for")
     return _table(f"3c. What best-of-{REFERENCE_BUDGET}'s quality costs", head, rows)
+
+
+def _wall_time(results: Results) -> str:
+    """At the measured price of evaluations and pictures, scoring included; a search's own thinking is not in it."""
+    budgets = sorted({row.budget for row in results.searches})
+    prices, whole = results.prices, results.prices.seconds(REFERENCE_BUDGET * results.steps, REFERENCE_BUDGET)
+    rows = []
+    for contender in results.contenders:
+        found = comparison.cost_of(
+            results.searches, results.fresh, contender.name, budgets, steps=results.steps, prices=prices
+        )
+        spent = comparison.seconds_spent(results.searches, contender.name, prices)
+        reached = ("not reached", "") if found is None else (f"{found[0]:.1f}", f"{found[0] / whole:.0%}")
+        rows.append(
+            (contender.title, *(f"{spent[budget]:.1f}" if budget in spent else "" for budget in budgets), *reached)
+        )
+    head = (
+        "strategy",
+        *(f"s at {budget}" for budget in budgets),
+        f"s for best-of-{REFERENCE_BUDGET}'s quality",
+        f"of its {whole:.1f} s",
+    )
+    title = (
+        f"3d. Wall time, at {prices.evaluation_s * 1e3:.1f} ms an evaluation "
+        f"and {prices.picture_s * 1e3:.1f} ms a picture decoded and scored"
+    )
+    return _table(title, head, rows)
 
 
 def _previews(results: Results) -> str:

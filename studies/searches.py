@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from eacps.search import factory
-from eacps.search.cohort import Outcome, Trial, TrialKey
-from eacps.search.context import Context
+from eacps.search.cohort import Outcome, Trial, TrialKey, evaluations_of
+from eacps.search.context import SearchContext
 from eacps.search.recipe import Recipe
 from eacps.search.spec import SearchSpec
 from studies.pool import Scores
 from studies.potentials import Yardstick
+from studies.rivals import factory
+from studies.rivals.settings import RivalSpec
 
-Scoreboard = Callable[[Sequence[Recipe], int], Awaitable[list[Scores]]]
-"""Raw scores of one task's pictures: of these recipes, after so many steps, in their order."""
+
+class Scoreboard(Protocol):
+    """Scores one task's pictures."""
+
+    def __call__(self, recipes: Sequence[Recipe], stop: int, *, draft: bool = False) -> Awaitable[list[Scores]]:
+        """Return the raw scores of these recipes' pictures after ``stop`` steps, or of drafts of so many, in order."""
+
+
 Noise = Callable[[Recipe, int], float]
 """By how much a verifier's reading of a picture is off; the same whenever the same picture is read."""
 
@@ -26,18 +34,25 @@ class Found:
     """What a search had found when it had spent so much.
 
     Attributes:
-        steps: Denoising steps spent, over all trajectories.
+        steps: Denoiser evaluations spent, over all trajectories.
+        pictures: Decoded and scored, previews and drafts included.
         potential: True potential of the candidate that the search held to be the best.
         scores: Its raw scores.
     """
 
     steps: int
+    pictures: int
     potential: float
     scores: Scores
 
 
 async def search(
-    scoreboard: Scoreboard, spec: SearchSpec, yardstick: Yardstick, *, steps: int, noise: Noise | None = None
+    scoreboard: Scoreboard,
+    spec: SearchSpec | RivalSpec,
+    yardstick: Yardstick,
+    *,
+    steps: int,
+    noise: Noise | None = None,
 ) -> list[Found]:
     """Run one search.
 
@@ -51,26 +66,20 @@ async def search(
     Returns:
         The best so far after every cohort from the first with a final picture; the last entry is the result.
     """
-    strategy = factory.create(spec, Context(steps, yardstick.objective, yardstick.calibration))
+    strategy = factory.create(spec, SearchContext(steps, yardstick.objective, yardstick.calibration))
     seen: dict[TrialKey, Scores] = {}
+    trials: list[Trial] = []
     course: list[Found] = []
     while not strategy.done and (cohort := strategy.ask()) is not None:
-        stop = cohort.trials[0].stop_step
-        scores = await scoreboard([trial.candidate.recipe for trial in cohort.trials], stop)
+        stop, draft = cohort.trials[0].stop_step, cohort.trials[0].draft
+        scores = await scoreboard([trial.candidate.recipe for trial in cohort.trials], stop, draft=draft)
+        trials += cohort.trials
         seen |= {trial.key: one for trial, one in zip(cohort.trials, scores, strict=True)}
         strategy.tell({trial.key: _told(trial, seen, yardstick, noise) for trial in cohort.trials})
         if best := strategy.best():
             found = seen[TrialKey(best.candidate.id, steps)]
-            course.append(Found(spent_steps(seen), yardstick.potential(found).value, found))
+            course.append(Found(evaluations_of(trials), len(seen), yardstick.potential(found).value, found))
     return course
-
-
-def spent_steps(seen: Mapping[TrialKey, object]) -> int:
-    """Count the denoising steps of all trials: a candidate costs as many as its furthest stop."""
-    furthest: dict[str, int] = {}
-    for key in seen:
-        furthest[key.candidate_id] = max(key.stop_step, furthest.get(key.candidate_id, 0))
-    return sum(furthest.values())
 
 
 def gaussian_noise(sd: float, seed: int) -> Noise:

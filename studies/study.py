@@ -9,17 +9,20 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from eacps.scoring.score_maps import ScoreMaps
 from eacps.search.calibration import Calibration
-from export.studio_mini.calibrate import CALIBRATION_FILE, write_section
+from export.calibration import CALIBRATION_FILE
 from studies import tuning
-from studies.contenders import PRUNED, Contender, contenders, planner
+from studies.contenders import PRUNED, Contender, Draft, contenders, planner
 from studies.parts import fresh_rows, preview_rows, probe_rows, search_rows
 from studies.pool import Pool, fingerprint
 from studies.potentials import Yardstick
+from studies.prices import PRICES_FILE, Prices, prices_of
 from studies.report import REFERENCE_BUDGET, Results, write_results
+from studies.runner import Runner, embedded, open_runner
 from studies.subjects import FIRST_STUDIED, FIRST_TUNED
 from studies.tables import SearchRow
-from studies.workshop import Workshop, embedded, open_workshop
+from studio_mini.calibrate import write_section
 
 NOISY: Final = ("best_of_n", "fixed", "adaptive")
 """Contenders that are also told of scores with a noise."""
@@ -39,6 +42,8 @@ class Size:
         previewed: Fresh seeds whose previews are scored.
         probed: Parents that get a child by every move.
         angles: Tried for the fixed contender, in radians.
+        drafts: Tried for those that draft; correlations with finals are measured for their steps.
+        contenders: Names of those that are compared, beside best-of-N; none is all.
     """
 
     tasks: int = 100
@@ -50,6 +55,8 @@ class Size:
     previewed: int = 12
     probed: int = 4
     angles: tuple[float, ...] = (0.3, 0.45, 0.6, 0.8, 1.0)
+    drafts: tuple[Draft, ...] = ((0.25, 0.25), (0.375, 0.25), (0.375, 0.125), (0.5, 0.25))
+    contenders: tuple[str, ...] = ()
 
     @property
     def compared(self) -> int:
@@ -93,50 +100,58 @@ async def run(paths: Paths, size: Size, *, shows_character: bool, tune_only: boo
     pool = Pool(paths.work_dir / "pool.csv", paths.pool, weights=weights)
     async with (
         embedded(paths.model_repository, paths.work_dir / "triton.log") as url,
-        open_workshop(url, pool, Yardstick(Calibration()), shows_character=shows_character) as workshop,
+        open_runner(url, pool, Yardstick(), shows_character=shows_character) as runner,
     ):
         try:
-            await run_in(workshop, paths, size, tune_only=tune_only)
+            await run_in(runner, paths, size, tune_only=tune_only)
         finally:
             pool.publish()
 
 
-async def run_in(workshop: Workshop, paths: Paths, size: Size, *, tune_only: bool = False) -> None:
+async def run_in(runner: Runner, paths: Paths, size: Size, *, tune_only: bool = False) -> None:
     """Run it over a Triton that is there already; otherwise as `run`."""
-    workshop.yardstick = Yardstick(_calibration(paths.checkpoint, ("scorers",)))
-    angles = await _tune(workshop, paths.checkpoint, size)
+    runner.yardstick = _yardstick(paths.checkpoint, ("scorers",))
+    angles, draft = await _tune(runner, paths.checkpoint, size)
     if not tune_only:
-        workshop.yardstick = Yardstick(_calibration(paths.checkpoint))
-        async for results in _compare(workshop, size, angles):
+        runner.yardstick = _yardstick(paths.checkpoint)
+        prices = await prices_of(runner, paths.out / PRICES_FILE)
+        async for results in _compare(runner, size, angles, draft, prices):
             write_results(results, paths.out)
 
 
-async def _tune(workshop: Workshop, checkpoint: Path, size: Size) -> list[SearchRow]:
+async def _tune(runner: Runner, checkpoint: Path, size: Size) -> tuple[list[SearchRow], Draft]:
     tasks = range(FIRST_TUNED, FIRST_TUNED + size.tuned)
-    landscapes = await tuning.measure_landscape(workshop, tasks, seeds=size.tuned_seeds, parents=size.probed)
-    previews = await tuning.measure_previews(workshop, tasks, seeds=size.tuned_seeds)
+    landscapes = await tuning.measure_landscape(runner, tasks, seeds=size.tuned_seeds, parents=size.probed)
+    previews = await tuning.measure_previews(runner, tasks, seeds=size.tuned_seeds)
     for name, section in tuning.sections(landscapes, previews).items():
         write_section(checkpoint, name, section)
-    workshop.yardstick = Yardstick(_calibration(checkpoint))
-    write_section(checkpoint, "pruning", await tuning.try_pruning(workshop, tasks, size.compared))
-    return await tuning.try_angles(workshop, tasks, size.angles, size.compared)
+    steps = sorted({round(share * runner.oracle.steps) for share, _ in size.drafts})
+    write_section(checkpoint, "drafts", await tuning.measure_drafts(runner, tasks, seeds=size.previewed, steps=steps))
+    runner.yardstick = _yardstick(checkpoint)
+    write_section(checkpoint, "pruning", await tuning.try_pruning(runner, tasks, size.compared))
+    drafts = await tuning.try_drafts(runner, tasks, size.drafts, size.compared)
+    angles = await tuning.try_angles(runner, tasks, size.angles, size.compared)
+    return angles, max(drafts, key=lambda draft: drafts[draft])
 
 
-async def _compare(workshop: Workshop, size: Size, angles: list[SearchRow]) -> AsyncIterator[Results]:
+async def _compare(
+    runner: Runner, size: Size, angles: list[SearchRow], draft: Draft, prices: Prices
+) -> AsyncIterator[Results]:
     """Yield the results when all but pruning at other budgets than the reference is known, and when all is.
 
     What matters most comes first: a study cut off has answered that.
     """
     tasks = range(FIRST_STUDIED, FIRST_STUDIED + size.tasks)
     angle = tuning.best_angle(angles)
-    compared = contenders(angle, planner(workshop.yardstick.calibration, steps=workshop.oracle.steps))
-    fresh = await workshop.over_tasks("fresh seeds", tasks, partial(fresh_rows, count=size.fresh))
+    plan = planner(runner.yardstick.calibration, steps=runner.oracle.steps)
+    compared = contenders(angle, plan, draft, size.contenders)
+    fresh = await runner.over_tasks("fresh seeds", tasks, partial(fresh_rows, count=size.fresh))
     searches: list[SearchRow] = []
 
     async def race(contender: Contender, budget: int, noise_sd: float = 0.0) -> None:
         noise = f", noise {noise_sd:g} sd" if noise_sd else ""
         part = partial(search_rows, contender=contender, budget=budget, noise_sd=noise_sd)
-        searches.extend(await workshop.over_tasks(f"{contender.title} at {budget}{noise}", tasks, part))
+        searches.extend(await runner.over_tasks(f"{contender.title} at {budget}{noise}", tasks, part))
 
     pruned = {one.name for one in compared if one.name.endswith(PRUNED)}
     others = [budget for budget in size.budgets if budget != size.compared]
@@ -146,19 +161,21 @@ async def _compare(workshop: Workshop, size: Size, angles: list[SearchRow]) -> A
         for contender in compared:
             if contender.name not in pruned:
                 await race(contender, budget)
-    probes = await workshop.over_tasks("moves", tasks, partial(probe_rows, parents=size.probed))
-    previews = await workshop.over_tasks("previews", tasks, partial(preview_rows, count=size.previewed))
+    probes = await runner.over_tasks("moves", tasks, partial(probe_rows, parents=size.probed))
+    previews = await runner.over_tasks("previews", tasks, partial(preview_rows, count=size.previewed))
     for noise_sd in size.noises:
         for contender in compared:
             if contender.name in NOISY:
                 await race(contender, size.compared, noise_sd)
     results = Results(
-        steps=workshop.oracle.steps,
+        steps=runner.oracle.steps,
         compared=size.compared,
-        calibration=workshop.yardstick.calibration,
+        calibration=runner.yardstick.calibration,
         contenders=compared,
         angle=angle,
         angles=angles,
+        draft=draft,
+        prices=prices,
         fresh=fresh,
         searches=searches,
         probes=probes,
@@ -172,6 +189,7 @@ async def _compare(workshop: Workshop, size: Size, angles: list[SearchRow]) -> A
     yield results
 
 
-def _calibration(checkpoint: Path, only: tuple[str, ...] | None = None) -> Calibration:
+def _yardstick(checkpoint: Path, only: tuple[str, ...] | None = None) -> Yardstick:
     data = json.loads((checkpoint / CALIBRATION_FILE).read_text(encoding="utf-8"))
-    return Calibration.from_dict({name: data[name] for name in data if only is None or name in only})
+    known = {name: data[name] for name in data if only is None or name in only}
+    return Yardstick(Calibration.from_dict(known), ScoreMaps.from_calibration(known))

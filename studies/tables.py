@@ -27,13 +27,14 @@ class FreshRow:
 
 @dataclass(frozen=True, slots=True)
 class SearchRow:
-    """What one search held to be the best when it had spent ``nfe``; ``last`` marks its result."""
+    """What one search held to be the best after ``nfe`` evaluations and ``pictures``; ``last`` marks its result."""
 
     task: int
     contender: str
     budget: int
     noise_sd: float
     nfe: int
+    pictures: int
     last: int
     potential: float
     uncapped: float

@@ -19,15 +19,23 @@ from eacps.search.calibration import Landscape
 from eacps.search.landscape import LandscapeModel, Observation
 from eacps.search.spec import SphericalMove
 from studies.analysis.by_task import within_task_sd
-from studies.contenders import Contender, plain_contenders, planner, pruned_contenders, two_rounds
-from studies.parts import Bench, fresh_rows, preview_rows, search_rows
+from studies.contenders import (
+    Contender,
+    Draft,
+    drafted_contenders,
+    plain_contenders,
+    planner,
+    pruned_contenders,
+    two_rounds,
+)
+from studies.parts import Bench, draft_rows, fresh_rows, preview_rows, search_rows
 from studies.probes import fresh, probes, recipes_of
+from studies.runner import Runner
 from studies.tables import FreshRow, PreviewRow, SearchRow
-from studies.workshop import Workshop
 
 _UNKNOWN: Final = Landscape(curvature=1.0, curvature_sd=3.0)
 _LEAST_SD: Final = 0.3
-"""Of the logarithm of the curvature: a search shall be able to learn that its own task is another."""
+"""Of the logarithm of the curvature: a search must be able to learn that its task differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,40 +79,61 @@ def preview_correlations(rows: Sequence[PreviewRow]) -> dict[float, float]:
     return {share: float(np.mean(values)) for share, values in found.items()}
 
 
-async def measure_landscape(
-    workshop: Workshop, tasks: Sequence[int], *, seeds: int, parents: int
-) -> list[TaskLandscape]:
+async def measure_landscape(runner: Runner, tasks: Sequence[int], *, seeds: int, parents: int) -> list[TaskLandscape]:
     """Fit the search's own model, knowing nothing beforehand, to fresh seeds and unselected parents' children."""
-    return await workshop.over_tasks("landscape", tasks, partial(landscape_rows, seeds=seeds, parents=parents))
+    return await runner.over_tasks("landscape", tasks, partial(landscape_rows, seeds=seeds, parents=parents))
 
 
-async def measure_previews(workshop: Workshop, tasks: Sequence[int], *, seeds: int) -> list[PreviewRow]:
+async def measure_previews(runner: Runner, tasks: Sequence[int], *, seeds: int) -> list[PreviewRow]:
     """Score what is decoded after each step."""
-    return await workshop.over_tasks("previews", tasks, partial(preview_rows, count=seeds))
+    return await runner.over_tasks("previews", tasks, partial(preview_rows, count=seeds))
 
 
-async def try_angles(workshop: Workshop, tasks: Sequence[int], angles: Sequence[float], budget: int) -> list[SearchRow]:
+async def try_angles(runner: Runner, tasks: Sequence[int], angles: Sequence[float], budget: int) -> list[SearchRow]:
     """Run the fixed contender at every angle; the rows' ``contender`` is the angle."""
     rows = []
     for angle in angles:
         move = SphericalMove(angle, decay=1.0)
         contender = Contender(f"{angle:g}", "", partial(two_rounds, local=move))
         part = partial(search_rows, contender=contender, budget=budget)
-        rows += await workshop.over_tasks(f"fixed at {angle:g} rad", tasks, part)
+        rows += await runner.over_tasks(f"fixed at {angle:g} rad", tasks, part)
     return rows
 
 
-async def try_pruning(workshop: Workshop, tasks: Sequence[int], budget: int) -> dict[str, Any]:
+async def measure_drafts(runner: Runner, tasks: Sequence[int], *, seeds: int, steps: Sequence[int]) -> dict[str, Any]:
+    """Score drafts of so many steps each; return the section ``drafts`` of ``calibration.json``."""
+    rows = await runner.over_tasks("drafts", tasks, partial(draft_rows, count=seeds, steps=steps))
+    return {f"{share:g}": _short(max(0.0, r)) for share, r in preview_correlations(rows).items()}
+
+
+async def try_drafts(runner: Runner, tasks: Sequence[int], drafts: Sequence[Draft], budget: int) -> dict[Draft, float]:
+    """Run the adaptive search with each kind of draft.
+
+    Returns:
+        Mean potential of its results.
+    """
+    found = {}
+    for draft in drafts:
+        contender = drafted_contenders(draft)[0]
+        part = partial(search_rows, contender=contender, budget=budget)
+        rows = await runner.over_tasks(f"drafts of {draft[0]:.3g}, {draft[1]:.3g} run in full", tasks, part)
+        found[draft] = float(np.mean([row.potential for row in rows if row.last]))
+    return found
+
+
+async def try_pruning(runner: Runner, tasks: Sequence[int], budget: int) -> dict[str, Any]:
     """Run strategies with pruning, as it is expected to be best, and without; give the section ``pruning``."""
-    plan = planner(workshop.yardstick.calibration, steps=workshop.oracle.steps)
+    plan = planner(runner.yardstick.calibration, steps=runner.oracle.steps)
     section = {}
     for plain, pruned in zip(plain_contenders(), pruned_contenders(plan), strict=True):
-        rows: list[list[SearchRow]] = []
-        for contender in (plain, pruned):
-            part = partial(search_rows, contender=contender, budget=budget)
-            rows.append(await workshop.over_tasks(f"{contender.title} at {budget}", tasks, part))
-        fresh = await workshop.over_tasks("fresh seeds", tasks, partial(fresh_rows, count=budget))
-        section[plain.spec(budget, 0).strategy] = pruning_gain(*rows, fresh)
+        without, with_pruning = [
+            await runner.over_tasks(
+                f"{contender.title} at {budget}", tasks, partial(search_rows, contender=contender, budget=budget)
+            )
+            for contender in (plain, pruned)
+        ]
+        fresh = await runner.over_tasks("fresh seeds", tasks, partial(fresh_rows, count=budget))
+        section[plain.spec(budget, 0).strategy] = pruning_gain(without, with_pruning, fresh)
     return section
 
 

@@ -58,7 +58,8 @@ def doublings(most: int) -> list[int]:
 
 def curve(values: Array) -> Array:
     """Give the unbiased Q(N) for N = 1, 2, 4 ... of one task's fresh seeds."""
-    return np.array([expected_best(values, n) for n in doublings(len(values))])
+    pool = values.tolist()
+    return np.array([expected_best(pool, n) for n in doublings(len(pool))])
 
 
 def curves(fresh: Sequence[FreshRow], name: str = "potential") -> dict[int, Array]:

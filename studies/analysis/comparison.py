@@ -10,6 +10,7 @@ import numpy as np
 
 from eacps.search.statistics import expected_best
 from studies.analysis.by_task import Array, Estimate, columns, estimate
+from studies.prices import Prices
 from studies.tables import FreshRow, SearchRow
 
 
@@ -60,7 +61,7 @@ def compare(rows: Sequence[SearchRow], fresh: Sequence[FreshRow], sd: float, sd_
         def over_expected(
             name: str, scale: float, n: int, by_task: Results = by_task, tasks: Sequence[int] = tasks
         ) -> Estimate:
-            gains = [getattr(by_task[t], name) - expected_best(values[name][t], n) for t in tasks]
+            gains = [getattr(by_task[t], name) - expected_best(values[name][t].tolist(), n) for t in tasks]
             return estimate(np.array(gains) / scale)
 
         paired = np.array([by_task[task].potential - baseline[task].potential for task in tasks]) / sd
@@ -79,8 +80,18 @@ def compare(rows: Sequence[SearchRow], fresh: Sequence[FreshRow], sd: float, sd_
     return out
 
 
-def course(rows: Sequence[SearchRow], fresh: Sequence[FreshRow], contender: str, budget: int, grid: Array) -> Array:
-    """Give the mean over tasks of the best so far at every NFE of ``grid``; before its first result Q(1)."""
+def course(
+    rows: Sequence[SearchRow],
+    fresh: Sequence[FreshRow],
+    contender: str,
+    budget: int,
+    grid: Array,
+    prices: Prices | None = None,
+) -> Array:
+    """Give the mean over tasks of the best so far at every cost of ``grid``; before its first result Q(1).
+
+    Costs are evaluations, or seconds where there are ``prices``.
+    """
     means = {task: float(values.mean()) for task, values in columns(fresh, "potential").items()}
     by_task: dict[int, list[SearchRow]] = defaultdict(list)
     for row in rows:
@@ -88,30 +99,51 @@ def course(rows: Sequence[SearchRow], fresh: Sequence[FreshRow], contender: str,
             by_task[row.task].append(row)
     lines = []
     for task, steps in by_task.items():
-        places = np.searchsorted([row.nfe for row in steps], grid, side="right")
+        places = np.searchsorted([_cost(row, prices) for row in steps], grid, side="right")
         lines.append(np.array([means[task], *(row.potential for row in steps)])[places])
     return np.mean(lines, axis=0)
 
 
+def _cost(row: SearchRow, prices: Prices | None) -> float:
+    return row.nfe if prices is None else prices.seconds(row.nfe, row.pictures)
+
+
+def seconds_spent(rows: Sequence[SearchRow], contender: str, prices: Prices) -> dict[int, float]:
+    """Give the mean seconds of a contender's whole searches, by budget."""
+    by_budget: dict[int, list[float]] = defaultdict(list)
+    for row in rows:
+        if row.last and row.noise_sd == 0.0 and row.contender == contender:
+            by_budget[row.budget].append(_cost(row, prices))
+    return {budget: float(np.mean(seconds)) for budget, seconds in by_budget.items()}
+
+
 def cost_of(
-    rows: Sequence[SearchRow], fresh: Sequence[FreshRow], contender: str, budgets: Sequence[int], *, steps: int
+    rows: Sequence[SearchRow],
+    fresh: Sequence[FreshRow],
+    contender: str,
+    budgets: Sequence[int],
+    *,
+    steps: int,
+    prices: Prices | None = None,
 ) -> tuple[float, int] | None:
-    """Find the least NFE at which a contender is on average as good as best-of-32.
+    """Find the least cost at which a contender is on average as good as best-of-32.
 
     Args:
         rows, fresh: Of the study.
         contender: Whose.
         budgets: Those it was run with; the cheapest way of them counts.
         steps: Of one trajectory.
+        prices: Of evaluations and pictures.
 
     Returns:
-        NFE and the budget it was planned for; None where it never is.
+        Evaluations, or seconds where there are prices, and the budget it was planned for; None where it never is.
     """
-    wanted = float(np.mean([expected_best(values, 32) for values in columns(fresh, "potential").values()]))
+    wanted = float(np.mean([expected_best(values.tolist(), 32) for values in columns(fresh, "potential").values()]))
     found = []
     for budget in budgets:
-        grid = np.arange(1, budget * steps + 1)
-        reached = np.flatnonzero(course(rows, fresh, contender, budget, grid) >= wanted)
+        costs = {_cost(row, prices) for row in rows if (row.contender, row.budget) == (contender, budget)}
+        grid = np.array(sorted(costs)) if prices else np.arange(1.0, budget * steps + 1)
+        reached = np.flatnonzero(course(rows, fresh, contender, budget, grid, prices) >= wanted)
         if len(reached):
             found.append((float(grid[reached[0]]), budget))
     return min(found, default=None)

@@ -25,7 +25,7 @@ class MoveCorrelation:
         move: See `studies.probes.Probe`.
         angle: Likewise.
         noise: Correlation of the child's noise with a parent's.
-        rho: Correlation of child and parent (of two: their mean), both standardised within their task.
+        rho: Correlation of child and parent (of two: their mean), both standardized within their task.
         low, high: 95% band of ``rho``, tasks drawn again.
         shift: Mean of children minus mean of fresh seeds, in standard deviations: 0, as the recipe's noise is N(0, I).
         pairs: Number of pairs.

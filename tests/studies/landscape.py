@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from eacps.search.calibration import Calibration, Scale, ScoreMap
+from eacps.scoring.score_maps import Scale, ScoreMap, ScoreMaps
 from eacps.search.recipe import Recipe
 from studies.parts import Bench
 from studies.pool import SCORES, Scores
@@ -16,25 +16,33 @@ NAMES = ("identity", "realism", "prompt")
 
 
 def height(task: int, recipe: Recipe, stream: int = 0) -> float:
-    """A standard normal; recipes whose noises correlate by c have heights that correlate by c."""
-    drawn = (np.random.default_rng([task, stream, seed]).standard_normal() for seed in recipe.seeds)
-    return float(sum(c * z for (_, c), z in zip(recipe.terms, drawn, strict=True)))
+    """A standard normal; noises that correlate by c have heights that do, a restart and its parent by the step."""
+
+    def drawn(seed: int) -> float:
+        return float(np.random.default_rng([task, stream, seed]).standard_normal())
+
+    found = sum(c * drawn(seed) for seed, c in recipe.terms)
+    for one in recipe.restarts:
+        share = one.step / STEPS
+        found = share * found + (1 - share**2) ** 0.5 * drawn(one.seed)
+    return float(found)
 
 
-def previewed(task: int, recipe: Recipe, stop: int) -> float:
-    """The height as a preview shows it: correlates with the final one by the share of the steps."""
-    share = stop / STEPS
+def previewed(task: int, recipe: Recipe, stop: int, *, draft: bool = False) -> float:
+    """The height as seen early: previews correlate with it by the share of the steps, drafts by its root."""
+    share = (stop / STEPS) ** (0.5 if draft else 1.0)
+    stop += 100 * draft
     return share * height(task, recipe) + (1 - share**2) ** 0.5 * height(task, recipe, stream=stop)
 
 
 def bench(task: int) -> Bench:
     """All three scorers give the same score, the held-out one half of it; nothing is made."""
 
-    async def scoreboard(recipes: Sequence[Recipe], stop: int) -> list[Scores]:
-        return [_scores(previewed(task, recipe, stop)) for recipe in recipes]
+    async def scoreboard(recipes: Sequence[Recipe], stop: int, *, draft: bool = False) -> list[Scores]:
+        return [_scores(previewed(task, recipe, stop, draft=draft)) for recipe in recipes]
 
     maps = dict.fromkeys(NAMES, ScoreMap(Scale.LINEAR, 0.0, 1.0))
-    return Bench(task, scoreboard, Yardstick(Calibration(maps=maps)), STEPS)
+    return Bench(task, scoreboard, Yardstick(maps=ScoreMaps(maps)), STEPS)
 
 
 def _scores(standard: float) -> Scores:

@@ -11,8 +11,9 @@ from eacps.search.expectation import expected_maximum_of_normals
 from eacps.search.spec import BestOfNSpec
 from studies.analysis import best_of_n, comparison, moves, previews
 from studies.analysis.by_task import within_task_sd
-from studies.contenders import BUDGETS, Contender, contenders, plain_contenders, planner
-from studies.parts import fresh_rows, preview_rows, probe_rows, search_rows
+from studies.contenders import Contender, contenders, plain_contenders, planner
+from studies.parts import draft_rows, fresh_rows, preview_rows, probe_rows, search_rows
+from studies.prices import Prices
 from studies.probes import fresh
 from studies.searches import gaussian_noise, search
 from studies.tables import FreshRow, SearchRow
@@ -21,6 +22,7 @@ from tests.studies.landscape import SD, STEPS, bench
 
 TASKS = range(40)
 PREVIEWS = Calibration(previews={step / STEPS: 0.9 for step in range(1, STEPS)})
+DRAFT = (0.375, 0.25)
 PLAN = planner(PREVIEWS, steps=STEPS)
 
 
@@ -39,13 +41,45 @@ async def test_every_search_of_a_task_begins_with_the_same_seeds() -> None:
     assert found[-1].steps == 8 * STEPS
 
 
-@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("budget", [8, 32])
 async def test_no_contender_spends_more_than_its_budget(budget: int) -> None:
-    for contender in contenders(0.6, PLAN):
+    for contender in contenders(0.6, PLAN, DRAFT):
         rows = await search_rows(bench(1), contender, budget)
         assert rows[-1].nfe <= budget * STEPS
         assert [row.last for row in rows] == [0] * (len(rows) - 1) + [1]
         assert [row.nfe for row in rows] == sorted(row.nfe for row in rows)
+
+
+def test_contenders_are_chosen_by_name_and_the_baseline_is_among_them() -> None:
+    named = contenders(0.6, PLAN, DRAFT, ("zeno", "adaptive_drafted"))
+    assert [one.name for one in named] == ["best_of_n", "adaptive_drafted", "zeno"]
+    with pytest.raises(ValueError, match="no contenders: nobody; there are best_of_n"):
+        contenders(0.6, PLAN, DRAFT, ("zeno", "nobody"))
+
+
+async def test_drafts_correlate_as_the_landscape_says() -> None:
+    rows = [row for task in TASKS for row in await draft_rows(bench(task), 24, (2, 4))]
+    found = preview_correlations(rows)
+    assert found[0.25] == pytest.approx(0.25**0.5, abs=0.08)
+    assert found[0.5] == pytest.approx(0.5**0.5, abs=0.08)
+
+
+async def test_wall_time_counts_evaluations_and_pictures(fresh_seeds: list[FreshRow]) -> None:
+    rows: list[SearchRow] = []
+    for contender in contenders(0.6, PLAN, DRAFT, ("cross_entropy", "best_of_n_drafted")):
+        rows += [row for task in TASKS for row in await search_rows(bench(task), contender, 64)]
+    dear = Prices(evaluation_s=0.01, picture_s=1.0)
+    drafted = [row for row in rows if row.contender == "best_of_n_drafted" and row.last]
+    assert all(row.pictures > 64 for row in drafted), "drafts are decoded and scored too"
+    spent = comparison.seconds_spent(rows, "best_of_n_drafted", dear)
+    assert spent[64] == pytest.approx(np.mean([0.01 * row.nfe + row.pictures for row in drafted]))
+    assert comparison.seconds_spent(rows, "best_of_n", dear)[64] == pytest.approx(64 * (0.01 * STEPS + 1.0))
+    by_evaluations = comparison.cost_of(rows, fresh_seeds, "cross_entropy", [64], steps=STEPS)
+    by_seconds = comparison.cost_of(
+        rows, fresh_seeds, "cross_entropy", [64], steps=STEPS, prices=Prices(evaluation_s=0.5, picture_s=0.0)
+    )
+    assert by_evaluations is not None
+    assert by_seconds == (pytest.approx(0.5 * by_evaluations[0]), 64)
 
 
 async def test_what_pruning_does_is_told_with_its_error(fresh_seeds: list[FreshRow]) -> None:
@@ -106,7 +140,7 @@ async def test_what_is_not_searched_follows_as_far_as_it_is_the_same(fresh_seeds
 async def test_adaptive_beats_best_of_n_at_equal_cost_and_seed_offset_does_not(fresh_seeds: list[FreshRow]) -> None:
     sd = within_task_sd(fresh_seeds)
     rows: list[SearchRow] = []
-    for contender in contenders(0.6, PLAN):
+    for contender in contenders(0.6, PLAN, DRAFT):
         if contender.name in ("best_of_n", "seed_offset", "adaptive"):
             rows += [row for task in TASKS for row in await search_rows(bench(task), contender, 32)]
     found = {one.contender: one for one in comparison.compare(rows, fresh_seeds, sd, sd)}
@@ -125,8 +159,8 @@ async def test_a_verifiers_noise_is_the_same_for_the_same_picture_and_as_large_a
     errors = [noise(recipe, STEPS) for recipe in recipes]
     assert errors == [noise(recipe, STEPS) for recipe in recipes]
     assert np.std(errors) == pytest.approx(0.1, rel=0.15)
-    noisy = await search_rows(bench(3), contenders(0.6, PLAN)[0], 32, noise_sd=1.0)
-    clean = await search_rows(bench(3), contenders(0.6, PLAN)[0], 32)
+    noisy = await search_rows(bench(3), contenders(0.6, PLAN, DRAFT)[0], 32, noise_sd=1.0)
+    clean = await search_rows(bench(3), contenders(0.6, PLAN, DRAFT)[0], 32)
     assert noisy[-1].potential <= clean[-1].potential, "what is reported is the true potential"
 
 

@@ -21,7 +21,7 @@ def opened(folder: Path, weights: str = "w") -> Pool:
 def test_what_was_put_is_there_after_being_cut_off(tmp_path: Path) -> None:
     key = key_of(7, CHILD, 8)
     opened(tmp_path).put([(key, scores(0.123456789))])
-    assert opened(tmp_path).get(key) == pytest.approx(scores(0.12346))
+    assert opened(tmp_path).get(key) == pytest.approx(scores(0.1234568))
     assert opened(tmp_path).get(Key(8, key.recipe, 8)) is None
 
 

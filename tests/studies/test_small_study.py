@@ -16,12 +16,21 @@ from studies.parts import Bench
 from studies.pool import Pool, fingerprint
 from studies.potentials import Yardstick
 from studies.probes import fresh
+from studies.runner import Runner, open_runner
 from studies.study import Paths, Size, run_in
 from studies.subjects import FIRST_STUDIED
-from studies.workshop import Workshop, open_workshop
 
 SIZE = Size(
-    tasks=2, tuned=2, fresh=32, budgets=(8,), noises=(1.0,), tuned_seeds=6, previewed=4, probed=3, angles=(0.6, 0.9)
+    tasks=2,
+    tuned=2,
+    fresh=32,
+    budgets=(8,),
+    noises=(1.0,),
+    tuned_seeds=6,
+    previewed=4,
+    probed=3,
+    angles=(0.6, 0.9),
+    drafts=((0.25, 0.25),),
 )
 
 
@@ -39,44 +48,45 @@ def paths(tmp_path_factory: pytest.TempPathFactory, checkpoint_dir: Path, model_
 
 
 @asynccontextmanager
-async def opened(triton: EmbeddedTriton, paths: Paths) -> AsyncIterator[Workshop]:
+async def opened(triton: EmbeddedTriton, paths: Paths) -> AsyncIterator[Runner]:
     weights = fingerprint(paths.checkpoint, shows_character=False)
     pool = Pool(paths.work_dir / "pool.csv", paths.pool, weights=weights)
-    async with open_workshop(triton.grpc_url, pool, Yardstick(Calibration()), shows_character=False) as workshop:
-        yield workshop
+    async with open_runner(triton.grpc_url, pool, Yardstick(), shows_character=False) as runner:
+        yield runner
 
 
 @pytest.mark.timeout(600)
 async def test_a_study_cut_off_goes_on_and_writes_everything_down(triton: EmbeddedTriton, paths: Paths) -> None:
-    async with opened(triton, paths) as workshop:
-        running = asyncio.create_task(run_in(workshop, paths, SIZE))
-        while len(workshop.oracle.pool) < 40 and not running.done():
+    async with opened(triton, paths) as runner:
+        running = asyncio.create_task(run_in(runner, paths, SIZE))
+        while len(runner.oracle.pool) < 40 and not running.done():
             await asyncio.sleep(0.05)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        before = workshop.oracle.made
-    async with opened(triton, paths) as workshop:
-        assert len(workshop.oracle.pool) >= 40
-        await run_in(workshop, paths, SIZE)
-        assert workshop.oracle.made + before >= len(workshop.oracle.pool) > workshop.oracle.made
-        workshop.oracle.pool.publish()
-    async with opened(triton, paths) as workshop:
+        before = runner.oracle.made
+    async with opened(triton, paths) as runner:
+        assert len(runner.oracle.pool) >= 40
+        await run_in(runner, paths, SIZE)
+        assert runner.oracle.made + before >= len(runner.oracle.pool) > runner.oracle.made
+        runner.oracle.pool.publish()
+    async with opened(triton, paths) as runner:
         first = {path.name: path.read_bytes() for path in paths.out.iterdir()}
-        await run_in(workshop, paths, SIZE)
-        assert workshop.oracle.made == 0, "everything was in the pool"
+        await run_in(runner, paths, SIZE)
+        assert runner.oracle.made == 0, "everything was in the pool"
         again = {path.name: path.read_bytes() for path in paths.out.iterdir()}
     assert again == first
     pictures = {"moves.png", "best_of_n.png", "comparison.png", "previews.png", "held_out.png"}
-    rows = {"fresh.csv", "searches.csv", "angles.csv", "moves.csv", "previews.csv"}
+    rows = {"fresh.csv", "searches.csv", "angles.csv", "moves.csv", "previews.csv", "prices.json"}
     assert set(first) == {*pictures, *rows, "tables.md"}
     tables = first["tables.md"].decode()
     assert "nan" not in tables
-    for part in ("1. ", "2. ", "3a. ", "3b. ", "3c. ", "4. ", "5. ", "6. "):
+    for part in ("1. ", "2. ", "3a. ", "3b. ", "3c. ", "3d. ", "4. ", "5. ", "6. "):
         assert f"## {part}" in tables
     known = Calibration.from_dict(json.loads((paths.checkpoint / "calibration.json").read_text()))
     assert known.landscape.spread is not None
     assert known.preview_correlation(0.5) is not None
+    assert known.draft_correlation(0.25) is not None
     assert set(known.pruning) == {"best_of_n", "eacps_adaptive"}
 
 
@@ -87,9 +97,9 @@ async def test_a_trajectory_that_was_previewed_ends_in_the_same_picture(
     found = []
     for name, stops in (("whole", (8,)), ("previewed", (2, 5, 8))):
         pool = Pool(tmp_path / name, tmp_path / "none", weights="w")
-        async with open_workshop(triton.grpc_url, pool, Yardstick(Calibration()), shows_character=True) as workshop:
+        async with open_runner(triton.grpc_url, pool, Yardstick(), shows_character=True) as runner:
             for stop in stops:
-                scores = await workshop.oracle.scores(FIRST_STUDIED, recipes, stop)
+                scores = await runner.oracle.scores(FIRST_STUDIED, recipes, stop)
             found.append(scores)
     for whole, previewed in zip(*found, strict=True):
         assert previewed == pytest.approx(whole, abs=1e-3)
@@ -101,5 +111,5 @@ async def test_a_task_without_a_face_is_passed_over(triton: EmbeddedTriton, path
             raise NoFaceError("no face found in task 1")
         return [bench.task]
 
-    async with opened(triton, paths) as workshop:
-        assert await workshop.over_tasks("tasks", range(3), part) == [0, 2]
+    async with opened(triton, paths) as runner:
+        assert await runner.over_tasks("tasks", range(3), part) == [0, 2]

@@ -25,7 +25,7 @@ Row = TypeVar("Row")
 
 
 @dataclass
-class Workshop:
+class Runner:
     """Runs parts over tasks.
 
     Attributes:
@@ -82,10 +82,8 @@ async def embedded(model_repository: Path, log_file: Path) -> AsyncIterator[str]
 
 
 @asynccontextmanager
-async def open_workshop(
-    url: str, pool: Pool, yardstick: Yardstick, *, shows_character: bool
-) -> AsyncIterator[Workshop]:
-    """A workshop over a running Triton.
+async def open_runner(url: str, pool: Pool, yardstick: Yardstick, *, shows_character: bool) -> AsyncIterator[Runner]:
+    """A runner over a running Triton.
 
     Raises:
         EacpsError: Nothing serves at ``url``.
@@ -93,7 +91,7 @@ async def open_workshop(
     gateway = await TritonGateway.connect(url)
     try:
         steps = (await gateway.describe()).default_steps
-        yield Workshop(Oracle(gateway, pool, steps=steps, shows_character=shows_character), yardstick)
+        yield Runner(Oracle(gateway, pool, steps=steps, shows_character=shows_character), yardstick)
     finally:
         await gateway.close()
 

@@ -1,0 +1,143 @@
+"""Settings of the rivals, with the seeds and the cost that all strategies share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from eacps.errors import FieldViolation, InvalidSearchSpec
+from eacps.search.diversity import LowDiversityPolicy
+from eacps.search.pruning import Pruning
+
+
+@dataclass(frozen=True)
+class RivalSpec:
+    """What all rivals are told.
+
+    Args:
+        seed: Seed of the search; its low 32 bits are the first candidate's noise.
+        candidates: What the search may cost, in whole trajectories, at least 1.
+        rounds: Rounds over which the candidates are spread evenly, the first one included, at least 1; fewer where
+            there are fewer candidates.
+
+    Raises:
+        InvalidSearchSpec: A count is below 1.
+    """
+
+    strategy: ClassVar[str] = ""
+
+    seed: int
+    candidates: int
+    rounds: int = 4
+
+    def __post_init__(self) -> None:
+        found = [
+            FieldViolation(name, f"is {getattr(self, name)}, below 1")
+            for name in ("candidates", "rounds")
+            if getattr(self, name) < 1
+        ]
+        if found:
+            raise InvalidSearchSpec(found)
+
+    @property
+    def first_seed(self) -> int | None:
+        """None: taken from ``seed``."""
+        return None
+
+    @property
+    def pruning(self) -> Pruning:
+        """Off."""
+        return Pruning()
+
+    @property
+    def avoided_seeds(self) -> tuple[int, ...]:
+        """None: nothing of the pool was made from the scene."""
+        return ()
+
+    @property
+    def low_diversity(self) -> LowDiversityPolicy:
+        """Reported alone."""
+        return LowDiversityPolicy.REPORT
+
+    @property
+    def total_candidates(self) -> int:
+        """What the search costs, in whole trajectories."""
+        return self.candidates
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give a JSON-able form."""
+        return {"strategy": self.strategy, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RivalSpec:
+        """Restore from ``to_dict``'s form; raises TypeError on another."""
+        return cls(**{name: value for name, value in data.items() if name != "strategy"})
+
+
+@dataclass(frozen=True)
+class TrustRegionSpec(RivalSpec):
+    """See `studies.rivals.trust_region`.
+
+    Args:
+        regions: Trust regions kept at once, at least 1.
+        angle: Of a new region, in radians.
+        grow, shrink: Factors on a region's angle after a round that raised its center's score, and after one that did
+            not.
+        least_angle: Below which a region is given up.
+    """
+
+    strategy: ClassVar[str] = "rival_trust_region"
+
+    rounds: int = 6
+    regions: int = 2
+    angle: float = 0.7
+    grow: float = 1.25
+    shrink: float = 0.7
+    least_angle: float = 0.15
+
+
+@dataclass(frozen=True)
+class ZenoSpec(RivalSpec):
+    """See `studies.rivals.zeno`.
+
+    Args:
+        angle: Between the noise that is optimized and those tried around it, in radians.
+        temperature: Of the weights, in standard deviations of a round's scores, above 0.
+    """
+
+    strategy: ClassVar[str] = "rival_zeno"
+
+    rounds: int = 6
+    angle: float = 0.7
+    temperature: float = 0.5
+
+
+@dataclass(frozen=True)
+class CrossEntropySpec(RivalSpec):
+    """See `studies.rivals.cross_entropy`.
+
+    Args:
+        elite_share: Share of a round's candidates that the next distribution is fitted to, in ``(0, 1]``; two at least.
+        smoothing: Weight of the new fit against the distribution before it, in ``(0, 1]``.
+    """
+
+    strategy: ClassVar[str] = "rival_cross_entropy"
+
+    elite_share: float = 0.25
+    smoothing: float = 0.8
+
+
+@dataclass(frozen=True)
+class EvolutionSpec(RivalSpec):
+    """See `studies.rivals.evolution`.
+
+    Args:
+        elite_share: Share of all candidates so far from which parents are drawn, in ``(0, 1]``.
+        tournament: So many of the elite are drawn, and the best of them is the parent; at least 1.
+    """
+
+    strategy: ClassVar[str] = "rival_evolution"
+
+    elite_share: float = 0.25
+    tournament: int = 2

@@ -1,0 +1,1 @@
+"""Edit tasks of held-out people, as files: what the demo searches on."""

@@ -1,0 +1,1 @@
+"""Training of studio-mini, stage by stage."""

@@ -1,0 +1,1 @@
+"""The drawn world: faces, looks, scenes, and the words for them."""
