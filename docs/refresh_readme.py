@@ -7,10 +7,11 @@ contact sheet and plot go to docs/images. The model repository must stand (``mak
 import argparse
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -51,7 +52,8 @@ def main() -> None:
     images = ROOT / "docs" / "images"
     images.mkdir(exist_ok=True)
     for name in ("contact_sheet.png", "search.png"):
-        shutil.copyfile(ROOT / "out" / "demo" / name, images / name)
+        with Image.open(ROOT / "out" / "demo" / name) as image:
+            image.save(images / name, optimize=True)  # the demo writes quickly rather than small
 
 
 if __name__ == "__main__":

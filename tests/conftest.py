@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / ".build"
-CHECKPOINT = ROOT / "export" / "studio_mini" / "checkpoint"
+CHECKPOINT = ROOT / "studio_mini" / "checkpoint"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -66,7 +66,7 @@ def triton(model_repository_dir: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def pipeline(checkpoint_dir: Path) -> QwenImageEditPlusPipeline:
     """diffusers' own pipeline over ``checkpoint_dir``: the oracle."""
-    from export.checkpoint import load_pipeline
+    from export.backbones.qwen_image_edit.checkpoint import load_pipeline
 
     return load_pipeline(checkpoint_dir)
 

@@ -5,19 +5,22 @@ standard library is free for all but the search core, which must stay pure.
 """
 
 import ast
+import graphlib
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 import eacps
+from eacps.models.backbones import BACKBONES
 
 SOURCE = Path(eacps.__file__).parent
 HEAVY = ("torch", "diffusers", "transformers", "insightface")
-SERVER_PACKAGES = ("api", "cli", "durable", "evaluation", "scoring", "triton", "imaging", "search")
+SERVER_PACKAGES = ("api", "cli", "durable", "evaluation", "scoring", "triton", "imaging", "scene", "search", "studio")
 PURE_STDLIB = {
     "abc",
     "collections",
@@ -32,6 +35,9 @@ PURE_STDLIB = {
 }
 IMPURE_BUILTINS = {"open", "print", "input", "eval", "exec", "breakpoint", "__import__"}
 READS_ENVIRONMENT = {"cli", "triton", "models"}  # triton hands it on to its child; models live in another process
+GENERATED = {"v1"}
+DEFINED_OFTEN = {"main", "read_header", "read_source", "decoding_errors"}
+"""Entry points, and a reader for each picture format."""
 UNSEEDED = {"default_rng", "PCG64", "SeedSequence"}  # without an argument these read the system's entropy
 
 
@@ -51,34 +57,57 @@ class Rule:
 
 
 GRPC = {"grpc", "grpc_health", "grpc_reflection", "grpc_status", "google"}
-EVALUATION = {"errors", "tensors", "imaging", "triton", "search", "scoring"}
+EVALUATION = {"arrays", "errors", "tensors", "imaging", "scene", "triton", "search", "scoring"}
 RULES = {
     "errors": Rule(),
+    "arrays": Rule(third_party={"numpy"}),
     "tensors": Rule(),
-    "manifest": Rule(),
-    "search": Rule({"errors"}, {"numpy"}),
-    "imaging": Rule({"errors"}, {"numpy", "PIL"}),
+    "contract": Rule({"tensors"}),
+    "licenses": Rule(),
+    "manifest": Rule({"licenses"}),
+    "limits": Rule({"tensors", "search"}),
+    "enums": Rule({"v1"}, {"google"}),
+    "search": Rule({"arrays", "errors"}, {"numpy"}),
+    "processes": Rule({"arrays"}, {"numpy"}),
+    "imaging": Rule({"arrays", "errors", "processes"}, {"numpy", "PIL", "isal", "imagecodecs", "tifffile", "OpenEXR"}),
+    "scene": Rule({"arrays", "errors", "imaging"}, {"numpy", "PIL"}),
     "logs": Rule(),
-    "triton": Rule({"errors", "tensors"}, {"numpy", "tritonclient", "grpc", "opentelemetry"}),
-    "scoring": Rule({"errors", "tensors", "imaging", "triton"}, {"numpy", "openai", "httpx2", "google"}),
+    "triton": Rule(
+        {"arrays", "errors", "tensors", "contract", "scene"}, {"numpy", "tritonclient", "grpc", "opentelemetry"}
+    ),
+    "scoring": Rule(
+        {"arrays", "errors", "tensors", "imaging", "scene", "triton"}, {"numpy", "openai", "httpx2", "google"}
+    ),
     "evaluation": Rule(EVALUATION, {"numpy"}),
     "v1": Rule(set(), {"google", "grpc"}),
     "wire": Rule({"v1"}, {"google"}),
     "durable": Rule({*EVALUATION, "evaluation", "logs"}, {"sqlalchemy", "dbos", "obstore"}),
-    "api": Rule({*EVALUATION, "evaluation", "durable", "v1", "wire"}, {"numpy", "opentelemetry", *GRPC}),
-    "client": Rule({"v1", "wire"}, GRPC),
+    "api": Rule(
+        {*EVALUATION, "evaluation", "durable", "v1", "wire", "enums", "limits", "provenance"},
+        {"numpy", "opentelemetry", *GRPC},
+    ),
+    "client": Rule({"v1", "wire", "enums"}, {"pyarrow", *GRPC}),
+    "drawing": Rule({"arrays", "client", "imaging", "scene", "search"}, {"PIL", "numpy"}),
+    "studio": Rule({"client", "drawing", "enums", "imaging", "v1", "wire"}, {"PIL", "starlette", *GRPC}),
     "settings": Rule({"errors"}),
-    "metrics": Rule({"evaluation"}, {"prometheus_client"}),
+    "http": Rule({"client", "errors", "imaging", "v1"}, {"PIL", "grpc", "google", "numpy", "starlette", "uvicorn"}),
+    "provenance": Rule({"arrays", "errors", "processes"}, {"PIL", "c2pa", "cryptography"}),
+    "mcp": Rule({"client", "enums", "imaging", "v1"}, {"mcp", "mcp_types", "pydantic", "starlette"}),
+    "metrics": Rule({"errors", "evaluation"}, {"prometheus_client"}),
     "traces": Rule({"evaluation"}, {"opentelemetry"}),
     "assembly": Rule(
-        {*EVALUATION, "evaluation", "durable", "api", "metrics", "settings", "traces"},
+        {*EVALUATION, "evaluation", "durable", "api", "limits", "metrics", "provenance", "settings", "traces"},
         {"openai", "httpx2", "google", "opentelemetry"},
     ),
     "cli": Rule(
-        {*EVALUATION, "evaluation", "v1", "wire", "api", "client", "logs", "manifest", "settings", "assembly"},
-        {"numpy", "PIL", "rich", "typer", *GRPC},
+        {
+            *{*EVALUATION, "evaluation", "v1", "wire", "api", "client", "drawing", "logs", "manifest", "settings"},
+            *{"assembly", "enums", "http", "licenses", "limits", "mcp", "provenance", "studio"},
+        },
+        {"c2pa", "pyarrow", "rich", "typer", *GRPC},
     ),
-    "models": Rule({"errors", "manifest", "tensors"}, may_be_heavy=True),
+    "__main__": Rule({"cli"}),
+    "models": Rule({"arrays", "errors", "manifest", "tensors", "contract"}, may_be_heavy=True),
 }
 
 
@@ -90,7 +119,7 @@ def unit_of(path: Path) -> str:
 
 def imports(tree: ast.Module, path: Path) -> Iterator[str]:
     """Dotted names of everything that a module imports, wherever in it, relative imports made absolute."""
-    package = ["eacps", *path.relative_to(SOURCE).parent.parts]
+    package = ["eacps", *path.relative_to(SOURCE).parent.parts] if path.is_relative_to(SOURCE) else []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -101,7 +130,7 @@ def imports(tree: ast.Module, path: Path) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-def faults(source: str, path: Path) -> list[str]:
+def violations(source: str, path: Path) -> list[str]:
     """Every import in ``source``, the text of the file at ``path``, that the rule of its unit forbids."""
     unit = unit_of(path)
     rule, found = RULES.get(unit, Rule()), []
@@ -138,7 +167,7 @@ def test_nothing_served_imports_what_only_exporting_needs(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_imports_point_inward(path: Path) -> None:
-    assert faults(path.read_text(), path) == []
+    assert violations(path.read_text(), path) == []
 
 
 @pytest.mark.parametrize("unit", sorted(set(RULES) - {"models"}))
@@ -160,7 +189,7 @@ def test_the_search_core_is_pure(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "line", "fault"),
+    ("unit", "line", "violation"),
     [
         ("search", "import torch", "search imports torch"),
         ("search", "from eacps.scoring import Scorer", "search imports eacps.scoring"),
@@ -170,14 +199,101 @@ def test_the_search_core_is_pure(path: Path) -> None:
         ("api", "import PIL.Image", "api imports PIL"),
     ],
 )
-def test_the_reader_sees_forbidden_imports(unit: str, line: str, fault: str) -> None:
-    assert faults(line, SOURCE / unit / "hypothetical.py") == [fault]
+def test_the_reader_sees_forbidden_imports(unit: str, line: str, violation: str) -> None:
+    assert violations(line, SOURCE / unit / "hypothetical.py") == [violation]
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if unit_of(path) not in READS_ENVIRONMENT], ids=name_of)
 def test_only_the_composition_root_reads_the_environment(path: Path) -> None:
     attributes = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
     assert not attributes & {"environ", "getenv"}
+
+
+def module_of(path: Path) -> str:
+    """The dotted name of the module in a source file; of a package its own."""
+    parts = ("eacps", *path.relative_to(SOURCE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): ast.parse(path.read_text()) for path in SOURCES}
+PATHS = {module_of(path): path for path in SOURCES}
+
+
+def imported_modules(module: str) -> set[str]:
+    """The modules of eacps that a module imports from, wherever in it; not the packages that they lie in."""
+    names = imports(MODULES[module], PATHS[module])
+    found = {name if name in MODULES else name.rpartition(".")[0] for name in names}
+    return found & set(MODULES) - {module}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {module: imported_modules(module) for module in MODULES}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as exc:
+        pytest.fail(" -> ".join(exc.args[1]))
+
+
+def public_definitions(tree: ast.Module) -> set[str]:
+    """Names of the classes, functions, constants and type aliases that a module defines for others."""
+    found: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and not is_type_variable(node.value):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)}
+    return {name for name in found if not name.startswith("_")}
+
+
+def is_type_variable(value: ast.expr | None) -> bool:
+    """Whether it is the type variable of a module's own functions, which nobody imports."""
+    return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "TypeVar"
+
+
+def defined_twice(trees: Mapping[str, ast.Module]) -> dict[str, list[str]]:
+    """Public names with the modules that define them, where there are several."""
+    places: dict[str, list[str]] = {}
+    for module, tree in trees.items():
+        for name in public_definitions(tree):
+            places.setdefault(name, []).append(module)
+    return {name: modules for name, modules in places.items() if len(modules) > 1}
+
+
+def backbone_of(module: str) -> str | None:
+    """The backbone in whose folder a module of the models or of the exporter lies."""
+    found = re.match(r"(?:eacps\.models|export)\.backbones\.(\w+)\b", module)
+    return found[1] if found and found[1] in BACKBONES else None
+
+
+@pytest.mark.parametrize("process", ["server", *BACKBONES])
+def test_no_public_name_has_two_meanings(process: str) -> None:
+    """Among what runs in one process: the programs in Triton's processes share nothing else with the server.
+
+    They serve one backbone.
+    """
+    within = {module: tree for module, tree in MODULES.items() if unit_of(PATHS[module]) not in GENERATED}
+    in_models = {module for module in within if unit_of(PATHS[module]) == "models"}
+    served = {module for module in in_models if backbone_of(module) in (None, process)}
+    chosen = set(within) - in_models if process == "server" else served
+    found = defined_twice({module: within[module] for module in chosen})
+    assert {name: modules for name, modules in found.items() if name not in DEFINED_OFTEN} == {}
+
+
+def test_the_reader_sees_definitions_but_no_imports() -> None:
+    first = ast.parse("from x import A\nB: int = 1\ndef c(): ...\n_D = 2\nT = TypeVar('T')")
+    second = ast.parse("class B: ...\nasync def c(): ...\nA, E = 1, 2\n_D = 3\nT = TypeVar('T')")
+    assert public_definitions(first) == {"B", "c"}
+    found = defined_twice({"first": first, "second": second})
+    assert found == {"B": ["first", "second"], "c": ["first", "second"]}
+
+
+def test_where_to_change_what_names_what_there_is() -> None:
+    root = Path(__file__).parents[1]
+    table = (root / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## Where to change what")[2]
+    named = set(re.findall(r"`([\w/]+(?:/|\.py|\.proto))`", table))
+    assert len(named) > 25
+    assert [name for name in sorted(named) if not any((base / name).exists() for base in (SOURCE, root))] == []
 
 
 IMPORT_ALL = """
@@ -214,3 +330,17 @@ def test_the_import_check_bites() -> None:
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode != 0
     assert "numpy" in result.stderr
+
+
+def test_backbones_know_only_what_all_share() -> None:
+    """So that a backbone is added, and removed, with its folders alone."""
+    root = Path(__file__).parents[1]
+    exporter = {path.relative_to(root).with_suffix(""): path for path in (root / "export").rglob("*.py")}
+    paths = PATHS | {".".join(name.parts): path for name, path in exporter.items()}
+    found = [
+        f"{module} imports {name}"
+        for module, path in paths.items()
+        for name in imports(ast.parse(path.read_text(encoding="utf-8")), path)
+        if (other := backbone_of(name)) and other != backbone_of(module)
+    ]
+    assert found == []

@@ -14,6 +14,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from eacps.settings import Settings
+
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "docker"
 DOCKERFILES = sorted(DOCKER.glob("*.Dockerfile"))
@@ -60,10 +62,25 @@ def test_services_depend_on_and_mount_what_is_declared(compose: dict[str, Any]) 
                 assert "HEALTHCHECK" in dockerfile.read_text()
 
 
-def test_every_variable_that_is_set_is_read(compose: dict[str, Any]) -> None:
-    read = set()
+def settings_read() -> set[str]:
+    """Names of all variables that the code reads; those of a judge are put together from its provider's name."""
+
+    class Asked(dict[str, str]):
+        def get(self, name: str, default: Any = None) -> Any:
+            names.add(name)
+            # Of a judge, the rest is read where a model is named, and the key only then.
+            values = {"MODEL": "model", "BASE_URL": "http://judge/v1", "API_KEY": "key"}
+            return next((value for end, value in values.items() if name.endswith(f"_{end}")), default)
+
+    names = set[str]()
+    Settings.from_environment(Asked())
     for source in (ROOT / "server" / "eacps" / "settings").glob("*.py"):
-        read |= set(KNOWN.findall(source.read_text()))
+        names |= set(KNOWN.findall(source.read_text()))
+    return names
+
+
+def test_every_variable_that_is_set_is_read(compose: dict[str, Any]) -> None:
+    read = settings_read()
     for name, service in compose["services"].items():
         assert {one for one in service.get("environment", {}) if one.startswith("EACPS_")} <= read, name
     for dockerfile in DOCKERFILES:
