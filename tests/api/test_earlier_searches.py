@@ -29,8 +29,7 @@ async def searched(
 
 
 def adaptive(trajectories: int = 24, **fields: Any) -> pb.SearchSettings:
-    # Without restarts: a picture that was restarted as often as allowed has no children.
-    settings = pb.EacpsAdaptiveSettings(trajectories=trajectories, restarts=False)
+    settings = pb.EacpsAdaptiveSettings(trajectories=trajectories)
     return pb.SearchSettings(eacps_adaptive=settings, random_seed=5, **fields)
 
 
@@ -49,11 +48,14 @@ async def test_more_like_a_candidate_of_the_same_edit_is_searched_from_the_first
         stub = SearchServiceStub(channel)
         search_id, scored, finished = await searched(stub, make_request(search=adaptive()))
         best = next(one for one in scored if one.candidate_id == finished.best_candidate_id)
+        assert best.recipe.restarts, "restarts are the default"
         again = make_request(search=adaptive(start=like(search_id, best.candidate_id)))
         _, same, _ = await searched(stub, again)
-        assert next(one.recipe for one in same if one.move == pb.MOVE_START) == best.recipe
-        assert next(one.picture for one in same if one.move == pb.MOVE_START) == best.picture
-        assert {pb.MOVE_SPHERICAL, pb.MOVE_RESTART} & set(moves(same)), "its score counts"
+        start = next(one for one in same if one.move == pb.MOVE_START)
+        assert (start.recipe, start.picture) == (best.recipe, best.picture)
+        assert pb.MOVE_SPHERICAL in moves(same), "its score counts"
+        children = [one for one in same if list(one.parents) == [start.candidate_id]]
+        assert pb.MOVE_RESTART in {one.move for one in children}
         again.prompt = "make the person frown"
         _, other, _ = await searched(stub, again)
         assert set(moves(other)) == {pb.MOVE_EXPLORE, pb.MOVE_START}, "of another prompt its score says nothing"

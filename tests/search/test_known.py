@@ -10,7 +10,7 @@ from eacps.search.cohort import Cohort, Move
 from eacps.search.factory import restore
 from eacps.search.known import KnownPoint
 from eacps.search.potential import Potential
-from eacps.search.recipe import Recipe, correlation, perturb
+from eacps.search.recipe import Recipe, correlation, perturb, restart
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec, EacpsSpec, SearchSpec, on_build
 from eacps.search.strategy import Strategy
 from tests.search.contexts import create
@@ -85,7 +85,9 @@ def test_it_finds_more_like_a_good_point_than_a_search_without_it() -> None:
 
 
 def test_a_restored_search_goes_on_as_an_uninterrupted_one() -> None:
-    spec = AdaptiveSpec(5, 20, start=(SCORED, KnownPoint(Recipe.from_seed(99))), known=OTHERS, avoided_seeds=(4, 5))
+    restarted = KnownPoint(restart(GOOD, step=6, seed=98), {"potential": 0.8}, "build")
+    start = (SCORED, KnownPoint(Recipe.from_seed(99)), restarted)
+    spec = AdaptiveSpec(5, 20, start=start, known=OTHERS, avoided_seeds=(4, 5))
     strategy = create(spec, steps=8)
     for _ in range(2):
         cohort = strategy.ask()

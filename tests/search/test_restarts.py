@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from eacps.errors import InvalidSearchSpec
+from eacps.search import eacps_adaptive
 from eacps.search.calibration import Calibration, Landscape
 from eacps.search.cohort import Candidate, Cohort, Move, Outcome, Trial, TrialKey, evaluations_of
 from eacps.search.factory import restore
+from eacps.search.known import KnownPoint
 from eacps.search.landscape import correlation_of, kernel
 from eacps.search.potential import Potential
-from eacps.search.recipe import Recipe, Restart, combine, perturb, restart, stack
+from eacps.search.recipe import Recipe, Restart, combine, correlation, perturb, restart, stack
 from eacps.search.spec import AdaptiveSpec
 from tests.search.contexts import create
 from tests.search.test_adaptive import STEPS, Field
@@ -92,6 +94,31 @@ def test_a_search_with_restarts_costs_no_more_than_its_trajectories() -> None:
     assert len(trials) > 16
     assert evaluations_of(trials) <= 16 * STEPS
     assert len({trial.candidate.recipe for trial in trials}) == len(trials)
+
+
+def test_moves_of_a_restarted_pictures_noise_are_offered_where_it_cannot_be_restarted_yet() -> None:
+    liked = KnownPoint(restart(PARENT, step=6, seed=7), {"potential": 0.9})
+    others = tuple(KnownPoint(Recipe.from_seed(1000 + n), {"potential": 0.5 + 0.02 * (n % 5)}) for n in range(12))
+    cohort = create(AdaptiveSpec(1, 32, start=(liked,), known=others), steps=STEPS, calibration=RESTARTED).ask()
+    assert cohort is not None
+    assert cohort.note is not None
+    _, start, *rest = [trial.candidate for trial in cohort.trials]
+    children = [one for one in rest if one.parents == (start.id,)]
+    assert start.recipe == liked.recipe
+    assert {one.move for one in children} == {Move.SPHERICAL}
+    assert all(0.3 < correlation(one.recipe, PARENT) < 1.0 and not one.recipe.restarts for one in children)
+    assert cohort.note.angle is not None
+
+
+def test_where_recipes_allow_no_more_restarts_the_picture_before_is_restarted_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(eacps_adaptive, "MAX_RESTARTS", 1)
+    _, trials = run(AdaptiveSpec(5, 32, restarts=True, parents=1), 5)
+    known = {trial.candidate.id: trial.candidate for trial in trials}
+    restarted = [one for one in known.values() if one.move is Move.RESTART]
+    assert all(one.recipe.restarted == known[one.parents[0]].recipe for one in restarted)
+    assert len({one.generation for one in restarted}) > 3, "also where the best is restarted already"
 
 
 def test_restored_equals_uninterrupted() -> None:

@@ -213,20 +213,28 @@ class EacpsAdaptive(AskTell):
         stranger = self._unused_seed()
         offers = [_Offer(Move.EXPLORE, (), math.pi / 2, Recipe.from_seed(stranger), self.steps)]
         for parent in parents:
-            offers += self._children(parent, stranger) if not parent.recipe.restarts else []
-            offers += self._restarted(parent, stranger) if restarts else []
+            offers += self._children(parent, stranger)
+            offers += self._restarted(self._restartable(parent), stranger) if restarts else []
         if self._settings.crossover:
             unrestarted = [parent for parent in parents if not parent.recipe.restarts]
             offers += self._crossings(unrestarted[:CROSSED_PARENTS], stranger)
         return offers
 
     def _children(self, parent: Candidate, stranger: int) -> Iterator[_Offer]:
+        """Moves of the noise that its picture began with; where it was restarted since, the model sees how far off."""
         for angle in self._angles(ANGLES_RAD):
-            recipe = perturb(parent.recipe, angle=angle, seed=stranger)
+            recipe = perturb(Recipe(parent.recipe.terms), angle=angle, seed=stranger)
             yield _Offer(Move.SPHERICAL, (parent,), angle, recipe, self.steps)
 
-    def _restarted(self, parent: Candidate, stranger: int) -> Iterator[_Offer]:
-        if len(parent.recipe.restarts) >= MAX_RESTARTS:
+    def _restartable(self, parent: Candidate) -> Candidate | None:
+        """The parent; where it was restarted as often as recipes allow, the candidate that it was restarted from."""
+        if len(parent.recipe.restarts) < MAX_RESTARTS:
+            return parent
+        known = {one.trial.candidate.id: one.trial.candidate for one in self._history}
+        return known[parent.parents[0]] if parent.parents else None
+
+    def _restarted(self, parent: Candidate | None, stranger: int) -> Iterator[_Offer]:
+        if parent is None:
             return
         for step in sorted({round(share * self.steps) for share in RESTART_SHARES} - {0, self.steps}):
             angle = self._restart_angle(step)
@@ -302,7 +310,7 @@ class EacpsAdaptive(AskTell):
         if offer.move is Move.RESTART:
             recipe = restart(recipe, step=offer.restart, seed=self._fresh_seed())
         elif offer.angle > 0.0:
-            recipe = perturb(recipe, angle=offer.angle, seed=self._fresh_seed())
+            recipe = perturb(Recipe(recipe.terms), angle=offer.angle, seed=self._fresh_seed())
         parents = tuple(parent.id for parent in offer.parents)
         return Candidate(self._id(index), recipe, parents, self._generation, offer.move)
 

@@ -38,10 +38,9 @@ class KnownPoint:
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able form."""
         scores = None if self.scores is None else dict(self.scores)
-        return {"recipe": [list(term) for term in self.recipe.terms], "scores": scores, "build": self.build}
+        return {"recipe": self.recipe.to_dict(), "scores": scores, "build": self.build}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "KnownPoint":
         """Restore from ``to_dict``'s form; raises KeyError, TypeError, ValueError or InvalidSearchSpec on another."""
-        recipe = Recipe(tuple((int(seed), float(value)) for seed, value in data["recipe"]))
-        return cls(recipe, data["scores"], data["build"])
+        return cls(Recipe.from_dict(data["recipe"]), data["scores"], data["build"])
