@@ -11,7 +11,7 @@ import numpy as np
 from studies.contenders import Contender
 from studies.pool import Scores
 from studies.potentials import Yardstick
-from studies.probes import fresh, probes, recipes_of
+from studies.probes import fresh, probes, recipes_of, restarted
 from studies.searches import Scoreboard, gaussian_noise, search
 from studies.tables import FreshRow, PreviewRow, ProbeRow, SearchRow
 
@@ -110,6 +110,17 @@ async def draft_rows(bench: Bench, count: int, steps: Sequence[int]) -> list[Pre
     rows = []
     for stop in (*steps, bench.steps):
         scores = await bench.scoreboard(fresh(bench.task, count), stop, draft=stop < bench.steps)
+        potentials = [bench.yardstick.potential(one).value for one in scores]
+        rows += [PreviewRow(bench.task, place, stop, potential) for place, potential in enumerate(potentials)]
+    return rows
+
+
+async def restart_rows(bench: Bench, count: int, steps: Sequence[int]) -> list[PreviewRow]:
+    """Score the first ``count`` fresh seeds, and a restart of each at every one of ``steps``, which is its ``stop``."""
+    parents, rows = fresh(bench.task, count), []
+    for stop in (bench.steps, *steps):  # the pictures before those made of them
+        recipes = parents if stop == bench.steps else restarted(bench.task, parents, stop)
+        scores = await bench.scoreboard(recipes, bench.steps)
         potentials = [bench.yardstick.potential(one).value for one in scores]
         rows += [PreviewRow(bench.task, place, stop, potential) for place, potential in enumerate(potentials)]
     return rows

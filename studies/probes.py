@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from eacps.search.recipe import SEED_BOUND, Recipe, cross, perturb
+from eacps.search.recipe import SEED_BOUND, Recipe, cross, perturb, restart
 
 ANGLES: Final = (0.2, 0.4, 0.6, 0.8, 1.0, 1.3)
 SIBLING_ANGLE: Final = 0.6
@@ -40,6 +40,12 @@ def fresh(task: int, count: int) -> list[Recipe]:
         if (seed := int(rng.integers(SEED_BOUND))) not in seeds:
             seeds.append(seed)
     return [Recipe.from_seed(seed) for seed in seeds[:count]]
+
+
+def restarted(task: int, parents: Sequence[Recipe], step: int) -> list[Recipe]:
+    """Give a child of each parent, by a restart at ``step``."""
+    rng = np.random.default_rng([task, 8, step])
+    return [restart(parent, step=step, seed=int(rng.integers(SEED_BOUND))) for parent in parents]
 
 
 def probes(task: int, parents: Sequence[Recipe]) -> list[Probe]:

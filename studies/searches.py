@@ -87,6 +87,7 @@ def gaussian_noise(sd: float, seed: int) -> Noise:
 
     def error(recipe: Recipe, stop: int) -> float:
         entropy = [seed, stop, *(int(s) for s, _ in recipe.terms), *(round(abs(c) * 1e9) for _, c in recipe.terms)]
+        entropy += [number for one in recipe.restarts for number in (one.step, one.seed)]
         return sd * float(np.random.default_rng(entropy).standard_normal())
 
     return error

@@ -11,6 +11,7 @@ from typing import Final
 
 from eacps.scoring.score_maps import ScoreMaps
 from eacps.search.calibration import Calibration
+from eacps.search.eacps_adaptive import restart_steps
 from export.calibration import CALIBRATION_FILE
 from studies import tuning
 from studies.contenders import PRUNED, Contender, Draft, contenders, planner
@@ -127,6 +128,9 @@ async def _tune(runner: Runner, checkpoint: Path, size: Size) -> tuple[list[Sear
         write_section(checkpoint, name, section)
     steps = sorted({round(share * runner.oracle.steps) for share, _ in size.drafts})
     write_section(checkpoint, "drafts", await tuning.measure_drafts(runner, tasks, seeds=size.previewed, steps=steps))
+    steps = restart_steps(runner.oracle.steps)
+    restarts = await tuning.measure_restarts(runner, tasks, seeds=size.previewed, steps=steps)
+    write_section(checkpoint, "restarts", restarts)
     runner.yardstick = _yardstick(checkpoint)
     write_section(checkpoint, "pruning", await tuning.try_pruning(runner, tasks, size.compared))
     drafts = await tuning.try_drafts(runner, tasks, size.drafts, size.compared)

@@ -28,7 +28,7 @@ from studies.contenders import (
     pruned_contenders,
     two_rounds,
 )
-from studies.parts import Bench, draft_rows, fresh_rows, preview_rows, search_rows
+from studies.parts import Bench, draft_rows, fresh_rows, preview_rows, restart_rows, search_rows
 from studies.probes import fresh, probes, recipes_of
 from studies.runner import Runner
 from studies.tables import FreshRow, PreviewRow, SearchRow
@@ -103,6 +103,12 @@ async def try_angles(runner: Runner, tasks: Sequence[int], angles: Sequence[floa
 async def measure_drafts(runner: Runner, tasks: Sequence[int], *, seeds: int, steps: Sequence[int]) -> dict[str, Any]:
     """Score drafts of so many steps each; return the section ``drafts`` of ``calibration.json``."""
     rows = await runner.over_tasks("drafts", tasks, partial(draft_rows, count=seeds, steps=steps))
+    return {f"{share:g}": _short(max(0.0, r)) for share, r in preview_correlations(rows).items()}
+
+
+async def measure_restarts(runner: Runner, tasks: Sequence[int], *, seeds: int, steps: Sequence[int]) -> dict[str, Any]:
+    """Score restarts of unselected pictures at each of ``steps``; return the section ``restarts``."""
+    rows = await runner.over_tasks("restarts", tasks, partial(restart_rows, count=seeds, steps=steps))
     return {f"{share:g}": _short(max(0.0, r)) for share, r in preview_correlations(rows).items()}
 
 

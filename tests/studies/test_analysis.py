@@ -8,11 +8,12 @@ import pytest
 
 from eacps.search.calibration import Calibration
 from eacps.search.expectation import expected_maximum_of_normals
+from eacps.search.recipe import Recipe, restart
 from eacps.search.spec import BestOfNSpec
 from studies.analysis import best_of_n, comparison, moves, previews
 from studies.analysis.by_task import within_task_sd
 from studies.contenders import Contender, contenders, plain_contenders, planner
-from studies.parts import draft_rows, fresh_rows, preview_rows, probe_rows, search_rows
+from studies.parts import draft_rows, fresh_rows, preview_rows, probe_rows, restart_rows, search_rows
 from studies.prices import Prices
 from studies.probes import fresh
 from studies.searches import gaussian_noise, search
@@ -62,6 +63,24 @@ async def test_drafts_correlate_as_the_landscape_says() -> None:
     found = preview_correlations(rows)
     assert found[0.25] == pytest.approx(0.25**0.5, abs=0.08)
     assert found[0.5] == pytest.approx(0.5**0.5, abs=0.08)
+
+
+async def test_children_by_restarts_correlate_as_the_landscape_says() -> None:
+    found = preview_correlations([row for task in TASKS for row in await restart_rows(bench(task), 24, (4, 6))])
+    assert found == pytest.approx({0.5: 0.5, 0.75: 0.75}, abs=0.08)
+
+
+def test_a_noisy_verifier_errs_differently_about_a_picture_and_its_restarts() -> None:
+    noise, parent = gaussian_noise(1.0, 3), Recipe.from_seed(5)
+    pictures = [
+        parent,
+        restart(parent, step=4, seed=7),
+        restart(parent, step=6, seed=7),
+        restart(parent, step=6, seed=8),
+    ]
+    errors = [noise(one, STEPS) for one in pictures]
+    assert len(set(errors)) == len(pictures)
+    assert errors == [noise(one, STEPS) for one in pictures]
 
 
 async def test_wall_time_counts_evaluations_and_pictures(fresh_seeds: list[FreshRow]) -> None:

@@ -87,6 +87,7 @@ async def test_a_study_cut_off_goes_on_and_writes_everything_down(triton: Embedd
     assert known.landscape.spread is not None
     assert known.preview_correlation(0.5) is not None
     assert known.draft_correlation(0.25) is not None
+    assert known.restart_correlation(0.75) is not None
     assert set(known.pruning) == {"best_of_n", "eacps_adaptive"}
 
 

@@ -38,6 +38,11 @@ MODEL_SIZE = 256
 """Most observations that the model holds, the best and the latest; its cost grows with their cube."""
 
 
+def restart_steps(steps: int) -> list[int]:
+    """Return the steps that a search restarts pictures at, in ascending order, under a schedule of ``steps``."""
+    return sorted({round(share * steps) for share in RESTART_SHARES} - {0, steps})
+
+
 @dataclass(frozen=True, slots=True)
 class _Offer:
     """A kind of candidate that a round may take: where from, how far, and how often at most."""
@@ -236,7 +241,7 @@ class EacpsAdaptive(AskTell):
     def _restarted(self, parent: Candidate | None, stranger: int) -> Iterator[_Offer]:
         if parent is None:
             return
-        for step in sorted({round(share * self.steps) for share in RESTART_SHARES} - {0, self.steps}):
+        for step in restart_steps(self.steps):
             angle = self._restart_angle(step)
             recipe = perturb(self._noise_of(parent), angle=angle, seed=stranger)
             yield _Offer(Move.RESTART, (parent,), angle, recipe, self.steps - step, restart=step)
