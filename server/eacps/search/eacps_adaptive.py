@@ -218,15 +218,18 @@ class EacpsAdaptive(AskTell):
         stranger = self._unused_seed()
         offers = [_Offer(Move.EXPLORE, (), math.pi / 2, Recipe.from_seed(stranger), self.steps)]
         for parent in parents:
-            offers += self._children(parent, stranger)
-            offers += self._restarted(self._restartable(parent), stranger) if restarts else []
+            picture = self._restartable(parent) if restarts else None
+            if picture is None or not parent.recipe.restarts:
+                offers += self._children(parent, stranger)
+            if picture is not None:
+                offers += self._restarted(picture, stranger)
         if self._settings.crossover:
             unrestarted = [parent for parent in parents if not parent.recipe.restarts]
             offers += self._crossings(unrestarted[:CROSSED_PARENTS], stranger)
         return offers
 
     def _children(self, parent: Candidate, stranger: int) -> Iterator[_Offer]:
-        """Moves of the noise that its picture began with; where it was restarted since, the model sees how far off."""
+        """Moves of the noise that its picture began with; the model sees how far it has been restarted away from it."""
         for angle in self._angles(ANGLES_RAD):
             recipe = perturb(Recipe(parent.recipe.terms), angle=angle, seed=stranger)
             yield _Offer(Move.SPHERICAL, (parent,), angle, recipe, self.steps)
@@ -238,9 +241,7 @@ class EacpsAdaptive(AskTell):
         known = {one.trial.candidate.id: one.trial.candidate for one in self._history}
         return known[parent.parents[0]] if parent.parents else None
 
-    def _restarted(self, parent: Candidate | None, stranger: int) -> Iterator[_Offer]:
-        if parent is None:
-            return
+    def _restarted(self, parent: Candidate, stranger: int) -> Iterator[_Offer]:
         for step in restart_steps(self.steps):
             angle = self._restart_angle(step)
             recipe = perturb(self._noise_of(parent), angle=angle, seed=stranger)
