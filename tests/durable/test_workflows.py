@@ -1,15 +1,14 @@
 """When searches run: bounds for all and for each tenant, priorities, and nothing twice; in memory, and by DBOS."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from eacps.durable import SearchStore, StoredSearch, Submission, Workflows, sqlite_url
+from eacps.durable import Database, SearchStore, StoredSearch, Submission, Workflows
 from eacps.durable.dbos_workflows import DbosWorkflows
 from eacps.durable.local_workflows import LocalWorkflows
 from eacps.durable.protocols import ConcurrencyLimits
@@ -46,12 +45,20 @@ class Runs:
 Start = Callable[..., Workflows]
 
 
+@pytest.fixture
+def shared_url(new_database: Callable[[str], str]) -> Iterator[str]:
+    """URL of an empty PostgreSQL: DBOS runs over no other database here."""
+    database = Database(new_database("workflows"))
+    yield database.url
+    database.close()
+
+
 @pytest.fixture(params=["local", "dbos"])
-def made(request: pytest.FixtureRequest, tmp_path: Path) -> Start:
+def made(request: pytest.FixtureRequest) -> Start:
     """Makes workflows of each kind."""
     if request.param == "local":
         return lambda **limits: LocalWorkflows(ConcurrencyLimits(**limits))
-    url = sqlite_url(tmp_path / "workflows.sqlite")
+    url = request.getfixturevalue("shared_url")
     return lambda **limits: DbosWorkflows(url, executor_id="one", limits=ConcurrencyLimits(**limits, poll_s=0.05))
 
 
@@ -123,11 +130,11 @@ class TestBoth:
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 async def test_one_that_was_claimed_as_the_database_failed_runs_when_that_is_back(
-    kept: Keep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kept: Keep, shared_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dbos import _queue
 
-    url, start, failures = sqlite_url(tmp_path / "workflows.sqlite"), _queue.execute_dequeued_workflow, list[str]()
+    start, failures = _queue.execute_dequeued_workflow, list[str]()
 
     def fail_once(*arguments: Any) -> Any:
         if not failures:
@@ -138,7 +145,7 @@ async def test_one_that_was_claimed_as_the_database_failed_runs_when_that_is_bac
     monkeypatch.setattr(_queue, "execute_dequeued_workflow", fail_once)
     runs, workflows = (
         Runs(),
-        DbosWorkflows(url, executor_id="one", limits=ConcurrencyLimits(poll_s=0.05), stranded_s=0.3),
+        DbosWorkflows(shared_url, executor_id="one", limits=ConcurrencyLimits(poll_s=0.05), stranded_s=0.3),
     )
     async with started(workflows, runs):
         search = await kept()
