@@ -5,8 +5,8 @@ trajectory of a few steps from the same noise. A draft tells more, and costs its
 
 A plan is worth what its best final picture is expected to be, at the price of the same number of denoising steps. That
 follows from how well previews correlate with finals, which is measured for each checkpoint; where they tell too little,
-or come too late, pruning does not pay and is switched off. Correlations say nothing of the best few, on whom it turns:
-where it was tried on this checkpoint, what it did decides.
+or come too late, pruning does not pay and is switched off. Correlations say nothing of the best few, on whom it turns,
+and promise too much: a plan is followed only where pruning was tried on this checkpoint, and paid.
 """
 
 import math
@@ -33,7 +33,7 @@ MAX_RUNGS = 3
 class PruningMode(StrEnum):
     """Who decides."""
 
-    AUTO = "auto"  # the checkpoint's calibration; off where it says nothing of previews
+    AUTO = "auto"  # the checkpoint's calibration; off where pruning was not tried on it
     OFF = "off"
     FIXED = "fixed"  # the caller
 
@@ -176,7 +176,7 @@ def decide(
     if not calibration.previews:
         return PruningPlan((), steps, "off: this checkpoint's previews were not calibrated")
     plan = planned(steps=steps, trajectories=trajectories, calibration=calibration)
-    if not plan.rungs or not calibration.pruning:
+    if not plan.rungs:
         return plan
     tried = calibration.pruning.get(strategy)
     if tried is None:
