@@ -73,7 +73,9 @@ async def _run(
         return await batch.run()
     except InvalidBatch as exc:
         violations = tuple((one.field, one.description) for one in exc.violations)
-        raise CommandFailed("shots are at fault", ExitCode.REQUEST, code="SHOTS", violations=violations) from exc
+        raise CommandFailed(
+            "the list has invalid shots", ExitCode.REQUEST, code="SHOTS", violations=violations
+        ) from exc
     except BatchRunning as exc:
         raise CommandFailed(str(exc), ExitCode.REQUEST, code="BATCH_RUNNING") from exc
     except asyncio.CancelledError:

@@ -125,7 +125,7 @@ def review(
     via: Connection = SERVER_CONNECTION,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write one HTML file to look at all candidates of a search or a batch, weigh them anew, compare and pick.
+    """Write one HTML file to look at all candidates of a search or a batch, reweight them, compare and pick.
 
     The file holds its pictures and needs no network.
     """

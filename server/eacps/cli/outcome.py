@@ -105,7 +105,7 @@ def reported(console: Console, *, as_json: bool = False) -> Iterator[None]:
 
 def _exit(failure: CommandFailed, console: Console, *, as_json: bool) -> NoReturn:
     if failure.violations:
-        console.print("[bold red]error:[/] not acceptable:")
+        console.print("[bold red]error:[/] invalid values:")
         for field, description in failure.violations:
             console.print(f"  [bold]{escape(field)}[/] {escape(description)}", highlight=False, soft_wrap=True)
     else:

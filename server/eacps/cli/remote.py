@@ -74,7 +74,7 @@ def _nothing_done(reason: pb.StopReason) -> CommandFailed:
         allowed = "no candidate was done in the time allowed (--timeout, --max-seconds)"
         return CommandFailed(allowed, ExitCode.TIMEOUT, code=grpc.StatusCode.DEADLINE_EXCEEDED.name)
     bound = _BOUNDS.get(reason, pb.StopReason.Name(reason))
-    return CommandFailed(f"{bound} does not suffice for one candidate", ExitCode.REQUEST, code="BUDGET_TOO_SMALL")
+    return CommandFailed(f"{bound} is too little for one candidate", ExitCode.REQUEST, code="BUDGET_TOO_SMALL")
 
 
 _BOUNDS = {

@@ -1,4 +1,4 @@
-"""``eacps review``: one HTML file to look at the candidates of searches, weigh them anew, compare and pick."""
+"""``eacps review``: one HTML file to look at the candidates of searches, reweight them, compare and pick."""
 
 import asyncio
 import json
@@ -71,7 +71,9 @@ def _searches_in(folder: Path) -> Sequence[str]:
         except OSError as exc:
             raise failure_of_file("read", result, exc) from exc
         except (ValueError, KeyError, TypeError) as exc:
-            raise CommandFailed(f"{result} is no result", ExitCode.REQUEST, code="UNREADABLE_FILE") from exc
+            raise CommandFailed(
+                f"{result} is not the result of a search", ExitCode.REQUEST, code="UNREADABLE_FILE"
+            ) from exc
     else:
         ids = []
     if not ids:

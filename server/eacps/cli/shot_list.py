@@ -68,7 +68,7 @@ class ShotList:
             except CommandFailed as exc:
                 faults += [(place, text) for _, text in exc.violations] or [(place, exc.message)]
         if faults:
-            raise CommandFailed("shots are at fault", ExitCode.REQUEST, code="SHOTS", violations=tuple(faults))
+            raise CommandFailed("the list has invalid shots", ExitCode.REQUEST, code="SHOTS", violations=tuple(faults))
         return shots
 
     def _rows(self) -> Iterator[tuple[str, ShotRow]]:
@@ -125,7 +125,7 @@ def _of_json_lines(path: Path) -> Iterable[ShotRow]:
         except ValueError as exc:
             raise CommandFailed(f"{path}, line {number}: {exc}", ExitCode.REQUEST, code="SHOTS") from exc
         if not isinstance(row, dict):
-            raise CommandFailed(f"{path}, line {number}: is no object", ExitCode.REQUEST, code="SHOTS")
+            raise CommandFailed(f"{path}, line {number}: is not a JSON object", ExitCode.REQUEST, code="SHOTS")
         yield row
 
 
@@ -145,7 +145,7 @@ def _of_parquet(path: Path) -> Iterable[ShotRow]:
 
 def _of_folder(folder: Path, pattern: str) -> Iterator[tuple[str, ShotRow]]:
     if pattern.count("{shot}") != 1:
-        raise CommandFailed(f"--pattern {pattern!r} must hold {{shot}} once", ExitCode.REQUEST, code="PATTERN")
+        raise CommandFailed(f"--pattern {pattern!r} must contain {{shot}} once", ExitCode.REQUEST, code="PATTERN")
     before, after = (re.escape(part) for part in pattern.split("{shot}"))
     named = re.compile(f"{before}(?P<shot>.+){after}".replace(r"\*", "[^/]*"))
     for scene in sorted(folder.glob(pattern.replace("{shot}", "*"))):

@@ -43,9 +43,11 @@ class BatchFiles:
             known = ", ".join(f"{{{field}}}" for field in FIELDS)
             yield Violation("name", f"{self._name!r} holds {{{unknown[0]}}}; known are {known}")
         elif "shot" not in fields or not names_picture(Path(self._name)):
-            yield Violation("name", f"{self._name!r} must hold {{shot}} and end in .png, .tif or .exr")
+            yield Violation("name", f"{self._name!r} must contain {{shot}} and end in .png, .tif or .exr")
         elif self._top > 1 and "candidate" not in fields:
-            yield Violation("name", f"{self._name!r} must hold {{candidate}} where several of a shot are written")
+            yield Violation(
+                "name", f"{self._name!r} must contain {{candidate}} if several pictures of a shot are written"
+            )
         else:
             yield from (
                 Violation(shot, "does not make the name of a file") for shot in shots if not self._is_within(shot)
