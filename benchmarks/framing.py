@@ -20,6 +20,7 @@ from PIL import Image
 from benchmarks.machine import describe
 from benchmarks.wide_scenes import WideScene, draw_wide_scene
 from eacps.arrays import Picture
+from eacps.artifacts import get_picture
 from eacps.assembly import build_scorers
 from eacps.evaluation import (
     CandidateScored,
@@ -33,7 +34,6 @@ from eacps.evaluation import (
     SearchUpdate,
     Services,
 )
-from eacps.evaluation.artifacts import get_picture
 from eacps.scene.frame import Framing
 from eacps.search.objective import Objective
 from eacps.search.potential import Weights

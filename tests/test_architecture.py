@@ -57,7 +57,7 @@ class Rule:
 
 
 GRPC = {"grpc", "grpc_health", "grpc_reflection", "grpc_status", "google"}
-EVALUATION = {"arrays", "errors", "tensors", "imaging", "scene", "triton", "search", "scoring"}
+EVALUATION = {"arrays", "artifacts", "errors", "tensors", "imaging", "scene", "triton", "search", "scoring"}
 RULES = {
     "errors": Rule(),
     "arrays": Rule(third_party={"numpy"}),
@@ -70,6 +70,7 @@ RULES = {
     "search": Rule({"arrays", "errors"}, {"numpy"}),
     "processes": Rule({"arrays"}, {"numpy"}),
     "imaging": Rule({"arrays", "errors", "processes"}, {"numpy", "PIL", "isal", "imagecodecs", "tifffile", "OpenEXR"}),
+    "artifacts": Rule({"arrays", "imaging"}, {"numpy"}),
     "scene": Rule({"arrays", "errors", "imaging"}, {"numpy", "PIL"}),
     "logs": Rule(),
     "triton": Rule(

@@ -2,9 +2,12 @@
 
 import asyncio
 import io
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import grpc
 import grpc.aio
 import imagecodecs
 import numpy as np
@@ -12,11 +15,16 @@ import pytest
 import tifffile
 from PIL import Image
 
-from eacps.api import Rules
+from eacps.api import Rules, candidate_calls
+from eacps.api.decoding import Decoding
+from eacps.evaluation.candidates import Ranking, rank_candidates
 from eacps.evaluation.toy import ToyModels
+from eacps.imaging import Delivered, LocalDecoder
+from eacps.imaging.workers import DecodingWorkers
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.api.conftest import Serve
+from tests.api.test_admission import answer_of, details_of, failure_of
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 RULES = Rules(frozenset({"brightness", "other"}), {"brightness": 0.75, "other": 0.25})
@@ -228,3 +236,76 @@ async def test_a_search_that_has_just_begun_has_no_candidates(serve: Serve, make
         search_id = created.search.search_id
         assert not (await stub.RankCandidates(pb.RankCandidatesRequest(search_id=search_id), timeout=60)).candidates
         await asyncio.gather(stub.CancelSearch(pb.CancelSearchRequest(search_id=search_id), timeout=60))
+
+
+async def test_a_search_of_thousands_is_ranked_while_others_are_answered(
+    serve: Serve, make_request: MakeRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, answered, in_time = threading.Event(), threading.Event(), list[bool]()
+
+    def slow(*arguments: Any) -> Ranking:
+        begun.set()
+        in_time.append(answered.wait(20))
+        return rank_candidates(*arguments)
+
+    monkeypatch.setattr(candidate_calls, "rank_candidates", slow)
+    async with serve(rules=RULES) as channel:
+        stub = SearchServiceStub(channel)
+        search_id = (await searched(stub, make_request()))[0].started.search_id
+        ranking = asyncio.create_task(answer_of(stub.RankCandidates(pb.RankCandidatesRequest(search_id=search_id))))
+        assert await asyncio.to_thread(begun.wait, 20)
+        await stub.GetSearch(pb.GetSearchRequest(search_id=search_id), timeout=60)
+        answered.set()
+        assert (await ranking).candidates
+    assert in_time == [True]
+
+
+async def test_deliveries_that_wait_for_a_decoder_leave_searches_their_threads(
+    serve: Serve, make_request: MakeRequest
+) -> None:
+    class Busy(DecodingWorkers):
+        gate = threading.Event()
+
+        def deliver(self, *arguments: Any, **options: Any) -> Delivered:
+            self.gate.wait()
+            return super().deliver(*arguments, **options)
+
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    with Busy(1) as workers:
+        async with serve(rules=RULES, decoder=workers) as channel:
+            stub = SearchServiceStub(channel)
+            workers.gate.set()
+            events = await searched(stub, make_request())
+            workers.gate.clear()
+            picking = pb.PickCandidateRequest(
+                search_id=events[0].started.search_id, candidate_id=events[-1].finished.best_candidate_id
+            )
+            picks = [asyncio.create_task(answer_of(stub.PickCandidate(picking, timeout=120))) for _ in range(4)]
+            try:
+                call = stub.RunSearch(make_request(), timeout=120)
+                async with asyncio.timeout(60):
+                    while not (await call.read()).event.HasField("candidate_scored"):
+                        pass
+            finally:
+                workers.gate.set()
+            assert len({(await pick).delivered.data for pick in picks}) == 1
+            call.cancel()
+
+
+async def test_no_more_scenes_are_delivered_in_than_there_is_memory_for(
+    serve: Serve, make_request: MakeRequest
+) -> None:
+    decoding = Decoding(LocalDecoder(), decoded_bytes=2**16)
+    async with serve(rules=RULES, decoding=decoding) as channel:
+        stub = SearchServiceStub(channel)
+        events = await searched(stub, make_request())
+        picking = pb.PickCandidateRequest(
+            search_id=events[0].started.search_id, candidate_id=events[-1].finished.best_candidate_id
+        )
+        decoding.memory.take(2**16)
+        error = await failure_of(stub.PickCandidate(picking, timeout=60))
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert {"RetryInfo", "QuotaFailure"} <= set(details_of(error))
+        decoding.memory.release(2**16)
+        assert (await stub.PickCandidate(picking, timeout=60)).delivered.data
+        assert decoding.memory.held == 0

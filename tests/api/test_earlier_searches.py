@@ -12,6 +12,7 @@ from PIL import Image
 
 from eacps.api import Rules
 from eacps.provenance import Marking
+from eacps.search.known import MAX_START_POINTS
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.api.conftest import Serve
@@ -157,3 +158,15 @@ async def test_what_is_no_recipe_in_a_record_changes_nothing(
         search_id, _, _ = await searched(stub, make_request(scene=scene, search=adaptive(4)))
         kept = (await stub.GetSearch(pb.GetSearchRequest(search_id=search_id), timeout=10)).search.request
         assert not kept.search.avoided_seeds
+
+
+async def test_no_more_points_are_looked_up_than_a_search_may_begin_from(
+    serve: Serve, make_request: MakeRequest
+) -> None:
+    async with serve(rules=RULES) as channel:
+        stub = SearchServiceStub(channel)
+        many = make_request(search=adaptive(start=like("0" * 32, "g0-000") * (MAX_START_POINTS + 1)))
+        assert await violations_of(stub, many) == ["search.search.start"]
+        many.search.start.pop()
+        absent = [f"search.search.start[{place}].candidate" for place in range(MAX_START_POINTS)]
+        assert await violations_of(stub, many) == absent

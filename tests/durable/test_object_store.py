@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from eacps.artifacts import Artifact
 from eacps.durable import Database, ObjectStore, Retention, SearchStore, StoredEvent, Submission, Sweeper, open_store
 from eacps.errors import ArtifactNotFound, InvalidRequest
-from eacps.evaluation.artifacts import Artifact
 from tests.durable.conftest import Clock
 
 Submit = Callable[..., Submission]

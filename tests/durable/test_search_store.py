@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from eacps.artifacts import Artifact
 from eacps.durable import ObjectStore, QueueLimits, SearchCursor, SearchState, SearchStore, StoredEvent, Submission
 from eacps.errors import RequestIdTaken, SearchNotFound, SearchOver, TooManySearches
 from eacps.evaluation import Progress
-from eacps.evaluation.artifacts import Artifact
 from tests.durable.conftest import Clock
 
 Submit = Callable[..., Submission]
@@ -241,19 +241,19 @@ class TestProgress:
         await store.begin(search.id)
         assert await store.progress(search.id) == (0, None)
         await record(store, search.id, event(1), spent="a", parts={"checkpoint": "c"})
-        await record(store, search.id, event(2), spent="b", parts={"standing": "s0", "prepared": "p"})
+        await record(store, search.id, event(2), spent="b", parts={"strategy": "s0", "prepared": "p"})
         await record(store, search.id, event(3, trial="t1"), event(4, trial="t2"), spent="c")
-        await record(store, search.id, before=4, spent="d", parts={"standing": "s1"})
+        await record(store, search.id, before=4, spent="d", parts={"strategy": "s1"})
         reported, progress = await store.progress(search.id)
         assert reported == 4
-        assert progress == Progress({"checkpoint": "c", "prepared": "p", "standing": "s1"}, ["t1", "t2"], "d")
+        assert progress == Progress({"checkpoint": "c", "prepared": "p", "strategy": "s1"}, ["t1", "t2"], "d")
 
     async def test_a_record_is_kept_whole_or_not_at_all(self, store: SearchStore, submit: Submit) -> None:
         search, _ = await store.create(submit())
         await store.begin(search.id)
         await record(store, search.id, event(1), spent="a")
         with pytest.raises(IntegrityError):  # the second one's number is taken
-            await record(store, search.id, event(2, trial="t"), event(2), spent="b", parts={"standing": "s"})
+            await record(store, search.id, event(2, trial="t"), event(2), spent="b", parts={"strategy": "s"})
         assert await store.progress(search.id) == (1, Progress({}, [], "a"))
         assert len(await store.events(search.id)) == 1
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from eacps.artifacts import Artifact, get_picture, get_vector, put_pictures, vector_artifact
 from eacps.evaluation import MemoryArtifacts
-from eacps.evaluation.artifacts import Artifact, get_picture, get_vector, put_pictures, vector_artifact
 
 
 class TestArtifacts:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eacps.artifacts import get_picture
 from eacps.assembly import build_scorers
 from eacps.errors import InvalidRequest
 from eacps.evaluation import (
@@ -21,7 +22,6 @@ from eacps.evaluation import (
     Services,
     render_candidate,
 )
-from eacps.evaluation.artifacts import get_picture
 from eacps.imaging import content_hash, decode_picture
 from eacps.search.cohort import Move
 from eacps.search.known import KnownPoint

@@ -31,6 +31,7 @@ from eacps.provenance import (
     packet_of,
     read_identity,
     read_record,
+    scanned_records,
     self_made_identity,
 )
 from eacps.provenance.ingredients import UnusableScene, archive_of
@@ -275,3 +276,13 @@ def test_a_certificate_that_cannot_sign_is_found_at_the_start() -> None:
     mismatched = replace(IDENTITY, key=self_made_identity().key)
     with pytest.raises(InvalidRequest, match="cannot sign"):
         Credentials(mismatched).check()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['eacps:Record = "{&quot;a&quot;: 1}"', "eacps:Record='{\"a\": 1}'", '<eacps:Record>{"a": 1}</eacps:Record>'],
+)
+def test_a_record_is_scanned_as_any_program_writes_it(text: str) -> None:
+    assert scanned_records(b"\x89PNG" + text.encode() + b"<") == [{"a": 1}]
+    assert scanned_records(text.replace("Record", "record").encode()) == []
+    assert scanned_records(b"eacps:Record>{}</eacps:Record>") == []

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from eacps.errors import InvalidRequest
+from eacps.provenance import RecordMode
 from eacps.settings import (
     JudgeProvider,
     JudgeSettings,
@@ -14,6 +15,7 @@ from eacps.settings import (
     TlsSettings,
     check_access,
 )
+from eacps.settings.provenance import RECORD_MODES
 
 
 def test_nothing_set_is_the_defaults() -> None:
@@ -230,3 +232,7 @@ def test_nobody_serves_strangers_without_having_said_so() -> None:
         with pytest.raises(InvalidRequest) as caught:
             check_access(refused)
         assert [violation.field for violation in caught.value.violations] == [field]
+
+
+def test_modes_of_the_record_are_those_of_the_marking() -> None:
+    assert set(RECORD_MODES) == set(RecordMode)

@@ -48,7 +48,7 @@ KINDS: Mapping[str, CallKind] = {
     "/eacps.v1.SearchService/PreparePrior": CallKind.PICTURES,
     "/eacps.v1.SearchService/RenderCandidate": CallKind.PICTURES,
     "/eacps.v1.SearchService/PickCandidate": CallKind.PICTURES,
-    "/eacps.v1.SearchService/RankCandidates": CallKind.READ,
+    "/eacps.v1.SearchService/RankCandidates": CallKind.PICTURES,
     "/eacps.v1.SearchService/ScoreImages": CallKind.PICTURES,
     "/eacps.v1.SearchService/GetCapabilities": CallKind.READ,
     "/grpc.health.v1.Health/Check": CallKind.PROBE,
@@ -73,7 +73,7 @@ class CallLimits:
         changes: Calls that cancel or delete a search, and wait until it has stopped.
         submissions: Requests for searches, while they are checked and stored.
         streams: Searches that are watched or waited for.
-        pictures: Calls for priors, candidates and scores, which need Triton.
+        pictures: Calls for priors, candidates, scores and rankings, which need Triton or much of the processor.
         uploads: Pictures that have arrived and are checked and stored.
         downloads: Pictures that are sent.
         receiving: Calls of each kind whose request is still arriving.

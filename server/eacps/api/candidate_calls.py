@@ -3,17 +3,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from eacps.api.candidate_reader import CandidateReader
 from eacps.api.converters import ranking_of
 from eacps.api.objectives import objective_of
 from eacps.api.paging import first_page, page_size_of, position_of, token_of
+from eacps.api.request_pictures import RequestPictures
 from eacps.api.violations import Violations
-from eacps.durable import ObjectStore, SearchStore, StoredSearch
+from eacps.artifacts import Artifact, MemoryArtifacts
+from eacps.durable import ObjectStore, SearchStore
 from eacps.errors import ArtifactNotFound, InvalidRequest
-from eacps.evaluation import Services
-from eacps.evaluation.artifacts import Artifact, MemoryArtifacts
+from eacps.evaluation import Progress, Services
 from eacps.evaluation.candidates import (
-    AskedFor,
-    candidate_in,
+    RequestProvenance,
+    candidate_of,
     candidates_in,
     deliver_candidate,
     layers_of_candidate,
@@ -31,12 +33,22 @@ class CandidateCalls:
 
     Args:
         store: Holds the searches.
+        reader: Reads their candidates.
         objects: Holds their pictures.
+        pictures: Bounds the memory of the scenes that results are delivered in.
         open_services: Creates the services of one call.
     """
 
-    def __init__(self, store: SearchStore, objects: ObjectStore, open_services: Callable[[], Services]) -> None:
-        self._store, self._objects, self._open_services = store, objects, open_services
+    def __init__(
+        self,
+        store: SearchStore,
+        reader: CandidateReader,
+        objects: ObjectStore,
+        pictures: RequestPictures,
+        open_services: Callable[[], Services],
+    ) -> None:
+        self._store, self._reader, self._objects, self._pictures = store, reader, objects, pictures
+        self._open_services = open_services
 
     async def pick(self, request: pb.PickCandidateRequest, tenant: str) -> pb.PickCandidateResponse:
         """Deliver one candidate.
@@ -44,19 +56,24 @@ class CandidateCalls:
         Raises:
             SearchNotFound: The tenant has no such search.
             CandidateNotFound: The search has no picture of it.
+            TooManyCalls: Too many calls read candidates, or there is no memory for the scene.
         """
         search = await self._store.get(tenant, request.search_id)
-        _, progress = await self._store.progress(search.id)
-        candidate = candidate_in(progress, request.candidate_id)
+        progress, candidate = await self._reader.read(
+            search, lambda progress: (progress, candidate_of(candidates_in(progress), request.candidate_id))
+        )
+        asked = pb.RunSearchRequest.FromString(search.request)
         services = replace(self._open_services(), artifacts=_ReadOnlyArtifacts(self._objects))
-        delivered = await deliver_candidate(progress, candidate, services, _asked_for(search))
-        picture = pb.Image(artifact=candidate.picture)
-        response = pb.PickCandidateResponse(delivered=pb.Image(data=delivered), picture=picture)
-        if request.layers:
-            layers = await layers_of_candidate(progress, candidate, services, _asked_for(search))
-            for name in ("plate", "patch", "matte"):
-                getattr(response.layers, name).data = getattr(layers, name)
-        return response
+        stated = _provenance_of(search.id, asked)
+        async with self._pictures.memory_of(asked.scene.artifact, tenant):
+            delivered = await deliver_candidate(progress, candidate, services, stated)
+            picture = pb.Image(artifact=candidate.picture)
+            response = pb.PickCandidateResponse(delivered=pb.Image(data=delivered), picture=picture)
+            if request.layers:
+                layers = await layers_of_candidate(progress, candidate, services, stated)
+                for name in ("plate", "patch", "matte"):
+                    getattr(response.layers, name).data = getattr(layers, name)
+            return response
 
     async def rank(self, request: pb.RankCandidatesRequest, tenant: str) -> pb.RankCandidatesResponse:
         """Rank all candidates.
@@ -64,27 +81,30 @@ class CandidateCalls:
         Raises:
             SearchNotFound: The tenant has no such search.
             InvalidRequest: Names every invalid field.
+            TooManyCalls: Too many calls read candidates.
         """
         search = await self._store.get(tenant, request.search_id)
         violations, bound = Violations(), _bound_of(request)
         size, position = page_size_of(violations, request.page_size), position_of(violations, request.page_token, bound)
         objective = _objective_of(violations, request, pb.RunSearchRequest.FromString(search.request))
-        _, progress = await self._store.progress(search.id)
-        ranking = ranking_of(rank_candidates(candidates_in(progress), objective), objective)
         begin = 0 if position is None else int.from_bytes(position)
-        left = ranking.candidates[begin:]
-        page = first_page(left, size, lambda candidate: candidate.ByteSize() + _FRAME_BYTES)
-        del ranking.candidates[:]
-        ranking.candidates.extend(page)
-        if len(page) < len(left):
-            ranking.next_page_token = token_of((begin + len(page)).to_bytes(4), bound)
-        return ranking
+
+        def page_in(progress: Progress | None) -> pb.RankCandidatesResponse:
+            ranking = ranking_of(rank_candidates(candidates_in(progress), objective), objective)
+            left = ranking.candidates[begin:]
+            page = first_page(left, size, lambda candidate: candidate.ByteSize() + _FRAME_BYTES)
+            del ranking.candidates[:]
+            ranking.candidates.extend(page)
+            if len(page) < len(left):
+                ranking.next_page_token = token_of((begin + len(page)).to_bytes(4), bound)
+            return ranking
+
+        return await self._reader.read(search, page_in)
 
 
-def _asked_for(search: StoredSearch) -> AskedFor:
-    request = pb.RunSearchRequest.FromString(search.request)
+def _provenance_of(search_id: str, request: pb.RunSearchRequest) -> RequestProvenance:
     negative = request.negative_prompt if request.HasField("negative_prompt") else None
-    return AskedFor(search.id, request.prompt, negative)
+    return RequestProvenance(search_id, request.prompt, negative)
 
 
 class _ReadOnlyArtifacts:

@@ -14,7 +14,7 @@ from eacps.arrays import Picture
 from eacps.durable import Retention, StoredSearch
 from eacps.enums import MOVE, PRIOR_MODE, ROUND_KIND, SEARCH_STATE, STOP_REASON
 from eacps.evaluation.candidates import Ranking
-from eacps.evaluation.single import PreparedPrior, RenderedCandidate, ScoredPictures
+from eacps.evaluation.single_steps import PreparedPrior, RenderedCandidate, ScoredPictures
 from eacps.evaluation.updates import (
     CandidateScored,
     Evaluation,

@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from eacps.api.candidate_reader import CandidateReader
 from eacps.api.normal_form import normal_form
 from eacps.api.recipes import recipe_message
 from eacps.durable import ObjectStore, SearchStore, StoredSearch
@@ -15,11 +17,11 @@ from eacps.errors import (
     InvalidSearchSpec,
     SearchNotFound,
 )
-from eacps.evaluation.candidates import KeptCandidate, candidate_in, candidates_in
+from eacps.evaluation.candidates import StoredCandidate, candidate_of, candidates_in
 from eacps.evaluation.codec import checkpoint_in
 from eacps.evaluation.state import Progress
-from eacps.provenance import scanned_records
-from eacps.search.known import MAX_OTHERS
+from eacps.provenance import may_hold_record, scanned_records
+from eacps.search.known import MAX_OTHERS, MAX_START_POINTS
 from eacps.search.recipe import Recipe
 from eacps.search.spec import MAX_AVOIDED_SEEDS
 from eacps.v1 import search_service_pb2 as pb
@@ -44,18 +46,23 @@ class EarlierSearches:
 
     Args:
         store: Holds the searches.
+        reader: Reads their candidates.
         objects: Knows which searches refer to a picture.
     """
 
-    def __init__(self, store: SearchStore, objects: ObjectStore) -> None:
-        self._store, self._objects = store, objects
+    def __init__(self, store: SearchStore, reader: CandidateReader, objects: ObjectStore) -> None:
+        self._store, self._reader, self._objects = store, reader, objects
 
     async def resolved(self, request: pb.RunSearchRequest, tenant: str) -> pb.SearchSettings:
         """Return the search settings of a request with what is known of its start points, and the seeds to avoid.
 
         Raises:
-            InvalidRequest: Names every start point that is no candidate of the tenant.
+            InvalidRequest: Names every start point that is no candidate of the tenant, or there are too many points.
+            TooManyCalls: Too many calls read candidates.
         """
+        if (count := len(request.search.start)) > MAX_START_POINTS:
+            error = f"are {count} points, more than {MAX_START_POINTS}"
+            raise InvalidRequest([FieldViolation("search.start", error)])
         search, violations = pb.SearchSettings(), []
         search.CopyFrom(request.search)
         for index, point in enumerate(search.start):
@@ -73,28 +80,21 @@ class EarlierSearches:
 
     async def _known(self, name: pb.CandidateReference, request: pb.RunSearchRequest, tenant: str) -> pb.KnownPoint:
         search = await self._store.get(tenant, name.search_id)
-        _, progress = await self._store.progress(search.id)
-        candidate = candidate_in(progress, name.candidate_id)
-        known = pb.KnownPoint(recipe=recipe_message(candidate.recipe))
         asked = pb.RunSearchRequest.FromString(search.request)
-        if progress is None or not candidate.whole or _edit_of(asked, request) != _edit_of(request, asked):
-            return known
-        build = checkpoint_in(progress).build
-        counting = _counting(asked, request)
-        known.CopyFrom(_scored(candidate, counting, build))
-        fresh = [one for one in candidates_in(progress) if one.fresh and one.whole and one.id != candidate.id]
-        known.others.extend(_scored(one, counting, build) for one in fresh[:MAX_OTHERS])
-        return known
+        return await self._reader.read(search, lambda progress: _known_in(progress, name.candidate_id, asked, request))
 
     async def _seeds_of(self, scene: pb.Image, tenant: str) -> set[int]:
         """Return the seeds of the recipes that made a picture, as far as the tenant's searches or its file know."""
         digest = _digest(scene)
         for search_id in await self._objects.makers_of(tenant, digest):
-            _, progress = await self._store.progress(search_id)
-            maker = _maker(await self._store.get(tenant, search_id), progress, digest)
+            search = await self._store.get(tenant, search_id)
+            maker = await self._reader.read(search, partial(_maker, search, digest=digest))
             if maker is not None:
                 return set(maker.recipe.seeds)
-        records = scanned_records(await self._ends_of(scene, tenant))
+        ends = await self._ends_of(scene, tenant)
+        if not may_hold_record(ends):
+            return set()
+        records = await self._reader.run(tenant, lambda: scanned_records(ends))
         return {seed for record in records for seed in _seeds_in(record)}
 
     async def _ends_of(self, scene: pb.Image, tenant: str) -> bytes:
@@ -110,7 +110,32 @@ class EarlierSearches:
             return b""
 
 
-def _maker(search: StoredSearch, progress: Progress | None, digest: str) -> KeptCandidate | None:
+def _known_in(
+    progress: Progress | None, candidate_id: str, asked: pb.RunSearchRequest, request: pb.RunSearchRequest
+) -> pb.KnownPoint:
+    """Return what is known of a candidate, and of others of its search if their scores count again.
+
+    Args:
+        progress: Of its search.
+        candidate_id: Its id.
+        asked: Request of its search.
+        request: Request of the new search.
+
+    Raises:
+        CandidateNotFound: There is none such.
+    """
+    candidates = candidates_in(progress)
+    candidate = candidate_of(candidates, candidate_id)
+    if progress is None or not candidate.whole or _edit_of(asked, request) != _edit_of(request, asked):
+        return pb.KnownPoint(recipe=recipe_message(candidate.recipe))
+    build, counting = checkpoint_in(progress).build, _counting(asked, request)
+    known = _scored(candidate, counting, build)
+    fresh = [one for one in candidates if one.fresh and one.whole and one.id != candidate.id]
+    known.others.extend(_scored(one, counting, build) for one in fresh[:MAX_OTHERS])
+    return known
+
+
+def _maker(search: StoredSearch, progress: Progress | None, digest: str) -> StoredCandidate | None:
     """Return the candidate of a search whose picture this is, as it was made or as it was delivered."""
     best = ""
     if search.result is not None:
@@ -147,7 +172,7 @@ def _counting(asked: pb.RunSearchRequest, request: pb.RunSearchRequest) -> froze
     return frozenset(name for name, question in before.items() if now.get(name, question) == question)
 
 
-def _scored(candidate: KeptCandidate, counting: frozenset[str], build: str) -> pb.KnownPoint:
+def _scored(candidate: StoredCandidate, counting: frozenset[str], build: str) -> pb.KnownPoint:
     scores = {name: value for name, value in candidate.card.values.items() if name in counting}
     return pb.KnownPoint(recipe=recipe_message(candidate.recipe), scores=scores, build=build)
 

@@ -185,6 +185,18 @@ class RequestPictures:
             files: dict[str, bytes] = {}
             yield check(KnownPictures(await self._read(images, tenant, files, pixels=True), files))
 
+    @asynccontextmanager
+    async def memory_of(self, artifact: str, tenant: str) -> AsyncIterator[None]:
+        """Reserve memory for a stored picture of the tenant until the block ends.
+
+        Raises:
+            ArtifactNotFound: It is not stored any more.
+            TooManyCalls: There is not enough memory, or too many pictures wait to be decoded.
+        """
+        header = await self._stored_header(artifact, tenant)
+        with self._decoding.memory_for([header]):
+            yield
+
     async def _preliminary(
         self, check: Callable[[PictureReader], T], tenant: str
     ) -> tuple[Mapping[str, pb.Image], Sequence[Header]]:

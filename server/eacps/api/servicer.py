@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from eacps.api.calls import Context, current_call
 from eacps.api.candidate_calls import CandidateCalls
+from eacps.api.candidate_reader import CandidateReader
 from eacps.api.capabilities import capabilities_of
 from eacps.api.converters import faces_of, prior_of, rendered_of, scored_of, search_of, set_time
 from eacps.api.decoding import Decoding
@@ -91,9 +92,10 @@ class SearchServicer(SearchServiceServicer):
         self._rules, self._engine, self._objects = rules, engine, objects
         self._open_services, self._decoding = open_services, decoding or Decoding(rules.decoder)
         self._message_pictures = MessagePictures(objects, self._decoding)
-        self._earlier_searches = EarlierSearches(engine.store, objects)
-        self._candidate_calls = CandidateCalls(engine.store, objects, open_services)
+        reader = CandidateReader(engine.store)
+        self._earlier_searches = EarlierSearches(engine.store, reader, objects)
         self._pictures = RequestPictures(objects, self._decoding, rules.pictures, rules.uploads)
+        self._candidate_calls = CandidateCalls(engine.store, reader, objects, self._pictures, open_services)
         self._uploads = MemoryBudget("uploads", uploaded_bytes)
         self._observer, self._retention = observer or NullObserver(), retention or Retention()
 

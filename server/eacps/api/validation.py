@@ -10,10 +10,10 @@ from typing import TypedDict, TypeVar
 from google.protobuf.message import Message
 
 from eacps.api.objectives import budget_of, objective_of
-from eacps.api.people import people_of
 from eacps.api.priors import asked_prior_of
 from eacps.api.questions import RESERVED_MARK, questions_of
 from eacps.api.recipes import checked_recipe
+from eacps.api.request_faces import request_faces_of
 from eacps.api.request_pictures import DirectReader, PictureReader
 from eacps.api.search_settings import spec_of
 from eacps.api.violations import Violations
@@ -114,7 +114,8 @@ def plan_of(
     objective = objective_of(violations, request, offered, rules.default_weights, rules.default_held_out)
     budget = budget_of(violations, request)
     settings = _settings(violations, request)
-    people = people_of(violations, request, reader, character_shown=settings["character_as_reference"] is not False)
+    character_shown = settings["character_as_reference"] is not False
+    faces = request_faces_of(violations, request, reader, character_shown=character_shown)
     prior = asked_prior_of(violations, request, reader, face_swap=rules.face_swap)
     if violations.found or scene is None or character is None or spec is None or objective is None:
         raise InvalidRequest(violations.found)
@@ -135,7 +136,7 @@ def plan_of(
             mask=mask,
             given_prior=prior.given,
             scene_file=reader.file("scene", request.scene),
-            **people,
+            **faces,
         ),
     )
 

@@ -9,15 +9,15 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 
 from eacps.cli.exit_codes import ExitCode
+from eacps.cli.face_options import FaceOptions, face_fields, read_image
 from eacps.cli.outcome import CommandFailed
 from eacps.cli.parsing import number_of
-from eacps.cli.people import PeopleOptions, people_fields, read_image
 from eacps.cli.strategies import search_settings
 from eacps.enums import FRAMING, PRUNING_MODE, SCALARIZATION, Words
 from eacps.v1 import search_service_pb2 as pb
 from eacps.wire import images_in
 
-_FROM_ENVIRONMENT = PeopleOptions()
+_FROM_ENVIRONMENT = FaceOptions()
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class SearchOptions:
     prompt: str
     mask: Path | None = None
     negative_prompt: str | None = None
-    people: PeopleOptions = field(default_factory=PeopleOptions)
+    faces: FaceOptions = field(default_factory=FaceOptions)
     sampler: Mapping[str, Any] = field(default_factory=dict)
     search: Mapping[str, Any] = field(default_factory=dict)
     pruning: str | None = None
@@ -64,7 +64,7 @@ def build_request(options: SearchOptions) -> pb.RunSearchRequest:
         scorers=list(_scorers(options)),
         scalarization=_number(SCALARIZATION, options.scalarization),
         budget=_budget(options),
-        **people_fields(options.people),
+        **face_fields(options.faces),
         framing=_number(FRAMING, options.framing),
     )
 
@@ -120,7 +120,7 @@ def score_request(
     *,
     weights: Mapping[str, float],
     questions: Mapping[str, str],
-    people: PeopleOptions = _FROM_ENVIRONMENT,
+    faces: FaceOptions = _FROM_ENVIRONMENT,
     framing: str | None = None,
 ) -> pb.ScoreImagesRequest:
     """Read the pictures and build a request for scores.
@@ -135,7 +135,7 @@ def score_request(
         prompt=prompt,
         images=[read_image(picture) for picture in pictures],
         scorers=list(_scorers(options)),
-        **people_fields(people),
+        **face_fields(faces),
         framing=_number(FRAMING, framing),
     )
 

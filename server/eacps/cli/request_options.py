@@ -5,9 +5,9 @@ from typing import Any
 
 from eacps.cli import options
 from eacps.cli import search_options as search
+from eacps.cli.face_options import FaceOptions
 from eacps.cli.groups import Group
 from eacps.cli.parsing import parse_numbers, parse_questions
-from eacps.cli.people import PeopleOptions
 from eacps.cli.request import SearchOptions
 
 _SAMPLER = ("steps", "true_cfg_scale", "character_as_reference")
@@ -88,7 +88,7 @@ def _options_of(given: dict[str, Any]) -> SearchOptions:
         Path(character),
         prompt,
         **{name: given[name] for name in plain},
-        people=PeopleOptions(
+        faces=FaceOptions(
             given["scene_face"], given["character_face"], given["more_character"], given["reference"], given["prior"]
         ),
         sampler={name: given[name] for name in _SAMPLER},

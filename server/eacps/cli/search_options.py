@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from eacps.cli.declare import choice, number, option
+from eacps.cli.face_options import parse_face, parse_prior
 from eacps.cli.parsing import (
     checked,
     checked_list,
@@ -14,7 +15,6 @@ from eacps.cli.parsing import (
     text,
     texts,
 )
-from eacps.cli.people import parse_face, parse_prior
 from eacps.enums import FRAMING, LOCAL_MOVE, PRUNING_MODE, SCALARIZATION, STRATEGY
 from eacps.limits import DEFAULT_WEIGHTS
 

@@ -173,8 +173,8 @@ def score(
 ) -> None:
     """Score pictures as a search would score its candidates."""
     with command(as_json=as_json, via=via) as (console, composition):
+        from eacps.cli.face_options import FaceOptions
         from eacps.cli.parsing import parse_numbers, parse_questions
-        from eacps.cli.people import PeopleOptions
         from eacps.cli.request import score_request
         from eacps.cli.stored_searches import StoredSearches
 
@@ -185,7 +185,7 @@ def score(
             prompt,
             weights=parse_numbers(weight),
             questions=parse_questions(ask),
-            people=PeopleOptions(scene_face, character_face, more_character),
+            faces=FaceOptions(scene_face, character_face, more_character),
             framing=framing,
         )
         StoredSearches(composition, console, as_json).score(request, [picture.name for picture in pictures])

@@ -16,13 +16,13 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 from sqlalchemy import Connection, bindparam, delete, select
 
+from eacps.artifacts import Artifact
 from eacps.durable import rows
 from eacps.durable.database import Database
 from eacps.durable.outages import store_error
 from eacps.durable.statements import Statement
 from eacps.durable.tables import OBJECTS, REFERENCES, SEARCHES, UPLOADS
 from eacps.errors import ArtifactNotFound, FieldViolation, InvalidRequest, SearchOver
-from eacps.evaluation.artifacts import Artifact
 
 _OBJECT = Statement(lambda insert: insert(OBJECTS).on_conflict_do_nothing())
 _LOCK_OBJECT = Statement(

@@ -14,7 +14,6 @@ They exchange:
     plan        settings, pictures, fitted inputs and the edit
     state       the state of a search and its records; codec encodes them
     updates     what a search reports while it runs
-    artifacts   pictures and vectors by content hash
 
 They use:
 
@@ -24,19 +23,19 @@ They use:
 
 Beside a running search:
 
-    candidates  rank and deliver the candidates of a stored search
-    single      run one step without a search
-    toy         test doubles of the models and of a scorer
+    candidates     rank and deliver the candidates of a stored search
+    single_steps   run one step without a search
+    toy            test doubles of the models and of a scorer
 
 This package does not know gRPC, the wire format, or where progress is stored.
 """
 
-from eacps.evaluation.artifacts import ArtifactStore, MemoryArtifacts
+from eacps.artifacts import ArtifactStore, MemoryArtifacts
 from eacps.evaluation.observer import NullObserver, Observer
 from eacps.evaluation.plan import PriorMode, SearchPictures, SearchPlan, SearchSettings
 from eacps.evaluation.runner import SearchRunner
 from eacps.evaluation.services import ExecutionLimits, Models, Services
-from eacps.evaluation.single import detect_faces, prepare_prior, render_candidate, score_pictures
+from eacps.evaluation.single_steps import detect_faces, prepare_prior, render_candidate, score_pictures
 from eacps.evaluation.state import MemoryRecorder, Progress, Record, Recorder
 from eacps.evaluation.timing import Deadline
 from eacps.evaluation.updates import (

@@ -1,13 +1,14 @@
 """Candidates of a stored search, read from its progress: rank them again, and deliver them in the scene's file.
 
-This calls no model and works for running, finished, failed and cancelled searches.
+This calls no model and works for running, finished, failed and cancelled searches. Reading and ranking thousands of
+candidates takes tenths of a second.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from eacps.errors import CandidateNotFound
-from eacps.evaluation.codec import edit_in, has_prior, reports_in, strategy_in, trials_of
+from eacps.evaluation.codec import edit_in, has_prior, scored_pictures_in, strategy_in, trials_of
 from eacps.evaluation.finish import Delivery, provenance_record
 from eacps.evaluation.plan import Edit
 from eacps.evaluation.services import ProvenanceRecord, Services
@@ -22,7 +23,7 @@ from eacps.search.scores import ScoreCard
 
 
 @dataclass(frozen=True)
-class KeptCandidate:
+class StoredCandidate:
     """The furthest evaluated trial of a candidate.
 
     Args:
@@ -43,8 +44,8 @@ class KeptCandidate:
 
 
 @dataclass(frozen=True)
-class AskedFor:
-    """The parts of a request that a delivered file states."""
+class RequestProvenance:
+    """What a delivered file states about the request of its search."""
 
     search_id: str
     prompt: str
@@ -60,26 +61,31 @@ class Ranking:
         pareto_front: Ids of those that no other one beats in every weighted score, best first.
     """
 
-    candidates: tuple[tuple[KeptCandidate, Evaluation], ...]
+    candidates: tuple[tuple[StoredCandidate, Evaluation], ...]
     pareto_front: tuple[str, ...]
 
 
-def candidates_in(progress: Progress | None) -> list[KeptCandidate]:
+def candidates_in(progress: Progress | None) -> list[StoredCandidate]:
     """Return the candidates of a search that have a picture and scores, in order of proposal."""
     if progress is None or not has_prior(progress):
         return []
     strategy = strategy_in(progress)
-    reports = reports_in(progress, strategy)
-    furthest: dict[str, KeptCandidate] = {}
+    pictures, furthest = scored_pictures_in(progress), dict[str, StoredCandidate]()
     for trial in trials_of(strategy):
-        if trial.key in reports and (picture := reports[trial.key].picture) is not None:
-            name, whole = trial.candidate.id, trial.stop_step == strategy.steps
-            fresh = trial.candidate.move is Move.EXPLORE
-            furthest[name] = KeptCandidate(name, trial.candidate.recipe, picture, reports[trial.key].card, whole, fresh)
+        if trial.key in pictures:
+            candidate, (picture, card) = trial.candidate, pictures[trial.key]
+            furthest[candidate.id] = StoredCandidate(
+                id=candidate.id,
+                recipe=candidate.recipe,
+                picture=picture,
+                card=card,
+                whole=trial.stop_step == strategy.steps,
+                fresh=candidate.move is Move.EXPLORE,
+            )
     return list(furthest.values())
 
 
-def rank_candidates(candidates: Sequence[KeptCandidate], objective: Objective) -> Ranking:
+def rank_candidates(candidates: Sequence[StoredCandidate], objective: Objective) -> Ranking:
     """Rank candidates as a search with this objective ranks them.
 
     Args:
@@ -97,53 +103,53 @@ def rank_candidates(candidates: Sequence[KeptCandidate], objective: Objective) -
     return Ranking(tuple((one, evaluation) for one, evaluation, _ in ranked), tuple(ranked[one][0].id for one in front))
 
 
-def candidate_in(progress: Progress | None, candidate_id: str) -> KeptCandidate:
-    """Return a candidate of a search by its id.
+def candidate_of(candidates: Iterable[StoredCandidate], candidate_id: str) -> StoredCandidate:
+    """Return a candidate by its id.
 
     Raises:
         CandidateNotFound: There is none such, or no picture of it.
     """
-    for one in candidates_in(progress):
+    for one in candidates:
         if one.id == candidate_id:
             return one
     raise CandidateNotFound(f"the search has no picture of a candidate {candidate_id[:64]!r}")
 
 
 async def deliver_candidate(
-    progress: Progress | None, candidate: KeptCandidate, services: Services, asked: AskedFor
+    progress: Progress | None, candidate: StoredCandidate, services: Services, request: RequestProvenance
 ) -> bytes:
-    """Lay a kept picture into the scene's file, at full resolution.
+    """Paste the picture of a candidate into the scene's file, at full resolution.
 
     Args:
         progress: Of its search.
         candidate: Of the same.
         services: Whose artifacts hold those of the search, and take in the result.
-        asked: What the search was asked for.
+        request: Of the same.
 
     Returns:
         The same file that the search delivers where this is its best candidate.
     """
     delivery, edit = await _delivery(progress, services)
-    record = _record_of(edit, candidate, asked)
+    record = _record_of(edit, candidate, request)
     return await services.artifacts.get(await delivery.deliver(edit, candidate.picture, record))
 
 
 async def layers_of_candidate(
-    progress: Progress | None, candidate: KeptCandidate, services: Services, asked: AskedFor
+    progress: Progress | None, candidate: StoredCandidate, services: Services, request: RequestProvenance
 ) -> Layers:
     """Return plate, patch and matte of what `deliver_candidate` delivers; raises as that."""
     delivery, edit = await _delivery(progress, services)
-    return await delivery.layers(edit, candidate.picture, _record_of(edit, candidate, asked))
+    return await delivery.layers(edit, candidate.picture, _record_of(edit, candidate, request))
 
 
-def _record_of(edit: Edit, candidate: KeptCandidate, asked: AskedFor) -> ProvenanceRecord:
+def _record_of(edit: Edit, candidate: StoredCandidate, request: RequestProvenance) -> ProvenanceRecord:
     return provenance_record(
         edit,
-        search_id=asked.search_id,
+        search_id=request.search_id,
         candidate_id=candidate.id,
         recipe=candidate.recipe,
-        prompt=asked.prompt,
-        negative_prompt=asked.negative_prompt,
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
         scores=candidate.card.raw,
     )
 

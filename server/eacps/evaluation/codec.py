@@ -1,7 +1,7 @@
 """Encode the state of a search as JSON and decode it. The strategy encodes its own part (`eacps.search.snapshots`).
 
 The state has three parts, which change at different times: the checkpoint, recorded first; the prepared edit, recorded
-with the prior; and the standing, recorded with every cohort. Reports of trials are encoded one by one, without what the
+with the prior; and the strategy, recorded with every cohort. Reports of trials are encoded one by one, without what the
 strategy's snapshot contains.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from eacps.arrays import Picture
-from eacps.evaluation.artifacts import ArtifactStore, get_mask, get_picture, get_vector
+from eacps.artifacts import ArtifactStore, get_mask, get_picture, get_vector
 from eacps.evaluation.plan import Edit, Inputs, PriorMode
 from eacps.evaluation.state import (
     Latents,
@@ -49,10 +49,10 @@ def prepared_part(state: PreparedSearch) -> dict[str, str]:
     return {"prepared": to_text({"edit": _edit_to_json(state.edit), "prior": card_to_json(state.prior.card)})}
 
 
-def standing_part(state: PreparedSearch) -> dict[str, str]:
+def strategy_part(state: PreparedSearch) -> dict[str, str]:
     """Encode the part that changes with every cohort, by its name: the strategy and the averaged scores."""
     averaged = [[*key, card_to_json(card)] for key, card in state.reports.averaged.items()]
-    return {"standing": to_text({"strategy": state.strategy.snapshot(), "averaged": averaged})}
+    return {"strategy": to_text({"snapshot": state.strategy.snapshot(), "averaged": averaged})}
 
 
 def checkpoint_in(progress: Progress) -> ServedCheckpoint:
@@ -69,7 +69,7 @@ def has_prior(progress: Progress) -> bool:
 
 def strategy_in(progress: Progress) -> Strategy:
     """Return the strategy of a search that has a prior, as it was recorded last."""
-    return factory.restore(json.loads(progress.parts["standing"])["strategy"])
+    return factory.restore(json.loads(progress.parts["strategy"])["snapshot"])
 
 
 async def restore_state(
@@ -112,7 +112,7 @@ def reports_in(progress: Progress, strategy: Strategy) -> Reports:
     for report in known:
         if report.key in closed:
             reports.add(report)
-    for *key, card in json.loads(progress.parts["standing"])["averaged"]:
+    for *key, card in json.loads(progress.parts["strategy"])["averaged"]:
         reports.average(TrialKey(*key), card_from_json(card))
     best = strategy.best()
     reports.settle(None if best is None else TrialKey(best.candidate.id, strategy.steps))
@@ -120,6 +120,18 @@ def reports_in(progress: Progress, strategy: Strategy) -> Reports:
         if report.key not in closed:
             reports.add(report)
     return reports
+
+
+def scored_pictures_in(progress: Progress) -> dict[TrialKey, tuple[str, ScoreCard]]:
+    """Return the artifact and the scores of every picture of a search that has a prior, by its trial."""
+    pictures = {
+        TrialKey(data["id"], data["stop"], data["draft"]): (data["picture"], card_from_json(data["card"]))
+        for data in map(json.loads, progress.trials)
+        if data["picture"] is not None
+    }
+    for *key, card in json.loads(progress.parts["strategy"])["averaged"]:
+        pictures[TrialKey(*key)] = pictures[TrialKey(*key)][0], card_from_json(card)
+    return pictures
 
 
 def trials_of(strategy: Strategy) -> Iterator[Trial]:

@@ -8,8 +8,7 @@ from itertools import groupby
 from typing import TypeVar
 
 from eacps.arrays import Float32
-from eacps.evaluation import codec
-from eacps.evaluation.artifacts import (
+from eacps.artifacts import (
     Artifact,
     EncodedPicture,
     encode_pictures,
@@ -17,7 +16,8 @@ from eacps.evaluation.artifacts import (
     get_vector,
     vector_artifact,
 )
-from eacps.evaluation.generate import Generator, lane
+from eacps.evaluation import codec
+from eacps.evaluation.generate import Generator, batch_key
 from eacps.evaluation.plan import SearchSettings
 from eacps.evaluation.score import Scoring, averaged
 from eacps.evaluation.services import Services
@@ -93,7 +93,7 @@ class Evaluator:
         return in_time and await self._ask_again(cohort)
 
     async def _evaluate_batch(self, batch: Sequence[Trial], *, expendable: bool) -> list[EvaluatedTrial]:
-        """Evaluate a micro-batch, all of whose trials are of the same `lane`.
+        """Evaluate a micro-batch, all of whose trials are of the same `batch_key`.
 
         Args:
             batch: The trials.
@@ -221,8 +221,8 @@ class Evaluator:
 
 
 def micro_batches(trials: Sequence[Trial], size: int) -> list[tuple[Trial, ...]]:
-    """Cut trials into batches of at most ``size`` of the same `lane`, in order of proposal."""
-    groups = (tuple(group) for _, group in groupby(sorted(trials, key=lane), key=lane))
+    """Cut trials into batches of at most ``size`` of the same `batch_key`, in order of proposal."""
+    groups = (tuple(group) for _, group in groupby(sorted(trials, key=batch_key), key=batch_key))
     return [group[start : start + size] for group in groups for start in range(0, len(group), size)]
 
 

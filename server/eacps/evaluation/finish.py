@@ -1,12 +1,14 @@
 """Finishing a search: find its winner, deliver the picture in the scene's file, and put the last update together."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import contextvars
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import eacps
+from eacps.artifacts import ACCEPTED, Artifact, get_mask, get_picture, put_pictures
 from eacps.errors import EvaluationFailed
-from eacps.evaluation.artifacts import ACCEPTED, Artifact, get_mask, get_picture, put_pictures
 from eacps.evaluation.plan import Edit, SearchPictures
 from eacps.evaluation.services import ProvenanceRecord, Services
 from eacps.evaluation.state import PreparedSearch, TrialReport
@@ -22,10 +24,11 @@ from eacps.search.strategy import Strategy
 from eacps.triton.types import ServedCheckpoint
 
 NOISE_DTYPE = "float32"  # recipes are summed, and latents passed on, in it
+T = TypeVar("T")
 _SCENE_FILE, _MASK_AS_IT_CAME = "scene_file", "mask_as_it_came"
 
 
-def versions(checkpoint: ServedCheckpoint, judges: Mapping[str, str]) -> dict[str, str]:
+def versions(checkpoint: ServedCheckpoint, identities: Mapping[str, str]) -> dict[str, str]:
     """Name the versions by part: eacps, checkpoint, noise, noise_dtype, triton, build, and ``scorer.<name>`` for each.
 
     ``build`` names the exported networks, what runs them and in which precision: its manifest holds their hashes, the
@@ -33,7 +36,7 @@ def versions(checkpoint: ServedCheckpoint, judges: Mapping[str, str]) -> dict[st
 
     Args:
         checkpoint: What was searched on.
-        judges: Identities of the scorers by name.
+        identities: Of the scorers, by name.
     """
     return {
         "eacps": eacps.__version__,
@@ -43,7 +46,7 @@ def versions(checkpoint: ServedCheckpoint, judges: Mapping[str, str]) -> dict[st
         "triton": checkpoint.triton_version,
         **({"build": f"{checkpoint.build} {checkpoint.target} {checkpoint.precision}"} if checkpoint.build else {}),
         **({"revision": checkpoint.revision} if checkpoint.revision else {}),
-        **{f"scorer.{name}": identity for name, identity in sorted(judges.items())},
+        **{f"scorer.{name}": identity for name, identity in sorted(identities.items())},
     }
 
 
@@ -117,8 +120,12 @@ class Delivery:
         with self._stopwatch.measure("deliver"):
             scene, inlay = await self._inlay(edit, picture)
             packet = self._marking.packet(record)
-            delivered = await asyncio.to_thread(self._decoder.deliver, scene, inlay, ACCEPTED, packet)
-            artifact = await asyncio.to_thread(lambda: Artifact.of(self._marking.sealed(delivered.data, scene)))
+
+            def work() -> Artifact:
+                delivered = self._decoder.deliver(scene, inlay, ACCEPTED, packet)
+                return Artifact.of(self._marking.sealed(delivered.data, scene))
+
+            artifact = await self._in_thread(work)
             await self._artifacts.put([artifact])
             return artifact.digest
 
@@ -130,8 +137,17 @@ class Delivery:
         with self._stopwatch.measure("deliver"):
             scene, inlay = await self._inlay(edit, picture)
             packet = self._marking.packet(record)
-            layers = await asyncio.to_thread(self._decoder.layers, scene, inlay, ACCEPTED, packet)
-            return replace(layers, patch=await asyncio.to_thread(self._marking.sealed, layers.patch, scene))
+
+            def work() -> Layers:
+                layers = self._decoder.layers(scene, inlay, ACCEPTED, packet)
+                return replace(layers, patch=self._marking.sealed(layers.patch, scene))
+
+            return await self._in_thread(work)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        context = contextvars.copy_context()  # so that log lines name the search
+        loop, threads = asyncio.get_running_loop(), self._decoder.delivery_threads
+        return await loop.run_in_executor(threads, lambda: context.run(work))
 
     async def _inlay(self, edit: Edit, picture: str) -> tuple[bytes, Inlay]:
         """Return the scene's file and the picture to paste into it."""
@@ -178,7 +194,7 @@ def finished_update(
     delivered: str,
     spent: Spent,
     timings_s: Mapping[str, float],
-    judges: Mapping[str, str],
+    identities: Mapping[str, str],
 ) -> SearchFinished:
     """Return the last update of a search.
 
@@ -188,7 +204,7 @@ def finished_update(
         delivered: Artifact of the scene with the winner's picture in it.
         spent: What the search cost.
         timings_s: By stage.
-        judges: Identities of its scorers by name.
+        identities: Of its scorers, by name.
     """
     strategy, reports, checkpoint = state.strategy, state.reports, state.edit.checkpoint
     finals = [one.trial.key for one in strategy.history() if one.trial.stop_step == strategy.steps]
@@ -210,12 +226,12 @@ def finished_update(
                 over_first=_difference(winner.evaluation, first, name),
                 over_prior=_difference(winner.evaluation, state.prior, name),
             )
-            for name in sorted(judges)
+            for name in sorted(identities)
         },
         pruning=strategy.pruning.reason,
         diversity=strategy.diversity,
         timings_s=timings_s,
-        versions=versions(checkpoint, judges),
+        versions=versions(checkpoint, identities),
         noise_shape=checkpoint.latent_shape_of(state.edit.inputs.frame.size),
         delivered=delivered,
     )

@@ -54,7 +54,7 @@ class Generator:
         latents: Sequence[Float32] = (),
         expendable: bool,
     ) -> Generated | str:
-        """Make the pictures of one micro-batch, all of the same `lane`.
+        """Make the pictures of one micro-batch, all of the same `batch_key`.
 
         Args:
             edit: The edit.
@@ -131,7 +131,7 @@ class Generator:
         )
 
 
-def lane(trial: Trial) -> tuple[int, bool, tuple[int, ...]]:
+def batch_key(trial: Trial) -> tuple[int, bool, tuple[int, ...]]:
     """Return what trials share that are sampled together: where they stop, how, and where their trajectories begin."""
     candidate = trial.candidate
     restarts = candidate.recipe.restarts if candidate.replays else candidate.recipe.restarts[-1:]

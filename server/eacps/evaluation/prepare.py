@@ -6,8 +6,8 @@ One model finds faces, the search server chooses one, and another model puts the
 import asyncio
 
 from eacps.arrays import Float32, Picture
+from eacps.artifacts import Artifact, put_pictures, vector_artifact
 from eacps.errors import FieldViolation, InvalidRequest, NoFaceFound
-from eacps.evaluation.artifacts import Artifact, put_pictures, vector_artifact
 from eacps.evaluation.finish import Delivery
 from eacps.evaluation.plan import Edit, Inputs, PriorMode, SearchPictures, SearchSettings
 from eacps.evaluation.services import ModelCalls, Models, Services

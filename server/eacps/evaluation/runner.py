@@ -140,7 +140,7 @@ class SearchRunner:
         reports = Reports(strategy.objective, strategy.steps)
         state = PreparedSearch(edit, evaluation_of(card, strategy.objective), strategy, reports)
         self._ask(state)
-        await self._record([Entry(_prior_ready(state))], codec.prepared_part(state) | codec.standing_part(state))
+        await self._record([Entry(_prior_ready(state))], codec.prepared_part(state) | codec.strategy_part(state))
         return state
 
     async def _restored(self, progress: Progress, expecting: ExitStack) -> PreparedSearch:
@@ -228,7 +228,7 @@ class SearchRunner:
         if not strategy.done and (reason := self._reason_to_stop(best, in_time=in_time)):
             strategy.stop(reason)
         self._ask(state)
-        await self._record([Entry(update) for update in updates], codec.standing_part(state))
+        await self._record([Entry(update) for update in updates], codec.strategy_part(state))
 
     def _reason_to_stop(self, best: Ranked | None, *, in_time: bool) -> StopReason | None:
         target = self._settings.budget.target_potential
@@ -248,10 +248,12 @@ class SearchRunner:
             scores=winner.evaluation.card.raw,
         )
         delivered = await self._delivery.deliver(state.edit, winner.picture, record)
-        spent, judges = self._budget.spent, self._scoring.judges
+        spent, identities = self._budget.spent, self._scoring.identities
         timings_s = {**self._stopwatch.spent_s(), "total": spent.wall_s}
         _log.info("search %s: %s after %.2f s", settings.search_id, state.strategy.stop_reason, spent.wall_s)
-        finished = finished_update(state, winner, delivered=delivered, spent=spent, timings_s=timings_s, judges=judges)
+        finished = finished_update(
+            state, winner, delivered=delivered, spent=spent, timings_s=timings_s, identities=identities
+        )
         await self._record([Entry(finished)])
 
     async def _record(self, entries: Sequence[Entry], parts: Mapping[str, str] | None = None) -> None:

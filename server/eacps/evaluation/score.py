@@ -48,7 +48,7 @@ class Scoring:
         return {name: scorer.vlm_calls for name, scorer in self._scorers.items() if scorer.stochastic}
 
     @property
-    def judges(self) -> dict[str, str]:
+    def identities(self) -> dict[str, str]:
         """Identities of the scorers by name."""
         return {name: scorer.identity for name, scorer in self._scorers.items()}
 

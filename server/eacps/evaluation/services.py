@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from eacps.arrays import Float32, UInt8
+from eacps.artifacts import ArtifactStore, MemoryArtifacts
 from eacps.errors import CallTimedOut, DeadlineExceeded, TritonUnavailable
-from eacps.evaluation.artifacts import ArtifactStore, MemoryArtifacts
 from eacps.evaluation.observer import NullObserver, Observer
 from eacps.evaluation.plan import SearchSettings, judge_of
 from eacps.evaluation.timing import Deadline

@@ -1,5 +1,6 @@
 """The decoder protocol, and the decoder within this process; `eacps.imaging.workers` uses worker processes."""
 
+from concurrent.futures import Executor
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +19,11 @@ class Decoder(Protocol):
 
     All raise `InvalidPicture` where the file is at fault, and `DecoderUnavailable` where the decoder is.
     """
+
+    @property
+    def delivery_threads(self) -> Executor | None:
+        """Threads for `deliver` and `layers`, which take minutes for a large scene; None for any threads."""
+        ...
 
     def header(self, data: bytes, limits: Limits) -> Header:
         """Read what the header says; see `eacps.imaging.reading.read_header`."""
@@ -49,6 +55,8 @@ class Decoder(Protocol):
 
 class LocalDecoder:
     """A `Decoder` within this process: for files that are trusted, and for tests."""
+
+    delivery_threads = None
 
     def header(self, data: bytes, limits: Limits) -> Header:
         """See `Decoder.header`."""

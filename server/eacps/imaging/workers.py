@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
@@ -42,6 +43,8 @@ class DecodingWorkers:
         self, count: int = 2, *, timeout_s: float = TIMEOUT_S, niceness: int = 0, wait_s: float | None = None
     ) -> None:
         self._timeout_s, self.count = timeout_s, count
+        # As many as processes: more would only wait, and keep other work from the event loop's own threads.
+        self.delivery_threads = ThreadPoolExecutor(count, thread_name_prefix="delivery")
         self.pool = WorkerPool(_MODULE, count, niceness=niceness, wait_s=wait_s)
 
     def __enter__(self) -> Self:
@@ -76,6 +79,7 @@ class DecodingWorkers:
 
     def close(self) -> None:
         """End all processes."""
+        self.delivery_threads.shutdown(wait=False, cancel_futures=True)
         self.pool.close()
 
     def _ask(

@@ -11,7 +11,7 @@ from eacps.provenance.certificates import Identity, read_identity, self_made_ide
 from eacps.provenance.credentials import Credentials
 from eacps.provenance.ingredients import IngredientWorkers
 from eacps.provenance.marking import Marking, RecordMode
-from eacps.provenance.record import SOURCE_TYPE, packet_of, read_record, scanned_records
+from eacps.provenance.record import SOURCE_TYPE, may_hold_record, packet_of, read_record, scanned_records
 
 __all__ = [
     "SOURCE_TYPE",
@@ -20,6 +20,7 @@ __all__ = [
     "IngredientWorkers",
     "Marking",
     "RecordMode",
+    "may_hold_record",
     "packet_of",
     "read_identity",
     "read_record",

@@ -27,8 +27,9 @@ _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 _ATTRIBUTE = re.compile(r"eacps:Record\s*=\s*\"([^\"]*)\"|eacps:Record\s*=\s*'([^']*)'")
 _ELEMENT = re.compile(r"<eacps:Record>([^<]*)</eacps:Record>")
 _SCANNED = re.compile(
-    rb"eacps:Record\s*=\s*\"([^\"]*)\"|eacps:Record\s*=\s*'([^']*)'|<eacps:Record>([^<]*)</eacps:Record>"
+    rb"eacps:Record(?:\s*=\s*\"([^\"]*)\"|\s*=\s*'([^']*)'|(?<=<eacps:Record)>([^<]*)</eacps:Record>)"
 )
+_MARKER = b"eacps:Record"
 _MOST_PACKETS = 8
 _XMP_TAG = 700
 _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF")
@@ -55,6 +56,11 @@ def read_record(data: bytes) -> dict[str, Any] | None:
     packet = _packet_in(data)
     found = _ATTRIBUTE.search(packet) or _ELEMENT.search(packet)
     return None if found is None else _record(next(group for group in found.groups() if group is not None))
+
+
+def may_hold_record(data: bytes) -> bool:
+    """Whether `scanned_records` may find any: a search for one word."""
+    return _MARKER in data
 
 
 def scanned_records(data: bytes) -> list[dict[str, Any]]:

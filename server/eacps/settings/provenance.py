@@ -6,7 +6,7 @@ from pathlib import Path
 from eacps.errors import FieldViolation
 from eacps.settings.reader import Reader
 
-RECORDS = ("full", "anonymous", "none")
+RECORD_MODES = ("full", "anonymous", "none")
 OFF = "off"
 
 
@@ -51,6 +51,6 @@ def _signed(text: str) -> bool:
 
 
 def _record(text: str) -> str:
-    if text not in RECORDS:
-        raise ValueError(f"is {text}, not {', '.join(RECORDS[:-1])} or {RECORDS[-1]}")
+    if text not in RECORD_MODES:
+        raise ValueError(f"is {text}, not {', '.join(RECORD_MODES[:-1])} or {RECORD_MODES[-1]}")
     return text

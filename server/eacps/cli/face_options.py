@@ -14,7 +14,7 @@ from eacps.v1 import search_service_pb2 as pb
 
 
 @dataclass(frozen=True)
-class PeopleOptions:
+class FaceOptions:
     """Who is meant, and what else the model sees.
 
     Args:
@@ -48,7 +48,7 @@ def parse_face(text: str) -> int | pb.Box | Path:
     except ValueError:
         numbers = []
     if len(numbers) != 4 or not all(math.isfinite(number) for number in numbers):
-        raise ValueError(f"{text!r} is no number, no box LEFT,TOP,RIGHT,BOTTOM in pixels, and no file")
+        raise ValueError(f"{text!r} is not a number, a box LEFT,TOP,RIGHT,BOTTOM in pixels, or a file")
     return pb.Box(left=numbers[0], top=numbers[1], right=numbers[2], bottom=numbers[3])
 
 
@@ -62,10 +62,10 @@ def parse_prior(text: str) -> str | Path:
         return text
     if (path := Path(text)).is_file():
         return path
-    raise ValueError(f"{text!r} is neither swap nor none, and no file")
+    raise ValueError(f"{text!r} is not swap, none or a file")
 
 
-def people_fields(options: PeopleOptions) -> Mapping[str, Any]:
+def face_fields(options: FaceOptions) -> Mapping[str, Any]:
     """Read the pictures and return the fields of a request.
 
     ``references`` is there only if there are any, since not all requests have the field.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from eacps.cli.people import PeopleOptions, parse_face, parse_prior, people_fields
+from eacps.cli.face_options import FaceOptions, face_fields, parse_face, parse_prior
 from eacps.client import Client
 from eacps.v1 import search_service_pb2 as pb
 from tests.cli.searches import picture
@@ -44,15 +44,15 @@ def test_a_picture_may_be_called_like_a_box(tmp_path: Path, monkeypatch: pytest.
     "text", ["", "-1", "1.5", "1,2,3", "1,2,3,4,5", "1,2,3,nan", "a,b,c,d", "nobody.png", "9" * 11]
 )
 def test_anything_else_is_said_to_be_none(text: str) -> None:
-    with pytest.raises(ValueError, match="is no number, no box LEFT,TOP,RIGHT,BOTTOM in pixels, and no file"):
+    with pytest.raises(ValueError, match="is not a number, a box LEFT,TOP,RIGHT,BOTTOM in pixels, or a file"):
         parse_face(text)
 
 
 def test_a_prior_is_swapped_in_left_out_or_a_picture(others: list[str]) -> None:
-    made = {text: people_fields(PeopleOptions(prior=text))["prior"] for text in ("swap", "none", others[0])}
+    made = {text: face_fields(FaceOptions(prior=text))["prior"] for text in ("swap", "none", others[0])}
     assert [prior.WhichOneof("by") for prior in made.values()] == ["swap", "none", "given"]
     assert made[others[0]].given.data == Path(others[0]).read_bytes()
-    with pytest.raises(ValueError, match="is neither swap nor none, and no file"):
+    with pytest.raises(ValueError, match="is not swap, none or a file"):
         parse_prior("nobody.png")
 
 
@@ -72,13 +72,13 @@ def test_a_search_reports_how_its_prior_was_made(
 
 
 def test_fields_are_those_of_a_request(others: list[str]) -> None:
-    fields = people_fields(PeopleOptions("1", "1,2,3,4", [Path(others[0])], [Path(others[1])]))
+    fields = face_fields(FaceOptions("1", "1,2,3,4", [Path(others[0])], [Path(others[1])]))
     request = pb.RunSearchRequest(**fields)
     assert request.scene_face.index == 1
     assert request.character_face.box == pb.Box(left=1, top=2, right=3, bottom=4)
     assert [len(request.more_characters), len(request.references)] == [1, 1]
-    assert pb.ScoreImagesRequest(**people_fields(PeopleOptions("0"))).HasField("scene_face")
-    assert pb.RunSearchRequest(**people_fields(PeopleOptions())) == pb.RunSearchRequest()
+    assert pb.ScoreImagesRequest(**face_fields(FaceOptions("0"))).HasField("scene_face")
+    assert pb.RunSearchRequest(**face_fields(FaceOptions())) == pb.RunSearchRequest()
 
 
 def test_a_search_is_asked_for_and_reported_with_all_of_it(
@@ -125,9 +125,9 @@ def test_scoring_takes_faces_too(eacps: Eacps, toy: str, pictures: tuple[str, st
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--scene-face", "left"), "no number, no box"),
-        (("--character-face", "1,2,3"), "no number, no box"),
-        (("--prior", "nobody.png"), "neither swap nor none, and no file"),
+        (("--scene-face", "left"), "not a number, a box"),
+        (("--character-face", "1,2,3"), "not a number, a box"),
+        (("--prior", "nobody.png"), "is not swap, none or a file"),
         (("--more-character", "nobody.png"), "nobody.png"),
         (("--reference", "nobody.png"), "nobody.png"),
         (("--scene-face", "1000"), "scene_face.index"),

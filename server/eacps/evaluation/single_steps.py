@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from eacps.arrays import Picture
+from eacps.artifacts import encode_pictures, png_of
 from eacps.errors import FieldViolation, InvalidRequest, TritonModelFailed
-from eacps.evaluation.artifacts import encode_pictures, png_of
 from eacps.evaluation.finish import Delivery, provenance_record, versions
 from eacps.evaluation.generate import Generator
 from eacps.evaluation.plan import Edit, PriorMode, SearchPlan
@@ -205,4 +205,4 @@ async def score_pictures(
         scoring = steps.scoring()
         cards = await scoring.score(edit, {str(index): fitted(picture) for index, picture in enumerate(pictures)})
         evaluations = tuple(evaluation_of(card, plan.settings.objective) for card in cards.values())
-        return ScoredPictures(evaluations, versions(checkpoint, scoring.judges))
+        return ScoredPictures(evaluations, versions(checkpoint, scoring.identities))

@@ -14,7 +14,7 @@ from eacps.tensors import MAX_CONDITIONING_PICTURES
 from eacps.v1 import search_service_pb2 as pb
 
 
-class People(TypedDict):
+class RequestFaces(TypedDict):
     """The fields of `SearchPictures` that say who is meant, and what else is shown."""
 
     scene_face: FaceChoice
@@ -23,9 +23,9 @@ class People(TypedDict):
     references: tuple[Picture, ...]
 
 
-def people_of(
+def request_faces_of(
     violations: Violations, request: pb.RunSearchRequest, reader: PictureReader, *, character_shown: bool
-) -> People:
+) -> RequestFaces:
     """Check these fields of a request.
 
     Args:
