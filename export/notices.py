@@ -15,6 +15,8 @@ def notices(prepared: PreparedCheckpoint) -> list[str]:
     found = []
     if prepared.faces.swapper is None:
         found.append("no face swapper (--swapper): priors are made without a face swap")
+    if not prepared.backbone.answers_questions:
+        found.append("no judge: the scorers realism and prompt are not offered")
     return [*found, *_calibration(prepared), str(business_use(prepared.licenses))]
 
 

@@ -56,6 +56,23 @@ def model_repository_dir(checkpoint_dir: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def klein_checkpoint_dir() -> Path:
+    """A miniature of FLUX.2 klein with random weights, and with studio-mini's face detector and recognizer."""
+    from tests.models.klein import checkpoint
+
+    return checkpoint()
+
+
+@pytest.fixture(scope="session")
+def klein_repository_dir(klein_checkpoint_dir: Path) -> Path:
+    """The embedded target's repository of ``klein_checkpoint_dir``, for pictures of studio-mini's size."""
+    output = BUILD / "klein_repository"
+    with _alone("klein"):
+        _run(["-m", "export", "--checkpoint", str(klein_checkpoint_dir), "--output", str(output), "--size", "128x128"])
+    return output
+
+
+@pytest.fixture(scope="session")
 def triton(model_repository_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedTriton]:
     """A running Triton that serves ``model_repository_dir``."""
     log_file = tmp_path_factory.mktemp("triton") / "triton.log"

@@ -1,4 +1,4 @@
-"""Every engine, built with its own profiles, and two of the published width with the published profiles.
+"""Every engine, built with its own profiles, and three of the published width with the published profiles.
 
 Minutes and gigabytes: ``make test-engines`` runs them. The figures go to ``out/engines.md``.
 """
@@ -9,13 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from diffusers import QwenImageTransformer2DModel
+from diffusers import Flux2Transformer2DModel, QwenImageTransformer2DModel
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from eacps.models.backbones import models_of
+from eacps.models.backbones import models_of, networks_of
 from eacps.models.backbones.qwen_image_edit.contract import DENOISER, TEXT_ENCODER
 from eacps.models.onnx_network import NETWORK_FILE
 from eacps.tensors import Kind
+from export.backbones.flux2_klein.denoiser import DenoiserNetwork as KleinDenoiserNetwork
 from export.backbones.qwen_image_edit.denoiser import DenoiserNetwork
 from export.backbones.qwen_image_edit.text_encoder import TextEncoderNetwork, shapes_for
 from export.jobs import network_jobs
@@ -25,8 +26,9 @@ from export.prepared import PreparedCheckpoint
 from export.profiles import Profile
 from tests.conftest import ROOT
 from tests.engines.tensorrt_rtx import Figures, TensorRt
+from tests.export import klein_full_size
 from tests.export.full_size import TEXT, VISION, planned, write_configurations
-from tests.export.graph_files import GRAPHS, OF_2509, OF_2511, STUDIO_DENOISER, graph_file, studio_jobs
+from tests.export.graph_files import GRAPHS, graph_file, job_of, klein_jobs, studio_jobs
 
 MODELS = models_of("qwen_image_edit")
 
@@ -41,6 +43,7 @@ HEADER = """| engine | profiles | layers | parse s | build s | engine MB | weigh
 |---|---|---|---|---|---|---|---|
 """
 NETWORKS = [spec.name for spec in MODELS.values() if spec.kind is Kind.NETWORK]
+KLEIN_NETWORKS = list(networks_of("flux2_klein"))
 
 Build = Callable[[str, Path, tuple[Profile, ...]], Figures]
 
@@ -81,8 +84,13 @@ def test_studio_mini(network: str, build: Build, model_repository_dir: Path) -> 
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_bf16_and_other_checkpoints(graph: str, build: Build) -> None:
     name, precision = GRAPHS[graph]
-    network = DENOISER if name in (OF_2509, OF_2511, STUDIO_DENOISER) else TEXT_ENCODER
-    build(f"{name}, {precision}", graph_file(name, precision), studio_jobs()[network.name].profiles)
+    build(f"{name}, {precision}", graph_file(name, precision), job_of(name).profiles)
+
+
+@pytest.mark.parametrize("network", KLEIN_NETWORKS)
+def test_klein_mini(network: str, build: Build, klein_repository_dir: Path) -> None:
+    graph = klein_repository_dir / network / "1" / NETWORK_FILE
+    build(f"klein-mini, {network}, fp32", graph, klein_jobs()[network].profiles)
 
 
 def test_a_denoiser_of_the_published_width(build: Build, full_size: PreparedCheckpoint, tmp_path: Path) -> None:
@@ -105,6 +113,19 @@ def test_a_text_encoder_of_the_published_width(build: Build, full_size: Prepared
     graph = written(TextEncoderNetwork(model, full_size.config.vision, shapes_for((8, 8))), tmp_path)
     profiles = next(job.profiles for job in network_jobs(full_size) if job.spec is TEXT_ENCODER)
     build("published width, text encoder of 2 + 2 layers, bf16", graph, profiles)
+
+
+def test_a_klein_denoiser_of_the_published_width(build: Build, checkpoint_dir: Path, tmp_path: Path) -> None:
+    folder = klein_full_size.write_configurations(tmp_path / "FLUX.2-klein-4B")
+    prepared = planned(folder, checkpoint_dir / "faces", "tensorrt")
+    profiles = next(job.profiles for job in network_jobs(prepared) if job.spec.name == DENOISER.name)
+    transformer = Flux2Transformer2DModel(**klein_full_size.TRANSFORMER | {"num_layers": 1, "num_single_layers": 2})
+    graph = written(KleinDenoiserNetwork(transformer), tmp_path)
+    largest = max(profiles, key=token_pairs)
+    figures = build("published width of klein 4B, denoiser of 1 + 2 layers, bf16, largest bucket", graph, (largest,))
+    scores = 2 * transformer.config.num_attention_heads * token_pairs(largest)
+    assert figures.activations < scores, "attention holds all its scores at once"
+    build("published width of klein 4B, denoiser of 1 + 2 layers, bf16", graph, profiles)
 
 
 def token_pairs(profile: Profile) -> int:

@@ -10,14 +10,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from eacps.models.backbones import models_of
-from eacps.models.backbones.qwen_image_edit.contract import DENOISER
+from eacps.models.backbones import models_of, networks_of
 from eacps.models.onnx_network import NETWORK_FILE
 from eacps.tensors import VAE_DECODER, Kind
 from export.precision import Precision
 from export.profiles import Profile
 from tests.engines.tensorrt_rtx import WHEEL, TensorRt, TensorRtMissing, TensorRtRefused
-from tests.export.graph_files import GRAPHS, OF_2509, OF_2511, graph_file, studio_jobs
+from tests.export.graph_files import GRAPHS, KLEIN_DENOISER, OF_2509, OF_2511, graph_file, job_of, studio_jobs
 
 MODELS = models_of("qwen_image_edit")
 
@@ -29,13 +28,20 @@ pytestmark = [
 
 NETWORKS = [spec.name for spec in MODELS.values() if spec.kind is Kind.NETWORK]
 SMALL = [name for name in NETWORKS if name.startswith(("face", "vae"))]
-DENOISERS = [(OF_2509, Precision.FP32), (OF_2511, Precision.BF16)]
+DENOISERS = [(OF_2509, Precision.FP32), (OF_2511, Precision.BF16), (KLEIN_DENOISER, Precision.BF16)]
+KLEIN_NETWORKS = list(networks_of("flux2_klein"))
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_graph_of_studio_mini_is_read(network: str, tensorrt: TensorRt, model_repository_dir: Path) -> None:
     assert tensorrt.parse(model_repository_dir / network / "1" / NETWORK_FILE) > 0
     # Indices and masks are what the contract says they are.
+    assert [text for text in tensorrt.messages.warnings if "has Int64 binding" not in text] == []
+
+
+@pytest.mark.parametrize("network", KLEIN_NETWORKS)
+def test_a_graph_of_klein_is_read(network: str, tensorrt: TensorRt, klein_repository_dir: Path) -> None:
+    assert tensorrt.parse(klein_repository_dir / network / "1" / NETWORK_FILE) > 0
     assert [text for text in tensorrt.messages.warnings if "has Int64 binding" not in text] == []
 
 
@@ -54,8 +60,8 @@ def test_an_engine_of_studio_mini_is_built(network: str, tensorrt: TensorRt, mod
 def test_a_denoiser_is_built_with_a_profile_for_each_bucket(
     name: str, precision: Precision, tensorrt: TensorRt
 ) -> None:
-    profiles = studio_jobs()[DENOISER.name].profiles
-    assert len(profiles) == 6
+    profiles = job_of(name).profiles
+    assert len(profiles) == (3 if name == KLEIN_DENOISER else 6)
     figures = tensorrt.build(graph_file(name, precision), profiles)
     assert figures.engine > figures.weights > 0
 

@@ -1,11 +1,18 @@
-"""Miniatures of FLUX.2 klein: its own classes in its own configuration, small, with random weights."""
+"""A miniature of FLUX.2 klein: its own classes in its own configuration, small, with random weights.
+
+Its faces are studio-mini's. Pictures of it show no faces, so that nobody is recognized in them.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,6 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from eacps.manifest import digest_of
 from eacps.models.backbones.flux2_klein.backbone import Backbone
 from eacps.models.backbones.flux2_klein.config import Config
 from eacps.models.backbones.flux2_klein.contract import DENOISER, TEXT_ENCODER
@@ -37,9 +45,18 @@ from export.backbones.flux2_klein.vae import VaeDecoderGraph, VaeEncoderGraph
 from studio_mini.tokenizer import train_tokenizer
 from tests.models.studio import amplify
 
+NAME = "FLUX.2-klein-mini"
 SIDE = 64
 STEPS = 4
-SETTINGS = CheckpointSettings("klein-mini", default_steps=STEPS, side=SIDE, text_tokens=48, text_layers=(1, 2, 4))
+SETTINGS = CheckpointSettings(
+    "klein-mini",
+    default_steps=STEPS,
+    face_pack="faces",
+    face_detection_size=128,
+    side=SIDE,
+    text_tokens=48,
+    text_layers=(1, 2, 4),
+)
 SHAPES = ServedShapes(sizes=((SIDE, SIDE),), texts=((3, 48),), max_batch=4, fixed=False)
 # As Qwen3's template puts a turn of the user, without thinking; its other branches are for roles that are not used.
 CHAT = (
@@ -53,8 +70,26 @@ CHAT = (
 GAIN = 3.0
 
 
+ROOT = Path(__file__).resolve().parents[2]
+FACES = ROOT / "studio_mini" / "checkpoint" / "faces"
+
+
+@cache
+def checkpoint() -> Path:
+    """Return the miniature's folder, which all test runs share: named by its contents, whole, and never changed."""
+    build = ROOT / ".build"
+    build.mkdir(exist_ok=True)
+    with TemporaryDirectory(dir=build) as made:
+        written = write_checkpoint(Path(made) / "whole" / NAME)
+        shared = build / "klein" / digest_of([written])[:16]
+        shared.parent.mkdir(exist_ok=True)
+        with suppress(OSError):  # it is there already
+            written.parent.rename(shared)
+    return shared / NAME
+
+
 def write_checkpoint(folder: Path, seed: int = 0, *, distilled: bool = True) -> Path:
-    """Write a miniature in the layout of the published folder, and its settings."""
+    """Write a miniature in the layout of the published folder, its settings, and a face detector and recognizer."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = train_tokenizer()
     tokenizer.chat_template = CHAT
@@ -80,6 +115,9 @@ def write_checkpoint(folder: Path, seed: int = 0, *, distilled: bool = True) -> 
         "vae": ["diffusers", "AutoencoderKLFlux2"],
     }
     (folder / "model_index.json").write_text(json.dumps(index, indent=2), encoding="utf-8")
+    (folder / "faces").mkdir(exist_ok=True)
+    for name in ("detector.onnx", "recognizer.onnx"):
+        shutil.copyfile(FACES / name, folder / "faces" / name)
     SETTINGS.write(folder)
     return folder
 

@@ -21,7 +21,7 @@ from eacps.models.mask import composite, feathered
 from eacps.models.networks import Network
 from eacps.models.noise import eps
 from eacps.models.request import EditRequest, parse_edit
-from tests.models.klein import SIDE, STEPS, Klein, write_checkpoint
+from tests.models.klein import SIDE, STEPS, Klein
 from tests.models.studio import picture
 from tests.oracle.reference import assert_same_picture, departs
 
@@ -30,13 +30,8 @@ SHOWN = [picture(number, SIDE, SIDE) for number in (1, 2, 3)]
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("klein") / "FLUX.2-klein-mini")
-
-
-@pytest.fixture(scope="module")
-def klein(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Klein:
-    return Klein.of(checkpoint, tmp_path_factory.mktemp("assets") / "assets")
+def klein(klein_checkpoint_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Klein:
+    return Klein.of(klein_checkpoint_dir, tmp_path_factory.mktemp("assets") / "assets")
 
 
 def one_seed(*seeds: int) -> tuple[tuple[tuple[int, float], ...], ...]:

@@ -41,9 +41,9 @@ from export.networks.network import Network
 from export.precision import Precision
 from export.prepared import PreparedCheckpoint
 from export.request import ExportRequest, InvalidOption
+from export.schedules import SCHEDULES
 
 CODE = ("export.backbones.flux2_klein.checkpoint", "export.backbones.flux2_klein.shapes")
-UNPROVED = "tensorrt"
 MIN_SIDE = 64
 """Pixels; the pipeline refuses smaller conditioning pictures."""
 
@@ -83,12 +83,10 @@ class KleinExporter(BackboneExporter[CheckpointSettings, Config]):
         """Choose the sizes; all texts have one length, whatever pictures there are.
 
         Raises:
-            InvalidOption: A size is too small, or TensorRT is the target, where not all engines were built.
+            InvalidOption: A size is too small, or the schedule is that of another backbone's distilled checkpoints.
         """
-        if request.target == UNPROVED:
-            raise InvalidOption(
-                f"FLUX.2 klein is not exported for {UNPROVED}: not all of its engines have been built; use torch"
-            )
+        if request.schedule in SCHEDULES:
+            raise InvalidOption(f"--schedule {request.schedule} is for LoRAs of Qwen-Image-Edit, not for FLUX.2 klein")
         multiple = PATCH * pipeline.vae_scale_factor
         asked = check_sizes(request.sizes, multiple)
         if any(min(size) < MIN_SIDE for size in asked):
