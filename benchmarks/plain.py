@@ -22,6 +22,7 @@ from eacps.scoring import load_question
 from eacps.tensors import MAX_BACKBONE_BATCH
 from export.backbones.qwen_image_edit.checkpoint import CheckpointSettings, encode_prompt, load_pipeline
 
+BACKBONE = "qwen_image_edit"
 QUESTIONS = ("realism", "prompt")
 _TRIED_SEEDS = 4  # of an edit, to find out how many threads the loop is quickest with
 

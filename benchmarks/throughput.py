@@ -26,13 +26,16 @@ from benchmarks import machine
 from benchmarks.agreement import Agreement, WorkDiffers
 from benchmarks.edits import Edit, drawn_edits
 from benchmarks.outcome import Outcome
+from benchmarks.plain import BACKBONE as PLAIN_BACKBONE
 from benchmarks.plain import PlainEditor
 from benchmarks.plain_faces import NoFace, PlainFaces
 from benchmarks.report import BATCHED, FOUR, LOOP, ONE, WAYS, Settings, make_report, print_report, write_report
 from benchmarks.served import ServedEditor, served_editor
 from benchmarks.windows import Window, measure
 from eacps.errors import EacpsError
+from eacps.models.checkpoint_config import UnsupportedCheckpoint
 from eacps.triton.embedded import EmbeddedTriton
+from export.backbones import exporter_for
 from export.backbones.qwen_image_edit.checkpoint import CheckpointSettings
 
 SIDE_BY_SIDE = 4
@@ -92,8 +95,14 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
 
     Raises:
         WorkDiffers: The ways have not done the same work.
+        UnsupportedCheckpoint: The plain code is not for checkpoints of this backbone.
         EacpsError: Triton or a search failed.
     """
+    if (backbone := exporter_for(arguments.checkpoint).name) != PLAIN_BACKBONE:
+        raise UnsupportedCheckpoint(
+            f"{arguments.checkpoint} is for {backbone}; the plain code that EACPS is compared with is for "
+            f"{PLAIN_BACKBONE}, judge included"
+        )
     cores = machine.confine(arguments.cores)
     checkpoint = CheckpointSettings.read(arguments.checkpoint)
     plain = PlainEditor(arguments.checkpoint, steps=arguments.steps, threads=cores)
@@ -168,7 +177,7 @@ def main() -> int:
     except NoFace:
         console.print(f"[bold red]failed:[/] the face pack finds no face in {MAX_MISSED} edits; is it trained?")
         return 2
-    except EacpsError as exc:
+    except (EacpsError, UnsupportedCheckpoint) as exc:
         console.print(f"[bold red]failed:[/] {exc}")
         return 2
     return 0

@@ -50,7 +50,7 @@ def main() -> int:
         if others is not None or failures is None:
             raise
         return _failed(failures.exceptions[0])
-    except EacpsError as exc:
+    except (EacpsError, UnscoredError) as exc:
         return _failed(exc)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from eacps.triton import TritonGateway
 from eacps.triton.embedded import EmbeddedTriton
-from studies.oracle import NoFaceError, Oracle
+from studies.oracle import NoFaceError, Oracle, UnscoredError
 from studies.parts import Bench
 from studies.pool import Pool
 from studies.potentials import Yardstick
@@ -87,11 +87,14 @@ async def open_runner(url: str, pool: Pool, yardstick: Yardstick, *, shows_chara
 
     Raises:
         EacpsError: Nothing serves at ``url``.
+        UnscoredError: What is served there lacks a scorer.
     """
     gateway = await TritonGateway.connect(url)
     try:
-        steps = (await gateway.describe()).default_steps
-        yield Runner(Oracle(gateway, pool, steps=steps, shows_character=shows_character), yardstick)
+        served = await gateway.describe()
+        if not served.judge:
+            raise UnscoredError(f"{served.name} is served without a judge, and studies compare by its scores")
+        yield Runner(Oracle(gateway, pool, steps=served.default_steps, shows_character=shows_character), yardstick)
     finally:
         await gateway.close()
 

@@ -1,6 +1,7 @@
 """A small benchmark, whole: both ways over the same edits, and the figures that come of it."""
 
 import json
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from benchmarks.edits import drawn_edits
 from benchmarks.outcome import SCORERS
 from benchmarks.plain import PlainEditor
 from benchmarks.report import WAYS, Settings, make_report, print_report, write_report
-from benchmarks.throughput import Alternation, searches, with_faces
+from benchmarks.throughput import Alternation, run, searches, with_faces
+from eacps.models.checkpoint_config import UnsupportedCheckpoint
 from eacps.triton.embedded import EmbeddedTriton
 
 SETTINGS = Settings("studio-mini", candidates=2, steps=2, micro_batch=2, repetitions=1)
@@ -84,3 +86,8 @@ def test_figures_are_printed_for_people(report: dict[str, Any]) -> None:
     text = console.export_text()
     assert all(way in text for way in WAYS)
     assert "not a quiet machine" in text
+
+
+def test_a_checkpoint_of_another_backbone_is_refused(klein_checkpoint_dir: Path) -> None:
+    with pytest.raises(UnsupportedCheckpoint, match=r"is for flux2_klein; the plain code .* is for qwen_image_edit"):
+        run(Namespace(checkpoint=klein_checkpoint_dir), Console())
