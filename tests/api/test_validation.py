@@ -309,6 +309,16 @@ def test_a_blank_negative_prompt_asks_for_plain_guidance(make_request: MakeReque
     assert made.settings.negative_prompt == " "
 
 
+def test_a_negative_prompt_is_refused_where_none_guides(make_request: MakeRequest) -> None:
+    unguided = replace(RULES, negative_prompts=False)
+    with pytest.raises(InvalidRequest) as caught:
+        plan(make_request(negative_prompt="blurred", **sampler(true_cfg_scale=4.0)), unguided)
+    assert [one.field for one in caught.value.violations] == ["negative_prompt"]
+    # At scale 1 it has no effect anywhere.
+    assert plan(make_request(negative_prompt="blurred"), unguided).settings.negative_prompt == "blurred"
+    assert not plan(make_request(**sampler(true_cfg_scale=4.0)), unguided).settings.guided
+
+
 def test_zero_is_not_absent(make_request: MakeRequest) -> None:
     made = plan(make_request(**search(random_seed=0, first_seed=0, eacps={"local_rounds": 0}), **scene_face(index=0)))
     assert (made.settings.spec.seed, made.settings.spec.first_seed, made.settings.spec.rounds) == (0, 0, 0)

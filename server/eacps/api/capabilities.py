@@ -61,4 +61,5 @@ def _checkpoint(served: ServedCheckpoint) -> pb.CheckpointInfo:
         ],
         max_pictures=served.max_pictures,
         face_swap=served.face_swap,
+        negative_prompts=served.negative_prompts,
     )

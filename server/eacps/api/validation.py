@@ -46,6 +46,7 @@ class Rules:
         decoder: Decodes pictures for a `reader`.
         judges: Scorers that callers may ask questions of their own.
         face_swap: Whether priors can be made by face swap.
+        negative_prompts: Whether negative prompts guide the checkpoint.
     """
 
     scorers: frozenset[str]
@@ -56,6 +57,7 @@ class Rules:
     decoder: Decoder = field(default_factory=LocalDecoder)
     judges: frozenset[str] = frozenset()
     face_swap: bool = True
+    negative_prompts: bool = True
 
     @property
     def reader(self) -> PictureReader:
@@ -114,6 +116,8 @@ def plan_of(
     objective = objective_of(violations, request, offered, rules.default_weights, rules.default_held_out)
     budget = budget_of(violations, request)
     settings = _settings(violations, request)
+    if not rules.negative_prompts and settings["negative_prompt"] is not None and settings["true_cfg_scale"] > 1.0:
+        violations.add("negative_prompt", "cannot guide this checkpoint, into which guidance was distilled")
     character_shown = settings["character_as_reference"] is not False
     faces = request_faces_of(violations, request, reader, character_shown=character_shown)
     prior = asked_prior_of(violations, request, reader, face_swap=rules.face_swap)

@@ -72,9 +72,7 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
         callers = stack.enter_context(DecodingWorkers(settings.decoders, niceness=_NICENESS, wait_s=_DECODER_WAIT_S))
         decoding = Decoding(callers, at_once=settings.decoders, memory=memory)
         stack.callback(decoding.close)
-        rules = replace(
-            _rules(settings, scorers, checkpoint), judges=frozenset(judges), decoder=own, face_swap=checkpoint.face_swap
-        )
+        rules = replace(_rules(settings, scorers, checkpoint), judges=frozenset(judges), decoder=own)
 
         marking = marking_of(settings.provenance, stack)
 
@@ -144,4 +142,10 @@ def _rules(settings: Settings, scorers: Mapping[str, Scorer], checkpoint: Served
             [FieldViolation("default_weights", f"{', '.join(unknown)}: not offered; there are {', '.join(scorers)}")]
         )
     held_out = frozenset({HELD_OUT} & set(scorers) - set(weights))
-    return Rules(frozenset(scorers), dict(weights), held_out)
+    return Rules(
+        frozenset(scorers),
+        dict(weights),
+        held_out,
+        face_swap=checkpoint.face_swap,
+        negative_prompts=checkpoint.negative_prompts,
+    )

@@ -13,7 +13,7 @@ from eacps.cli.exit_codes import ExitCode
 from eacps.cli.streams import print_json
 from eacps.licenses import business_use
 from eacps.manifest import BrokenRepository, CalibrationRecord, Manifest, verify
-from eacps.tensors import FACE_SWAPPER, FACE_VERIFIER
+from eacps.tensors import FACE_SWAPPER, FACE_VERIFIER, VLM_JUDGE
 from eacps.triton.installation import Check, check_installation
 
 NOTES = ("calibration", "licenses")
@@ -57,8 +57,9 @@ def describe_manifest(manifest: Manifest) -> str:
     precisions = "/".join(sorted(set(manifest.precisions.values())))
     model, error = max(manifest.worst_parity.items(), key=lambda item: item[1])
     gate = f"furthest from its original: {model}, {error:.1e}"
-    swap = "" if FACE_SWAPPER.name in manifest.models else ", no face swapper"
-    made_of = f"{manifest.checkpoint}{revision}{added}{swap}, {manifest.target} in {precisions}"
+    optional = {FACE_SWAPPER: "no face swapper", VLM_JUDGE: "no judge"}
+    lacking = "".join(f", {words}" for spec, words in optional.items() if spec.name not in manifest.models)
+    made_of = f"{manifest.checkpoint}{revision}{added}{lacking}, {manifest.target} in {precisions}"
     return f"{made_of}, build {manifest.build}; {gate}"
 
 

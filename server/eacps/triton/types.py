@@ -10,6 +10,9 @@ import numpy.typing as npt
 from eacps.arrays import Float32, UInt8
 from eacps.tensors import MAX_CONDITIONING_PICTURES
 
+DISTILLED = "distilled"
+"""Guidance of a checkpoint that no negative prompt guides; `eacps.models.checkpoint_config.Guidance` has it, too."""
+
 
 @dataclass(frozen=True)
 class ServedCheckpoint:
@@ -68,6 +71,11 @@ class ServedCheckpoint:
         channels, _, columns = self.latent_shape
         pixels = self.width // columns
         return channels, size[1] // pixels, size[0] // pixels
+
+    @property
+    def negative_prompts(self) -> bool:
+        """Whether negative prompts guide it."""
+        return self.guidance != DISTILLED
 
     @property
     def in_words(self) -> str:
