@@ -26,6 +26,9 @@ from tests.api.conftest import SAMPLE, events_in
 from tests.models.klein import STEPS, Klein
 from tests.oracle.reference import Picture, assert_same_picture, departs
 
+# The first test that asks for the repository exports it.
+pytestmark = pytest.mark.timeout(600)
+
 MakeRequest = Callable[..., pb.RunSearchRequest]
 
 
