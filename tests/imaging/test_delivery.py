@@ -421,10 +421,24 @@ def test_palettes_and_transparent_colors_come_out_in_a_mode_that_holds_the_resul
     file = io.BytesIO()
     image.save(file, "PNG")
     data = file.getvalue()
-    assert "delivered as RGB" in decode(data).notes[0]
+    assert "read as RGB" in decode(data).notes[0]
     with Image.open(io.BytesIO(laid(data))) as result:
         assert result.mode == "RGB"
         assert_kept(np.asarray(image.convert("RGB")), np.asarray(result))
+
+
+@pytest.mark.parametrize("subsampling", [(1, 1), (2, 2)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tiffs_with_jpeg_inside_come_out_without_loss(channels: int, subsampling: tuple[int, int]) -> None:
+    """JPEG stores RGB as luma and chroma, scanners and Photoshop write such files."""
+    array = samples(channels, "uint8")
+    photometric = "ycbcr" if channels == 3 else "minisblack"
+    options = {"subsampling": subsampling} if channels == 3 else {}
+    data = tiff(array[..., 0] if channels == 1 else array, photometric=photometric, compression="jpeg", **options)
+    result = laid(data)
+    assert_kept(imagecodecs.tiff_decode(data), imagecodecs.tiff_decode(result))
+    with tifffile.TiffFile(io.BytesIO(result)) as file:
+        assert file.pages.first.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
 
 
 def test_of_a_large_deep_picture_only_limits_decide() -> None:
@@ -439,6 +453,7 @@ def test_of_a_large_deep_picture_only_limits_decide() -> None:
         (tiff(np.zeros((40, 40, 3), np.uint32), photometric="rgb"), "32 bits"),
         (tiff(np.zeros((40, 40, 3), np.float64), photometric="rgb"), "64 bits"),
         (tiff(np.zeros((40, 40, 3), np.uint8), photometric="cielab"), "CIELAB"),
+        (tiff(np.zeros((40, 40, 3), np.uint8), photometric="ycbcr"), "YCBCR"),
         (exr({"U": np.zeros((40, 40), np.float32)}), "with U;"),
         (exr({name: np.zeros((40, 40), np.uint32) for name in "RGB"}), "integer channels"),
         (exr({name: np.zeros((40, 40), np.float16) for name in "RGB"})[:-40], "truncated"),

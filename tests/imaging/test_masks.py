@@ -9,6 +9,7 @@ import OpenEXR
 import pytest
 import tifffile
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from eacps.errors import InvalidPicture
 from eacps.imaging import decode_mask
@@ -94,6 +95,19 @@ def test_grays_are_shares_in_every_depth() -> None:
     }
     for name, data in files.items():
         assert np.array_equal(decode_mask(data).pixels, expected), name
+
+
+def test_of_a_mask_only_its_levels_are_noted() -> None:
+    """It is never delivered, and a share is no color."""
+    levels, gamma = Image.fromarray(EXPECTED), PngInfo()
+    gamma.add(b"gAMA", (100_000).to_bytes(4, "big"))
+    files = [
+        encode(levels, icc_profile=b"damaged"),
+        encode(levels.convert("P"), transparency=0),
+        encode(levels, pnginfo=gamma),
+    ]
+    for data in files:
+        assert [note for note in decode_mask(data).notes if "color" in note or "delivered" in note] == []
 
 
 def test_noise_of_formats_with_loss_counts_as_black_and_white() -> None:

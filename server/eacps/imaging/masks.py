@@ -43,7 +43,7 @@ def decode_mask(data: bytes, limits: Limits | None = None) -> Decoded:
         raise InvalidPicture(f"{seen}, so nothing may change")
     if least == most:
         raise InvalidPicture("shows no contrast: it is of one level everywhere; without a mask, everything may change")
-    return Decoded(mask, tuple(note for note in source.notes if "profile" not in note))
+    return Decoded(mask, tuple(note for note in source.notes if "color" not in note))
 
 
 def _shares(source: Source) -> Mask:

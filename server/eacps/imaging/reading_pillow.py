@@ -91,12 +91,12 @@ def source_of(image: Image.Image, resolution: Resolution | None, notes: list[str
 def _plain(image: Image.Image) -> tuple[Image.Image, list[str]]:
     """Bring palettes, bilevel pictures and transparent colors to a mode in which anything can be drawn."""
     if image.mode == "1":
-        return image.convert("L"), ["has two levels and is delivered in gray of 8 bits"]
+        return image.convert("L"), ["has two levels and was read as gray of 8 bits"]
     gray = image.mode in ("L", "LA", "La") or (image.mode == "P" and _is_gray(image))
     transparent = image.has_transparency_data
     mode = {(True, True): "LA", (True, False): "L", (False, True): "RGBA", (False, False): "RGB"}[gray, transparent]
     note = "has a palette" if image.mode == "P" else "has a transparent color" if transparent else f"is {image.mode}"
-    return image.convert("RGBA" if transparent else "RGB").convert(mode), [f"{note} and is delivered as {mode}"]
+    return image.convert("RGBA" if transparent else "RGB").convert(mode), [f"{note} and was read as {mode}"]
 
 
 def _is_gray(image: Image.Image) -> bool:

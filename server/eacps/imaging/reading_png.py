@@ -62,7 +62,7 @@ def _deep(data: bytes, source: Source, orientation: int, embedded: bytes | None)
     profile, ignored = checked_profile(embedded, color)
     deep = upright(samples, orientation)
     alpha = Alpha.STRAIGHT if deep.shape[2] > color.channels else None
-    notes = ["has a transparent color and is delivered with alpha"] if alpha and data[25] in (0, 2) else []
+    notes = ["has a transparent color and was read with alpha"] if alpha and data[25] in (0, 2) else []
     return replace(source, samples=deep, color=color, alpha=alpha, profile=profile, notes=(*notes, *ignored))
 
 

@@ -75,9 +75,9 @@ def read_source(data: bytes) -> Source:
         color, inverted = _COLORS[page.photometric.name], page.photometric.name == "MINISWHITE"
         samples = _samples(page)
         if page.photometric.name == "PALETTE":
-            notes.append("has a palette and is delivered as RGB")
+            notes.append("has a palette and was read as RGB")
         if page.bitspersample == 1:
-            notes.append("has two levels and is delivered in gray of 8 bits")
+            notes.append("has two levels and was read as gray of 8 bits")
         extras = tuple(int(one) for one in page.extrasamples)[: samples.shape[2] - color.channels]
         extras += (0,) * (samples.shape[2] - color.channels - len(extras))
         profile, ignored = checked_profile(page.iccprofile, color)
@@ -99,7 +99,7 @@ def read_source(data: bytes) -> Source:
 
 def _check(page: Any, size: int) -> None:
     kind, bits, dtype = page.photometric.name, page.bitspersample, page.dtype
-    if kind not in _COLORS or (kind == "YCBCR" and not page.is_jpeg_compressed):
+    if kind not in _COLORS or (kind == "YCBCR" and page.compression != tifffile.COMPRESSION.JPEG):
         raise InvalidPicture(f"is a TIFF with colors of the kind {kind}, which is not supported")
     if bits != 1 and (dtype is None or dtype.name not in _DTYPES or bits != 8 * dtype.itemsize):
         numbers = "float" if dtype is not None and dtype.kind == "f" else "integer"
