@@ -50,6 +50,7 @@ def test_a_picture_is_inspected_and_made_again(
     assert record["candidate_id"] == result["best"]["id"]
     assert record["prompt"] == "make the person smile"
     assert record["recipe"] == [[term["seed"], term["coefficient"]] for term in result["best"]["recipe"]]
+    assert record["scores"] == result["best"]["evaluation"]["scores"], "as the search reports them"
     assert credentials["state"] == "Valid"
     assert credentials["problems"] == ["signingCredential.untrusted"]
     assert credentials["made from"] == ["scene"]
@@ -65,6 +66,11 @@ def test_a_picture_that_says_nothing_is_named(eacps: Eacps, pictures: tuple[str,
     silent = eacps("inspect", pictures[0])
     assert silent.exit_code == 2
     assert "does not say how it was made" in silent.stderr
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(Path(pictures[0]).read_bytes()[:-30])
+    damaged = eacps("inspect", cut)
+    assert damaged.exit_code == 2
+    assert "cut.png: content credentials cannot be read" in damaged.stderr.replace("\n", " ")
     refused = eacps("render", pictures[0], tmp_path / "again.png")
     assert refused.exit_code == 2
     assert "names no search and candidate" in refused.stderr

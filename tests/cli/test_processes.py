@@ -117,7 +117,13 @@ def test_demo_writes_its_files_says_what_it_gained_and_leaves_nothing_running(
 def test_search_against_a_running_server(server: str, tmp_path: Path) -> None:
     done = run("search", *TASK, *SMALL, "--seed", "5", "--server", server, "--overwrite", "--out", tmp_path, "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == check_result(tmp_path, candidates=5)
+    result = check_result(tmp_path, candidates=5)
+    assert json.loads(done.stdout) == result
+    record = json.loads(run("inspect", str(tmp_path / "best.png"), "--json").stdout)["record"]
+    scores = result["best"]["evaluation"]["scores"]
+    assert record["scores"] == scores, "calibrated, as the search reports them"
+    assert record["raw_scores"].keys() == scores.keys()
+    assert record["raw_scores"] != scores
 
 
 def test_a_picture_without_a_face_is_the_callers_fault(server: str, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ RECORD = {
     "candidate_id": "g1-003",
     "prompt": 'make her "smile" & <wink>, ünïcode ☺',
     "scores": {"identity": 0.5},
+    "raw_scores": {"identity": 0.6},
     "recipe": [[7, 0.6], [9, 0.8]],
 }
 KINDS = {"PNG": "image/png", "TIFF": "image/tiff", "JPEG": "image/jpeg", "WEBP": "image/webp"}

@@ -16,6 +16,9 @@ from eacps.cli.streams import print_json
 from eacps.provenance import read_record
 from eacps.provenance.credentials import format_of
 
+_UNREADABLE = "problem"
+"""Name of what is said of credentials that cannot be read."""
+
 
 def inspect_picture(path: Path, console: Console, *, as_json: bool) -> None:
     """Print the record inside a file and whether its content credentials hold.
@@ -25,6 +28,8 @@ def inspect_picture(path: Path, console: Console, *, as_json: bool) -> None:
     """
     data = read_file(path)
     record, credentials = record_in(path, data), _credentials(data)
+    if record is None and credentials is not None and _UNREADABLE in credentials:
+        raise CommandFailed(f"{path}: {credentials[_UNREADABLE]}", ExitCode.REQUEST, code="UNREADABLE_FILE")
     if record is None and credentials is None:
         message = f"{path} does not say how it was made"
         raise CommandFailed(message, ExitCode.REQUEST, code="NO_RECORD")
@@ -73,7 +78,7 @@ def _credentials(data: bytes) -> dict[str, Any] | None:
     except c2pa.C2paError.ManifestNotFound:
         return None
     except c2pa.C2paError as exc:
-        return {"state": f"cannot be read: {exc}"}
+        return {_UNREADABLE: f"content credentials cannot be read: {exc}"}
     manifest = store["manifests"][store["active_manifest"]]
     return {
         "state": store.get("validation_state", "unknown"),

@@ -150,7 +150,7 @@ def _record_of(edit: Edit, candidate: StoredCandidate, request: RequestProvenanc
         recipe=candidate.recipe,
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
-        scores=candidate.card.raw,
+        card=candidate.card,
     )
 
 

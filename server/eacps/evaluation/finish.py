@@ -19,6 +19,7 @@ from eacps.search.budget import Spent, StopReason
 from eacps.search.cohort import Candidate, Skipped, TrialKey
 from eacps.search.objective import pareto_front
 from eacps.search.recipe import Recipe
+from eacps.search.scores import ScoreCard
 from eacps.search.statistics import measured, summarize
 from eacps.search.strategy import Strategy
 from eacps.triton.types import ServedCheckpoint
@@ -58,7 +59,7 @@ def provenance_record(
     recipe: Recipe | None,
     prompt: str,
     negative_prompt: str | None,
-    scores: Mapping[str, float],
+    card: ScoreCard | None,
 ) -> ProvenanceRecord:
     """Return the provenance of a delivered file.
 
@@ -68,7 +69,7 @@ def provenance_record(
         candidate_id: Empty for the prior.
         recipe: Noise of the candidate; None for the prior.
         prompt, negative_prompt: Of the search.
-        scores: Raw, by scorer.
+        card: Scores of the candidate; None where nothing was scored.
     """
     return {
         "search_id": search_id,
@@ -80,7 +81,8 @@ def provenance_record(
         "steps": edit.steps,
         "frame": list(edit.inputs.frame.rectangle),
         "scene_sha256": edit.digests[_SCENE_FILE],
-        "scores": dict(scores),
+        "scores": {} if card is None else dict(card.values),
+        "raw_scores": {} if card is None else dict(card.raw),
         "versions": versions(edit.checkpoint, {}),
     }
 

@@ -245,7 +245,7 @@ class SearchRunner:
             recipe=None if winner.candidate is None else winner.candidate.recipe,
             prompt=settings.prompt,
             negative_prompt=settings.negative_prompt,
-            scores=winner.evaluation.card.raw,
+            card=winner.evaluation.card,
         )
         delivered = await self._delivery.deliver(state.edit, winner.picture, record)
         spent, identities = self._budget.spent, self._scoring.identities

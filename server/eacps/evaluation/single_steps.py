@@ -106,7 +106,7 @@ class _Steps:
             recipe=recipe,
             prompt=self._settings.prompt,
             negative_prompt=self._settings.negative_prompt,
-            scores={},
+            card=None,
         )
         return await self._services.artifacts.get(await self.delivery.deliver(edit, picture, record))
 

@@ -7,7 +7,7 @@ from typing import Any
 from eacps.provenance.credentials import Credentials
 from eacps.provenance.record import packet_of
 
-_OF_PEOPLE = ("prompt", "negative_prompt", "scores")
+_OF_PEOPLE = ("prompt", "negative_prompt", "scores", "raw_scores")
 
 
 class RecordMode(StrEnum):
