@@ -139,8 +139,8 @@ class NoFaceFound(EacpsError):
         self, picture: str, found: int = 0, *, none: str = "not the one asked for (they count from 0)"
     ) -> None:
         self.picture, self.found = picture, found
-        what = "no face" if found == 0 else f"only {found} face(s), {none},"
-        super().__init__(f"{what} found in {picture}")
+        count = {0: "no face", 1: "1 face"}.get(found, f"{found} faces")
+        super().__init__(f"{count} found in {picture}" + (f", {none}" if found else ""))
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -351,3 +351,11 @@ class IllegalSearchMove(EacpsError):
     """``ask`` or ``tell`` out of order, or scores for candidates that were not asked about."""
 
     reason = "ILLEGAL_SEARCH_MOVE"
+
+
+def fault_of(reason: str) -> Fault | None:
+    """Return whose fault errors of a reason are; None for a reason that is not of this tree."""
+    kinds: list[type[EacpsError]] = [EacpsError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return next((kind.fault for kind in kinds if kind.reason == reason), None)

@@ -1,6 +1,12 @@
 """One meaning for every exit code, over all commands: who has to act is the same whatever was asked for."""
 
+import json
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +17,10 @@ from eacps.api import KeyRing
 from eacps.api.access import add_key
 from eacps.cli.app import app
 from eacps.cli.exit_codes import ExitCode
+from eacps.cli.outcome import exit_code_of
+from eacps.client import Client
+from eacps.errors import TritonModelFailed
+from eacps.evaluation.toy import ToyModels
 from tests.cli.conftest import toy_server
 from tests.cli.searches import picture
 
@@ -37,7 +47,9 @@ CALLS = {
     "health": (),
 }
 """Commands that call a server, each with words that are in order."""
-ELSEWHERE = {"up", "serve", "demo", "key", "doctor", "version", "inspect", "http", "mcp", "studio"}
+GATEWAYS = {"http": (), "mcp": (), "studio": ("--no-browser",)}
+"""Commands that serve over a search server, until they are ended."""
+ELSEWHERE = {"up", "serve", "demo", "key", "doctor", "version", "inspect"}
 OF_A_SEARCH = ("watch", "cancel", "delete", "download", "render", "pick", "rank", "review")
 
 
@@ -61,7 +73,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_every_command_is_looked_at() -> None:
-    assert CALLS.keys() | ELSEWHERE == COMMANDS
+    assert CALLS.keys() | GATEWAYS.keys() | ELSEWHERE == COMMANDS
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -119,3 +131,139 @@ def test_commands_that_call_no_server(eacps: Eacps, monkeypatch: pytest.MonkeyPa
     assert eacps("serve", "--triton", NOWHERE, "--insecure").exit_code == ExitCode.SERVER
     assert eacps("up", "--insecure", "--model-repository", "nowhere").exit_code == ExitCode.INSTALLATION
     assert eacps("doctor", "--model-repository", "nowhere").exit_code == ExitCode.INSTALLATION
+
+
+@pytest.mark.parametrize("name", GATEWAYS)
+def test_an_address_that_a_gateway_cannot_listen_on_is_for_the_caller(name: str, eacps: Eacps) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        for listen, message in ((address, f"cannot listen on {address}"), ("nonsense", "not HOST:PORT")):
+            done = eacps(name, *GATEWAYS[name], "--server", NOWHERE, "--listen", listen)
+            assert done.exit_code == ExitCode.REQUEST, done.output
+            assert message in " ".join(done.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("name", ["http", "mcp"])
+def test_a_gateway_for_others_asks_its_server_first(name: str, toy: str, eacps: Eacps) -> None:
+    """It has to know whether that asks for keys."""
+    listen = ("--listen", "0.0.0.0:0")
+    assert eacps(name, *listen, "--server", NOWHERE).exit_code == ExitCode.SERVER
+    done = eacps(name, *listen, "--server", toy)
+    assert done.exit_code == ExitCode.REQUEST, done.output
+    assert "without a key" in done.stderr.replace("\n", " ")
+
+
+def test_a_folder_of_pictures_that_is_missing_or_not_for_all_is_for_the_caller(eacps: Eacps) -> None:
+    assert eacps("mcp", "--pictures", "nowhere").exit_code == ExitCode.REQUEST
+    assert eacps("mcp", "--pictures", ".", "--listen", "127.0.0.1:0").exit_code == ExitCode.REQUEST
+
+
+class _WithoutStarlette:
+    """Finds the modules that others find, but for those of one package."""
+
+    def __init__(self, finders: list[Any]) -> None:
+        self._finders = finders
+
+    def find_spec(self, name: str, *where: Any) -> Any:
+        found = (finder.find_spec(name, *where) for finder in self._finders if name != "starlette")
+        return next((spec for spec in found if spec is not None), None)
+
+
+@pytest.mark.parametrize("name", GATEWAYS)
+def test_a_package_that_a_gateway_lacks_is_for_the_installer(
+    name: str, eacps: Eacps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported = ("starlette", "eacps.cli.http_", "eacps.cli.mcp_", "eacps.http", "eacps.mcp")
+    for module in [one for one in sys.modules if one.startswith(imported)]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setattr(sys, "meta_path", [_WithoutStarlette(list(sys.meta_path))])
+    done = eacps(name, *GATEWAYS[name], "--server", NOWHERE, "--listen", "127.0.0.1:0")
+    assert done.exit_code == ExitCode.INSTALLATION, done.output
+    assert f"pip install 'eacps[{name}]'" in done.stderr
+
+
+def test_gateways_end_in_order_when_they_are_interrupted(toy: str) -> None:
+    command = [sys.executable, "-m", "eacps"]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [*command, name, *options, "--server", toy, "--listen", "127.0.0.1:0", "--json"],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                )
+            )
+            for name, options in GATEWAYS.items()
+        ]
+        for process in processes:
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            assert "127.0.0.1" in process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+        assert [process.wait(timeout=60) for process in processes] == [ExitCode.OK] * 3
+
+
+class _BrokenModels(ToyModels):
+    async def generate(self, *_: object, **__: object) -> Any:
+        raise TritonModelFailed("sampler", "out of memory")
+
+
+ENDS = {
+    "no face": ({"models": ToyModels(sees_faces=False)}, (), ExitCode.REQUEST),
+    "no candidate": ({}, ("--max-evaluations", "1"), ExitCode.REQUEST),
+    "a model that fails": ({"models": _BrokenModels()}, (), ExitCode.SERVER),
+}
+"""How a search may end without a result: parts of the server, options of the search, and who has to act."""
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_search_without_a_result_means_the_same_to_whoever_follows_it(how: str, eacps: Eacps) -> None:
+    parts, options, code = ENDS[how]
+    columns, values = ["scene", "character", "prompt"], ["scene.png", "character.png", "smile"]
+    columns += [option.removeprefix("--") for option in options[::2]]
+    Path("shots.csv").write_text(f"{','.join(columns)}\n{','.join([*values, *options[1::2]])}\n")
+    with toy_server(**parts) as server:
+        searched = eacps(*("search", *CALLS["search"], *options), "--server", server)
+        batched = eacps(*("batch", *CALLS["batch"][:1], "--out", "batch"), "--server", server)
+        search_id = eacps("submit", *CALLS["submit"], *options, "--server", server).stdout.strip()
+        watched = eacps("watch", search_id, "--out", "watched", "--server", server)
+        looked = [eacps(name, search_id, *CALLS[name][1:], "--server", server) for name in ("pick", "rank", "review")]
+    for done in (searched, batched, watched):
+        assert done.exit_code == code, done.output
+    for done in looked:
+        assert done.exit_code == ExitCode.REQUEST, done.output
+
+
+def test_a_search_that_was_cancelled_means_the_same_to_whoever_follows_it(eacps: Eacps) -> None:
+    with toy_server(models=ToyModels(duration_s=0.2)) as server:
+        search_id = eacps("submit", *CALLS["submit"], "--trajectories", "64", "--server", server).stdout.strip()
+        with Client(server) as client:
+            client.cancel(search_id)
+        watched = eacps("watch", search_id, "--out", "watched", "--server", server, "--json")
+    assert watched.exit_code == ExitCode.REQUEST, watched.output
+    assert json.loads(watched.stdout)["error"]["code"] == "CANCELLED"
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "meaning"),
+    [
+        ("NO_FACE_FOUND", "FAILED_PRECONDITION", ExitCode.REQUEST),
+        ("CHECKPOINT_CHANGED", "FAILED_PRECONDITION", ExitCode.SERVER),
+        ("SCORER_FAILED", "UNAVAILABLE", ExitCode.SERVER),
+        ("STORE_FULL", "UNAVAILABLE", ExitCode.SERVER),
+        ("TOO_MANY_SEARCHES", "RESOURCE_EXHAUSTED", ExitCode.SERVER),
+        ("SEARCH_CANCELLED", "CANCELLED", ExitCode.REQUEST),
+        ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", ExitCode.TIMEOUT),
+        ("", "NOT_FOUND", ExitCode.REQUEST),
+        ("", "PERMISSION_DENIED", ExitCode.REQUEST),
+        ("of a proxy", "UNKNOWN", ExitCode.SERVER),
+        ("", "DATA_LOSS", ExitCode.SERVER),
+    ],
+)
+def test_what_a_server_reports_is_the_fault_of_whom_the_error_tree_says(
+    reason: str, code: str, meaning: ExitCode
+) -> None:
+    assert exit_code_of(reason, code) is meaning

@@ -131,7 +131,7 @@ def test_scoring_takes_faces_too(eacps: Eacps, toy: str, pictures: tuple[str, st
         (("--more-character", "nobody.png"), "nobody.png"),
         (("--reference", "nobody.png"), "nobody.png"),
         (("--scene-face", "1000"), "scene_face.index"),
-        (("--scene-face", "8"), "only 1 face(s), not the one asked for"),
+        (("--scene-face", "8"), "1 face found in scene, not the one asked for"),
         (("--scene-face", "5,5,5,9"), "scene_face.box"),
         (("--scene-face", "500,500,600,600"), "none of them in the box"),
     ],

@@ -10,12 +10,14 @@ from rich.markup import escape
 from eacps.cli.batch_view import BatchView
 from eacps.cli.exit_codes import ExitCode
 from eacps.cli.files import make_folder
-from eacps.cli.outcome import CommandFailed
+from eacps.cli.outcome import CommandFailed, exit_code_of
 from eacps.cli.server_caller import ServerCaller
 from eacps.cli.streams import print_json
 from eacps.client import AsyncBatch, AsyncClient, BatchRunning, InvalidBatch, Shot, ShotEntry
+from eacps.client.batch_files import FILE_EXISTS
 
-_SERVER_REASONS = ("TRITON_UNAVAILABLE", "TRITON_MODEL_FAILED", "EVALUATION_FAILED", "INTERNAL", "UNAVAILABLE")
+_OF_SHOTS = ("NO_CANDIDATE", FILE_EXISTS)
+"""Reasons of failures that the batch itself finds, which no server reports."""
 _SUCCEEDED = "succeeded"
 
 
@@ -58,9 +60,8 @@ def run_batch(caller: ServerCaller, shots: Sequence[Shot], options: BatchOptions
                 f"[red]{escape(entry.shot)}[/]: {escape(entry.failure)}", highlight=False, soft_wrap=True
             )
     if failed:
-        ours = any(entry.reason in _SERVER_REASONS for entry in failed)
         message = f"{len(failed)} of {len(shots)} shots failed; run the same command again to try them again"
-        raise CommandFailed(message, ExitCode.SERVER if ours else ExitCode.REQUEST, code="SHOTS_FAILED")
+        raise CommandFailed(message, max(_exit_code(entry.reason) for entry in failed), code="SHOTS_FAILED")
 
 
 async def _run(
@@ -84,6 +85,13 @@ async def _run(
         outcome = "cancelled" if options.cancel_on_interrupt else "left running; run the same command to go on"
         caller.console.print(f"searches are {outcome}", highlight=False)
         raise
+
+
+def _exit_code(reason: str) -> ExitCode:
+    """Return what a shot's failure means: its reason is of the error tree, a gRPC status code, or the batch's own."""
+    if reason in _OF_SHOTS:
+        return ExitCode.REQUEST
+    return min(exit_code_of(reason, reason), ExitCode.SERVER)
 
 
 def _json_of(entry: ShotEntry) -> dict[str, object]:

@@ -50,13 +50,19 @@ class Weighing:
 
 
 def show_ranking(caller: ServerCaller, search_id: str, weighing: Weighing, most: int) -> None:
-    """Print the candidates of a search, best first."""
+    """Print the candidates of a search, best first.
+
+    Raises:
+        CommandFailed: It has made none so far.
+    """
 
     async def ask(client: AsyncClient) -> tuple[pb.RankCandidatesResponse, pb.RankCandidatesResponse]:
         whole = await whole_id(client, search_id)
         return await client.rank(weighing.request(whole)), await client.rank(Weighing().request(whole))
 
     answer, own = caller.call(ask)
+    if not own.candidates:
+        raise _nothing_found(search_id)
     if caller.as_json:
         print_json(json_of(answer))
         return
@@ -124,9 +130,13 @@ async def _candidates(client: AsyncClient, search_id: str) -> Sequence[str]:
     """Return the ids of a search's candidates, best first."""
     names = [one.candidate_id for one in (await client.rank(Weighing().request(search_id))).candidates]
     if not names:
-        message = f"search {search_id} has made no candidate so far"
-        raise CommandFailed(message, ExitCode.REQUEST, code="NO_CANDIDATE")
+        raise _nothing_found(search_id)
     return names
+
+
+def _nothing_found(search_id: str) -> CommandFailed:
+    message = f"search {search_id} has made no candidate so far"
+    return CommandFailed(message, ExitCode.REQUEST, code="NO_CANDIDATE")
 
 
 def _say(caller: ServerCaller, files: Sequence[tuple[str, Path]]) -> None:

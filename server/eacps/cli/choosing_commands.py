@@ -127,7 +127,8 @@ def review(
 ) -> None:
     """Write one HTML file to look at all candidates of a search or a batch, reweight them, compare and pick.
 
-    The file holds its pictures and needs no network.
+    The file holds its pictures and needs no network. They are read from the server that keeps the searches; a search
+    that ran without --server is kept by none.
     """
     with command(as_json=as_json, via=via) as (console, composition):
         from eacps.cli.review import write_review

@@ -22,7 +22,7 @@ MEANINGS = {
     ExitCode.BUG: "a bug in EACPS, with its traceback",
     ExitCode.REQUEST: "the command line, a setting, a file or the request has to be changed",
     ExitCode.SERVER: "the search server or Triton is unavailable or failed",
-    ExitCode.INSTALLATION: "this machine lacks something: a package, a port, disk space",
+    ExitCode.INSTALLATION: "this machine lacks something: a package, a model repository, disk space",
     ExitCode.TIMEOUT: "the time was up (--timeout)",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
     ExitCode.BROKEN_PIPE: "the reader of the output went away",

@@ -11,7 +11,7 @@ from eacps.cli.composition import Composition
 from eacps.cli.exit_codes import ExitCode
 from eacps.cli.gateway_access import access_to
 from eacps.cli.health import health_of
-from eacps.cli.interrupts import run_cancellable, wait_for_signal
+from eacps.cli.interrupts import run_cancellable, signals_to_end
 from eacps.cli.outcome import CommandFailed
 from eacps.cli.remote import translated_errors
 from eacps.cli.server_caller import DEFAULT_SERVER
@@ -74,8 +74,9 @@ class HttpGateway:
         host, port = split_address(settings.address)
         async with serving_http(app, host, port, certificate) as port:
             address = f"{'https' if certificate else 'http'}://{settings.address.rpartition(':')[0]}:{port}"
+            stop = signals_to_end()
             self.console.print(f"[bold green]serving[/] {escape(address)}/v1 over {escape(server)}; Ctrl-C ends it")
             if self.as_json:
                 print_json({"address": address, "server": server})
-            await wait_for_signal()
+            await stop.wait()
             self.console.print("stopping")

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
@@ -59,9 +59,24 @@ async def _until_terminated(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         loop.remove_signal_handler(signal.SIGTERM)
 
 
-async def wait_for_signal() -> None:
-    """Wait until Ctrl-C or SIGTERM, both being the ordinary end of a server."""
+def signals_to_end() -> asyncio.Event:
+    """Return an event that Ctrl-C and SIGTERM set from now on, both being the ordinary end of a server.
+
+    To be called in the event loop, before the address is printed: whoever reads it may end the server at once.
+    """
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+    return stop
+
+
+async def first_of(*awaitables: Awaitable[object]) -> None:
+    """Wait for the first to end, cancel the others, raise what it raised."""
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+    for task in done:
+        task.result()

@@ -11,7 +11,7 @@ from rich.markup import escape
 from eacps.cli.composition import Composition
 from eacps.cli.exit_codes import ExitCode
 from eacps.cli.gateway_access import access_to
-from eacps.cli.interrupts import run_cancellable, wait_for_signal
+from eacps.cli.interrupts import run_cancellable, signals_to_end
 from eacps.cli.outcome import CommandFailed
 from eacps.cli.remote import PATIENCE, translated_errors
 from eacps.cli.server_caller import DEFAULT_SERVER
@@ -84,8 +84,9 @@ class McpGateway:
         host, port = split_address(address)
         async with serving_http(app, host, port) as port:
             url = f"http://{address.rpartition(':')[0]}:{port}{PATH}"
+            stop = signals_to_end()
             self.console.print(f"[bold green]serving[/] {escape(url)} over {escape(self._server)}; Ctrl-C ends it")
             if self.as_json:
                 print_json({"url": url, "server": self._server})
-            await wait_for_signal()
+            await stop.wait()
             self.console.print("stopping")

@@ -56,7 +56,7 @@ Reviewed = Annotated[
     typer.Argument(
         metavar="SEARCH|FOLDER",
         callback=text,
-        help="Id of a search or its beginning, or folder of a batch or a result.",
+        help="Id of a search or its beginning, or folder of a batch or a result, which names them.",
     ),
 ]
 ReviewTo = Annotated[Path, option("File for the page.", metavar="FILE", dir_okay=False)]

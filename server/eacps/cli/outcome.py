@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from eacps.cli.exit_codes import ExitCode
 from eacps.cli.streams import print_json
-from eacps.errors import EacpsError, Fault, InvalidRequest, TritonNotInstalled
+from eacps.errors import EacpsError, Fault, InvalidRequest, TritonNotInstalled, fault_of
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE)
 _OF_FILES = (
@@ -26,6 +26,19 @@ _OF_FILES = (
     errno.EFBIG,
 )
 """Not ENOENT: a file that is missing is checked where it is named, and elsewhere a bug."""
+
+_REQUEST_CODES = (
+    "ALREADY_EXISTS",
+    "CANCELLED",
+    "INVALID_ARGUMENT",
+    "FAILED_PRECONDITION",
+    "NOT_FOUND",
+    "OUT_OF_RANGE",
+    "PERMISSION_DENIED",
+    "UNAUTHENTICATED",
+)
+"""gRPC status codes of errors that the caller can help."""
+_DEADLINE = "DEADLINE_EXCEEDED"
 
 
 class CommandFailed(Exception):
@@ -62,11 +75,25 @@ def command_failed_of(error: EacpsError) -> CommandFailed:
         violations = tuple((violation.field, violation.description) for violation in error.violations)
     if isinstance(error, TritonNotInstalled):
         exit_code = ExitCode.INSTALLATION
-    elif error.reason == "DEADLINE_EXCEEDED":
+    elif error.reason == _DEADLINE:
         exit_code = ExitCode.TIMEOUT
     else:
         exit_code = ExitCode.REQUEST if error.fault is Fault.CALLER else ExitCode.SERVER
     return CommandFailed(str(error), exit_code, code=error.reason, violations=violations)
+
+
+def exit_code_of(reason: str, code: str) -> ExitCode:
+    """Return what an error that a server reported means for a command.
+
+    Args:
+        reason: Of the error tree; anything else is ignored.
+        code: Name of the gRPC status code, which decides then.
+    """
+    if code == _DEADLINE:
+        return ExitCode.TIMEOUT
+    fault = fault_of(reason)
+    is_callers = code in _REQUEST_CODES if fault is None else fault is Fault.CALLER
+    return ExitCode.REQUEST if is_callers else ExitCode.SERVER
 
 
 def _failure_of_machine(error: OSError) -> CommandFailed:

@@ -7,19 +7,11 @@ from dataclasses import replace
 import grpc
 
 from eacps.cli.exit_codes import ExitCode
-from eacps.cli.outcome import CommandFailed
+from eacps.cli.outcome import CommandFailed, exit_code_of
 from eacps.client import AsyncClient, CallFailed, ClientTls, InvalidSettings, Retries
 from eacps.client.record import CompleteSearch, SearchRecord
 from eacps.v1 import search_service_pb2 as pb
 
-_REQUEST_CODES = {
-    grpc.StatusCode.ALREADY_EXISTS,
-    grpc.StatusCode.INVALID_ARGUMENT,
-    grpc.StatusCode.FAILED_PRECONDITION,
-    grpc.StatusCode.NOT_FOUND,
-    grpc.StatusCode.OUT_OF_RANGE,
-    grpc.StatusCode.UNAUTHENTICATED,
-}
 PATIENCE = Retries(attempts=4)
 """A person is waiting: a server that is away for some seconds is reported."""
 
@@ -59,13 +51,22 @@ async def run_remote_search(
                 async for event in events:
                     record.add(event)
                     watch(event, record)
-            if record.finished is not None and not record.finished.best_candidate_id:
-                raise _nothing_done(record.finished.stop_reason)
-            search = record.complete()
+            search = completed(record)
             if not layers:
                 return search
             fetched = await client.layers(search.started.search_id, search.finished.best_candidate_id)
             return replace(search, layers=fetched)
+
+
+def completed(record: SearchRecord) -> CompleteSearch:
+    """Return the finished search.
+
+    Raises:
+        CommandFailed: It ended before its first candidate.
+    """
+    if record.finished is not None and not record.finished.best_candidate_id:
+        raise _nothing_done(record.finished.stop_reason)
+    return record.complete()
 
 
 def _nothing_done(reason: pb.StopReason) -> CommandFailed:
@@ -101,11 +102,10 @@ def translated_errors(server: str) -> Iterator[None]:
 
 def _failure(error: CallFailed, server: str) -> CommandFailed:
     message = error.message
-    if error.code in _REQUEST_CODES:
-        exit_code = ExitCode.REQUEST
-    elif error.code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        exit_code, message = ExitCode.TIMEOUT, "the search did not end within --timeout"
-    else:
-        exit_code, message = ExitCode.SERVER, f"search server {server}: {error.code.name}: {message}"
+    exit_code = exit_code_of(error.reason, error.code.name)
+    if exit_code is ExitCode.TIMEOUT:
+        message = "the search did not end within --timeout"
+    elif exit_code is ExitCode.SERVER:
+        message = f"search server {server}: {error.code.name}: {message}"
     violations = tuple((one.field, one.description) for one in error.violations)
     return CommandFailed(message, exit_code, code=error.code.name, violations=violations)

@@ -12,7 +12,7 @@ from rich.markup import escape
 from eacps.assembly import preflight, serving
 from eacps.cli.composition import Composition
 from eacps.cli.embedding import embedded_triton
-from eacps.cli.interrupts import run_cancellable, wait_for_signal
+from eacps.cli.interrupts import first_of, run_cancellable, signals_to_end
 from eacps.cli.streams import print_json
 from eacps.errors import TritonUnavailable
 from eacps.settings import Settings
@@ -57,10 +57,11 @@ class Serving:
         self.console.print(f"waiting for Triton on {settings.triton}", markup=False)
         async with serving(settings) as server:
             address = f"{settings.address.rpartition(':')[0]}:{server.port}"
+            stop = signals_to_end()
             self.console.print(f"[bold green]serving[/] on {escape(address)}; Ctrl-C ends it")
             if self.as_json:
                 print_json({"address": address, "triton": settings.triton})
-            await first_of(wait_for_signal(), death())
+            await first_of(stop.wait(), death())
             self.console.print("stopping")
 
 
@@ -87,15 +88,3 @@ async def kept_running(triton: EmbeddedTriton, console: Console) -> None:
             triton.stop(grace_s=0.0)  # the thread that waits for it to be ready ends with it
             raise
         console.print("Triton is back", markup=False)
-
-
-async def first_of(*awaitables: Awaitable[object]) -> None:
-    """Wait for the first to end, cancel the others, raise what it raised."""
-    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-    for task in done:
-        task.result()

@@ -14,6 +14,7 @@ from eacps.cli.files import check_new, make_folder, write_file, write_picture
 from eacps.cli.live import LiveView
 from eacps.cli.outcome import CommandFailed
 from eacps.cli.parsing import number_of
+from eacps.cli.remote import completed
 from eacps.cli.report import check_no_result, write_report
 from eacps.cli.search_ids import whole_id
 from eacps.cli.search_table import search_table, state_of
@@ -21,6 +22,7 @@ from eacps.cli.server_caller import ServerCaller, json_of
 from eacps.cli.streams import print_json
 from eacps.cli.summary import print_summary, score_text
 from eacps.client import AsyncClient
+from eacps.client.errors import failure_in
 from eacps.client.record import SearchRecord
 from eacps.client.rendering import render_request
 from eacps.enums import FRAMING, SEARCH_STATE
@@ -54,17 +56,14 @@ class StoredSearches(ServerCaller):
                 view.show_queued(search)
                 async with aclosing(client.watch(whole, inline_pictures=True)) as events:
                     async for event in events:
-                        if event.HasField("failed"):
-                            failed = event.failed
-                            raise CommandFailed(failed.message, ExitCode.SERVER, code=failed.reason)
-                        if event.HasField("cancelled"):
-                            raise CommandFailed("the search was cancelled", ExitCode.REQUEST, code="CANCELLED")
+                        if (failure := failure_in(event)) is not None:
+                            raise failure
                         record.add(event)
                         view.show(event, record)
             return request
 
         request = self.call(follow)
-        search = record.complete()
+        search = completed(record)
         result = write_report(search, request, out)
         if self.as_json:
             print_json(result)

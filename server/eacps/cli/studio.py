@@ -1,5 +1,6 @@
 """``eacps studio``: the web application, over a running search server or an embedded one."""
 
+import asyncio
 import importlib.util
 import logging
 import tempfile
@@ -14,7 +15,7 @@ from rich.markup import escape
 
 from eacps.cli.composition import Composition
 from eacps.cli.exit_codes import ExitCode
-from eacps.cli.interrupts import run_cancellable, wait_for_signal
+from eacps.cli.interrupts import first_of, run_cancellable, signals_to_end
 from eacps.cli.outcome import CommandFailed
 from eacps.cli.remote import translated_errors
 from eacps.cli.streams import print_json
@@ -71,14 +72,14 @@ class StudioCommand:
                 return AsyncClient(server, tls=here.server_tls, api_key=key, retries=_AT_ONCE)
 
             with translated_errors(server):
-                run_cancellable(lambda: self._open(connect, here.api_key, wait_for_signal))
+                run_cancellable(lambda: self._open(connect, here.api_key, asyncio.Event().wait))
             return
         self._embedded(log_file)
 
     def _embedded(self, log_file: Path) -> None:
         from eacps.assembly import preflight
         from eacps.cli.embedding import embedded_triton
-        from eacps.cli.serving import first_of, kept_running
+        from eacps.cli.serving import kept_running
 
         with tempfile.TemporaryDirectory(prefix="eacps-studio-") as folder:
             composition, key = self._with_key(Path(folder))
@@ -94,10 +95,7 @@ class StudioCommand:
                         def connect(given: str | None) -> AsyncClient:
                             return AsyncClient(f"127.0.0.1:{server.port}", api_key=given, retries=_AT_ONCE)
 
-                        def until() -> Awaitable[None]:
-                            return first_of(wait_for_signal(), kept_running(triton, self.console))
-
-                        await self._open(connect, key, until)
+                        await self._open(connect, key, lambda: kept_running(triton, self.console))
 
                 run_cancellable(serve)
 
@@ -114,16 +112,17 @@ class StudioCommand:
         return replace(here, settings=settings), key
 
     async def _open(
-        self, connect: Callable[[str | None], AsyncClient], key: str | None, until: Callable[[], Awaitable[object]]
+        self, connect: Callable[[str | None], AsyncClient], key: str | None, death: Callable[[], Awaitable[object]]
     ) -> None:
         with tempfile.TemporaryDirectory(prefix="eacps-studio-") as folder:
             async with self._running(connect, key) as url:
+                stop = signals_to_end()
                 self.console.print(f"[bold green]studio[/] at {escape(url)}; Ctrl-C ends it", soft_wrap=True)
                 if self.as_json:
                     print_json({"url": url})
                 if self.opens_browser:
                     webbrowser.open(_link_file(url, Path(folder)))
-                await until()
+                await first_of(stop.wait(), death())
                 self.console.print("stopping")
 
     @asynccontextmanager

@@ -11,7 +11,7 @@ import grpc
 
 from eacps.client.calls import Calls, pause
 from eacps.client.connection import ClientTls, Keepalive, open_channel
-from eacps.client.errors import CallFailed, InvalidSettings
+from eacps.client.errors import CallFailed, InvalidSettings, failure_in
 from eacps.client.file_names import LAYERS
 from eacps.client.picture_calls import PictureCalls
 from eacps.client.retries import Retries
@@ -25,7 +25,6 @@ _RETRIES, _KEEPALIVE = Retries(), Keepalive()
 _CANCEL_TIMEOUT_S = 5.0
 _MOST_RANKED = 1000
 """Candidates in a page of a ranking."""
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class AsyncClient(PictureCalls):
@@ -262,11 +261,8 @@ class AsyncClient(PictureCalls):
             events = self._events(self._stub.RunSearch, request, timeout_s, inline=True, on_submitted=on_submitted)
         async with aclosing(events):
             async for event in events:
-                if event.HasField("failed"):
-                    code = _CODES[event.failed.code]
-                    raise CallFailed(code, event.failed.message, reason=event.failed.reason)
-                if event.HasField("cancelled"):
-                    raise CallFailed(grpc.StatusCode.CANCELLED, "the search was cancelled")
+                if (failure := failure_in(event)) is not None:
+                    raise failure
                 yield event
 
     def _watched(

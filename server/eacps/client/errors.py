@@ -16,6 +16,10 @@ import grpc.aio
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+from eacps.v1 import search_service_pb2 as pb
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
 
 class ClientError(Exception):
     """Root of the tree."""
@@ -101,3 +105,12 @@ def failure_of(error: grpc.aio.AioRpcError) -> CallFailed:
         violations=tuple(violations),
         retry_after_s=retry_after_s,
     )
+
+
+def failure_in(event: pb.SearchEvent) -> CallFailed | None:
+    """Return what an event that ends a search without a result says, as a call would raise it; None for the others."""
+    if event.HasField("failed"):
+        return CallFailed(_CODES[event.failed.code], event.failed.message, reason=event.failed.reason)
+    if event.HasField("cancelled"):
+        return CallFailed(grpc.StatusCode.CANCELLED, "the search was cancelled", reason="SEARCH_CANCELLED")
+    return None
