@@ -60,7 +60,7 @@ class Row:
         memory_mib: Resident, of the server's own process, at the end.
         descriptors: Open ones, at the end.
         foreign_cores: Kept busy by neither the server nor the callers.
-        errors: How many calls failed.
+        errors: How many calls failed, by status code and reason.
     """
 
     size: int
@@ -74,7 +74,7 @@ class Row:
     memory_mib: float
     descriptors: int
     foreign_cores: float
-    errors: int
+    errors: dict[str, int]
 
     def line(self) -> str:
         """Return it as a line of Markdown."""
@@ -98,6 +98,8 @@ def main() -> int:
         with started(FREE, repository, folder, size=size, max_searches=arguments.max_searches) as server:
             rows.append(asyncio.run(measured(arguments, server, size, concurrency, watchers)))
         print(rows[-1].line(), flush=True)
+        for error, count in rows[-1].errors.items():
+            print(f"{count} calls failed: {error}", file=sys.stderr, flush=True)
     table = "\n".join([_HEAD, *(row.line() for row in rows)])
     (arguments.out / "table.md").write_text(table + "\n", encoding="utf-8")
     found = {"machine": describe(os.cpu_count() or 1), "rows": [asdict(row) for row in rows]}
@@ -149,7 +151,7 @@ async def measured(arguments: argparse.Namespace, server: Server, size: int, con
         memory_mib=server.resident_bytes() / _MIB,
         descriptors=server.descriptors(),
         foreign_cores=max(0.0, used.machine_s - used.server_s - used.callers_s) / used.wall_s,
-        errors=record.errors.total(),
+        errors=dict(record.errors),
     )
 
 
