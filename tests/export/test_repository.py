@@ -6,14 +6,17 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnx_ir
+import psutil
 import pytest
 from onnx import numpy_helper
 
@@ -37,7 +40,7 @@ from export.provenance import is_current
 from export.repository import Progress, export_repository
 from export.request import ExportRequest, gather
 from export.sources import MissingSource
-from export.staging import NotARepository, lock_of, open_staging_area
+from export.staging import NotARepository, lock_of, open_staging_area, staging_area_of
 from tests.export.commands import ROOT, run_export, start_export
 from tests.export.test_lock import holder
 
@@ -245,6 +248,40 @@ def test_of_two_exports_at_once_the_second_waits_and_takes_the_firsts(
     assert sum(f"{output} is up to date" in text for text in said) == 1
     assert is_current(output, request_of(changed))
     assert not list(tmp_path.glob(".output*"))
+
+
+def test_an_export_that_is_killed_costs_neither_the_earlier_repository_nor_the_next_export(
+    model_repository_dir: Path, checkpoint_dir: Path, tmp_path: Path
+) -> None:
+    """Two networks are made, one of them by a second process, which ends with the first."""
+    changed, output, made = tmp_path / "studio", tmp_path / "output", ("face_detector", "face_recognizer")
+    shutil.copytree(checkpoint_dir, changed)
+    dataclasses.replace(CheckpointSettings.read(changed), default_steps=5).write(changed)
+    shutil.copytree(model_repository_dir, output)
+    manifest = Manifest.read(output)
+    assert manifest is not None
+    stale = {name: dataclasses.replace(manifest.models[name], origin="stale") for name in made}
+    dataclasses.replace(manifest, models={**manifest.models, **stale}).write(output)
+    before = digest_of([output])
+    with start_export(changed, output) as process:
+        while not all((staging_area_of(output) / "new" / name).exists() for name in made):
+            assert process.poll() is None
+            time.sleep(0.005)
+        second = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert second
+    assert psutil.wait_procs(second, timeout=240)[1] == []
+    assert digest_of([output]) == before
+    earlier = Manifest.read(output)
+    assert earlier is not None
+    assert verify(output, earlier.build) == earlier, "it can be served meanwhile"
+    steps: list[str] = []
+    export_repository(prepared(changed), output, Progress(steps.append))
+    assert {step for step in steps if step.startswith("export")} <= {f"export {name}" for name in made}
+    assert is_current(output, request_of(changed))
+    assert not list(tmp_path.glob(".output*")), "nothing is left of either export"
+    assert not second_links(output)
 
 
 # Makes a repository of a network of the earlier one, one that was kept, and one made now, and stops at a move.
