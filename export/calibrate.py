@@ -1,7 +1,7 @@
-"""``python -m export.calibrate``: measure what identity scores mean on a face pack, from pictures of people.
+"""``python -m export.calibrate``: measure the scale of identity scores of a face pack, from pictures of people.
 
-The scale of `eacps.search.calibration` runs from what pictures of two people reach to what those of one person reach.
-Exit codes: 0 with the file written, 1 where that failed, 2 where what was asked for cannot be.
+The scale of `eacps.search.calibration` runs from the similarity of pictures of two people to that of pictures of one
+person. Exit codes: 0 if the file was written, 1 if measuring failed, 2 if an option is invalid.
 """
 
 from __future__ import annotations
@@ -42,32 +42,30 @@ SCORER_OF = {"recognizer": IDENTITY, "verifier": HELD_OUT}
 LEAST_PAIRS = 10
 """Fewest pairs of pictures of one person: the scale's upper end is their 95% quantile."""
 FEW_PEOPLE = 10
-"""With fewer, the result says so: their scale is theirs."""
+"""With fewer, the result says so: the scale may not hold for other people."""
 
 
 class TooFewPictures(Exception):
-    """The pictures do not suffice for a scale."""
+    """There are too few pictures for a scale."""
 
 
 def main(
     faces: Annotated[str, typer.Option(help="Face pack: a folder, or InsightFace's name for it: buffalo_l.")],
-    people: Annotated[
-        Path, typer.Option(help="Folder with a folder of pictures for each person, who is alone in them.")
-    ],
+    people: Annotated[Path, typer.Option(help="Folder with one folder of pictures per person, who is alone in them.")],
     verifier: Annotated[
         str | None, typer.Option(help="Held-out recognizer, an ONNX file. [default: the pack's own, if it has one]")
     ] = None,
     detection_size: Annotated[
         int | None,
-        typer.Option(min=32, help="Side, in pixels, that the detector is made for. [default: InsightFace's 640]"),
+        typer.Option(min=32, help="Input side of the detector in pixels. [default: InsightFace's 640]"),
     ] = None,
     output: Annotated[
         Path, typer.Option(help="File to write, for python -m export --calibration; its other sections stay.")
     ] = Path(CALIBRATION_FILE),
 ) -> None:
-    """Measure what identity scores mean on a face pack, from pictures that you bring.
+    """Measure the scale of identity scores of a face pack, from pictures that you bring.
 
-    The more people, ten at least, and the more alike they are to those whom the searches will be about, the better.
+    Use at least ten people, as similar as possible to those of your searches; more are better.
     Pictures stay on this machine; the file holds statistics and digests of networks only.
     """
     console = Console()
@@ -78,7 +76,7 @@ def main(
         pack = locate_face_pack(faces)
         files = find_faces(pack, verifier=held_out, detection_size=detection_size, without_swapper=True)
         check_faces(files, fixed=False)
-        found = read_people(people, Embedder(files), lambda name: _say(console, f"look at {name}"))
+        found = read_people(people, Embedder(files), lambda name: _say(console, f"reading {name}"))
         measured = measure(found)
         report(found, measured, console)
         sections = {f"{SCORERS}.{name}": section for name, section in measured.items()}
@@ -91,7 +89,7 @@ def main(
 
 
 def measure(people: People) -> dict[str, Section]:
-    """Return the section of every scorer that the pack's recognizers stand for.
+    """Return the calibration section of every scorer that uses a recognizer of the pack.
 
     Args:
         people: Their embeddings.
@@ -119,14 +117,15 @@ def report(people: People, measured: dict[str, Section], console: Console) -> No
         table.add_column(name, justify="left" if name in ("scorer", "pairs of") else "right")
     for scorer, section in measured.items():
         for kind, whom in (("positive", "one person"), ("negative", "two people")):
-            told = section[kind]
-            quantiles = [f"{told['quantiles'][q]:.3f}" for q in ("0.05", "0.5", "0.95")]
-            table.add_row(scorer, whom, str(told["count"]), f"{told['mean']:.3f}", f"{told['sd']:.3f}", *quantiles)
+            figures = section[kind]
+            quantiles = [f"{figures['quantiles'][q]:.3f}" for q in ("0.05", "0.5", "0.95")]
+            mean, sd = f"{figures['mean']:.3f}", f"{figures['sd']:.3f}"
+            table.add_row(scorer, whom, str(figures["count"]), mean, sd, *quantiles)
     console.print(table)
     for scorer, scale in ScoreMaps.from_calibration({SCORERS: measured}).maps.items():
         _say(console, f"{scorer}: {scale.zero:.3f} counts as 0, {scale.one:.3f} as 1")
     if (count := len(people.embeddings)) < FEW_PEOPLE:
-        _say(console, f"of {count} people only: a scale for many needs {FEW_PEOPLE} or more")
+        _say(console, f"measured with {count} people only; a scale that holds for others needs {FEW_PEOPLE} or more")
 
 
 def _section(scorer: str, people: Sequence[Embeddings]) -> Section:
@@ -163,5 +162,5 @@ def _fail(message: str, code: int) -> NoReturn:
 if __name__ == "__main__":
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names of files need not be text
+            stream.reconfigure(errors="backslashreplace")  # file names may not be valid text
     typer.run(main)

@@ -1,4 +1,4 @@
-"""LoRA weights, fused into the denoiser before it is exported: by PEFT, after every tensor has been accounted for."""
+"""Fuse LoRA weights into the denoiser with PEFT before the export, once every tensor of the file is accounted for."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Lora:
     """One file of LoRA weights.
 
     Args:
-        file: A safetensors file; see `export.lora_file` for the namings.
-        scale: Factor on its effect; finite and not 0.
+        file: A safetensors file; see `export.lora_file` for the names in it.
+        scale: Factor for its effect; finite and not 0.
         loader: diffusers' mixin that loads it into the denoiser of its backbone.
     """
 
@@ -62,14 +62,14 @@ class Lora:
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """Put the file before the message of what makes it unusable."""
+        """Prefix the message of an unusable file with its path."""
         try:
             yield
         except UnusableLora as error:
             raise UnusableLora(f"{self.file} {error}") from error
 
     def _attach(self, transformer: ModelMixin) -> list[str]:
-        """Load the file as an adapter; return the modules that have it."""
+        """Load the file as an adapter, and return the names of the modules that it changes."""
         weights = read_lora(self.file, transformer)
         if self.scale != 1.0 and not weights.linear_scale:
             raise UnusableLora("is a DoRA with dora_scale, for which a scale other than 1 is not defined")

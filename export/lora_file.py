@@ -1,8 +1,9 @@
-"""A file of LoRA weights, read so that every tensor in it has a role, or the file is refused.
+"""Read a file of LoRA weights: every tensor in it must have a known role, or the file is refused.
 
-Loaders pass over what they do not know with a line in their log, and then another model is served than the file
-describes. The names may be diffusers' and PEFT's (``lora_A``, with the scale in the header), Qwen-Image-Lightning's and
-kohya's (``lora_down``, ``alpha``), ComfyUI's (``diffusion_model.``), or diffusers' older ones.
+Loaders skip tensors that they do not know, with a line in their log, so that the served model is not the one that the
+file describes. Tensor names may be diffusers' and PEFT's (``lora_A``, with the scale in the header),
+Qwen-Image-Lightning's and kohya's (``lora_down``, ``alpha``), ComfyUI's (``diffusion_model.``), or older ones of
+diffusers.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ ROLES = (
 )
 PREFIXES = ("transformer.", "model.diffusion_model.", "diffusion_model.", "lora_unet_")
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
-# What else is found in such files, by a part of the name.
+# Other kinds of adapters in such files, by a part of the tensor's name.
 OTHER_KINDS = (
     ("lokr_", "LoKr"),
     ("hada_", "LoHa"),
@@ -60,7 +61,7 @@ class LoraWeights:
             rank), and where the file has them ``.lora_B.bias`` and ``.lora_magnitude_vector.weight`` (out).
             An ``alpha`` per module is multiplied into ``lora_A``, as diffusers does.
         config: PEFT's settings from the header, by ``LoraConfig``'s names; None where the scale is 1.
-        linear_scale: False where the magnitudes come in a form whose authors and PEFT disagree on what a scale is.
+        linear_scale: False for magnitudes in ``dora_scale``, where its authors and PEFT disagree on what a scale is.
     """
 
     tensors: Mapping[str, torch.Tensor]
@@ -78,7 +79,7 @@ def read_lora(file: Path, denoiser: nn.Module) -> LoraWeights:
 
     Args:
         file: A safetensors file.
-        denoiser: With or without weights (on torch's ``meta`` device): its modules' names and shapes count.
+        denoiser: May be on torch's ``meta`` device: only the names and shapes of its modules are used.
 
     Raises:
         UnusableLora: Some of it cannot; the message names what.
@@ -109,7 +110,7 @@ def read_lora(file: Path, denoiser: nn.Module) -> LoraWeights:
 
 
 def _check_values(tensors: Mapping[str, torch.Tensor]) -> None:
-    """Refuse quantized tensors and such as hold NaN or infinity."""
+    """Refuse quantized tensors, NaN and infinity."""
     if not tensors:
         raise UnusableLora("holds no tensors")
     others = {name: tensor.dtype for name, tensor in tensors.items() if tensor.dtype not in FLOATS}
@@ -149,14 +150,14 @@ def _sorted_by_module(
 
 
 def _module_and_role(key: str) -> tuple[str, str]:
-    """Split a tensor's name; a name without a known role gives an empty module."""
+    """Split a tensor's name into module and role; both are empty if the role is unknown."""
     found = next(((match, role) for pattern, role in ROLES if (match := pattern.search(key))), None)
     if found is None:
         return "", ""
     match, role = found
     module = key[: match.start()]
     if "processor." in module:
-        # diffusers' oldest naming; there, to_out stands for its first layer.
+        # In diffusers' oldest naming, to_out means its first layer.
         module = re.sub(r"\.to_out$", ".to_out.0", module.replace(".processor.", "."))
     for prefix in PREFIXES:
         if module.startswith(prefix):
@@ -200,7 +201,7 @@ def _check_parts(name: str, parts: Mapping[str, torch.Tensor], module: nn.Linear
 
 
 def _check_magnitudes(by_module: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
-    """Check that all modules have DoRA magnitudes or none: PEFT would invent those of the others."""
+    """Check that all modules have DoRA magnitudes or none: PEFT would compute its own for the others."""
     with_magnitude = {name for name, parts in by_module.items() if MAGNITUDE in parts or DORA_SCALE in parts}
     if with_magnitude and (without := by_module.keys() - with_magnitude):
         raise UnusableLora(f"is incomplete: DoRA magnitudes are missing for {listed(without)}")

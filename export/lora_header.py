@@ -1,4 +1,4 @@
-"""What a LoRA's header says of how it is applied: PEFT's settings, as diffusers' ``save_lora_weights`` writes them."""
+"""PEFT's settings in the header of a LoRA file, as diffusers' ``save_lora_weights`` writes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
 from peft import LoraConfig
 
 PART = "transformer."
-# Settings that decide what is added to the weights; they are handed to PEFT.
+# Settings that decide what is added to the weights; they are passed to PEFT.
 APPLIED = (
     "r",
     "lora_alpha",
@@ -26,7 +26,7 @@ APPLIED = (
     "layers_to_transform",
     "layers_pattern",
 )
-# Settings of training, and notes. ``peft_type`` and ``init_lora_weights`` are checked.
+# Training settings and notes, which change nothing here. ``peft_type`` and ``init_lora_weights`` are checked.
 WITHOUT_EFFECT = (
     "auto_mapping",
     "base_model_name_or_path",
@@ -39,12 +39,12 @@ WITHOUT_EFFECT = (
     "runtime_config",
     "task_type",
 )
-# Others (PiSSA, OLoRA, LoftQ, ...) change the base weights when they begin.
-PLAIN_BEGINNINGS = (True, False, None, "gaussian", "orthogonal")
+# Other initializations (PiSSA, OLoRA, LoftQ, ...) change the base weights.
+PLAIN_INITIALIZATIONS = (True, False, None, "gaussian", "orthogonal")
 
 
 class UnusableHeader(ValueError):
-    """The header asks for something that is not applied, or cannot be read."""
+    """The header asks for something that is not supported, or cannot be read."""
 
 
 def adapter_config(header: Mapping[str, str]) -> dict[str, Any] | None:
@@ -65,8 +65,8 @@ def adapter_config(header: Mapping[str, str]) -> dict[str, Any] | None:
     settings = _settings_of_the_denoiser(text)
     if (kind := settings.pop("peft_type", None)) not in (None, "LORA"):
         raise UnusableHeader(f"its header says it is {kind}, not LoRA")
-    if (beginning := settings.pop("init_lora_weights", None)) not in PLAIN_BEGINNINGS:
-        raise UnusableHeader(f"its header says init_lora_weights={beginning!r}, which changes the base weights")
+    if (initialization := settings.pop("init_lora_weights", None)) not in PLAIN_INITIALIZATIONS:
+        raise UnusableHeader(f"its header says init_lora_weights={initialization!r}, which changes the base weights")
     defaults = {field.name: _default_of(field) for field in dataclasses.fields(LoraConfig)}
     unsupported = {
         name: value
@@ -93,7 +93,7 @@ def _settings_of_the_denoiser(text: str) -> dict[str, Any]:
 
 
 def _check_numbers(settings: Mapping[str, Any]) -> None:
-    """Check that ranks and alphas are there and positive. Python's JSON reader accepts NaN."""
+    """Check that ranks and alphas are present and positive. Python's JSON reader accepts NaN."""
     for name in ("r", "lora_alpha"):
         _check_number(name, settings.get(name))
     for name in ("rank_pattern", "alpha_pattern"):

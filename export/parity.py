@@ -1,4 +1,4 @@
-"""The parity gate: an exported network must keep its contract and answer as its original does, or the export fails."""
+"""The parity gate: an exported network must keep its contract and match its original, or the export fails."""
 
 from __future__ import annotations
 
@@ -17,57 +17,57 @@ from export.networks.network import Network, ParityCase, Tensors, TorchNetwork
 from export.precision import Precision
 
 TOLERANCE = 1e-4
-"""In FP32: of max|difference| / max|reference|."""
+"""Largest relative error in FP32: max|difference| / max|reference|."""
 FATAL = 4
-"""Of ONNX Runtime's levels of severity, the highest."""
+"""The highest of ONNX Runtime's severity levels."""
 
 ROUNDING_ALLOWANCE = 1.5
-"""At lower precision: how many times torch's own error at that precision."""
+"""Largest error at lower precision, as a multiple of torch's own error at that precision."""
 
 ROUNDING_CEILING = 0.1
-"""Most that torch itself may lose: a network that loses more is not to be served at that precision."""
+"""Largest error of torch itself at lower precision; a network with a larger one is not served at that precision."""
 
-# What an exported network answers to the inputs of one case, outputs by name.
+# Returns the outputs of an exported network by name, for the inputs of one case.
 Answers = Callable[[Tensors], Tensors]
-# Model, case and answer to a figure that passed.
+# Returns the figure of a model's answer to a case if it passes.
 Gate = Callable[[str, ParityCase, Tensors], ParityFigure]
 
 
 class ParityFailed(Exception):
-    """An exported network breaks its contract, or departs from its original."""
+    """An exported network breaks its contract, or deviates too far from its original."""
 
 
 def check_parity(
     network: Network, answers: Answers, precision: Precision = Precision.FP32, tolerance: float = TOLERANCE
 ) -> list[ParityFigure]:
-    """Hold an exported network's answers to its contract and against its original, in every case of the original.
+    """Compare an exported network with its contract and its original, in every case of the original.
 
-    At lower precision the bound is torch's own error, of the module that was exported. That module is held against the
-    original in FP32 first: what it does wrong, it would do wrong at both precisions.
+    At lower precision the bound is torch's own error with the module that was exported. That module is compared with
+    the original in FP32 first, since an error in it would count on both sides.
 
     Args:
         network: The original.
         answers: Runs what was exported.
-        precision: In which that computes.
+        precision: Precision of the exported network.
         tolerance: In FP32, see `TOLERANCE`.
 
     Raises:
-        ParityFailed: A case is refused, answered with another dtype or shape than the contract's, or further off than
-            is allowed.
+        ParityFailed: The network rejects a case, answers with another dtype or shape than the contract's, or exceeds
+            the allowed error.
     """
     gate = _exact_gate(tolerance) if precision is Precision.FP32 else _rounding_gate(network, precision)
     return [gate(network.spec.name, case, _ask(answers, network.spec, case)) for case in network.cases()]
 
 
 def onnx_answers(path: Path, network: Network, precision: Precision) -> Answers:
-    """Run a graph on this machine: with ONNX Runtime where it can, else with ONNX's reference evaluator.
+    """Return what runs a graph on this machine: ONNX Runtime if it can, else ONNX's reference evaluator.
 
     ONNX Runtime has no BF16 kernels for the CPU; with a GPU it is used at either precision.
 
     Args:
         path: The graph.
         network: Its original.
-        precision: In which it computes.
+        precision: Precision of the graph.
     """
     names = [tensor.name for tensor in network.spec.outputs]
     gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
@@ -79,7 +79,7 @@ def onnx_answers(path: Path, network: Network, precision: Precision) -> Answers:
 
 
 class Softmax(OpRun):
-    """Softmax with its sum in FP32, as every runtime's kernel has it; the evaluator's own rounds after each step."""
+    """Softmax with its sum in FP32, as in every runtime's kernel; the evaluator's own one rounds after each step."""
 
     op_domain = ""
 
@@ -89,7 +89,7 @@ class Softmax(OpRun):
 
 
 def open_session(graph: Path | bytes, *, gpu: bool = False) -> onnxruntime.InferenceSession:
-    """Open a graph, quietly: ONNX Runtime raises what it would log.
+    """Open a graph without log output: ONNX Runtime raises its errors as well.
 
     Args:
         graph: Its file, or its contents with all weights.
@@ -151,7 +151,7 @@ def _passed(name: str, case: ParityCase, error: float, allowed: float) -> Parity
 
 def _worst(distance: Callable[[np.ndarray, np.ndarray], float], answer: Tensors, expected: Tensors) -> float:
     errors = [distance(answer[name], expected[name]) for name in expected]
-    # max() may pass over a NaN.
+    # max() may skip a NaN.
     return float("nan") if any(np.isnan(errors)) else max(errors)
 
 

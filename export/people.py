@@ -1,4 +1,4 @@
-"""Pictures of people, a folder a person, as embeddings by a face pack."""
+"""Embed pictures of people, in one folder per person, with a face pack."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from export.networks.faces import face_network, face_settings, open_exported
 from export.sources import MissingSource
 
 MOST_PICTURES = 10
-"""Of one person: pairs grow with the square, and one person with many pictures would decide the scale."""
+"""Used per person: pairs grow with the square of it, and one person with many pictures would dominate the scale."""
 LIMITS = Limits(max_bytes=2**27, max_pixels=2 * 10**8, max_side=2**15)
-"""Of pictures from one's own disk, cameras' included."""
+"""For pictures on the user's own disk, including those of cameras."""
 
 Embeddings = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class People:
-    """Embeddings of the people found, and what was left out.
+    """Embeddings of the people found, and the pictures that were left out.
 
     Attributes:
         embeddings: By person and recognizer, [pictures, features], unit norm.
-        left_out: Why a picture does not count, by path.
+        left_out: Reason for each picture that is not used, by path.
     """
 
     embeddings: dict[str, dict[str, Embeddings]] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class People:
 
 
 class Embedder:
-    """Finds, aligns and embeds faces by the code that does it in Triton, on a pack's networks as they are exported.
+    """Finds, aligns and embeds faces with the code that runs in Triton, over a pack's networks as they are exported.
 
     Args:
         faces: The pack.
@@ -81,12 +81,12 @@ class Embedder:
 
 
 def read_people(folder: Path, embedder: Embedder, watch: Callable[[str], None] = lambda _: None) -> People:
-    """Embed all pictures of a folder of people, of which every one has a folder.
+    """Embed the pictures of people, of whom each has a folder of their own.
 
     Args:
-        folder: Of the people.
-        embedder: What embeds them.
-        watch: Told every person's name, as they begin.
+        folder: Folder of these folders.
+        embedder: Embeds them.
+        watch: Called with each person's name before their pictures are read.
 
     Raises:
         MissingSource: There is no such folder.
