@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 
 import grpc.aio
 import pytest
-import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from eacps.api import MessageCodec, SearchServer, SearchServicer, ServerTls
@@ -21,25 +20,8 @@ from eacps.evaluation import Services
 from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
+from tests.api.certificates import Authority
 from tests.api.conftest import RULES, engine_over, events_in
-
-
-class Authority:
-    """A certificate authority and the files of what it issued."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
-        self._ca, self._folder = trustme.CA(), folder
-        self.root = folder / "root.pem"
-        self._ca.cert_pem.write_to_path(str(self.root))
-
-    def issue(self, name: str, identity: str, *, common_name: str | None = None) -> tuple[Path, Path]:
-        """Write certificate and key, over those of the same name."""
-        issued = self._ca.issue_cert(identity, common_name=common_name)
-        paths = (self._folder / f"{name}.pem", self._folder / f"{name}.key")
-        paths[0].write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
-        paths[1].write_bytes(issued.private_key_pem.bytes())
-        return paths
 
 
 @pytest.fixture

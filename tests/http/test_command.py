@@ -1,18 +1,23 @@
-"""``eacps http`` as a process, over a real Triton that serves studio-mini."""
+"""``eacps http`` as a process with TLS, over a real Triton that serves studio-mini."""
 
 import base64
 import io
 import json
+import os
 import signal
+import ssl
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx2
 import numpy as np
 import pytest
 from openai import OpenAI
 from PIL import Image
 
 from eacps.triton.embedded import EmbeddedTriton
+from tests.api.certificates import Authority
 from tests.cli.test_processes import EACPS, ROOT, SMILE, running
 from tests.http.conftest import see_through
 
@@ -24,14 +29,21 @@ def server(triton: EmbeddedTriton) -> Iterator[str]:
         yield served["address"]
 
 
-def test_openais_client_edits_within_a_mask_over_studio_mini(server: str) -> None:
+def test_openais_client_edits_within_a_mask_over_studio_mini(server: str, tmp_path: Path) -> None:
+    ours = Authority(tmp_path)
+    certificate, private_key = ours.issue("server", "127.0.0.1")
+    tls = {"EACPS_HTTP_TLS_CERTIFICATE": str(certificate), "EACPS_HTTP_TLS_KEY": str(private_key)}
+    trusting = httpx2.Client(verify=ssl.create_default_context(cafile=ours.root), trust_env=False)
     scene, character = (SMILE / name for name in ("scene.png", "character.png"))
     command = [*EACPS, "http", "--server", server, "--listen", "127.0.0.1:0", "--json", "--verbose"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | tls, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         address = json.loads(process.stdout.readline())["address"]
+        assert address.startswith("https://")
         with (
-            OpenAI(base_url=f"{address}/v1", api_key="secret-key", max_retries=0) as client,
+            OpenAI(base_url=f"{address}/v1", api_key="secret-key", max_retries=0, http_client=trusting) as client,
             Image.open(scene) as image,
         ):
             before = np.asarray(image.convert("RGB")).astype(int)

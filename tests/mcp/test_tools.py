@@ -4,7 +4,9 @@ import base64
 import io
 import json
 import os
+import re
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -26,6 +28,7 @@ from eacps.evaluation.toy import ToyModels
 from eacps.http.serving import serving_http
 from eacps.mcp import create_server, mcp_app
 from eacps.mcp.app import with_callers_key
+from tests.api.certificates import Authority
 from tests.cli.conftest import toy_server
 from tests.cli.searches import half_white, picture
 
@@ -228,11 +231,17 @@ async def test_pages_of_a_browser_may_not_call(keyed: tuple[str, str, str]) -> N
         assert (await http.post("/mcp", json=body, headers=key | {"host": "attacker.example"})).status_code == 421
 
 
-def test_the_command_ends_when_it_is_told_to(keyed: tuple[str, str, str]) -> None:
+def test_the_command_serves_tls_and_ends_when_it_is_told_to(keyed: tuple[str, str, str], tmp_path: Path) -> None:
+    ours = Authority(tmp_path)
+    certificate, key = map(str, ours.issue("server", "127.0.0.1"))
+    tls = {"EACPS_HTTP_TLS_CERTIFICATE": certificate, "EACPS_HTTP_TLS_KEY": key}
     command = [sys.executable, "-m", "eacps", "mcp", "--server", keyed[0], "--listen", "127.0.0.1:0", "--json"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | tls, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["url"].endswith("/mcp")
+        url = json.loads(process.stdout.readline())["url"]
+        assert re.fullmatch(r"https://127\.0\.0\.1:\d+/mcp", url)
+        with httpx2.Client(verify=ssl.create_default_context(cafile=ours.root), trust_env=False) as http:
+            assert http.post(url, headers={"origin": "https://attacker.example"}).status_code == 403
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
 

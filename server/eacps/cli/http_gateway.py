@@ -70,10 +70,9 @@ class HttpGateway:
             search_timeout_s=settings.search_timeout_s,
         )
         app = create_app(Upstream(server, ready, tls), limits, needs_key=access.needs_key, local=access.local)
-        certificate = (settings.tls.certificate, settings.tls.key) if settings.tls else None
         host, port = split_address(settings.address)
-        async with serving_http(app, host, port, certificate) as port:
-            address = f"{'https' if certificate else 'http'}://{settings.address.rpartition(':')[0]}:{port}"
+        async with serving_http(app, host, port, settings.certificate) as port:
+            address = f"{settings.scheme}://{settings.address.rpartition(':')[0]}:{port}"
             stop = signals_to_end()
             self.console.print(f"[bold green]serving[/] {escape(address)}/v1 over {escape(server)}; Ctrl-C ends it")
             if self.as_json:

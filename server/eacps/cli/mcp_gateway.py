@@ -82,8 +82,9 @@ class McpGateway:
         server = create_server(with_callers_key(self._open))
         app = mcp_app(server, needs_key=access.needs_key, local=access.local)
         host, port = split_address(address)
-        async with serving_http(app, host, port) as port:
-            url = f"http://{address.rpartition(':')[0]}:{port}{PATH}"
+        http = self.composition.http
+        async with serving_http(app, host, port, http.certificate) as port:
+            url = f"{http.scheme}://{address.rpartition(':')[0]}:{port}{PATH}"
             stop = signals_to_end()
             self.console.print(f"[bold green]serving[/] {escape(url)} over {escape(self._server)}; Ctrl-C ends it")
             if self.as_json:

@@ -196,7 +196,7 @@ SamplesFolder = Annotated[Path, option("Folder of the bundled tasks.", metavar="
 StudioListen = Annotated[
     str,
     option(
-        "Address to listen on. It serves plain HTTP: beyond this machine put a proxy with TLS in front of it.",
+        "Address to listen on. With EACPS_HTTP_TLS_CERTIFICATE it serves HTTPS, else plain HTTP.",
         metavar="HOST:PORT",
         callback=checked(address_of),
     ),

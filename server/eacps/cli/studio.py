@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from eacps.cli.composition import Composition
 from eacps.cli.exit_codes import ExitCode
+from eacps.cli.gateway_access import access_to
 from eacps.cli.interrupts import first_of, run_cancellable, signals_to_end
 from eacps.cli.outcome import CommandFailed
 from eacps.cli.remote import translated_errors
@@ -57,6 +58,7 @@ class StudioCommand:
             log_file: For the output of the embedded Triton.
 
         Raises:
+            InvalidRequest: Others than this machine could use a server that asks nobody for a key.
             CommandFailed, EacpsError: See `eacps.cli.outcome`.
         """
         from eacps.cli.logs import log_to
@@ -71,8 +73,13 @@ class StudioCommand:
             def connect(key: str | None) -> AsyncClient:
                 return AsyncClient(server, tls=here.server_tls, api_key=key, retries=_AT_ONCE)
 
+            async def serve() -> None:
+                if here.api_key is None:
+                    await access_to(here, self.listen)
+                await self._open(connect, here.api_key, asyncio.Event().wait)
+
             with translated_errors(server):
-                run_cancellable(lambda: self._open(connect, here.api_key, asyncio.Event().wait))
+                run_cancellable(serve)
             return
         self._embedded(log_file)
 
@@ -136,8 +143,9 @@ class StudioCommand:
         sessions = Sessions(connect, key=key)
         name = f"[{host}]" if ":" in host else host
         app = studio_app(sessions, StudioSamples.found_in(self.samples), hosts=[*self.hosts, name])
-        async with serving_http(app, host, port) as bound:
-            address = f"http://{name}:{bound}/"
+        http = self.composition.http
+        async with serving_http(app, host, port, http.certificate) as bound:
+            address = f"{http.scheme}://{name}:{bound}/"
             try:
                 yield address if sessions.link_token is None else f"{address}?{TOKEN}={sessions.link_token}"
             finally:

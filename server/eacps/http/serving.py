@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -24,11 +25,14 @@ async def serving_http(
         app: What to serve.
         host: Address or name to listen on.
         port: 0 takes a free one.
-        certificate: PEM files of the certificate and its key; None serves without TLS.
+        certificate: PEM files of the certificate and its key; None serves without TLS. Files that are replaced are read
+            again, so that renewal needs no restart.
 
     Raises:
         AddressUnavailable: The address is taken or is not this machine's, or the certificate cannot be used.
     """
+    if certificate is not None and (error := _unusable(certificate)):
+        raise AddressUnavailable(f"the certificate for {host} cannot be used: {error}") from error
     listener = _listener(host, port)
     try:
         config = uvicorn.Config(
@@ -42,10 +46,9 @@ async def serving_http(
             ssl_certfile=certificate[0] if certificate else None,
             ssl_keyfile=certificate[1] if certificate else None,
         )
-        try:
-            config.load()
-        except OSError as exc:
-            raise AddressUnavailable(f"the certificate for {host} cannot be used: {exc}") from exc
+        config.load()
+        if certificate is not None and config.ssl is not None:
+            _follow(certificate, config.ssl)
         server = _Server(config)
         task = asyncio.ensure_future(server.serve(sockets=[listener]))
         try:
@@ -65,6 +68,38 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _unusable(certificate: tuple[Path, Path]) -> Exception | None:
+    """Return why the files of a certificate and its key cannot be used; None if they can."""
+    try:
+        # An empty password, so that nobody is asked for the one of an encrypted key.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*certificate, password="")
+    except (OSError, ValueError) as exc:
+        return exc
+    return None
+
+
+def _follow(certificate: tuple[Path, Path], context: ssl.SSLContext) -> None:
+    """Let handshakes notice that the files were replaced: connections after that use the new certificate."""
+    seen = _stamps(certificate)
+
+    def renew(*_: object) -> None:
+        nonlocal seen
+        try:
+            stamps = _stamps(certificate)
+            if stamps == seen or _unusable(certificate):
+                return  # unchanged, or only one of the two is replaced yet: keep the current certificate
+            context.load_cert_chain(*certificate)
+        except OSError:
+            return  # the files are just being replaced
+        seen = stamps
+
+    context.sni_callback = renew
+
+
+def _stamps(files: tuple[Path, Path]) -> tuple[int, ...]:
+    return tuple(path.stat().st_mtime_ns for path in files)
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -11,7 +11,7 @@ from eacps.settings.server import TlsSettings
 
 @dataclass(frozen=True)
 class HttpSettings:
-    """Settings of ``eacps http``.
+    """Settings of ``eacps http``; ``tls`` also of ``eacps studio`` and ``eacps mcp``.
 
     Args:
         address: ``host:port`` to serve on; port 0 takes a free one.
@@ -26,6 +26,16 @@ class HttpSettings:
     max_body_bytes: int = 256 * 2**20
     max_edits: int = 64
     search_timeout_s: float = 540.0
+
+    @property
+    def certificate(self) -> tuple[Path, Path] | None:
+        """PEM files of the certificate and its key; None uses no TLS."""
+        return (self.tls.certificate, self.tls.key) if self.tls else None
+
+    @property
+    def scheme(self) -> str:
+        """Scheme of the addresses: ``http`` or ``https``."""
+        return "https" if self.tls else "http"
 
 
 def http_settings_of(reader: Reader) -> HttpSettings:
