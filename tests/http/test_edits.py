@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -173,6 +174,14 @@ async def test_faults_are_named_in_openais_form(
         assert caught.value.param == param or param is None
         assert caught.value.type == "invalid_request_error"
         assert caught.value.request_id
+
+
+async def test_pictures_by_url_are_refused_as_the_documentation_says(openai: AsyncOpenAI) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
+    documented = json.loads(page[page.index('{\n  "error"') :].partition("```")[0])
+    with pytest.raises(openai_library.BadRequestError) as caught:
+        await openai.images.edit(**TASK, response_format="url")
+    assert caught.value.response.json() == documented
 
 
 async def test_a_scene_without_a_face_is_the_callers_fault() -> None:

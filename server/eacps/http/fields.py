@@ -20,7 +20,7 @@ DEFAULT_QUALITY = "medium"
 _QUALITIES = {"auto": DEFAULT_QUALITY, "standard": DEFAULT_QUALITY} | {name: name for name in TRAJECTORIES}
 _IMAGES, _MASKS = ("image", "image[]"), ("mask",)
 _FIXED = {
-    "response_format": (("b64_json",), "pictures are returned in b64_json only"),
+    "response_format": (("b64_json",), "a URL that opens without a key would give the picture to others"),
     "background": (("auto",), "the result has the background of the scene"),
     "input_fidelity": (("high",), "the person's face always counts"),
 }
