@@ -53,6 +53,12 @@ def studio_app(sessions: Sessions, samples: StudioSamples, *, hosts: Collection[
             return response
         return Response(files["index.html"], media_type=_KINDS[".html"], headers={"cache-control": "no-cache"})
 
+    async def missing(request: Request) -> Response:
+        # The page says in its own form that it has no such view.
+        if request.path_params["path"].partition("/")[0] in ("api", "static"):
+            return Response("Not Found", 404)
+        return Response(files["index.html"], 404, media_type=_KINDS[".html"], headers={"cache-control": "no-cache"})
+
     async def static(request: Request) -> Response:
         name = str(request.path_params["name"])
         if (data := files.get(name)) is None:
@@ -74,6 +80,7 @@ def studio_app(sessions: Sessions, samples: StudioSamples, *, hosts: Collection[
             Route("/api/session", close_session, methods=["DELETE"]),
             *SEARCH_ROUTES,
             *PICTURE_ROUTES,
+            Route("/{path:path}", missing),
         ],
         middleware=[Middleware(RequestGuard, hosts=hosts)],
         exception_handlers={CallFailed: on_call_failed, RequestRefused: on_refused},

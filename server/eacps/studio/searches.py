@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -18,7 +19,7 @@ from eacps.studio.guard import json_body
 from eacps.studio.messages import json_text, message_of, message_response
 from eacps.studio.pictures import attached, client_of, path_id, picture_response
 
-_MOST_LISTED = 1000
+_LISTED, _MOST_LISTED, _MOST_PER_CALL = 100, 10_000, 1000
 _RECONNECT_MS = 1500
 _BEAT_S = 10.0
 """Between signs of life on a quiet stream, so that browsers and proxies notice when it is gone."""
@@ -31,20 +32,28 @@ async def _create(request: Request) -> Response:
 
 
 async def _listed(request: Request) -> Response:
-    """List searches, newest first, by ``state`` and by ``label`` (``KEY=VALUE``), both repeatable."""
+    """List searches, newest first, by ``state`` and by ``label`` (``KEY=VALUE``), both repeatable.
+
+    At most ``limit`` of them; ``more`` says whether there are others.
+    """
     query = request.query_params
     try:
         states = [SEARCH_STATE.number_of(word) for word in query.getlist("state")]
     except KeyError as exc:
         raise RequestRefused(400, "INVALID_STATE", f"there is no state {exc}") from exc
+    limit_text = query.get("limit", str(_LISTED))
+    if not re.fullmatch(r"[0-9]{1,5}", limit_text) or not 1 <= (limit := int(limit_text)) <= _MOST_LISTED:
+        raise RequestRefused(400, "INVALID_LIMIT", f"limit is a number from 1 to {_MOST_LISTED}")
     labels = {key: value for key, _, value in (text.partition("=") for text in query.getlist("label"))}
     found: list[v1.Search] = []
-    async with aclosing(client_of(request).list(states=states, labels=labels, page_size=_MOST_LISTED)) as searches:
+    per_call = min(limit + 1, _MOST_PER_CALL)
+    async with aclosing(client_of(request).list(states=states, labels=labels, page_size=per_call)) as searches:
         async for search in searches:
             found.append(search)
-            if len(found) == _MOST_LISTED:
+            if len(found) > limit:
                 break
-    return Response(f'{{"searches":[{",".join(map(json_text, found))}]}}', media_type="application/json")
+    shown, more = found[:limit], json.dumps(len(found) > limit)
+    return Response(f'{{"searches":[{",".join(map(json_text, shown))}],"more":{more}}}', media_type="application/json")
 
 
 async def _shown_search(request: Request) -> Response:

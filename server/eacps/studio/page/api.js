@@ -58,8 +58,25 @@ export async function call(path, { method = "GET", body } = {}) {
   throw failure;
 }
 
-/** Upload a picture; returns its hash and notes. @param {Blob} file */
-export const upload = (file) => call("/api/pictures", { method: "POST", body: file });
+let mostBytes = Infinity;
+
+/** Refuse larger pictures before they are sent. @param {number} bytes */
+export function limitUploads(bytes) {
+  mostBytes = bytes;
+}
+
+/** Upload a picture; returns its hash and notes. @param {File} file @throws {Failure} A refusal of the file begins with a verb. */
+export async function upload(file) {
+  const inMiB = (bytes) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
+  if (file.size > mostBytes) throw new Failure(413, { code: "TOO_LARGE", message: `has ${inMiB(file.size)}; at most ${inMiB(mostBytes)} are accepted` });
+  return call("/api/pictures", { method: "POST", body: file });
+}
+
+/** Why a file was not taken, in words. @param {any} failure @param {string} name */
+export function wordsOfUpload(failure, name = "This file") {
+  const told = failure.violations?.map((one) => one.description).join("; ") || failure.message;
+  return [400, 413].includes(failure.status) ? `${name} ${told}.` : told;
+}
 
 /** Address of a picture, with `size` scaled down to it. @param {string} artifact @param {number} [size] */
 export const pictureAddress = (artifact, size) => `/api/pictures/${artifact}${size ? `?size=${size}` : ""}`;

@@ -1,12 +1,12 @@
 // Batches: the searches that share a label `batch`, one for each shot of a list.
 
-import { call, upload } from "./api.js";
+import { call, upload, wordsOfUpload } from "./api.js";
 import { announce, made, toast } from "./dom.js";
 import { moment, stateOf } from "./history.js";
-import { requestId } from "./more.js";
 import { rowsOf } from "./table.js";
 
 const REFRESH_MS = 2500, FULL_PAUSE_MS = 3000;
+const NEWEST = 1000, FURTHER = 10000;
 const OPEN = ["queued", "running"], AGAIN = ["failed", "cancelled"];
 const PICTURES = ["scene", "character", "mask"], COLUMNS = [...PICTURES, "shot", "prompt", "negative_prompt", "trajectories", "priority"];
 
@@ -23,26 +23,43 @@ export async function batchesView({ root, go }) {
       made("div", { className: "field" }, [made("label", { htmlFor: id, textContent: text }), input]))),
     made("div", { className: "row" }, [start, progress]), faults,
   ]);
+  const stay = (event) => event.preventDefault(); // asks before the page is closed
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     start.disabled = true;
     faults.replaceChildren();
+    addEventListener("beforeunload", stay);
     try {
       const shots = shotsOf(rowsOf(await list.files[0].text(), list.files[0].name), [...files.files]);
       const failed = await submitted(name.value.trim(), shots, (text) => { progress.textContent = text; });
-      if (failed.length) faults.replaceChildren(...failed.map((text) => made("li", { textContent: text })));
-      else await go(`/batches/${encodeURIComponent(name.value.trim())}`);
+      const page = `/batches/${encodeURIComponent(name.value.trim())}`;
+      if (failed.length) {
+        faults.replaceChildren(...failed.map((text) => made("li", { textContent: text })),
+          made("li", {}, [made("a", { href: page, data: { link: "" }, textContent: "Open the batch with the others." })]));
+      } else if (form.isConnected) await go(page);
+      else toast(`All shots of ${name.value.trim()} are submitted.`);
     } catch (failure) {
       faults.replaceChildren(...failure.message.split("\n").map((text) => made("li", { textContent: text })));
+    } finally {
+      removeEventListener("beforeunload", stay);
+      start.disabled = false;
     }
-    start.disabled = false;
   });
-  const known = made("div", { className: "batches" });
-  root.append(made("h1", { textContent: "Batches" }), form, known);
-  const { searches } = await call("/api/searches");
+  const known = made("div", { className: "batches" }), further = made("button", { textContent: "Look further back", onclick: () => showBatches(FURTHER) });
+  root.append(made("h1", { textContent: "Batches" }), form, known, further);
+  async function showBatches(limit) {
+    const { searches, more } = await call(`/api/searches?limit=${limit}`);
+    further.hidden = !more || limit === FURTHER;
+    known.replaceChildren(...groups(searches));
+  }
+  await showBatches(NEWEST);
+}
+
+/** A link to each batch of some searches. */
+function groups(searches) {
   const batches = Map.groupBy(searches.filter((one) => one.labels?.batch), (one) => one.labels.batch);
-  known.replaceChildren(...[...batches].map(([batch, all]) => made("a", { className: "card batch", href: `/batches/${encodeURIComponent(batch)}`, data: { link: "" } }, [
-    made("b", { textContent: batch }), bar(latest(all)), made("span", { className: "faint", textContent: moment(all.at(-1).create_time) })])));
+  return [...batches].map(([batch, all]) => made("a", { className: "card batch", href: `/batches/${encodeURIComponent(batch)}`, data: { link: "" } }, [
+    made("b", { textContent: batch }), bar(latest(all)), made("span", { className: "faint", textContent: moment(all.at(-1).create_time) })]));
 }
 
 /** The newest search of each shot, in the order in which they were first asked for. */
@@ -90,7 +107,13 @@ function shotsOf(rows, files) {
 async function submitted(batch, shots, report) {
   const uploads = new Map(), failed = [];
   const image = async (file) => {
-    if (!uploads.has(file)) uploads.set(file, (await upload(file)).artifact);
+    if (!uploads.has(file)) {
+      try {
+        uploads.set(file, (await upload(file)).artifact);
+      } catch (failure) {
+        throw failure.temporary ? failure : new Error(wordsOfUpload(failure, file.name));
+      }
+    }
     return { artifact: uploads.get(file) };
   };
   for (const [index, { shot, given, pictures }] of shots.entries()) {
@@ -137,9 +160,11 @@ export async function batchView({ root }, batch) {
   async function load() {
     clearTimeout(timer);
     try {
-      shown = latest((await call(`/api/searches?label=${encodeURIComponent(`batch=${batch}`)}`)).searches);
+      shown = latest((await call(`/api/searches?limit=${FURTHER}&label=${encodeURIComponent(`batch=${batch}`)}`)).searches);
     } catch (failure) {
-      if (!failure.temporary) throw failure;
+      if (!failure.temporary) return toast(failure.message, "error");
+      if (!left) timer = setTimeout(load, REFRESH_MS);
+      return;
     }
     if (left) return;
     summary.replaceChildren(shown.length ? bar(shown) : made("span", { className: "faint", textContent: "There are no searches in this batch." }));
@@ -157,12 +182,15 @@ export async function batchView({ root }, batch) {
     made("td", {}, AGAIN.includes(stateOf(search)) ? [made("button", { textContent: "Retry", aria: { label: `Retry ${search.labels.shot}` }, onclick: () => acted([search], retry) })] : []),
   ]);
   async function acted(searches, act) {
+    const buttons = [again, stop, ...rows.querySelectorAll("button")];
+    buttons.forEach((one) => { one.disabled = true; });
     try {
       for (const one of searches) await act(one);
       announce(`${searches.length} done`);
     } catch (failure) {
       toast(failure.message, "error");
     }
+    again.disabled = stop.disabled = false;
     await load();
   }
   again.addEventListener("click", () => acted(inState(AGAIN), retry));
@@ -171,8 +199,8 @@ export async function batchView({ root }, batch) {
   return () => { left = true; clearTimeout(timer); };
 }
 
-/** Ask again for a search that failed, as a new one. */
+/** Ask again for a search that failed, as a new one: one only, however often this is asked for. */
 async function retry(search) {
   const { request } = await call(`/api/searches/${search.search_id}`);
-  await createWithPatience({ ...request, request_id: requestId(), labels: search.labels });
+  await createWithPatience({ ...request, request_id: `studio.retry.${search.search_id}`, labels: search.labels });
 }

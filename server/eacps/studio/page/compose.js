@@ -20,7 +20,7 @@ class ComposeForm {
     this.mask = new MaskTool(() => this.#changed());
     this.scene = new Slot("scene", "Scene", { changed: () => { this.mask.setScene(this.scene); this.#changed(); } });
     this.character = new Slot("character", "Person", { changed: () => this.#changed() });
-    this.settings = new SettingsForm(offered);
+    this.settings = new SettingsForm(offered, () => this.#changed());
     const { prompt_characters: most } = offered.limits;
     this.prompt = made("textarea", { id: "prompt", rows: 3, maxLength: most, data: { field: "prompt" }, placeholder: "make the person smile", spellcheck: true });
     this.prompt.addEventListener("input", () => this.#changed());
@@ -28,10 +28,10 @@ class ComposeForm {
     this.violations = made("ul", { className: "error", aria: { role: "alert" } });
     this.form = made("form", { className: "compose", noValidate: true }, [
       made("h1", { className: "visually-hidden", textContent: "New search" }),
+      ...(offered.samples.length ? [this.#samples()] : []),
       made("div", { className: "compose-pictures" }, [this.scene.box, this.mask.box]),
       made("div", { className: "compose-side" }, [
         this.character.box,
-        ...(offered.samples.length ? [this.#samples()] : []),
         made("section", { className: "card" }, [
           made("label", { htmlFor: "prompt" }, [made("h2", { textContent: "What should change" })]), this.prompt,
           this.settings.main,
@@ -54,7 +54,7 @@ class ComposeForm {
   }
 
   #samples() {
-    return made("section", { className: "card" }, [made("h2", { textContent: "Or begin with a sample" }),
+    return made("section", { className: "card sample-strip" }, [made("h2", { textContent: "Begin with a sample" }),
       made("div", { className: "samples" }, this.offered.samples.map(({ name, prompt }) =>
         made("button", { type: "button", data: { sample: name }, title: prompt, onclick: () => this.#takeSample(name, prompt) }, [
           made("img", { src: `/api/samples/${name}/scene.png`, alt: "", loading: "lazy" }),
@@ -76,7 +76,8 @@ class ComposeForm {
   }
 
   #changed() {
-    const missing = [[this.scene.artifact, "a scene"], [this.character.artifact, "a person"], [this.prompt.value.trim(), "what should change"]].filter(([there]) => !there).map(([, name]) => name);
+    const missing = [[this.scene.artifact, "a scene"], [this.character.artifact, "a person"], [this.prompt.value.trim(), "what should change"]].filter(([there]) => !there).map(([, name]) => name)
+      .concat([this.scene.choice.missing, this.character.choice.missing, this.settings.missing].filter(Boolean));
     this.start.disabled = missing.length > 0;
     this.hint.textContent = missing.length ? `Still needed: ${missing.join(", ")}.` : "";
   }

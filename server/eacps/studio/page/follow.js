@@ -9,6 +9,7 @@ import { setAway } from "./api.js";
  */
 export function follow(model, { changed, failed }) {
   const source = new EventSource(`/api/searches/${model.search.search_id}/events?after=${model.sequence}`);
+  let asking = 0;
   source.onopen = () => setAway(false);
   source.onmessage = ({ data }) => {
     setAway(false);
@@ -29,7 +30,10 @@ export function follow(model, { changed, failed }) {
   });
   source.onerror = () => {
     if (source.readyState === EventSource.CONNECTING) setAway(true);
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => failed(null), 1500); // refused: ask why
+    if (source.readyState === EventSource.CLOSED) asking = setTimeout(() => failed(null), 1500); // refused: ask why
   };
-  return () => source.close();
+  return () => {
+    source.close();
+    clearTimeout(asking);
+  };
 }

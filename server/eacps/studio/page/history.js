@@ -4,7 +4,7 @@ import { call } from "./api.js";
 import { made, toast, word } from "./dom.js";
 
 const STATES = ["queued", "running", "succeeded", "failed", "cancelled"];
-const REFRESH_MS = 3000;
+const REFRESH_MS = 3000, PAGE = 100;
 
 export const stateOf = (search) => word(search.state ?? "SEARCH_STATE_UNSPECIFIED", "SEARCH_STATE");
 
@@ -17,29 +17,34 @@ export async function historyView({ root, go, query }) {
   state.value = query.get("state") ?? "";
   label.value = query.get("label") ?? "";
   const list = made("div");
+  const hint = made("span", { className: "faint", textContent: "A label is KEY=VALUE, such as shot=12a.", hidden: true, aria: { role: "status" } });
+  const older = made("button", { textContent: "Show older ones", hidden: true, onclick: () => { limit += PAGE; load(); } });
   root.append(
     made("h1", { textContent: "History" }),
     made("form", { className: "row filters", onsubmit: (event) => event.preventDefault() }, [
       ...[["state", "State", state], ["label", "Label", label]].map(([id, text, input]) => made("span", { className: "row tight" }, [made("label", { htmlFor: id, textContent: text }), input])),
+      hint,
     ]),
-    list,
+    list, older,
   );
-  let timer = 0, number = 0;
+  let timer = 0, number = 0, limit = PAGE;
   async function load() {
     const mine = ++number, asked = new URLSearchParams();
     if (state.value) asked.append("state", state.value);
+    hint.hidden = !label.value.trim() || label.value.includes("=");
     if (label.value.includes("=")) asked.append("label", label.value.trim());
     history.replaceState(history.state, "", `/history${asked.size ? `?${asked}` : ""}`);
     try {
-      const { searches } = await call(`/api/searches?${asked}`);
+      const { searches, more } = await call(`/api/searches?limit=${limit}&${asked}`);
       if (mine !== number) return;
+      older.hidden = !more;
       list.replaceChildren(searches.length ? table(searches) : made("p", { className: "empty", textContent: asked.size ? "No search fits." : "There are no searches yet. Begin with New." }));
       clearTimeout(timer);
       if (searches.some((one) => ["queued", "running"].includes(stateOf(one)))) timer = setTimeout(load, REFRESH_MS);
     } catch (failure) {
       if (mine !== number) return;
       if (failure.temporary) timer = setTimeout(load, REFRESH_MS);
-      else throw failure;
+      else toast(failure.message, "error");
     }
   }
   const table = (searches) => made("table", { className: "list" }, [

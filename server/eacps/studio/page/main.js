@@ -1,6 +1,6 @@
 // The page as a whole: who is here, what the server offers, and which view the address names.
 
-import { call, whenUnknown } from "./api.js";
+import { call, limitUploads, whenUnknown } from "./api.js";
 import { element, made } from "./dom.js";
 import { composeView } from "./compose.js";
 import { batchesView, batchView } from "./batches.js";
@@ -30,7 +30,7 @@ async function show() {
   const number = ++shown, view = element("view");
   leave?.();
   leave = null;
-  const path = location.pathname;
+  const path = readable(location.pathname) ? location.pathname : "";
   const [pattern, title, open] = VIEWS.find(([one]) => one.test(path)) ?? [/^/, "Not found", notFound];
   document.title = `${title} · EACPS Studio`;
   document.querySelectorAll("nav a").forEach((link) => {
@@ -39,6 +39,7 @@ async function show() {
   });
   try {
     offered ??= await call("/api/capabilities");
+    limitUploads(Number(offered.limits.upload_bytes));
     element("server").textContent = offered.checkpoint.name;
     element("sign-out").hidden = !offered.signed_in;
     const root = made("div", { className: "view" });
@@ -52,6 +53,15 @@ async function show() {
     scrollTo(0, 0);
   } catch (failure) {
     if (number === shown) view.replaceChildren(problem(failure));
+  }
+}
+
+/** Whether an address can be decoded. @param {string} path */
+function readable(path) {
+  try {
+    return Boolean(decodeURIComponent(path));
+  } catch {
+    return false;
   }
 }
 

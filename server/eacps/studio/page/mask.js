@@ -105,7 +105,7 @@ class Painter {
   #build(feather) {
     const longest = Math.max(this.canvas.width, this.canvas.height);
     const content = made("div", { className: "painting" }, [this.image, this.canvas, this.cursor = made("div", { className: "brush" })]);
-    this.zoom = new Zoom(content, "Scene with the mask. Drag paints; hold the space bar and drag to move.");
+    this.zoom = new Zoom(content, "Scene with the mask. Drag paints; arrow keys move the brush, Enter paints there, Shift and arrow keys paint along.");
     this.zoom.pans = false;
     this.size = made("input", { type: "range", id: "brush-size", min: 1, max: Math.round(longest / 2), value: Math.max(2, Math.round(longest / 16)), step: 1 });
     this.feather = made("input", { type: "range", id: "feather", min: 0, max: Math.round(longest / 10), value: feather, step: 1 });
@@ -133,7 +133,7 @@ class Painter {
         ]),
       ]),
       this.zoom.box,
-      made("p", { className: "faint keys", textContent: "Painted parts may change. Keys: B brush · E eraser · [ ] size · I invert · Ctrl+Z undo · space and drag moves · + − 0 1 zoom" }),
+      made("p", { className: "faint keys", textContent: "Painted parts may change. Keys: arrows move the brush · Enter paints · Shift+arrows paint along · B brush · E eraser · [ ] size · I invert · Ctrl+Z undo · space and drag moves · + − 0 1 zoom" }),
     ]);
     this.#erase(false);
     this.#listen();
@@ -144,6 +144,7 @@ class Painter {
     document.body.append(this.dialog);
     this.dialog.showModal();
     this.zoom.setSize(this.canvas.width, this.canvas.height);
+    this.#moveBrush({ x: this.canvas.width / 2, y: this.canvas.height / 2 });
     this.#showFeather();
     this.zoom.box.focus();
     return new Promise((resolve) => this.dialog.addEventListener("close", () => {
@@ -207,9 +208,32 @@ class Painter {
     context.globalCompositeOperation = "source-over";
   }
 
+  /** Show the brush at a point of the scene. */
+  #moveBrush(point) {
+    this.brush = point;
+    const size = Number(this.size.value);
+    Object.assign(this.cursor.style, { left: `${point.x - size / 2}px`, top: `${point.y - size / 2}px`, width: `${size}px`, height: `${size}px` });
+  }
+
+  /** Move the brush by an arrow key, or paint with it; returns whether the key was one of its own. */
+  #keyOfBrush(event) {
+    const step = Math.max(1, Number(this.size.value) / 4), from = this.brush;
+    const [x, y] = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step], Enter: [0, 0] }[event.key] ?? [];
+    if (x === undefined) return false;
+    const within = (at, size) => Math.min(size, Math.max(0, at));
+    const to = { x: within(from.x + x, this.canvas.width), y: within(from.y + y, this.canvas.height) };
+    if (event.shiftKey || event.key === "Enter") {
+      this.#remember();
+      this.#stroke(from, to);
+    }
+    this.#moveBrush(to);
+    return true;
+  }
+
   #listen() {
     let last = null, space = false;
     const { box } = this.zoom;
+    this.size.addEventListener("input", () => this.#moveBrush(this.brush));
     box.addEventListener("pointerdown", (event) => {
       if (event.button || space || (event.pointerType === "touch" && !event.isPrimary)) return;
       this.#remember();
@@ -218,8 +242,7 @@ class Painter {
       box.setPointerCapture(event.pointerId);
     });
     box.addEventListener("pointermove", (event) => {
-      const point = this.zoom.pointOf(event), size = Number(this.size.value);
-      Object.assign(this.cursor.style, { left: `${point.x - size / 2}px`, top: `${point.y - size / 2}px`, width: `${size}px`, height: `${size}px` });
+      this.#moveBrush(this.zoom.pointOf(event));
       if (!last || !event.isPrimary) return;
       for (const each of event.getCoalescedEvents?.() ?? [event]) {
         const next = this.zoom.pointOf(each);
@@ -238,8 +261,7 @@ class Painter {
       else if (event.key === "i") this.#invert();
       else if (event.key === "z" && (event.ctrlKey || event.metaKey)) this.#undo();
       else if (grow) { this.size.value = String(Math.max(1, Math.round(Number(this.size.value) * grow))); this.size.dispatchEvent(new Event("input")); }
-      else if (event.target === this.dialog) this.zoom.key(event);
-      else return;
+      else if (event.target !== box && event.target !== this.dialog || !this.#keyOfBrush(event) && !this.zoom.key(event)) return;
       event.preventDefault();
     });
     this.dialog.addEventListener("keyup", (event) => { if (event.key === " ") this.zoom.pans = space = false; });

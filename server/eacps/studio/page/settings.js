@@ -2,6 +2,7 @@
 
 import { made } from "./dom.js";
 import { PictureList } from "./pictures.js";
+import { METHODS } from "./weigh.js";
 
 /** Words for people; what is not here is shown by its name in the API. */
 const WORDS = {
@@ -13,18 +14,23 @@ const WORDS = {
 };
 const QUICK = [8, 16, 32, 64];
 const FRAMINGS = [["", "automatic"], ["FRAMING_WHOLE", "whole scene"], ["FRAMING_FACE", "face, hair and shoulders"]];
-const PRIORS = [["", "automatic"], ["swap", "swap the face in first"], ["none", "the scene as it is"]];
+const PRIORS = [["", "automatic"], ["swap", "swap the face in first"], ["none", "the scene as it is"], ["given", "a picture of mine"]];
+const SCALARIZATIONS = METHODS.map(([name, text], index) => [index ? `SCALARIZATION_${name.toUpperCase()}` : "", text]);
+const MISSING = [["", "count it as 0, and mark it"], ["MISSING_SCORES_DROP", "do not rank it"]];
 
 const human = (name) => WORDS[name] ?? name.split(".").pop().replaceAll("_", " ").replace(/^./, (letter) => letter.toUpperCase());
 
 export class SettingsForm {
-  /** @param {any} offered What the server offers. */
-  constructor(offered) {
-    this.offered = offered;
+  /** @param {any} offered What the server offers. @param {() => void} changed */
+  constructor(offered, changed) {
+    [this.offered, this.changed] = [offered, changed];
     this.ranges = new Map(offered.ranges.map((one) => [one.field, one]));
     /** @type {Map<string, any>} */
     this.numbers = new Map();
+    /** What a request has that this form does not show. @type {any} */
     this.kept = {};
+    /** Of scorers that a request names: all of their settings, by name. @type {Map<string, any>} */
+    this.named = new Map();
     this.strategies = offered.strategies; // the default first
     this.#buildMain();
     this.#buildMore();
@@ -45,8 +51,14 @@ export class SettingsForm {
     this.negative = made("input", { id: "negative", maxLength: this.offered.limits.prompt_characters, data: { field: "negative_prompt" } });
     this.framing = select("framing", FRAMINGS);
     this.prior = select("prior", PRIORS.filter(([value]) => value !== "swap" || this.offered.checkpoint.face_swap));
+    this.given = new PictureList("prior.given", "The picture to begin from", "Of the size of the scene, made with any tool.", 1, this.changed);
+    this.given.box.hidden = true;
+    this.prior.addEventListener("change", () => this.#showPrior());
+    this.scalarization = select("scalarization", SCALARIZATIONS);
+    this.missingScores = select("missing-scores", MISSING);
     this.seconds = made("input", { type: "number", id: "seconds", min: 1, step: 1, placeholder: "no bound", data: { field: "budget.wall_time" } });
     this.labels = made("input", { id: "labels", placeholder: "shot=12a, batch=scene4", spellcheck: false, data: { field: "labels" } });
+    this.labels.addEventListener("input", () => this.changed());
     const { limits, checkpoint } = this.offered;
     this.people = new PictureList("more_characters", "More pictures of the person", "Their mean face is what is swapped in and scored.", limits.more_characters);
     this.references = new PictureList("references", "Pictures for the model to see", "The prompt can call the first one “Picture 3”: the prior and the person come before it.", Math.max(0, checkpoint.max_pictures - 2));
@@ -57,15 +69,43 @@ export class SettingsForm {
       made("h3", { textContent: "What counts" }),
       made("p", { className: "faint", textContent: "Weights of the scorers, and floors that a candidate should not fall below." }),
       this.scorers = made("div", { className: "fields" }, this.offered.scorers.map((one) => this.#scorer(one))),
+      made("div", { className: "fields" }, [field("scalarization", "Put together by", this.scalarization), field("missing-scores", "If a score is missing", this.missingScores)]),
       ...this.#questions(),
       made("h3", { textContent: "The edit" }),
       made("div", { className: "fields" }, [field("negative", "What to avoid (with guidance above 1)", this.negative), field("framing", "Part that is edited", this.framing), field("prior", "The face beforehand", this.prior), field("labels", "Labels", this.labels)]),
+      this.given.box,
       made("h3", { textContent: "Further pictures" }),
       this.people.box, ...(checkpoint.max_pictures > 2 ? [this.references.box] : []),
       made("h3", { textContent: "The search" }),
       made("div", { className: "fields" }, [field("strategy", "Strategy", this.strategy), field("seconds", "Most seconds", this.seconds), ...general.map((one) => this.#number(one))]),
       this.ofStrategy,
+      this.rest = made("p", { className: "row", hidden: true }),
     ]);
+  }
+
+  #showPrior() {
+    this.given.box.hidden = this.prior.value !== "given";
+    this.changed();
+  }
+
+  #labels() {
+    return this.labels.value.split(",").map((one) => one.trim()).filter(Boolean);
+  }
+
+  /** What a request still lacks; empty if nothing. */
+  get missing() {
+    if (this.#labels().some((one) => !/^[^=]+=/.test(one))) return "labels as KEY=VALUE";
+    return this.prior.value === "given" && !this.given.images.length ? "the picture to begin from" : "";
+  }
+
+  /** Say what else the search before has asked for. */
+  #showRest() {
+    const { search = {}, sampler = {} } = this.kept;
+    const names = [...Object.entries(search), ...Object.entries(sampler)].flatMap(([name, value]) => this.strategies.includes(name) ? Object.keys(value) : [name]);
+    this.rest.hidden = !names.length;
+    this.rest.replaceChildren(
+      made("span", { className: "faint grow", textContent: `As in the search before: ${names.map((one) => one.replaceAll("_", " ")).join(", ")}.` }),
+      made("button", { type: "button", textContent: "Leave out", onclick: () => { this.kept = {}; this.#showRest(); } }));
   }
 
   #scorer({ name, default_weight: weight = 0, reported_by_default: reported }) {
@@ -135,11 +175,14 @@ export class SettingsForm {
     for (const [path, input] of [...this.numbers, [this.sizePath, this.size]]) if (input.value !== "") put(request, path, Number(input.value));
     request.search ??= {};
     request.search[this.strategy.value] ??= {};
+    for (const other of this.strategies) if (other !== this.strategy.value) delete request.search[other];
     if (this.negative.value) request.negative_prompt = this.negative.value;
     if (this.framing.value) request.framing = this.framing.value;
-    if (this.prior.value) request.prior = { [this.prior.value]: {} };
+    if (this.prior.value) request.prior = { [this.prior.value]: this.prior.value === "given" ? this.given.images[0] : {} };
+    if (this.scalarization.value) request.scalarization = this.scalarization.value;
+    if (this.missingScores.value) request.missing_scores = this.missingScores.value;
     if (this.seconds.value) (request.budget ??= {}).wall_time = `${Number(this.seconds.value)}s`;
-    const labels = this.labels.value.split(",").map((one) => one.trim()).filter(Boolean).map((one) => one.split("="));
+    const labels = this.#labels().map((one) => one.split("="));
     if (labels.length) request.labels = Object.fromEntries(labels.map(([key, ...rest]) => [key.trim(), rest.join("=").trim()]));
     if (this.people.images.length) request.more_characters = this.people.images;
     if (this.references.images.length) request.references = this.references.images;
@@ -152,46 +195,63 @@ export class SettingsForm {
   #asked() {
     const inputs = [...this.scorers.querySelectorAll("input")];
     const rows = [...(this.questions?.children ?? [])];
-    if (!rows.length && inputs.every((one) => Number(one.value) === Number(one.dataset.initial))) return [];
+    const shown = new Set(this.offered.scorers.map((one) => one.name));
+    const others = [...this.named.values()].filter((one) => !shown.has(one.name) && !(one.question && this.questions)); // the server says if it has them no more
+    const heldOut = (name) => this.named.get(name)?.held_out;
+    if (!rows.length && !others.length && inputs.every((one) => Number(one.value) === Number(one.dataset.initial)) && ![...shown].some(heldOut)) return [];
     const value = (what, name) => Number(inputs.find((one) => one.dataset[what] === name).value);
-    const own = this.offered.scorers.map(({ name }) => ({ name, weight: value("weight", name), floor: value("floor", name) || undefined })).filter((one) => one.weight > 0 || one.floor);
-    const questions = rows.map((row) => ({
-      name: `${row.querySelector(".judge").value}.${row.querySelector(".label").value.trim()}`, question: row.querySelector(".text").value.trim(),
-      weight: Number(row.querySelector(".weight").value), floor: Number(row.querySelector(".floor").value) || undefined,
-    }));
-    return [...own, ...questions];
+    const own = this.offered.scorers.map(({ name }) => ({ name, weight: value("weight", name), floor: value("floor", name) || undefined, held_out: heldOut(name) })).filter((one) => one.weight > 0 || one.floor || one.held_out);
+    const questions = rows.map((row) => {
+      const name = `${row.querySelector(".judge").value}.${row.querySelector(".label").value.trim()}`;
+      return { name, question: row.querySelector(".text").value.trim(), weight: Number(row.querySelector(".weight").value), floor: Number(row.querySelector(".floor").value) || undefined, held_out: heldOut(name) };
+    });
+    return [...own, ...questions, ...others];
   }
 
   /** Take over a request. @param {any} request */
   fill(request) {
-    const { eacps_adaptive, eacps, best_of_n, start, ...search } = request.search ?? {};
     const strategy = this.strategies.find((one) => request.search?.[one]) ?? this.strategies[0];
     this.strategy.value = strategy;
     this.#chooseStrategy();
-    const flat = { ...flattened({ sampler: request.sampler ?? {}, budget: request.budget ?? {}, search: { ...search, [strategy]: request.search?.[strategy] ?? {} } }) };
-    delete flat["search.random_seed"]; // another search of the same: other noise
-    delete flat["search.first_seed"];
-    for (const [path, value] of Object.entries(flat)) {
-      if (path === this.sizePath) this.size.value = String(value);
-      else if (this.numbers.has(path)) this.numbers.get(path).value = String(value);
+    this.kept = keptOf(request);
+    for (const [path, value] of Object.entries(flattened(this.kept))) {
+      const input = path === this.sizePath ? this.size : this.numbers.get(path);
+      if (!input) continue;
+      if (!/^search\.(random|first)_seed$/.test(path)) input.value = String(value); // another search of the same: other noise
+      drop(this.kept, path);
     }
+    this.#showRest();
     this.#mirrorSize();
     this.negative.value = request.negative_prompt ?? "";
     this.framing.value = request.framing && request.framing !== "FRAMING_AUTO" ? request.framing : "";
-    this.prior.value = request.prior?.swap ? "swap" : request.prior?.none ? "none" : "";
+    this.prior.value = PRIORS.map(([name]) => name).find((name) => request.prior?.[name]) ?? "";
+    this.given.set(request.prior?.given ? [request.prior.given] : []);
+    this.#showPrior();
+    const chosen = (choices, name) => choices.some(([known]) => known === name) ? name : "";
+    this.scalarization.value = chosen(SCALARIZATIONS, request.scalarization);
+    this.missingScores.value = chosen(MISSING, request.missing_scores);
     this.seconds.value = request.budget?.wall_time ? String(parseFloat(request.budget.wall_time)) : "";
     this.labels.value = Object.entries(request.labels ?? {}).map(([key, value]) => `${key}=${value}`).join(", ");
     this.people.set(request.more_characters ?? []);
     this.references.set(request.references ?? []);
-    this.kept = { scalarization: request.scalarization, missing_scores: request.missing_scores };
+    this.named = new Map((request.scorers ?? []).map((one) => [one.name, one]));
+    const weighted = [...this.named.values()].some((one) => one.weight > 0); // then what is not named does not count, else the server's weights do
+    if (weighted) this.scorers.querySelectorAll("[data-weight]").forEach((one) => { one.value = "0"; });
     for (const one of request.scorers ?? []) {
       if (one.question && this.questions) this.addQuestion(one);
-      for (const what of ["weight", "floor"]) {
+      for (const what of weighted ? ["weight", "floor"] : ["floor"]) {
         const input = this.scorers.querySelector(`[data-${what}="${CSS.escape(one.name)}"]`);
         if (input) input.value = String(one[what] ?? 0);
       }
     }
   }
+}
+
+/** The parts of a request that are neither fields of the form with a name of their own, nor of that one search. @param {any} request */
+function keptOf(request) {
+  const { sampler = {}, budget = {}, search: { start: _, ...search } = {}, priority, detach } = structuredClone(request);
+  delete budget.wall_time;
+  return { sampler, budget, search, ...(priority === undefined ? {} : { priority }), ...(detach ? { detach } : {}) };
 }
 
 const short = (number) => String(Number(number.toPrecision(4)));
@@ -209,6 +269,13 @@ function put(object, path, value) {
   const names = path.split("."), last = names.pop();
   for (const name of names) object = object[name] ??= {};
   object[last] = value;
+}
+
+/** Remove `a.b.c` of an object, and what is empty then. */
+function drop(object, path) {
+  const [name, ...rest] = path.split(".");
+  if (rest.length) drop(object[name], rest.join("."));
+  if (!rest.length || !Object.keys(object[name]).length) delete object[name];
 }
 
 /** Numbers of an object by their paths. */

@@ -1,7 +1,8 @@
-// A picture of the form: dropped, chosen from files, or a sample; its faces are found, drawn, numbered and chosen by click.
+// A picture of the form: dropped, chosen from files, or a sample; its faces are found, drawn and numbered.
 
-import { call, pictureAddress, upload } from "./api.js";
+import { call, pictureAddress, upload, wordsOfUpload } from "./api.js";
 import { announce, made, toast } from "./dom.js";
+import { FaceChoice } from "./faces.js";
 
 const ACCEPTED = "image/png,image/jpeg,image/webp,image/avif,image/tiff,.exr,.tif,.tiff";
 
@@ -12,12 +13,9 @@ export class Slot {
    * @param {{ faces?: boolean, changed?: () => void, required?: boolean }} [options]
    */
   constructor(name, title, { faces = true, changed = () => {}, required = true } = {}) {
-    [this.name, this.title, this.wantsFaces, this.changed] = [name, title, faces, changed];
-    this.artifact = "";
-    this.size = null;
-    this.faces = [];
-    /** Index of the chosen face; null leaves it to the server: the largest. @type {number | null} */
-    this.face = null;
+    [this.name, this.title, this.changed] = [name, title, changed];
+    [this.artifact, this.loads] = ["", 0];
+    this.choice = faces ? new FaceChoice(name, title, () => this.#chosen()) : null;
     this.input = made("input", { type: "file", accept: ACCEPTED, id: `file-${name}`, className: "visually-hidden", data: { field: name }, aria: { label: `${title}: file of the picture` } });
     this.input.addEventListener("change", () => this.input.files[0] && this.load(this.input.files[0]));
     this.stage = made("div", { className: "stage" });
@@ -25,7 +23,7 @@ export class Slot {
     this.tools = made("div", { className: "row" });
     this.box = made("section", { className: "slot card", data: { slot: name } }, [
       made("div", { className: "row" }, [made("h2", { textContent: title, className: "grow" }), ...(required ? [] : [made("span", { className: "faint", textContent: "optional" })]), this.tools]),
-      this.stage, this.note, this.input,
+      this.stage, this.note, this.input, ...(this.choice ? [this.choice.box] : []),
     ]);
     this.#accept();
     this.#draw();
@@ -33,38 +31,42 @@ export class Slot {
 
   /** Upload a picture and look for faces. @param {Blob} file */
   async load(file) {
+    const mine = ++this.loads;
     this.#busy("Uploading …");
     try {
       const { artifact, notes } = await upload(file);
+      if (mine !== this.loads) return; // another was chosen meanwhile
       await this.set(artifact, notes.map((note) => `The picture ${note}.`).join(" "));
     } catch (failure) {
+      if (mine !== this.loads) return;
       this.#draw();
       this.note.textContent = "";
-      const told = failure.violations?.map((one) => one.description).join("; ");
-      toast(told ? `This file cannot be used: it ${told}.` : failure.message, "error");
+      toast(wordsOfUpload(failure), "error");
+    } finally {
+      this.input.value = "";
     }
-    this.input.value = "";
   }
 
   /** Take a picture that the server has. @param {string} artifact @param {string} [note] @param {any} [selector] */
   async set(artifact, note = "", selector = null) {
-    [this.artifact, this.faces, this.face, this.size] = [artifact, [], null, null];
+    this.artifact = artifact;
+    this.choice?.reset();
     this.changed();
-    this.#busy(this.wantsFaces ? "Looking for faces …" : "");
-    if (this.wantsFaces) {
+    this.#busy(this.choice ? "Looking for faces …" : "");
+    if (this.choice) {
       const found = await call(`/api/pictures/${artifact}/faces`);
       if (this.artifact !== artifact) return;
-      [this.faces, this.size] = [found.faces ?? [], { width: found.width, height: found.height }];
-      if (selector?.index !== undefined) this.face = selector.index;
-      if (selector && "index" in selector === false) this.selector_ = selector; // by box or likeness: kept as it is
+      this.choice.offer(found, selector);
     }
     this.#draw();
-    this.note.textContent = [note, this.#facesText()].filter(Boolean).join(" ");
+    this.note.textContent = [note, this.choice?.text].filter(Boolean).join(" ");
     this.changed();
   }
 
   clear() {
-    [this.artifact, this.faces, this.face, this.size, this.selector_] = ["", [], null, null, null];
+    this.loads += 1;
+    this.artifact = "";
+    this.choice?.reset();
     this.#draw();
     this.note.textContent = "";
     this.changed();
@@ -72,17 +74,16 @@ export class Slot {
 
   /** The face selector of a request; undefined leaves it to the server. */
   get selector() {
-    return this.face === null ? this.selector_ ?? undefined : { index: this.face };
+    return this.choice?.selector;
   }
 
   get image() {
     return this.artifact ? { artifact: this.artifact } : undefined;
   }
 
-  #facesText() {
-    if (!this.wantsFaces) return "";
-    if (!this.faces.length) return "No face was found.";
-    return this.faces.length === 1 ? "One face was found." : `${this.faces.length} faces were found; click the one that is meant.`;
+  #chosen() {
+    this.#draw();
+    this.changed();
   }
 
   #busy(text) {
@@ -108,24 +109,7 @@ export class Slot {
     }
     this.tools.append(made("button", { type: "button", className: "quiet", textContent: "Replace", onclick: () => this.input.click() }),
       made("button", { type: "button", className: "quiet", textContent: "Remove", aria: { label: `Remove ${this.title.toLowerCase()}` }, onclick: () => this.clear() }));
-    this.stage.replaceChildren(made("div", { className: "framed-picture" }, [this.#picture(), ...this.faces.map((face, index) => this.#face(face, index))]));
-  }
-
-  /** Index of the face that the server takes by itself. */
-  get largest() {
-    const area = ({ left = 0, top = 0, right, bottom }) => (right - left) * (bottom - top);
-    return this.faces.reduce((best, face, index) => area(face.box) > area(this.faces[best].box) ? index : best, 0);
-  }
-
-  #face({ box: { left = 0, top = 0, right, bottom }, detection_score: score }, index) {
-    const { width, height } = this.size, chosen = index === (this.face ?? (this.selector_ ? -1 : this.largest));
-    const button = made("button", {
-      type: "button", className: "face", data: { face: String(index) }, title: `Face ${index + 1}, found with ${Math.round(100 * (score ?? 0))} % confidence`,
-      aria: { pressed: String(chosen), label: `Face ${index + 1} of ${this.title.toLowerCase()}` },
-      onclick: () => { this.face = index; this.#draw(); this.changed(); announce(`Face ${index + 1} is meant.`); this.stage.querySelector(`[data-face="${index}"]`).focus(); },
-    }, [made("span", { textContent: String(index + 1) })]);
-    Object.assign(button.style, { left: `${100 * left / width}%`, top: `${100 * top / height}%`, width: `${100 * (right - left) / width}%`, height: `${100 * (bottom - top) / height}%` });
-    return button;
+    this.stage.replaceChildren(made("div", { className: "framed-picture" }, [this.#picture(), ...(this.choice?.drawn() ?? [])]));
   }
 
   #accept() {

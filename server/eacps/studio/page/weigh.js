@@ -2,7 +2,8 @@
 
 import { made } from "./dom.js";
 
-const METHODS = [["weighted_sum", "weighted sum"], ["geometric_mean", "geometric mean"], ["rank_sum", "rank sum"]];
+/** Ways to make one number of scores: name and text. */
+export const METHODS = [["weighted_sum", "weighted sum"], ["geometric_mean", "geometric mean"], ["rank_sum", "rank sum"]];
 
 export class Weighing {
   /** @param {import("./model.js").SearchModel} model @param {() => void} changed */
