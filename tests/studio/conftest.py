@@ -14,14 +14,21 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from eacps.client import Client, Retries
+from eacps.api import KeyRing
+from eacps.api.access import key_digest, new_key
+from eacps.client import Client, Retries, v1
 from eacps.triton.embedded import EmbeddedTriton
+from tests.cli.conftest import toy_server
+from tests.cli.searches import picture
 
 ROOT = Path(__file__).parents[2]
 EACPS = (sys.executable, "-c", "from eacps.cli.app import main; main()")
 SAMPLES = ROOT / "studio_mini" / "samples"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-WIDE = {"width": 1280, "height": 860}
+WIDE, NARROW = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+ADA, BOB, CAROL = (new_key() for _ in range(3))
+TENANTS = {"ada": ADA, "bob": BOB, "carol": CAROL}
+MANY = 64
 
 
 @contextmanager
@@ -93,7 +100,40 @@ def studio(server: KeptServer) -> Iterator[str]:
         yield told["url"].rstrip("/")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
+def keyed() -> Iterator[str]:
+    """Address of a search server over toy models, with three tenants."""
+    with toy_server(keys=KeyRing({key_digest(key): name for name, key in TENANTS.items()})) as address:
+        yield address
+
+
+@pytest.fixture(scope="package")
+def keyed_studio(keyed: str) -> Iterator[str]:
+    """Address of a studio over it, without a key of its own; its log holds no key and no traceback."""
+    words = ("studio", "--server", keyed, "--listen", "127.0.0.1:0", "--no-browser", "--samples", SAMPLES)
+    with started(*words) as (process, told):
+        assert "?" not in told["url"]
+        yield told["url"].rstrip("/")
+        process.terminate()
+        log = "".join(process.communicate(timeout=60))
+        assert not [key for key in TENANTS.values() if key in log]
+        assert "Traceback" not in log
+
+
+@pytest.fixture(scope="package")
+def many(keyed: str) -> str:
+    """Id of a finished search of Carol's with `MANY` candidates."""
+    request = v1.RunSearchRequest(
+        scene=v1.Image(data=picture(10)), character=v1.Image(data=picture(100)), prompt="make <b>her</b> smile"
+    )
+    request.search.best_of_n.trajectories = MANY
+    with Client(keyed, api_key=CAROL) as client:
+        found = client.submit(request)
+        assert len([one for one in client.watch(found.search_id) if one.HasField("candidate_scored")]) == MANY
+    return found.search_id
+
+
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     """A headless Chromium."""
     playwright = pytest.importorskip(
@@ -108,6 +148,15 @@ def browser() -> Iterator[Any]:
 
 
 Open = Callable[..., Any]
+
+
+def signed_in(open_page: Open, path: str = "/", **options: Any) -> Any:
+    """Open a page as Carol."""
+    page = open_page(path, **options)
+    page.get_by_label("API key").fill(CAROL)
+    page.get_by_role("button", name="Sign in").click()
+    page.locator(".view").wait_for()
+    return page
 
 
 @pytest.fixture

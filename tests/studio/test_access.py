@@ -2,19 +2,18 @@
 
 import http.client
 import json
-from collections.abc import Iterator
+import ssl
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from eacps.api import KeyRing
-from eacps.api.access import key_digest, new_key
 from eacps.client import Client, v1
+from tests.api.certificates import Authority
 from tests.cli.conftest import toy_server
 from tests.cli.searches import picture
-from tests.studio.conftest import SAMPLES, started
+from tests.studio.conftest import ADA, BOB, started
 
-ADA, BOB = new_key(), new_key()
 HASH, ID = "0" * 64, "0" * 32
 
 
@@ -35,16 +34,22 @@ class Asking:
 
     Args:
         address: ``host:port``.
+        root: Root certificate of a studio with TLS; None asks one without.
     """
 
-    def __init__(self, address: str) -> None:
-        self.address, self.cookie = address, ""
+    def __init__(self, address: str, root: Path | None = None) -> None:
+        self.address, self.cookie, self._root = address, "", root
 
     def __call__(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """Ask; keyword arguments are headers, with ``_`` for ``-``, and empty ones are left out."""
-        sent = {"host": self.address, "origin": f"http://{self.address}", "cookie": self.cookie}
+        scheme = "https" if self._root else "http"
+        sent = {"host": self.address, "origin": f"{scheme}://{self.address}", "cookie": self.cookie}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        connection = http.client.HTTPConnection(self.address, timeout=60)
+        connection = (
+            http.client.HTTPSConnection(self.address, timeout=60, context=ssl.create_default_context(cafile=self._root))
+            if self._root
+            else http.client.HTTPConnection(self.address, timeout=60)
+        )
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         for name, value in {**sent, "content-length": str(len(body or b""))}.items():
             if value:
@@ -63,31 +68,10 @@ class Asking:
         return answer
 
 
-@pytest.fixture(scope="module")
-def keyed() -> Iterator[str]:
-    """Address of a search server with two tenants."""
-    keys = KeyRing({key_digest(ADA): "ada", key_digest(BOB): "bob"})
-    with toy_server(keys=keys) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def address(keyed: str) -> Iterator[str]:
-    """Address of a studio without a key of its own."""
-    words = ("studio", "--server", keyed, "--listen", "127.0.0.1:0", "--no-browser", "--samples", SAMPLES)
-    with started(*words) as (process, told):
-        assert "?" not in told["url"]
-        yield told["url"].removeprefix("http://").rstrip("/")
-        process.terminate()
-        out, err = process.communicate(timeout=60)
-        assert ADA not in out + err
-        assert "Traceback" not in err
-
-
 @pytest.fixture
-def ask(address: str) -> Asking:
+def ask(keyed_studio: str) -> Asking:
     """A browser that nobody has used."""
-    return Asking(address)
+    return Asking(keyed_studio.removeprefix("http://"))
 
 
 def test_tenants_see_their_own(ask: Asking, keyed: str) -> None:
@@ -104,6 +88,7 @@ def test_tenants_see_their_own(ask: Asking, keyed: str) -> None:
         scene = client.get(search.search_id).request.scene.artifact
     opened = ask.sign_in(ADA)
     assert opened.status == 204
+    assert "secure" not in opened.headers["set-cookie"].lower()
     assert "httponly" in opened.headers["set-cookie"].lower()
     assert "samesite=strict" in opened.headers["set-cookie"].lower()
     assert ADA not in str(opened)
@@ -157,6 +142,8 @@ def test_no_file_of_the_machine_is_read(ask: Asking, path: str) -> None:
 def test_requests_are_bounded(ask: Asking) -> None:
     ask.sign_in(ADA)
     assert ask("POST", "/api/searches", b" " * (2**20 + 1)).status == 413
+    for limit in ("0", "10001", "x", ""):
+        assert ask("GET", f"/api/searches?limit={limit}").json["code"] == "INVALID_LIMIT"
     unreadable = ask("POST", "/api/searches", b'{"prompt": 1}')
     assert (unreadable.status, unreadable.json["code"]) == (400, "UNREADABLE")
     violations = ask("POST", "/api/searches", b"{}").json["violations"]
@@ -166,16 +153,28 @@ def test_requests_are_bounded(ask: Asking) -> None:
     assert refused.json["code"] == "INVALID_ARGUMENT"
 
 
-def test_a_studio_with_a_key_of_its_own_opens_by_its_link(keyed: str) -> None:
+def test_a_studio_with_a_key_of_its_own_opens_by_its_link_here_with_tls(keyed: str, tmp_path: Path) -> None:
+    ours = Authority(tmp_path)
+    certificate, private_key = map(str, ours.issue("studio", "127.0.0.1"))
+    tls = {"EACPS_HTTP_TLS_CERTIFICATE": certificate, "EACPS_HTTP_TLS_KEY": private_key}
     words = ("studio", "--server", keyed, "--listen", "127.0.0.1:0", "--no-browser")
-    with started(*words, EACPS_API_KEY=ADA) as (_, told):
-        address, _, token = told["url"].removeprefix("http://").partition("/?token=")
-        ask = Asking(address)
+    with started(*words, EACPS_API_KEY=ADA, **tls) as (_, told):
+        assert told["url"].startswith("https://")
+        address, _, token = told["url"].removeprefix("https://").partition("/?token=")
+        ask = Asking(address, ours.root)
         assert ask("GET", "/api/searches").json["code"] == "LINK_NEEDED"
         assert ask.sign_in(BOB).status == 403
         assert "set-cookie" not in ask("GET", "/?token=wrong").headers
         opened = ask("GET", f"/searches/{ID}?token={token}")
         assert (opened.status, opened.headers["location"]) == (303, f"/searches/{ID}")
         assert ADA not in str(opened)
+        assert "secure" in opened.headers["set-cookie"].lower()
         ask.cookie = opened.headers["set-cookie"].partition(";")[0]
         assert ask("GET", "/api/searches").status == 200
+
+
+def test_others_than_this_machine_are_not_let_in_without_keys() -> None:
+    words = ("--listen", "0.0.0.0:0", "--no-browser")
+    with toy_server() as open_to_all, started("studio", "--server", open_to_all, *words) as (process, told):
+        assert "admits callers without a key" in str(told)
+        assert process.wait(timeout=60) == 2
