@@ -87,7 +87,8 @@ export class Viewer {
     this.dialog.addEventListener("close", () => {
       this.dialog.remove();
       if (location.pathname.startsWith(`/searches/${this.page.id}/`)) history.replaceState(history.state, "", `/searches/${this.page.id}`);
-      document.querySelector(`[data-id="${this.id}"] .picture`)?.focus();
+      // This event may come late: whoever has moved on by keys meanwhile stays there.
+      if (document.activeElement === document.body || document.activeElement?.matches(".picture")) document.querySelector(`[data-id="${this.id}"] .picture`)?.focus();
     });
     this.dialog.addEventListener("keydown", (event) => this.#key(event));
   }
