@@ -1,6 +1,7 @@
 """Whole searches over the toy landscape."""
 
 import asyncio
+import threading
 import weakref
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -35,11 +36,13 @@ from eacps.evaluation import (
 from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.imaging import decode_picture
 from eacps.scoring import EditContext, MissingScore, Score
-from eacps.search.budget import Budget, StopReason
+from eacps.search.budget import UNBOUNDED, Allowance, Budget, StopReason
+from eacps.search.cohort import Cohort
 from eacps.search.objective import Objective
 from eacps.search.potential import Weights
 from eacps.search.pruning import Pruning, PruningMode
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec
+from eacps.search.strategy import AskTell
 from eacps.triton import Generated, GenerateRequest
 
 NO_DEADLINE = Deadline()
@@ -51,6 +54,22 @@ async def updates_of(plan: SearchPlan, services: Services, deadline: Deadline = 
     recorder = MemoryRecorder()
     await SearchRunner(plan.settings, services, recorder, deadline=deadline).run(plan.pictures)
     return recorder.updates
+
+
+async def test_strategies_compute_off_the_event_loop(
+    make_plan: MakePlan, make_services: MakeServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turned, in_time, ask = threading.Event(), list[bool](), AskTell.ask
+
+    def slow(self: AskTell, allowance: Allowance = UNBOUNDED) -> Cohort | None:
+        in_time.append(turned.wait(20))
+        return ask(self, allowance)
+
+    monkeypatch.setattr(AskTell, "ask", slow)
+    asyncio.get_running_loop().call_later(0.1, turned.set)
+    finish_of(await updates_of(make_plan(), make_services()))
+    assert in_time
+    assert all(in_time)
 
 
 def scored_in(updates: list[SearchUpdate]) -> list[CandidateScored]:

@@ -9,6 +9,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -43,6 +44,8 @@ from eacps.triton.types import ServedCheckpoint
 
 _log = logging.getLogger(__name__)
 _NO_DEADLINE = Deadline()
+_STRATEGY_THREADS = ThreadPoolExecutor(64, thread_name_prefix="strategy")
+"""Started as they are needed, so that searches do not wait for each other's strategies."""
 
 
 class SearchRunner:
@@ -139,7 +142,7 @@ class SearchRunner:
         self._budget.pay(vlm_calls=self._scoring.vlm_calls)
         reports = Reports(strategy.objective, strategy.steps)
         state = PreparedSearch(edit, evaluation_of(card, strategy.objective), strategy, reports)
-        self._ask(state)
+        await self._ask(state)
         await self._record([Entry(_prior_ready(state))], codec.prepared_part(state) | codec.strategy_part(state))
         return state
 
@@ -209,10 +212,17 @@ class SearchRunner:
             notes=settings.notes,
         )
 
-    def _ask(self, state: PreparedSearch) -> None:
-        """Have the strategy propose the next cohort, within what it may cost."""
-        if not state.strategy.done and (cohort := state.strategy.ask(self._budget.allowance())) is not None:
-            state.reports.propose(cohort.trials)
+    async def _ask(self, state: PreparedSearch) -> None:
+        """Have the strategy propose the next cohort, within what it may cost.
+
+        A model of the landscape takes seconds for thousands of candidates. If the task is cancelled meanwhile, the
+        thread goes on with a strategy that nobody uses any more.
+        """
+        if not state.strategy.done:
+            loop, allowance = asyncio.get_running_loop(), self._budget.allowance()
+            cohort = await loop.run_in_executor(_STRATEGY_THREADS, state.strategy.ask, allowance)
+            if cohort is not None:
+                state.reports.propose(cohort.trials)
 
     async def _tell(self, state: PreparedSearch, cohort: Cohort, *, in_time: bool) -> None:
         """Tell the strategy the outcomes of its cohort, ask for the next one, and record the state."""
@@ -227,7 +237,7 @@ class SearchRunner:
             updates.append(_round_finished(state, cohort, best))
         if not strategy.done and (reason := self._reason_to_stop(best, in_time=in_time)):
             strategy.stop(reason)
-        self._ask(state)
+        await self._ask(state)
         await self._record([Entry(update) for update in updates], codec.strategy_part(state))
 
     def _reason_to_stop(self, best: Ranked | None, *, in_time: bool) -> StopReason | None:
