@@ -18,7 +18,7 @@ from tritonclient.grpc import InferenceServerClient, InferInput, InferResult
 import eacps.tensors
 from eacps.errors import TritonNotInstalled, TritonUnavailable
 from eacps.triton import installation
-from eacps.triton.embedded import EmbeddedTriton
+from eacps.triton.embedded import START_ATTEMPTS, EmbeddedTriton
 
 SHARED_MEMORY = Path("/dev/shm")
 GONE_WITHIN_S = 8.0
@@ -208,6 +208,40 @@ def test_a_port_lost_to_another_process_is_replaced(tmp_path: Path) -> None:
             assert triton.grpc_url != f"127.0.0.1:{taken}"
 
 
+DYING = """
+import os, signal, sys, time
+from pathlib import Path
+
+class TritonPythonModel:
+    def initialize(self, args):
+        starts = Path({starts!r})
+        starts.write_text(starts.read_text() + "x")
+        if len(starts.read_text()) <= {deaths}:
+            # What the backend itself prints as it aborts the server.
+            print("terminate called after throwing an instance of 'boost::interprocess::lock_exception'", flush=True)
+            os.kill(os.getppid(), signal.SIGABRT)
+            time.sleep(60)
+
+    def execute(self, requests):
+        return []
+"""
+
+
+@pytest.mark.parametrize("deaths", [1, START_ATTEMPTS])
+def test_a_death_by_the_backends_own_race_is_tried_again(tmp_path: Path, deaths: int) -> None:
+    starts = tmp_path / "starts"
+    starts.write_text("")
+    repository = write_model(tmp_path / "models", "dying", DYING.format(starts=str(starts), deaths=deaths))
+    triton = EmbeddedTriton(repository, log_file=tmp_path / "log")
+    if deaths < START_ATTEMPTS:
+        with triton:
+            assert starts.read_text() == "x" * (deaths + 1)
+        return
+    with pytest.raises(TritonUnavailable, match="ended with status 134 while starting"):
+        triton.start()
+    assert starts.read_text() == "x" * START_ATTEMPTS
+
+
 def test_missing_repository_is_a_named_check(tmp_path: Path) -> None:
     with pytest.raises(TritonNotInstalled, match="model repository: no models in"):
         EmbeddedTriton(tmp_path / "nowhere", log_file=tmp_path / "log").start()
@@ -216,7 +250,7 @@ def test_missing_repository_is_a_named_check(tmp_path: Path) -> None:
 OWNER = """
 import sys, time
 from pathlib import Path
-from eacps.triton.embedded import EmbeddedTriton
+from eacps.triton.embedded import START_ATTEMPTS, EmbeddedTriton
 
 triton = EmbeddedTriton(Path(sys.argv[1]), log_file=Path(sys.argv[2]), work_dir=Path(sys.argv[3]))
 print("starting", flush=True)

@@ -6,6 +6,7 @@ ports of the loopback interface. It does not know which models are served or how
 
 import http.client
 import json
+import logging
 import os
 import re
 import shutil
@@ -28,11 +29,15 @@ from eacps.triton.launch import Ports
 DEFAULT_READY_TIMEOUT_S = 120.0
 DEFAULT_GRACE_S = 3.0  # unloading every model takes longer, and nothing is lost when it is cut short
 ORPHAN_GRACE_S = 3.0
-PORT_ATTEMPTS = 5
+START_ATTEMPTS = 5
 
+_log = logging.getLogger(__name__)
 _POLL_S = 0.05
 _REQUEST_TIMEOUT_S = 5.0
 _PORT_TAKEN = "already in use"
+# The Python backend dies of this now and then while models load, on other people's machines too (tensorrtllm_backend
+# issues 349, 354 and 521), and starts the next time.
+_BACKEND_RACE = "boost::interprocess::lock_exception"
 _PROBLEM = re.compile(r"E\d{4} |error:")  # how Triton marks errors in its log
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 _TAIL_LINES = 15
@@ -121,13 +126,14 @@ class EmbeddedTriton:
         if self._kept is None:
             self.log_file.write_bytes(b"")
         deadline = time.monotonic() + self.ready_timeout_s
-        for attempt in range(1, PORT_ATTEMPTS + 1):
+        for attempt in range(1, START_ATTEMPTS + 1):
             try:
                 self._start_once(deadline)
-            except _PortTakenError:
+            except _ChanceError as error:
                 self.stop(grace_s=0.0)
-                if attempt == PORT_ATTEMPTS:
+                if attempt == START_ATTEMPTS:
                     raise
+                _log.warning("starting Triton again, attempt %d of %d: %s", attempt + 1, START_ATTEMPTS, error)
             except BaseException:
                 self.stop(grace_s=0.0)
                 raise
@@ -164,7 +170,7 @@ class EmbeddedTriton:
         return self._ports
 
     def _start_once(self, deadline: float) -> None:
-        """One start on freshly chosen ports, which another process may take before the server does."""
+        """One start on freshly chosen ports."""
         ports = Ports(*self._choose_ports())
         log_start = self.log_file.stat().st_size
         self._supervisor = self._launch(ports)
@@ -219,9 +225,8 @@ class EmbeddedTriton:
 
     def _died(self, status: int, log_start: int) -> TritonUnavailable:
         excerpt = _log_excerpt(self.log_file, log_start)
-        if _PORT_TAKEN in excerpt:
-            return _PortTakenError(f"Triton found no free ports in {PORT_ATTEMPTS} attempts\n{excerpt}")
-        return TritonUnavailable(f"Triton ended with status {status} while starting; log: {self.log_file}\n{excerpt}")
+        kind = _ChanceError if _PORT_TAKEN in excerpt or _BACKEND_RACE in excerpt else TritonUnavailable
+        return kind(f"Triton ended with status {status} while starting; log: {self.log_file}\n{excerpt}")
 
     def _check_models(self, ports: Ports, log_start: int) -> None:
         """Every model of the repository is served and ready."""
@@ -233,8 +238,8 @@ class EmbeddedTriton:
             raise TritonUnavailable(f"models not ready: {', '.join(missing)}\n{excerpt}")
 
 
-class _PortTakenError(TritonUnavailable):
-    """Another process took a port between our choice and the server's start."""
+class _ChanceError(TritonUnavailable):
+    """The server ended by chance: another process took a port between our choice and its start, or a race within it."""
 
 
 def _answers(port: int, path: str) -> bool:
