@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from export.face_checks import check_faces
@@ -37,7 +38,8 @@ def inspect(prepared: PreparedCheckpoint, output: Path) -> None:
         return
     modules = {name: getattr(prepared.pipeline, name) for name in prepared.backbone.parts}
     found = check_headers(prepared.ingredients.source.folder, modules, prepared.backbone.parts)
-    check_tied(found["text_encoder"], prepared.pipeline.text_encoder.config)
+    if "text_encoder" in found:
+        check_tied(found["text_encoder"], prepared.pipeline.text_encoder.config)
     for files in found.values():
         check_values(files)
 
@@ -50,10 +52,9 @@ def check_output(output: Path) -> None:
         OSError: A folder that leads to it is none, or may not be written to.
     """
     check_replaceable(output)
-    try:
-        parent = output.resolve().parent
-    except RuntimeError as error:  # before Python 3.13, of a link that leads to itself
-        raise OSError(f"{output} cannot be written: {error}") from error
+    with suppress(FileNotFoundError):
+        output.stat()  # not `resolve`, which from Python 3.13 on returns a link that leads to itself
+    parent = output.resolve().parent
     nearest = next(path for path in (parent, *parent.parents) if path.exists())
     if not nearest.is_dir():
         raise NotADirectoryError(f"{nearest} is not a folder, so {output} cannot be written")

@@ -184,4 +184,4 @@ def _data() -> dict[str, Any]:
 @cache
 def _table() -> tuple[_Known, ...]:
     tables = [_data(), *(tomllib.loads(path.read_text(encoding="utf-8")) for path in BACKBONES.glob("*/licenses.toml"))]
-    return tuple(_Known(**entry) for table in tables for entry in table["known"])
+    return tuple(_Known(**entry) for table in tables for entry in table.get("known", []))

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -669,7 +669,7 @@ async def test_a_request_that_is_not_taken_any_more_fails(house: House, submit: 
 
 async def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "old.sqlite"
-    with sqlite3.connect(file) as old:
+    with closing(sqlite3.connect(file)) as old:
         old.execute("CREATE TABLE search_events (search_id TEXT, sequence INTEGER, identity TEXT, payload BLOB)")
     with pytest.raises(InvalidRequest, match="of another version"):
         Database(sqlite_url(file))

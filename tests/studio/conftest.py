@@ -133,7 +133,7 @@ def many(keyed: str) -> str:
     return found.search_id
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A headless Chromium."""
     playwright = pytest.importorskip(
