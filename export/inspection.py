@@ -52,7 +52,7 @@ def check_output(output: Path) -> None:
         OSError: A folder that leads to it is none, or may not be written to.
     """
     check_replaceable(output)
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         output.stat()  # not `resolve`, which from Python 3.13 on returns a link that leads to itself
     parent = output.resolve().parent
     nearest = next(path for path in (parent, *parent.parents) if path.exists())
