@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from sqlalchemy import Connection
 
@@ -673,3 +674,4 @@ async def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
         old.execute("CREATE TABLE search_events (search_id TEXT, sequence INTEGER, identity TEXT, payload BLOB)")
     with pytest.raises(InvalidRequest, match="of another version"):
         Database(sqlite_url(file))
+    assert str(file) not in {opened.path for opened in psutil.Process().open_files()}

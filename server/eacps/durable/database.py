@@ -54,7 +54,11 @@ class Database:
         writers = 1 if self.is_sqlite else _WRITERS
         self._writers = ThreadPoolExecutor(writers, thread_name_prefix="database")
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="database-reader")
-        self._transact(_make_tables)
+        try:
+            self._transact(_make_tables)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def is_sqlite(self) -> bool:
