@@ -8,6 +8,7 @@ anew only when the checkpoint or the code that exports it has changed.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import signal
 import subprocess
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / ".build"
 CHECKPOINT = ROOT / "studio_mini" / "checkpoint"
+
+
+_log = logging.getLogger(__name__)
+_SHARED: list[EmbeddedTriton] = []
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -77,7 +82,22 @@ def triton(model_repository_dir: Path, tmp_path_factory: pytest.TempPathFactory)
     """A running Triton that serves ``model_repository_dir``."""
     log_file = tmp_path_factory.mktemp("triton") / "triton.log"
     with EmbeddedTriton(model_repository_dir, log_file=log_file) as server:
+        _SHARED.append(server)
         yield server
+        _SHARED.remove(server)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Start a shared Triton again, as ``eacps up`` does, that ended by itself in an earlier test.
+
+    The wheel's release dies now and then when a stream is cancelled (docs/experiments.md), and every later test of the
+    session would wait for it.
+    """
+    for server in _SHARED:
+        if not server.running:
+            _log.warning("the shared Triton has ended by itself; its log: %s", server.log_file)
+            server.restart()
 
 
 @pytest.fixture(scope="session")
