@@ -60,6 +60,17 @@ def test_shift_and_zoom_are_measured(scale: float, shift: tuple[float, float]) -
     assert found.displacement == pytest.approx(true, abs=0.2)
 
 
+@pytest.mark.parametrize("contrast", [0.4, 1.5])
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, (0.0, 0.0)), (1.0, (3.0, -2.0)), (1.02, (0.0, 0.0))])
+def test_another_contrast_is_not_taken_for_a_motion(scale: float, shift: tuple[float, float], contrast: float) -> None:
+    picture = (128 + contrast * (warped(SCENE, scale, shift).astype(np.float32) - 128)).clip(0, 255).astype(np.uint8)
+    found = measure_alignment(picture, SCENE, kept())
+    assert found is not None
+    assert found.sure
+    assert found.scale == pytest.approx(scale, abs=2e-4)
+    assert found.shift == pytest.approx(shift, abs=0.05)
+
+
 @pytest.mark.parametrize(("scale", "shift"), [*MOTIONS, (1.0, (0.0, 0.0)), (1.0, (0.2, 0.1)), (1.001, (0.3, 0.0))])
 @pytest.mark.parametrize("size", [1, 2])
 def test_a_coarse_measurement_decides_as_the_exact_one(scale: float, shift: tuple[float, float], size: int) -> None:
