@@ -12,13 +12,16 @@ import logging
 import os
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from benchmarks.loading.free_models import SCORER, FreeModels, StampScorer
 from eacps.api import MessageCodec, Rules, SearchServer, SearchServicer
 from eacps.api.admission import Admission, CallLimits
+from eacps.api.decoding import Decoding
 from eacps.assembly.engine import running_engine
 from eacps.evaluation import NullObserver, Services
+from eacps.imaging import Decoder
 from eacps.imaging.workers import DecodingWorkers
 from eacps.settings import Settings, StoreSettings
 
@@ -52,13 +55,17 @@ async def serve(address: str, data: Path, *, size: int, max_searches: int, limit
     async def is_ready() -> bool:
         return True
 
-    def open_services() -> Services:
-        return Services(models, scorers)
+    # As `eacps.assembly.serving`: searches have a decoder of their own.
+    with DecodingWorkers(1) as own, DecodingWorkers(settings.decoders) as workers:
 
-    with DecodingWorkers(settings.decoders) as workers:
-        rules = replace(Rules(frozenset({SCORER}), {SCORER: 1.0}), decoder=workers)
-        async with running_engine(settings, MessageCodec(rules), open_services, NullObserver()) as (engine, objects):
-            servicer = SearchServicer(rules, engine, objects, open_services)
+        def open_services(decoder: Decoder = own) -> Services:
+            return Services(models, scorers, decoder=decoder)
+
+        rules = replace(Rules(frozenset({SCORER}), {SCORER: 1.0}), decoder=own)
+        beginning, decoding = Decoding(own, at_once=1), Decoding(workers, at_once=settings.decoders)
+        codec = MessageCodec(rules, beginning)
+        async with running_engine(settings, codec, open_services, NullObserver()) as (engine, objects):
+            servicer = SearchServicer(rules, engine, objects, partial(open_services, workers), decoding=decoding)
             admission = Admission(CallLimits() if limited else _UNRATED)
             server = SearchServer(servicer, address=address, is_ready=is_ready, admission=admission)
             await server.start()
