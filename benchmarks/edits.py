@@ -42,7 +42,7 @@ class Edit:
         """Noise seeds of the candidates: those that best-of-N asks for."""
         strategy = factory.create(BestOfNSpec(seed=self.number, candidates=self.candidates), _CONTEXT)
         cohort = strategy.ask()
-        return [] if cohort is None else [trial.candidate.recipe.seeds[0] for trial in cohort.trials]
+        return [] if cohort is None else [candidate.recipe.seeds[0] for candidate in cohort.candidates]
 
 
 def drawn_edits(candidates: int) -> Iterator[Edit]:

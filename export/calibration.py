@@ -28,7 +28,7 @@ from export.request import Ingredients
 CALIBRATION_FILE = "calibration.json"
 SCORERS, MEASURED_WITH = "scorers", "measured_with"
 IDENTITY, HELD_OUT = "identity", "identity_heldout"
-OTHER_SECTIONS = ("landscape", "previews", "drafts", "restarts", "pruning")
+OTHER_SECTIONS = ("landscape", "restarts")
 CHECKPOINT_PARTS = ("text_encoder", "vae", "transformer", "scheduler")
 JUDGE = "text_encoder"
 """The part that answers questions, where one does."""

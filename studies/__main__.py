@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 from eacps.errors import EacpsError
-from eacps.search.pruning import Pruning
-from studies.contenders import BUDGETS, contenders
+from studies.contenders import BUDGETS, Draft, contenders
 from studies.oracle import UnscoredError
 from studies.report import REFERENCE_BUDGET
 from studies.study import Paths, Size, run
@@ -31,13 +30,13 @@ def main() -> int:
     parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS), choices=BUDGETS)
     parser.add_argument("--contenders", nargs="+", default=[], help="compared beside best-of-N [default: all]")
     parser.add_argument("--without-character", action="store_true", help="show the backbone the prior alone")
-    parser.add_argument("--tune-only", action="store_true", help="measure landscape and previews, then stop")
+    parser.add_argument("--tune-only", action="store_true", help="measure landscape and restarts, then stop")
     arguments = parser.parse_args()
     if arguments.fresh < max(REFERENCE_BUDGET, *arguments.budgets):
         parser.error(f"--fresh: fewer than the largest budget, or than {REFERENCE_BUDGET}")
     named = tuple(arguments.contenders)
     try:
-        contenders(1.0, lambda _: Pruning(), (0.5, 0.5), named)
+        contenders(1.0, Draft(0.5, 0.5, 1.0), named)
     except ValueError as exc:
         parser.error(f"--contenders: {exc}")
     size = Size(arguments.tasks, arguments.tuned, arguments.fresh, tuple(sorted(arguments.budgets)), contenders=named)

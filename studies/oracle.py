@@ -48,8 +48,8 @@ class Oracle:
         self._latents: dict[Key, Latents] = {}
         self.made = 0
 
-    async def scores(self, task: int, recipes: Sequence[Recipe], stop: int, *, draft: bool = False) -> list[Scores]:
-        """Return the raw scores of each recipe's picture of a task after ``stop`` steps, or of drafts, in their order.
+    async def scores(self, task: int, recipes: Sequence[Recipe], steps: int) -> list[Scores]:
+        """Return the raw scores of each recipe's picture of a task by a schedule of so many steps, in their order.
 
         Drafts are made apart from full trajectories here: what they share is counted once, and computed twice.
 
@@ -58,34 +58,24 @@ class Oracle:
             UnscoredError: A scorer failed.
             EacpsError: Triton did.
         """
-        keys = [key_of(task, recipe, stop, draft=draft) for recipe in recipes]
+        keys = [key_of(task, recipe, steps) for recipe in recipes]
         unknown = {key: recipe for key, recipe in zip(keys, recipes, strict=True) if self.pool.get(key) is None}
         for first in sorted({recipe.start_step for recipe in unknown.values()}):
             todo = [pair for pair in unknown.items() if pair[1].start_step == first]
             for start in range(0, len(todo), MICRO_BATCH):
-                await self._measure(await self._subject(task), todo[start : start + MICRO_BATCH], stop, draft=draft)
+                await self._measure(await self._subject(task), todo[start : start + MICRO_BATCH], steps)
         return [known for key in keys if (known := self.pool.get(key)) is not None]
 
-    async def seconds(self, task: int, recipes: Sequence[Recipe], stop: int) -> float:
+    async def seconds(self, task: int, recipes: Sequence[Recipe], steps: int) -> float:
         """Return how long making and scoring these pictures takes, whether they are known or not; nothing is kept."""
         subject = await self._subject(task)
-        seeds, coefficients = stack(recipes)
         started_s = time.perf_counter()
-        made = await self._gateway.generate(
-            GenerateRequest(
-                pictures=subject.conditioning,
-                prompt=subject.drawn.prompt,
-                seeds=seeds,
-                coefficients=coefficients,
-                steps=self.steps,
-                stop_step=stop,
-            )
-        )
+        made = await self._made(subject, recipes, steps)
         await self._scored(subject, made.pictures)
         return time.perf_counter() - started_s
 
     def forget(self, task: int) -> None:
-        """Let go of a task's pictures and of the latents of its previews."""
+        """Let go of a task's pictures and latents."""
         self._subjects.pop(task, None)
         self._latents = {key: latents for key, latents in self._latents.items() if key.task != task}
 
@@ -97,22 +87,15 @@ class Oracle:
             self._subjects[task] = found
         return self._subjects[task]
 
-    async def _measure(self, subject: Subject, batch: list[tuple[Key, Recipe]], stop: int, *, draft: bool) -> None:
-        made = await self._made(subject, [recipe for _, recipe in batch], stop, draft=draft)
-        if not draft:
+    async def _measure(self, subject: Subject, batch: list[tuple[Key, Recipe]], steps: int) -> None:
+        made = await self._made(subject, [recipe for _, recipe in batch], steps)
+        if steps == self.steps:
             self._latents |= {key: one for (key, _), one in zip(batch, made.latents, strict=True)}
         self.made += len(batch)
         self.pool.put(zip([key for key, _ in batch], await self._scored(subject, made.pictures), strict=True))
 
-    async def _made(self, subject: Subject, recipes: Sequence[Recipe], stop: int, *, draft: bool) -> Generated:
+    async def _made(self, subject: Subject, recipes: Sequence[Recipe], steps: int) -> Generated:
         """Make pictures of recipes whose last trajectories all begin at the same step."""
-        restarts = bool(recipes[0].restarts)
-        start: int
-        latents: Latents | None
-        if restarts:
-            start, latents = recipes[0].start_step, await self._finals(subject, [one.restarted for one in recipes])
-        else:
-            start, latents = (0, None) if draft else self._resumed(subject, recipes, stop)
         seeds, coefficients = stack([recipe.last_noise for recipe in recipes])
         return await self._gateway.generate(
             GenerateRequest(
@@ -120,32 +103,19 @@ class Oracle:
                 prompt=subject.drawn.prompt,
                 seeds=seeds,
                 coefficients=coefficients,
-                steps=stop if draft else self.steps,
-                start_step=start,
-                stop_step=stop,
-                latents=latents,
-                restart=restarts,
+                steps=steps,
+                start_step=recipes[0].start_step,
+                latents=await self._finals(subject, recipes) if recipes[0].restarts else None,
             )
         )
 
     async def _finals(self, subject: Subject, recipes: Sequence[Recipe]) -> Latents:
-        """The latents of finished pictures; those that are gone are made again."""
-        keys = [key_of(subject.number, recipe, self.steps) for recipe in recipes]
-        for key, recipe in zip(keys, recipes, strict=True):
+        """The latents of the finished pictures that are restarted; those that are gone are made again."""
+        parents = {key_of(subject.number, one.restarted, self.steps): one.restarted for one in recipes}
+        for key, recipe in parents.items():
             if key not in self._latents:
-                self._latents[key] = (await self._made(subject, [recipe], self.steps, draft=False)).latents[0]
-        return np.stack([self._latents[key] for key in keys])
-
-    def _resumed(self, subject: Subject, recipes: Sequence[Recipe], stop: int) -> tuple[int, Latents | None]:
-        """The furthest step from which all of a batch can go on, with their latents there; else the beginning.
-
-        Where latents are gone, since the study was cut off, a trajectory begins again: the picture is the same.
-        """
-        for step in range(stop - 1, 0, -1):
-            keys = [key_of(subject.number, recipe, step) for recipe in recipes]
-            if all(key in self._latents for key in keys):
-                return step, np.stack([self._latents[key] for key in keys])
-        return 0, None
+                self._latents[key] = (await self._made(subject, [recipe], self.steps)).latents[0]
+        return np.stack([self._latents[key_of(subject.number, one.restarted, self.steps)] for one in recipes])
 
     async def _scored(self, subject: Subject, pictures: NDArray[np.uint8]) -> list[Scores]:
         named = {str(place): picture for place, picture in enumerate(pictures)}

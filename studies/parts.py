@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eacps.search.recipe import Recipe
 from studies.contenders import Contender
 from studies.pool import Scores
 from studies.potentials import Yardstick
 from studies.probes import fresh, probes, recipes_of, restarted
 from studies.searches import Scoreboard, gaussian_noise, search
-from studies.tables import FreshRow, PreviewRow, ProbeRow, SearchRow
+from studies.tables import FreshRow, PairedRow, ProbeRow, SearchRow
 
 SPREAD_SEEDS = 32
 """Fresh seeds from which a task's own spread is told where a verifier's noise is a share of it."""
@@ -95,35 +96,25 @@ async def probe_rows(bench: Bench, parents: int) -> list[ProbeRow]:
     ]
 
 
-async def preview_rows(bench: Bench, count: int) -> list[PreviewRow]:
-    """Score what the first ``count`` fresh seeds would give after each step, the last one included."""
-    rows = []
-    for stop in range(1, bench.steps + 1):
-        scores = await bench.scoreboard(fresh(bench.task, count), stop)
-        potentials = [bench.yardstick.potential(one).value for one in scores]
-        rows += [PreviewRow(bench.task, place, stop, potential) for place, potential in enumerate(potentials)]
+async def draft_rows(bench: Bench, count: int, steps: Sequence[int]) -> list[PairedRow]:
+    """Score drafts of the first ``count`` fresh seeds, of so many steps each, and their full trajectories."""
+    recipes = fresh(bench.task, count)
+    return [row for many in (*steps, bench.steps) for row in await _paired(bench, recipes, many, schedule=many)]
+
+
+async def restart_rows(bench: Bench, count: int, steps: Sequence[int]) -> list[PairedRow]:
+    """Score the first ``count`` fresh seeds, and a restart of each at every one of ``steps``."""
+    parents = fresh(bench.task, count)
+    rows = await _paired(bench, parents, bench.steps, schedule=bench.steps)  # before those made of them
+    for step in steps:
+        rows += await _paired(bench, restarted(bench.task, parents, step), step, schedule=bench.steps)
     return rows
 
 
-async def draft_rows(bench: Bench, count: int, steps: Sequence[int]) -> list[PreviewRow]:
-    """Score drafts of the first ``count`` fresh seeds; ``stop`` is a draft's steps, and those of the full schedule."""
-    rows = []
-    for stop in (*steps, bench.steps):
-        scores = await bench.scoreboard(fresh(bench.task, count), stop, draft=stop < bench.steps)
-        potentials = [bench.yardstick.potential(one).value for one in scores]
-        rows += [PreviewRow(bench.task, place, stop, potential) for place, potential in enumerate(potentials)]
-    return rows
-
-
-async def restart_rows(bench: Bench, count: int, steps: Sequence[int]) -> list[PreviewRow]:
-    """Score the first ``count`` fresh seeds, and a restart of each at every one of ``steps``, which is its ``stop``."""
-    parents, rows = fresh(bench.task, count), []
-    for stop in (bench.steps, *steps):  # the pictures before those made of them
-        recipes = parents if stop == bench.steps else restarted(bench.task, parents, stop)
-        scores = await bench.scoreboard(recipes, bench.steps)
-        potentials = [bench.yardstick.potential(one).value for one in scores]
-        rows += [PreviewRow(bench.task, place, stop, potential) for place, potential in enumerate(potentials)]
-    return rows
+async def _paired(bench: Bench, recipes: Sequence[Recipe], steps: int, *, schedule: int) -> list[PairedRow]:
+    scores = await bench.scoreboard(recipes, schedule)
+    potentials = [bench.yardstick.potential(one).value for one in scores]
+    return [PairedRow(bench.task, place, steps, potential) for place, potential in enumerate(potentials)]
 
 
 def _figures(yardstick: Yardstick, scores: Scores) -> tuple[float, ...]:

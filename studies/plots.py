@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from eacps.search.expectation import expected_maximum_of_normals
 from eacps.search.landscape import kernel
-from studies.analysis import best_of_n, comparison, moves, previews
+from studies.analysis import best_of_n, comparison, moves
 from studies.analysis.by_task import within_task_sd
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ def plot_all(results: Results, out: Path) -> None:
         _best_of_n(axes, results)
     with _axes(out / "comparison.png") as axes:
         _comparison(axes, results)
-    with _axes(out / "previews.png") as axes:
-        _previews(axes, results)
     with _axes(out / "held_out.png") as axes:
         _held_out(axes, results)
 
@@ -97,15 +95,6 @@ def _comparison(axes: Axes, results: Results) -> None:
     axes.set(xlabel="cost in whole trajectories", ylabel="best so far above one seed, sd")
     axes.set_title(f"Equal cost, {results.compared} trajectories")
     axes.legend()
-
-
-def _previews(axes: Axes, results: Results) -> None:
-    found = previews.rank_correlations(results.previews)
-    axes.errorbar(
-        list(found), [one.mean for one in found.values()], [2 * one.error for one in found.values()], fmt="o-"
-    )
-    axes.set(xlabel=f"steps done, of {results.steps}", ylabel="rank correlation with the final potential", ylim=(0, 1))
-    axes.set_title("What previews tell")
 
 
 def _held_out(axes: Axes, results: Results) -> None:

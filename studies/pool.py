@@ -1,10 +1,9 @@
 """Every picture that was ever scored in a study, kept as its scores: computed once, used by all parts.
 
-A picture is named by its task, the digest of its recipe, and the step at which its trajectory stopped; a draft by minus
-its steps. Scores are
-appended to a journal as they come, so that a study cut off goes on where it was; a finished study publishes them as one
-compressed file that is checked in. Both name the weights they were measured on, and scores of other weights are not
-read.
+A picture is named by its task, the digest of its recipe, and the steps of its schedule: those of a draft are fewer.
+Scores are appended to a journal as they come, so that a study cut off goes on where it was; a finished study publishes
+them as one compressed file that is checked in. Both name the weights they were measured on, and scores of other weights
+are not read.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from eacps.search.recipe import Recipe
 SCORES = ("identity", "realism", "prompt", "identity_heldout", "preservation", "truth_error")
 """Raw scores in [0, 1], but for ``truth_error``: mean absolute difference to the drawn truth, in 8-bit levels."""
 _DIGITS = 7
-_COLUMNS = ("task", "recipe", "stop", *SCORES)
+_COLUMNS = ("task", "recipe", "steps", *SCORES)
 
 Scores = Mapping[str, float]
 
@@ -32,15 +31,14 @@ class Key(NamedTuple):
 
     task: int
     recipe: str
-    stop: int
+    steps: int
 
 
-def key_of(task: int, recipe: Recipe, stop: int, *, draft: bool = False) -> Key:
+def key_of(task: int, recipe: Recipe, steps: int) -> Key:
     """Name a picture; coefficients count to nine digits, so that another processor's last bit is no other picture."""
-    stop = -stop if draft else stop
     named: list[list[float]] = [[seed, round(coefficient, 9)] for seed, coefficient in recipe.terms]
     terms = json.dumps([*named, *([one.step, one.seed, 0] for one in recipe.restarts)])  # a third number: no term
-    return Key(task, hashlib.blake2b(terms.encode(), digest_size=9).hexdigest(), stop)
+    return Key(task, hashlib.blake2b(terms.encode(), digest_size=9).hexdigest(), steps)
 
 
 def fingerprint(checkpoint: Path, *, shows_character: bool) -> str:
@@ -116,6 +114,6 @@ class Pool:
         next(rows, None)  # the columns' names
         for row in csv.reader(rows):
             if len(row) == len(_COLUMNS):
-                task, recipe, stop, *scores = row
-                self._known[Key(int(task), recipe, int(stop))] = tuple(map(float, scores))
+                task, recipe, steps, *scores = row
+                self._known[Key(int(task), recipe, int(steps))] = tuple(map(float, scores))
         return True

@@ -1,7 +1,7 @@
 """What an evaluation of the denoiser and a picture take on this machine: the study's wall time.
 
 The study keeps scores and makes no picture twice, so that its own clock says nothing of a search. A search's seconds
-are counted from its evaluations and its pictures, previews and drafts included, at prices measured once.
+are counted from its evaluations and its pictures, drafts included, at prices measured once.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ async def prices_of(runner: Runner, file: Path) -> Prices:
 
 
 async def measure(runner: Runner) -> Prices:
-    """Time pictures after one step and after all; the best of a few repeats, since others only slow a machine down."""
+    """Time pictures of one step and of all; the best of a few repeats, since others only slow a machine down."""
     steps = runner.oracle.steps
     await _timed(runner, 1, 0)  # the subject is prepared, and everything is warm
     short = min([await _timed(runner, 1, repeat + 1) for repeat in range(_REPEATS)])
@@ -59,6 +59,6 @@ async def measure(runner: Runner) -> Prices:
     return Prices(round(evaluation_s, 5), round(max(0.0, short - evaluation_s), 5))
 
 
-async def _timed(runner: Runner, stop: int, repeat: int) -> float:
+async def _timed(runner: Runner, steps: int, repeat: int) -> float:
     recipes = [Recipe.from_seed(_FIRST_SEED + repeat * _PICTURES + n) for n in range(_PICTURES)]
-    return await runner.oracle.seconds(FIRST_TUNED, recipes, stop) / _PICTURES
+    return await runner.oracle.seconds(FIRST_TUNED, recipes, steps) / _PICTURES

@@ -11,11 +11,11 @@ import numpy as np
 from eacps.search.calibration import Calibration
 from eacps.search.landscape import kernel
 from studies import plots
-from studies.analysis import best_of_n, comparison, moves, previews
+from studies.analysis import best_of_n, comparison, moves
 from studies.analysis.by_task import columns, estimate, within_task_sd
 from studies.contenders import Contender, Draft
 from studies.prices import Prices
-from studies.tables import FreshRow, PreviewRow, ProbeRow, SearchRow, write_rows
+from studies.tables import FreshRow, ProbeRow, SearchRow, write_rows
 
 REFERENCE_BUDGET = 32
 _MOVE_NAMES = {
@@ -39,7 +39,7 @@ class Results:
         angles: The trial that chose it.
         draft: Of the contenders that draft.
         prices: What an evaluation and a picture take.
-        fresh, searches, probes, previews: Rows of the parts.
+        fresh, searches, probes: Rows of the parts.
     """
 
     steps: int
@@ -53,7 +53,6 @@ class Results:
     fresh: list[FreshRow]
     searches: list[SearchRow]
     probes: list[ProbeRow]
-    previews: list[PreviewRow]
 
     @property
     def titles(self) -> dict[str, str]:
@@ -68,7 +67,6 @@ def write_results(results: Results, out: Path) -> None:
     write_rows(out / "searches.csv", SearchRow, [*results.searches])
     write_rows(out / "angles.csv", SearchRow, [row for row in results.angles if row.last])
     write_rows(out / "moves.csv", ProbeRow, results.probes)
-    write_rows(out / "previews.csv", PreviewRow, results.previews)
     (out / "tables.md").write_text("\n\n".join(tables(results)) + "\n", encoding="utf-8")
     plots.plot_all(results, out)
 
@@ -85,7 +83,6 @@ def tables(results: Results) -> list[str]:
         _comparison(results, sd, sd_uncapped),
         _cost(results),
         _wall_time(results),
-        _previews(results),
         _noise(results, sd, sd_uncapped),
         _held_out(results),
     ]
@@ -236,14 +233,6 @@ def _wall_time(results: Results) -> str:
     return _table(title, head, rows)
 
 
-def _previews(results: Results) -> str:
-    rows = [
-        (f"{stop} of {results.steps}", f"{one.mean:.2f} ± {one.error:.2f}")
-        for stop, one in previews.rank_correlations(results.previews).items()
-    ]
-    return _table("4. What previews tell", ("after step", "rank correlation with the final potential"), rows)
-
-
 def _noise(results: Results, sd: float, sd_uncapped: float) -> str:
     found = comparison.compare(results.searches, results.fresh, sd, sd_uncapped)
     rows = [
@@ -252,7 +241,7 @@ def _noise(results: Results, sd: float, sd_uncapped: float) -> str:
         if one.budget == results.compared and one.contender in {c.contender for c in found if c.noise_sd > 0.0}
     ]
     head = ("noise, sd", "strategy", "over best-of-N under the same noise, sd", "over Q(N) without noise, sd")
-    return _table(f"5. A noisy verifier, {results.compared} trajectories", head, rows)
+    return _table(f"4. A noisy verifier, {results.compared} trajectories", head, rows)
 
 
 def _held_out(results: Results) -> str:
@@ -267,7 +256,7 @@ def _held_out(results: Results) -> str:
         for row in best_of_n.held_out(results.fresh)
     ]
     head = ("N", "potential", "held-out cosine", "by the last doubling", "distance to the truth, levels")
-    return _table("6. What searching harder does to what is not searched", head, rows)
+    return _table("5. What searching harder does to what is not searched", head, rows)
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from eacps.search.cohort import Outcome, Trial, TrialKey, evaluations_of
 from eacps.search.context import SearchContext
 from eacps.search.recipe import Recipe
 from eacps.search.spec import SearchSpec
 from studies.pool import Scores
 from studies.potentials import Yardstick
 from studies.rivals import factory
+from studies.rivals.drafts import DraftCohort
 from studies.rivals.settings import RivalSpec
 
 
 class Scoreboard(Protocol):
     """Scores one task's pictures."""
 
-    def __call__(self, recipes: Sequence[Recipe], stop: int, *, draft: bool = False) -> Awaitable[list[Scores]]:
-        """Return the raw scores of these recipes' pictures after ``stop`` steps, or of drafts of so many, in order."""
+    def __call__(self, recipes: Sequence[Recipe], steps: int) -> Awaitable[list[Scores]]:
+        """Return the raw scores of these recipes' pictures by a schedule of so many steps, in order."""
 
 
 Noise = Callable[[Recipe, int], float]
@@ -35,7 +35,7 @@ class Found:
 
     Attributes:
         steps: Denoiser evaluations spent, over all trajectories.
-        pictures: Decoded and scored, previews and drafts included.
+        pictures: Decoded and scored, drafts included.
         potential: True potential of the candidate that the search held to be the best.
         scores: Its raw scores.
     """
@@ -64,35 +64,38 @@ async def search(
         noise: Of the verifier that the search is told of.
 
     Returns:
-        The best so far after every cohort from the first with a final picture; the last entry is the result.
+        The best so far after every cohort from the first that is no draft's; the last entry is the result.
     """
     strategy = factory.create(spec, SearchContext(steps, yardstick.objective, yardstick.calibration))
-    seen: dict[TrialKey, Scores] = {}
-    trials: list[Trial] = []
+    finals: dict[str, Scores] = {}
+    drafted: set[str] = set()
     course: list[Found] = []
+    evaluations = pictures = 0
     while not strategy.done and (cohort := strategy.ask()) is not None:
-        stop, draft = cohort.trials[0].stop_step, cohort.trials[0].draft
-        scores = await scoreboard([trial.candidate.recipe for trial in cohort.trials], stop, draft=draft)
-        trials += cohort.trials
-        seen |= {trial.key: one for trial, one in zip(cohort.trials, scores, strict=True)}
-        strategy.tell({trial.key: _told(trial, seen, yardstick, noise) for trial in cohort.trials})
+        drafts = cohort.steps if isinstance(cohort, DraftCohort) else None
+        scores = await scoreboard([one.recipe for one in cohort.candidates], drafts or steps)
+        seen = {one.id: score for one, score in zip(cohort.candidates, scores, strict=True)}
+        pictures += len(seen)
+        if drafts is not None:
+            evaluations += drafts * len(seen)
+            drafted |= cohort.ids
+        else:
+            evaluations += sum(one.evaluations(steps) - (one.id in drafted) for one in cohort.candidates)
+            finals |= seen
+        errors = {one.id: noise(one.recipe, drafts or steps) if noise else 0.0 for one in cohort.candidates}
+        strategy.tell({name: yardstick.potential(score, error=errors[name]) for name, score in seen.items()})
         if best := strategy.best():
-            found = seen[TrialKey(best.candidate.id, steps)]
-            course.append(Found(evaluations_of(trials), len(seen), yardstick.potential(found).value, found))
+            found = finals[best.candidate.id]
+            course.append(Found(evaluations, pictures, yardstick.potential(found).value, found))
     return course
 
 
 def gaussian_noise(sd: float, seed: int) -> Noise:
-    """Errors of a normal distribution, drawn from the recipe and the step."""
+    """Errors of a normal distribution, drawn from the recipe and the steps."""
 
-    def error(recipe: Recipe, stop: int) -> float:
-        entropy = [seed, stop, *(int(s) for s, _ in recipe.terms), *(round(abs(c) * 1e9) for _, c in recipe.terms)]
+    def error(recipe: Recipe, steps: int) -> float:
+        entropy = [seed, steps, *(int(s) for s, _ in recipe.terms), *(round(abs(c) * 1e9) for _, c in recipe.terms)]
         entropy += [number for one in recipe.restarts for number in (one.step, one.seed)]
         return sd * float(np.random.default_rng(entropy).standard_normal())
 
     return error
-
-
-def _told(trial: Trial, seen: Mapping[TrialKey, Scores], yardstick: Yardstick, noise: Noise | None) -> Outcome:
-    error = 0.0 if noise is None else noise(trial.candidate.recipe, trial.stop_step)
-    return yardstick.potential(seen[trial.key], error=error)

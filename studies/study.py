@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,8 +13,8 @@ from eacps.search.calibration import Calibration
 from eacps.search.eacps_adaptive import restart_steps
 from export.calibration import CALIBRATION_FILE
 from studies import tuning
-from studies.contenders import PRUNED, Contender, Draft, contenders, planner
-from studies.parts import fresh_rows, preview_rows, probe_rows, search_rows
+from studies.contenders import Contender, Draft, contenders
+from studies.parts import fresh_rows, probe_rows, search_rows
 from studies.pool import Pool, fingerprint
 from studies.potentials import Yardstick
 from studies.prices import PRICES_FILE, Prices, prices_of
@@ -40,10 +39,10 @@ class Size:
         budgets: Of the comparison, ascending.
         noises: Of verifiers, in standard deviations within a task.
         tuned_seeds: Fresh seeds of the tasks chosen on.
-        previewed: Fresh seeds whose previews are scored.
+        paired: Fresh seeds whose drafts and restarts are scored.
         probed: Parents that get a child by every move.
         angles: Tried for the fixed contender, in radians.
-        drafts: Tried for those that draft; correlations with finals are measured for their steps.
+        drafts: Tried for those that draft: steps of a draft and candidates run in full, as shares.
         contenders: Names of those that are compared, beside best-of-N; none is all.
     """
 
@@ -53,10 +52,10 @@ class Size:
     budgets: tuple[int, ...] = (8, 16, 32, 64)
     noises: tuple[float, ...] = (0.5, 1.0)
     tuned_seeds: int = 24
-    previewed: int = 12
+    paired: int = 12
     probed: int = 4
     angles: tuple[float, ...] = (0.3, 0.45, 0.6, 0.8, 1.0)
-    drafts: tuple[Draft, ...] = ((0.25, 0.25), (0.375, 0.25), (0.375, 0.125), (0.5, 0.25))
+    drafts: tuple[tuple[float, float], ...] = ((0.25, 0.25), (0.375, 0.25), (0.375, 0.125), (0.5, 0.25))
     contenders: tuple[str, ...] = ()
 
     @property
@@ -116,39 +115,27 @@ async def run_in(runner: Runner, paths: Paths, size: Size, *, tune_only: bool = 
     if not tune_only:
         runner.yardstick = _yardstick(paths.checkpoint)
         prices = await prices_of(runner, paths.out / PRICES_FILE)
-        async for results in _compare(runner, size, angles, draft, prices):
-            write_results(results, paths.out)
+        write_results(await _compare(runner, size, angles, draft, prices), paths.out)
 
 
 async def _tune(runner: Runner, checkpoint: Path, size: Size) -> tuple[list[SearchRow], Draft]:
     tasks = range(FIRST_TUNED, FIRST_TUNED + size.tuned)
     landscapes = await tuning.measure_landscape(runner, tasks, seeds=size.tuned_seeds, parents=size.probed)
-    previews = await tuning.measure_previews(runner, tasks, seeds=size.tuned_seeds)
-    for name, section in tuning.sections(landscapes, previews).items():
-        write_section(checkpoint, name, section)
-    steps = sorted({round(share * runner.oracle.steps) for share, _ in size.drafts})
-    write_section(checkpoint, "drafts", await tuning.measure_drafts(runner, tasks, seeds=size.previewed, steps=steps))
+    write_section(checkpoint, "landscape", tuning.landscape_section(landscapes))
     steps = restart_steps(runner.oracle.steps)
-    restarts = await tuning.measure_restarts(runner, tasks, seeds=size.previewed, steps=steps)
+    restarts = await tuning.measure_restarts(runner, tasks, seeds=size.paired, steps=steps)
     write_section(checkpoint, "restarts", restarts)
     runner.yardstick = _yardstick(checkpoint)
-    write_section(checkpoint, "pruning", await tuning.try_pruning(runner, tasks, size.compared))
-    drafts = await tuning.try_drafts(runner, tasks, size.drafts, size.compared)
+    draft = await tuning.best_draft(runner, tasks, size.drafts, seeds=size.paired, budget=size.compared)
     angles = await tuning.try_angles(runner, tasks, size.angles, size.compared)
-    return angles, max(drafts, key=lambda draft: drafts[draft])
+    return angles, draft
 
 
-async def _compare(
-    runner: Runner, size: Size, angles: list[SearchRow], draft: Draft, prices: Prices
-) -> AsyncIterator[Results]:
-    """Yield the results when all but pruning at other budgets than the reference is known, and when all is.
-
-    What matters most comes first: a study cut off has answered that.
-    """
+async def _compare(runner: Runner, size: Size, angles: list[SearchRow], draft: Draft, prices: Prices) -> Results:
+    """Compare the contenders. What matters most comes first: a study cut off has answered that."""
     tasks = range(FIRST_STUDIED, FIRST_STUDIED + size.tasks)
     angle = tuning.best_angle(angles)
-    plan = planner(runner.yardstick.calibration, steps=runner.oracle.steps)
-    compared = contenders(angle, plan, draft, size.contenders)
+    compared = contenders(angle, draft, size.contenders)
     fresh = await runner.over_tasks("fresh seeds", tasks, partial(fresh_rows, count=size.fresh))
     searches: list[SearchRow] = []
 
@@ -157,21 +144,15 @@ async def _compare(
         part = partial(search_rows, contender=contender, budget=budget, noise_sd=noise_sd)
         searches.extend(await runner.over_tasks(f"{contender.title} at {budget}{noise}", tasks, part))
 
-    pruned = {one.name for one in compared if one.name.endswith(PRUNED)}
-    others = [budget for budget in size.budgets if budget != size.compared]
-    for contender in compared:
-        await race(contender, size.compared)
-    for budget in others:
+    for budget in (size.compared, *(one for one in size.budgets if one != size.compared)):
         for contender in compared:
-            if contender.name not in pruned:
-                await race(contender, budget)
+            await race(contender, budget)
     probes = await runner.over_tasks("moves", tasks, partial(probe_rows, parents=size.probed))
-    previews = await runner.over_tasks("previews", tasks, partial(preview_rows, count=size.previewed))
     for noise_sd in size.noises:
         for contender in compared:
             if contender.name in NOISY:
                 await race(contender, size.compared, noise_sd)
-    results = Results(
+    return Results(
         steps=runner.oracle.steps,
         compared=size.compared,
         calibration=runner.yardstick.calibration,
@@ -183,14 +164,7 @@ async def _compare(
         fresh=fresh,
         searches=searches,
         probes=probes,
-        previews=previews,
     )
-    yield results
-    for budget in others:
-        for contender in compared:
-            if contender.name in pruned:
-                await race(contender, budget)
-    yield results
 
 
 def _yardstick(checkpoint: Path, only: tuple[str, ...] | None = None) -> Yardstick:

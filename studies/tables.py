@@ -59,16 +59,16 @@ class ProbeRow:
 
 
 @dataclass(frozen=True, slots=True)
-class PreviewRow:
-    """One trajectory's potential by what is decoded after ``stop`` steps."""
+class PairedRow:
+    """Potential of a fresh seed's picture, or of another one of the same seed: a draft or restart at ``steps``."""
 
     task: int
     place: int
-    stop: int
+    steps: int
     potential: float
 
 
-Row = TypeVar("Row", FreshRow, SearchRow, ProbeRow, PreviewRow)
+Row = TypeVar("Row", FreshRow, SearchRow, ProbeRow)
 
 
 def write_rows(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:

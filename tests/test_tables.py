@@ -18,7 +18,6 @@ from eacps.search.budget import StopReason
 from eacps.search.cohort import CohortKind, Move
 from eacps.search.diversity import LowDiversityPolicy
 from eacps.search.objective import MissingPolicy, Scalarization
-from eacps.search.pruning import PruningMode
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec, EacpsSpec
 from eacps.v1 import search_service_pb2 as pb
 
@@ -30,7 +29,6 @@ DOMAIN: dict[str, type[StrEnum]] = {
     "MISSING_SCORES": MissingPolicy,
     "MOVE": Move,
     "PRIOR_MODE": PriorMode,
-    "PRUNING_MODE": PruningMode,
     "ROUND_KIND": CohortKind,
     "SCALARIZATION": Scalarization,
     "SEARCH_STATE": SearchState,

@@ -56,8 +56,8 @@ class SearchMetrics(NullObserver):
         )
         self._candidates = Counter(
             "eacps_candidates",
-            "Candidates looked at: previews and final pictures, scored or failed.",
-            ("kind", "outcome"),
+            "Candidates, scored or failed.",
+            ("outcome",),
             registry=target,
         )
         work = "by all searches, those that failed or were cancelled included."
@@ -148,8 +148,7 @@ class SearchMetrics(NullObserver):
         self._queued_s.set(seconds)
 
     def _count_candidate(self, update: CandidateScored) -> None:
-        kind = "preview" if update.preview else "final"
-        self._candidates.labels(kind, "failed" if update.failure else "scored").inc()
+        self._candidates.labels("failed" if update.failure else "scored").inc()
         if update.evaluation is not None:
             for scorer in update.evaluation.card.missing:
                 self._scorer_failures.labels(self._label_of(scorer)).inc()

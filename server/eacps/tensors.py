@@ -213,10 +213,11 @@ FACE_PRIOR = ModelSpec(
 
 # The sampler. pictures: prior first, then references, all of the size of the result. With an edit mask (255 may
 # change, 0 must not) the scene is needed too: outside the mask the result is the scene's, pixel for pixel.
-# Recipes are rows of seeds and coefficients, padded with coefficient 0. Runs steps [start, stop) of a full schedule of
-# `steps`; latents are packed, FP32, and required where start_step > 0. negative_prompt takes effect where the scale
-# exceeds 1. Prompts are UTF-8. Faults of a request read "<input>: <what is wrong>", joined by "; ", so that a caller
-# can tell its own from those of the configuration.
+# Recipes are rows of seeds and coefficients, padded with coefficient 0. Runs the steps of a schedule of `steps` from
+# start_step on. Above 0, finished pictures are restarted: their latents, packed and FP32, are noised to the level of
+# that step with each candidate's noise. negative_prompt takes effect where the scale exceeds 1. Prompts are UTF-8.
+# Faults of a request read "<input>: <what is wrong>", joined by "; ", so that a caller can tell its own from those of
+# the configuration.
 SAMPLER = ModelSpec(
     name="sampler",
     kind=Kind.PROGRAM,
@@ -232,9 +233,7 @@ SAMPLER = ModelSpec(
         TensorSpec("coefficients", DType.FP32, ("candidates", "terms")),
         TensorSpec("steps", DType.INT32, (1,)),
         TensorSpec("start_step", DType.INT32, (1,)),
-        TensorSpec("stop_step", DType.INT32, (1,)),
         TensorSpec("latents", DType.FP32, ("candidates", "latent_tokens", "latent_channels"), optional=True),
-        TensorSpec("restart", DType.INT32, (1,), optional=True),
     ),
     outputs=(
         TensorSpec("pictures", DType.UINT8, ("candidates", "height", "width", 3)),

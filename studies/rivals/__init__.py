@@ -5,6 +5,6 @@ the papers work with other networks and budgets, so that a setting of theirs nee
 
 rival         what they share: rounds of equal size, state derived from the history
 settings      their settings
-trust_region, zeno, cross_entropy, evolution    the rivals
+trust_region, zeno, cross_entropy, evolution, drafts    the rivals
 factory       settings or snapshot -> strategy
 """

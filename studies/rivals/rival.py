@@ -62,9 +62,9 @@ class Rival(AskTell, Generic[Settings]):
     def _scored(self, generation: int | None = None) -> list[Scored]:
         """Give candidates with their potentials, in order of proposal: of one round, or of all."""
         return [
-            (one.trial.candidate, one.outcome.value)
+            (one.candidate, one.outcome.value)
             for one in self._history
-            if isinstance(one.outcome, Potential) and generation in (None, one.trial.candidate.generation)
+            if isinstance(one.outcome, Potential) and generation in (None, one.candidate.generation)
         ]
 
     def _child(self, recipe: Recipe, index: int, parents: tuple[Candidate, ...]) -> Candidate:

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from eacps.errors import FieldViolation, InvalidSearchSpec
 from eacps.search.diversity import LowDiversityPolicy
-from eacps.search.pruning import Pruning
 
 
 @dataclass(frozen=True)
@@ -44,11 +43,6 @@ class RivalSpec:
     def first_seed(self) -> int | None:
         """None: taken from ``seed``."""
         return None
-
-    @property
-    def pruning(self) -> Pruning:
-        """Off."""
-        return Pruning()
 
     @property
     def avoided_seeds(self) -> tuple[int, ...]:
@@ -141,3 +135,34 @@ class EvolutionSpec(RivalSpec):
 
     elite_share: float = 0.25
     tournament: int = 2
+
+
+@dataclass(frozen=True)
+class DraftedSpec(RivalSpec):
+    """See `studies.rivals.drafts`.
+
+    Args:
+        steps_share: Steps of a draft as a share of the full schedule's, in ``(0, 1)``.
+        kept_share: Share of the drafted candidates that is run in full, in ``(0, 1)``.
+        correlation: Of a draft's potential with that of the full trajectory, in ``(0, 1]``.
+    """
+
+    steps_share: float = 0.375
+    kept_share: float = 0.25
+    correlation: float = 0.9
+
+
+@dataclass(frozen=True)
+class DraftedBestOfNSpec(DraftedSpec):
+    """Best-of-N, drafted; its one round takes all."""
+
+    strategy: ClassVar[str] = "rival_best_of_n_drafted"
+
+
+@dataclass(frozen=True)
+class DraftedAdaptiveSpec(DraftedSpec):
+    """The adaptive search, drafted."""
+
+    strategy: ClassVar[str] = "rival_adaptive_drafted"
+
+    rounds: int = 7

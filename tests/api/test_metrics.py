@@ -23,7 +23,7 @@ MakeRequest = Callable[..., pb.RunSearchRequest]
 
 
 def scraped(metrics: SearchMetrics) -> dict[str, float]:
-    """Every sample by name and labels, such as ``eacps_candidates_total{kind=final,outcome=scored}``."""
+    """Every sample by name and labels, such as ``eacps_candidates_total{outcome=scored}``."""
     with exposed(metrics, "127.0.0.1:0") as port:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
@@ -51,7 +51,7 @@ async def test_a_finished_search_is_counted_with_all_that_it_took(serve: Serve, 
     found = scraped(metrics)
     assert found["eacps_searches_running{}"] == 0
     assert found["eacps_searches_total{outcome=finished,reason=}"] == 1
-    assert found["eacps_candidates_total{kind=final,outcome=scored}"] == 8
+    assert found["eacps_candidates_total{outcome=scored}"] == 8
     assert found["eacps_denoiser_evaluations_total{}"] == finished.spent.denoiser_evaluations > 0
     assert found["eacps_pictures_total{}"] == 8
     assert found["eacps_search_seconds_count{}"] == 1
@@ -95,17 +95,6 @@ async def test_waiting_for_a_slot_and_for_the_database_is_measured(serve: Serve,
     assert found["eacps_search_queue_seconds_count{}"] == 3
     assert found["eacps_database_seconds_count{kind=write}"] > 3
     assert found["eacps_database_seconds_count{kind=read}"] > 3
-
-
-async def test_previews_are_told_from_final_pictures(serve: Serve, make_request: MakeRequest) -> None:
-    metrics = SearchMetrics()
-    pruning = pb.PruningSettings(mode=pb.PRUNING_MODE_FIXED, rungs=[pb.PruningRung(steps_share=0.5, kept_share=0.5)])
-    search = pb.SearchSettings(best_of_n={"trajectories": 6}, random_seed=5, pruning=pruning)
-    async with serve(observer=metrics) as channel:
-        await run(channel, make_request(search=search))
-    found = scraped(metrics)
-    assert found["eacps_candidates_total{kind=preview,outcome=scored}"] == 8
-    assert found["eacps_candidates_total{kind=final,outcome=scored}"] == 4
 
 
 async def test_scores_that_cannot_be_had_are_counted_by_scorer(serve: Serve, make_request: MakeRequest) -> None:

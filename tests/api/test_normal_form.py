@@ -27,7 +27,6 @@ SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
         },
     ),
     ({}, {"search": {"low_diversity": pb.LOW_DIVERSITY_WIDEN, "micro_batch": 8, "score_repeats": 3}}),
-    ({}, {"search": {"pruning": {"mode": pb.PRUNING_MODE_OFF}}}),
     ({"search": {"eacps": {}}}, {"search": {"eacps": {"spherical": {"angle": 0.6, "angle_decay": 0.7}}}}),
     (
         {"search": {"eacps": {}}},

@@ -21,7 +21,6 @@ from eacps.scene.choice import ByBox, ByIndex, ByLikeness, Largest
 from eacps.search.budget import Budget
 from eacps.search.objective import MissingPolicy, Objective, Scalarization
 from eacps.search.potential import Weights
-from eacps.search.pruning import Pruning, PruningMode
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec, EacpsSpec, SeedOffset, SphericalMove
 from eacps.v1 import search_service_pb2 as pb
 
@@ -264,11 +263,6 @@ def test_what_counts_and_when_to_stop_are_taken(make_request: MakeRequest) -> No
             budget=budget,
             scalarization=pb.SCALARIZATION_GEOMETRIC_MEAN,
             missing_scores=pb.MISSING_SCORES_DROP,
-            **search(
-                pruning=pb.PruningSettings(
-                    mode=pb.PRUNING_MODE_FIXED, rungs=[pb.PruningRung(steps_share=0.25, kept_share=0.5)]
-                )
-            ),
         )
     )
     assert made.settings.objective == Objective(
@@ -279,7 +273,6 @@ def test_what_counts_and_when_to_stop_are_taken(make_request: MakeRequest) -> No
         MissingPolicy.DROP,
     )
     assert made.settings.budget == Budget(40, 9, 7, 12.0, 0.9, 0.002)
-    assert made.settings.spec.pruning == Pruning(PruningMode.FIXED, ((0.25, 0.5),))
     assert made.settings.scorers == ["identity", "realism"]
 
 
@@ -292,8 +285,6 @@ def test_what_counts_and_when_to_stop_are_taken(make_request: MakeRequest) -> No
         ({"budget": pb.Budget(target_potential=0.0)}, "budget.target_potential"),
         ({"scalarization": 9}, "scalarization"),
         ({"missing_scores": 9}, "missing_scores"),
-        (search(pruning=pb.PruningSettings(mode=pb.PRUNING_MODE_FIXED)), "search.pruning.rungs"),
-        (search(pruning=pb.PruningSettings(mode=9)), "search.pruning.mode"),
         (search(low_diversity=9), "search.low_diversity"),
         (search(eacps_adaptive={"trajectories": 0}), "search.eacps_adaptive.trajectories"),
         (search(eacps_adaptive={"fresh_share": -0.1}), "search.eacps_adaptive.fresh_share"),
@@ -438,11 +429,6 @@ FIELDS = {
         micro_batch=st.none() | st.integers(0, 20),
         low_diversity=st.integers(-3, 4),
         score_repeats=st.none() | st.integers(0, 12),
-        pruning=st.builds(
-            pb.PruningSettings,
-            mode=st.integers(-3, 4),
-            rungs=st.lists(st.builds(pb.PruningRung, steps_share=st.floats(), kept_share=st.floats()), max_size=4),
-        ),
     ),
     pb.ScorerSettings: st.builds(
         pb.ScorerSettings,

@@ -54,7 +54,7 @@ async def test_free_models_make_pictures_that_differ() -> None:
     size, models = 32, FreeModels(32)
     seeds = np.arange(200, dtype=np.uint32)[:, None]
     scene = np.full((1, size, size, 3), 128, np.uint8)
-    request = GenerateRequest(scene, "", seeds, np.ones((200, 1), np.float32), steps=4, stop_step=4)
+    request = GenerateRequest(scene, "", seeds, np.ones((200, 1), np.float32), steps=4)
     pictures = (await models.generate(request)).pictures
     assert pictures.shape == (200, size, size, 3)
     assert len({content_hash(picture) for picture in pictures}) == 200

@@ -64,7 +64,7 @@ def candidate(
         terms = [pb.RecipeTerm(seed=41, coefficient=math.cos(0.6)), pb.RecipeTerm(seed=9, coefficient=math.sin(0.6))]
     return pb.CandidateScored(
         candidate_id=name,
-        stop_step=8,
+        steps=8,
         generation=int(name[1]),
         move=pb.MOVE_SPHERICAL if parent else pb.MOVE_EXPLORE,
         parents=[parent] if parent else [],
@@ -120,7 +120,6 @@ def events(candidates: Sequence[pb.CandidateScored] = CANDIDATES) -> list[pb.Sea
             pb.ScorerGain(scorer="identity", over_first=0.5, over_prior=0.45),
             pb.ScorerGain(scorer="verifier", held_out=True, over_first=0.125),
         ],
-        pruning="off by request",
         diversity=pb.Diversity(spread=0.1, low=False),
     )
     for stage, seconds in (("prepare", 0.25), ("generate", 3.5), ("score", 1.25), ("total", 4.0)):

@@ -209,8 +209,7 @@ def test_doctor_tells_what_identity_scores_mean(model_repository_dir: Path) -> N
     manifest = Manifest.read(model_repository_dir)
     assert manifest is not None
     assert check_calibration(manifest).detail == (
-        "identity runs from 0.004 (0) to 0.882 (1); identity_heldout runs from 0.001 (0) to 0.802 (1); "
-        "without restarts, pruning"
+        "identity runs from 0.004 (0) to 0.882 (1); identity_heldout runs from 0.001 (0) to 0.802 (1); without restarts"
     )
     other = {name: CalibrationRecord("measured with another face_recognizer") for name in ("identity", "landscape")}
     told = check_calibration(dataclasses.replace(manifest, calibration=other)).detail

@@ -127,7 +127,6 @@ def test_the_result_says_why_it_ended_what_it_took_and_what_it_gained_by_scorer(
     assert result["spent"] == {"denoiser_evaluations": 48, "pictures": 6, "vlm_calls": 3, "wall_time_s": 4.0}
     assert result["gain_by_scorer"]["verifier"] == {"scorer": "verifier", "held_out": True, "over_first": 0.125}
     assert result["pareto_front"] == [result["best"]["id"]]
-    assert result["pruning"] == "off by request"
     assert result["diversity"] == {"spread": 0.1}
 
 

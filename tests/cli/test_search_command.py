@@ -147,7 +147,7 @@ def test_budget_and_potential_reach_the_server(
 ) -> None:
     result = eacps(
         *("search", *pictures, *PROMPT, "--server", toy, "--overwrite", "--out", tmp_path / "o", "--json"),
-        *("--trajectories", 40, "--steps", 4, "--pruning", "off", "--scalarization", "geometric-mean"),
+        *("--trajectories", 40, "--steps", 4, "--scalarization", "geometric-mean"),
         *("--max-evaluations", 44, "--max-pictures", 30, "--max-vlm-calls", 9, "--max-seconds", 50, "--target", 0.999),
         *("--min-gain", 1e-9),
         *("--weight", "brightness=1", "--floor", "brightness=0.2", "--held-out", "other"),
@@ -155,7 +155,6 @@ def test_budget_and_potential_reach_the_server(
     written = json.loads(result.stdout)
     assert written["statistics"]["denoiser_evaluations"] == 44
     asked = written["request"]
-    assert asked["pruning"] if "pruning" in asked else asked["search"]["pruning"] == {"mode": "PRUNING_MODE_OFF"}
     assert asked["scalarization"] == "SCALARIZATION_GEOMETRIC_MEAN"
     assert asked["budget"] == {
         "denoiser_evaluations": "44",

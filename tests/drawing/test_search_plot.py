@@ -5,7 +5,6 @@ import pytest
 from eacps.drawing.cards import ACCENT
 from eacps.drawing.search_plot import PLOT_HEIGHT, PLOT_WIDTH, draw_search_plot, expected_course, ticks
 from eacps.search.expectation import expected_maximum_of_normals
-from eacps.v1 import search_service_pb2 as pb
 from tests.cli import searches
 
 
@@ -25,14 +24,11 @@ def test_one_candidate_is_enough() -> None:
     )
 
 
-def test_what_was_spent_counts_previews_by_the_steps_they_took() -> None:
+def test_what_was_spent_counts_restarts_by_the_steps_they_took() -> None:
     first, second = searches.candidate("g0-000", (0.3, 0.3, 0.3)), searches.candidate("g0-001", (0.5, 0.5, 0.5))
-    preview, dropped = pb.CandidateScored(), pb.CandidateScored()
-    preview.CopyFrom(second)
-    dropped.CopyFrom(searches.candidate("g0-002", (0.1, 0.1, 0.1)))
-    preview.stop_step = dropped.stop_step = 2
-    search = searches.complete([first, preview, dropped, second])
-    assert [(one.id, one.spent) for one in search.candidates] == [("g0-000", 1.0), ("g0-001", 2.25)]
+    second.steps = 2
+    search = searches.complete([first, second])
+    assert [(one.id, one.spent) for one in search.candidates] == [("g0-000", 1.0), ("g0-001", 1.25)]
 
 
 def test_beyond_the_seeds_measured_the_expected_best_grows_as_that_of_normals() -> None:

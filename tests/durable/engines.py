@@ -110,11 +110,9 @@ def essence(events: list[pb.SearchEvent]) -> dict[str, Any]:
     for name in ("timings", "spent"):
         finished.ClearField(name)
     scored = [event.candidate_scored for event in events if event.HasField("candidate_scored")]
-    assert len({(one.candidate_id, one.stop_step) for one in scored}) == len(scored)
+    assert len({one.candidate_id for one in scored}) == len(scored)
     return {
         "kinds": sorted(kinds(events)),
         "finished": finished,
-        "candidates": {
-            (one.candidate_id, one.stop_step): (one.picture_sha256, one.evaluation, one.recipe) for one in scored
-        },
+        "candidates": {one.candidate_id: (one.picture_sha256, one.evaluation, one.recipe) for one in scored},
     }

@@ -16,8 +16,8 @@ from tests.durable.conftest import Clock
 Submit = Callable[..., Submission]
 
 
-def event(sequence: int, payload: bytes = b"payload", trial: str | None = None) -> StoredEvent:
-    return StoredEvent(sequence, payload, trial)
+def event(sequence: int, payload: bytes = b"payload", report: str | None = None) -> StoredEvent:
+    return StoredEvent(sequence, payload, report)
 
 
 async def record(store: SearchStore, search_id: str, *events: StoredEvent, **fields: Any) -> None:
@@ -242,7 +242,7 @@ class TestProgress:
         assert await store.progress(search.id) == (0, None)
         await record(store, search.id, event(1), spent="a", parts={"checkpoint": "c"})
         await record(store, search.id, event(2), spent="b", parts={"strategy": "s0", "prepared": "p"})
-        await record(store, search.id, event(3, trial="t1"), event(4, trial="t2"), spent="c")
+        await record(store, search.id, event(3, report="t1"), event(4, report="t2"), spent="c")
         await record(store, search.id, before=4, spent="d", parts={"strategy": "s1"})
         reported, progress = await store.progress(search.id)
         assert reported == 4
@@ -253,7 +253,7 @@ class TestProgress:
         await store.begin(search.id)
         await record(store, search.id, event(1), spent="a")
         with pytest.raises(IntegrityError):  # the second one's number is taken
-            await record(store, search.id, event(2, trial="t"), event(2), spent="b", parts={"strategy": "s"})
+            await record(store, search.id, event(2, report="t"), event(2), spent="b", parts={"strategy": "s"})
         assert await store.progress(search.id) == (1, Progress({}, [], "a"))
         assert len(await store.events(search.id)) == 1
 

@@ -42,7 +42,6 @@ from eacps.scoring import EditContext, Score
 from eacps.search.budget import Budget, StopReason
 from eacps.search.objective import Objective
 from eacps.search.potential import Weights
-from eacps.search.pruning import Pruning, PruningMode
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec, EacpsSpec, SearchSpec
 from eacps.triton import Generated, GenerateRequest, ServedCheckpoint, TritonGateway
 from eacps.triton.embedded import EmbeddedTriton
@@ -50,11 +49,10 @@ from eacps.triton.embedded import EmbeddedTriton
 MakePlan = Callable[..., SearchPlan]
 MakeServices = Callable[..., Services]
 NO_DEADLINE = Deadline()
-PRUNING = Pruning(PruningMode.FIXED, ((0.5, 0.5),))
 SPECS: list[SearchSpec] = [
     EacpsSpec(seed=7, global_candidates=8, parents=2, children_per_parent=3),
     AdaptiveSpec(seed=7, candidates=16, restarts=True),
-    BestOfNSpec(seed=3, candidates=6, pruning=PRUNING),
+    BestOfNSpec(seed=3, candidates=6),
 ]
 
 
@@ -80,7 +78,7 @@ class Interrupting(MemoryRecorder):
 
 
 class Counting(ToyModels):
-    """Counts how often each candidate was made, by noise and stop step."""
+    """Counts how often each candidate was made, by noise and first step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,7 +91,7 @@ class Counting(ToyModels):
 
     async def generate(self, request: GenerateRequest, *, timeout_s: float | None = None) -> Generated:
         for seeds, coefficients in zip(request.seeds, request.coefficients, strict=True):
-            self.made[seeds.tobytes(), coefficients.tobytes(), request.stop_step] += 1
+            self.made[seeds.tobytes(), coefficients.tobytes(), request.start_step] += 1
         return await super().generate(request, timeout_s=timeout_s)
 
 
@@ -134,8 +132,8 @@ def in_order(updates: list[SearchUpdate]) -> None:
     assert isinstance(updates[-1], SearchFinished)
     assert sum(isinstance(update, SearchStarted | PriorReady | SearchFinished) for update in updates) == 3
     scored = scored_in(updates)
-    keys = [(update.candidate.id, update.stop_step) for update in scored]
-    assert len(set(keys)) == len(keys)
+    ids = [update.candidate.id for update in scored]
+    assert len(set(ids)) == len(ids)
     assert [update.done for update in scored] == list(range(1, len(scored) + 1))
     rounds = [update.generation for update in updates if isinstance(update, RoundFinished)]
     assert rounds == list(range(len(rounds)))
@@ -153,7 +151,7 @@ def essence(updates: list[SearchUpdate]) -> dict[str, object]:
     assert isinstance(finished, SearchFinished)
     return {
         "candidates": {
-            (one.candidate.id, one.stop_step): (one.candidate, one.evaluation, one.picture, one.picture_sha256)
+            one.candidate.id: (one.candidate, one.evaluation, one.picture, one.picture_sha256)
             for one in scored_in(updates)
         },
         "rounds": [one for one in updates if isinstance(one, RoundFinished)],

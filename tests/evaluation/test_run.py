@@ -40,7 +40,6 @@ from eacps.search.budget import UNBOUNDED, Allowance, Budget, StopReason
 from eacps.search.cohort import Cohort
 from eacps.search.objective import Objective
 from eacps.search.potential import Weights
-from eacps.search.pruning import Pruning, PruningMode
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec
 from eacps.search.strategy import AskTell
 from eacps.triton import Generated, GenerateRequest
@@ -401,7 +400,7 @@ class TestInputs:
         plan = make_plan(steps=6, true_cfg_scale=4.0, negative_prompt="blurry")
         finished = finish_of(await updates_of(plan, make_services(models=models)))
         request = models.requests[0]
-        assert (request.steps, request.start_step, request.stop_step) == (6, 0, 6)
+        assert (request.steps, request.start_step) == (6, 0)
         assert (request.true_cfg_scale, request.negative_prompt) == (4.0, "blurry")
         assert (request.scene, request.edit_mask, request.latents) == (None, None, None)
         assert request.pictures.shape == (2, 32, 32, 3)
@@ -532,26 +531,6 @@ class TestBudgets:
         assert finished.best is not None
         assert finished.best.id in finished.pareto_front
         assert finished.gains["brightness"].over_prior is not None
-
-
-class TestPruning:
-    async def test_only_promising_candidates_go_on_from_their_latents(
-        self, make_plan: MakePlan, make_services: MakeServices
-    ) -> None:
-        models = Watching()
-        spec = BestOfNSpec(seed=3, candidates=4, pruning=Pruning(PruningMode.FIXED, ((0.25, 0.25),)))
-        plan = make_plan(spec=spec, steps=4)
-        updates = await updates_of(plan, make_services(models=models))
-        finished = finish_of(updates)
-        previews = [one for one in scored_in(updates) if one.stop_step == 1]
-        finals = [one for one in scored_in(updates) if one.stop_step == 4]
-        assert len(previews) == 10
-        assert len(finals) == 2
-        assert {one.candidate.id for one in finals} <= {one.candidate.id for one in previews}
-        assert finished.spent.nfe == 10 * 1 + 2 * 3 == 4 * 4
-        resumed = [request for request in models.requests if request.start_step == 1]
-        assert sum(len(request.seeds) for request in resumed) == 2
-        assert all(request.latents is not None for request in resumed)
 
 
 class Fickle(Constant):

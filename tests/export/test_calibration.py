@@ -70,7 +70,7 @@ def test_distributions_are_described() -> None:
 def test_the_checkpoints_own_networks_keep_all(checkpoint_dir: Path) -> None:
     found = known(checkpoint_dir)
     assert found.left_out == {}
-    assert found.data.keys() == {"scorers", "landscape", "previews", "drafts"}
+    assert found.data.keys() == {"scorers", "landscape"}
     assert found.records()["identity"].one == 0.882488
 
 
@@ -84,25 +84,23 @@ def test_what_was_measured_with_another_recognizer_is_left_out_by_name(checkpoin
     records = found.records()
     assert records["identity"].reason == "measured with another face_recognizer"
     assert records["identity"].one is None
-    assert (records["realism"].reason, records["previews"].reason) == ("", "measured with another face_recognizer")
+    assert (records["realism"].reason, records["landscape"].reason) == ("", "measured with another face_recognizer")
     served = json.loads(config_details(prepared, SAMPLER).parameters["calibration"])
     assert served == found.data
     assert ScoreMaps.from_calibration(served).maps.keys() == {"realism", "prompt", "preservation"}
     console = Console(record=True, width=200)
     print_plan(prepared, other_pack.parent / "output", console)
     told = console.export_text()
-    assert (
-        "calibration of identity, landscape, previews, drafts left out: measured with another face_recognizer" in told
-    )
+    assert "calibration of identity, landscape left out: measured with another face_recognizer" in told
     assert "identity not measured on these networks: raw cosines count" in told
 
 
 @pytest.mark.parametrize(
     ("part", "lost"),
     [
-        ("text_encoder", {"scorers.realism", "scorers.prompt", "landscape", "previews", "drafts"}),
-        ("transformer", {"landscape", "previews", "drafts"}),
-        ("scheduler", {"landscape", "previews", "drafts"}),
+        ("text_encoder", {"scorers.realism", "scorers.prompt", "landscape"}),
+        ("transformer", {"landscape"}),
+        ("scheduler", {"landscape"}),
     ],
 )
 def test_other_parts_of_the_checkpoint_count_too(

@@ -9,7 +9,6 @@ import torch
 
 from eacps.models.backbones.qwen_image_edit.contract import DENOISER
 from eacps.models.failures import InvalidInput, SamplingCancelled
-from eacps.models.latents import unpack
 from eacps.models.networks import Network
 from eacps.models.request import EditRequest
 from export.backbones.qwen_image_edit.denoiser_graph import DenoiserGraph
@@ -37,9 +36,7 @@ def request(**changed: Any) -> EditRequest:
         "recipes": one_seed(5),
         "steps": 8,
         "start": 0,
-        "stop": 8,
         "latents": None,
-        "restart": False,
     }
     return EditRequest(**(settings | changed))
 
@@ -63,7 +60,7 @@ async def test_a_picture_is_the_pipelines(studio: Studio, pictures: int, negativ
 
 async def test_a_picture_of_another_size_than_its_conditioning_is_the_pipelines(studio: Studio) -> None:
     shown = [picture(1, 192, 192), picture(2, 192, 192)]
-    edited = await studio.editor().edit(request(pictures=np.stack(shown), steps=5, stop=5))
+    edited = await studio.editor().edit(request(pictures=np.stack(shown), steps=5))
     assert_same_picture(edited.pictures[0].numpy(), reference_picture(studio.pipeline, shown, PROMPT, 5, steps=5))
 
 
@@ -135,7 +132,7 @@ async def test_the_comparison_would_notice_that_zero_cond_t_is_ignored(studio: S
 
 async def test_batch_mates_change_nothing_and_large_batches_are_cut(studio: Studio) -> None:
     seeds = tuple(range(100, 121))
-    guided = {"negative_prompt": "blurred", "true_cfg_scale": 2.0, "steps": 2, "stop": 2}
+    guided = {"negative_prompt": "blurred", "true_cfg_scale": 2.0, "steps": 2}
     editor = studio.editor()
     studio.calls.clear()
     together = await editor.edit(request(recipes=one_seed(*seeds), **guided))
@@ -156,45 +153,30 @@ async def test_both_branches_of_guidance_have_one_shape(studio: Studio) -> None:
         return inputs["latents"]
 
     long = "make the person smile, " * 6
-    await studio.editor(denoiser=denoise).edit(
-        request(prompt=long, negative_prompt=" ", true_cfg_scale=2.0, steps=1, stop=1)
-    )
+    await studio.editor(denoiser=denoise).edit(request(prompt=long, negative_prompt=" ", true_cfg_scale=2.0, steps=1))
     assert len(shapes) == 2
     assert shapes[0] == shapes[1]
 
 
-@pytest.mark.parametrize("masked", [False, True])
-async def test_two_ranges_make_the_picture_of_one_run(studio: Studio, masked: bool) -> None:
-    kept = {"scene": SCENE, "edit_mask": mask()} if masked else {}
+async def test_a_restart_keeps_something_of_its_picture_and_changes_the_rest(studio: Studio) -> None:
     editor = studio.editor()
-    whole = await editor.edit(request(recipes=one_seed(5, 6), **kept))
-    first = await editor.edit(request(recipes=one_seed(5, 6), stop=3, **kept))
-    second = await editor.edit(request(recipes=one_seed(5, 6), start=3, latents=first.latents, **kept))
-    assert torch.equal(second.latents, whole.latents)
-    assert torch.equal(second.pictures, whole.pictures)
+    first = await editor.edit(request())
+    near, far = [
+        await editor.edit(request(recipes=one_seed(6), start=start, latents=first.latents)) for start in (7, 2)
+    ]
+    other = await editor.edit(request(recipes=one_seed(6)))
+    apart = [(one.latents - first.latents).abs().mean() for one in (near, far, other)]
+    assert 0 < apart[0] < apart[1] < apart[2]
 
 
-async def test_a_preview_is_the_decoded_prediction_of_the_last_step(studio: Studio) -> None:
-    editor = studio.editor()
-    before, at = [await editor.edit(request(stop=stop)) for stop in (3, 4)]
-    pipeline = studio.pipeline
-    pipeline.scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / 8, 8), mu=0.5)
-    sigma, next_sigma = pipeline.scheduler.sigmas[3:5]
-    velocity = (at.latents - before.latents) / (next_sigma - sigma)
-    x0 = unpack(before.latents - sigma * velocity, 16, 16, 2)
-    decoded = await studio.networks()["vae_decoder"]({"latents": x0})
-    expected = pipeline.image_processor.postprocess(decoded, output_type="np")[0]
-    assert_same_picture(at.pictures[0].numpy(), (expected * 255).round().astype(np.uint8))
-
-
-async def test_conditioning_is_computed_once_for_all_seeds_ranges_and_searches(studio: Studio) -> None:
+async def test_conditioning_is_computed_once_for_all_seeds_and_searches(studio: Studio) -> None:
     editor = studio.editor()
     studio.calls.clear()
     for seed in (5, 6):
-        await editor.edit(request(recipes=one_seed(seed), stop=1))
+        await editor.edit(request(recipes=one_seed(seed), steps=1))
     assert studio.calls["text_encoder"] == [1]
     assert studio.calls["vae_encoder"] == [1, 1]
-    await editor.edit(request(prompt="make the person look sad", stop=1))
+    await editor.edit(request(prompt="make the person look sad", steps=1))
     assert studio.calls["text_encoder"] == [1, 1]
     assert studio.calls["vae_encoder"] == [1, 1]
 

@@ -49,9 +49,7 @@ def request(**changed: Any) -> EditRequest:
         "recipes": one_seed(5),
         "steps": STEPS,
         "start": 0,
-        "stop": STEPS,
         "latents": None,
-        "restart": False,
     }
     return EditRequest(**(settings | changed))
 
@@ -145,7 +143,7 @@ def test_a_distilled_checkpoint_refuses_a_negative_prompt(klein: Klein) -> None:
         "true_cfg_scale": np.array([4.0], np.float32),
         "seeds": np.array([[5]], np.uint32),
         "coefficients": np.ones((1, 1), np.float32),
-        **{name: np.array([value], np.int32) for name, value in (("steps", 4), ("start_step", 0), ("stop_step", 4))},
+        **{name: np.array([value], np.int32) for name, value in (("steps", 4), ("start_step", 0))},
     }
     with pytest.raises(InvalidInput, match="negative_prompt: cannot guide this checkpoint"):
         parse_edit(arrays, klein.backbone())

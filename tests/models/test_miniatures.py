@@ -113,9 +113,7 @@ def edit_request(pictures: np.ndarray, prompt: str, seeds: tuple[int, ...]) -> E
         recipes=tuple(((seed, 1.0),) for seed in seeds),
         steps=STEPS,
         start=0,
-        stop=STEPS,
         latents=None,
-        restart=False,
     )
 
 
@@ -164,7 +162,7 @@ async def test_what_no_bucket_holds_is_refused(miniature: tuple[Studio, Editor])
     def arrays(pictures: np.ndarray) -> dict[str, Any]:
         words = np.frombuffer(SHORT.encode(), np.uint8)
         numbers = {"true_cfg_scale": np.ones(1, np.float32)} | {
-            name: np.array([value], np.int32) for name, value in (("steps", 4), ("start_step", 0), ("stop_step", 4))
+            name: np.array([value], np.int32) for name, value in (("steps", 4), ("start_step", 0))
         }
         recipe = {"seeds": np.array([[5]], np.uint32), "coefficients": np.ones((1, 1), np.float32)}
         return {"pictures": pictures, "prompt": words, **numbers, **recipe}

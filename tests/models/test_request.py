@@ -23,7 +23,6 @@ def _arrays(**changed: Any) -> dict[str, np.ndarray]:
         "coefficients": np.array([[0.6, 0.8], [1.0, 0.0]], np.float32),
         "steps": np.array([8], np.int32),
         "start_step": np.array([0], np.int32),
-        "stop_step": np.array([8], np.int32),
     }
     return arrays | changed
 
@@ -62,9 +61,9 @@ FAULTS = {
     "of candidate 0 sum to 4, not 1": {"seeds": np.array([[1]], np.uint32), "coefficients": 2 * ONE},
     "of candidate 0 sum to nan": {"seeds": np.array([[1]], np.uint32), "coefficients": np.nan * ONE},
     "steps: is 0": {"steps": np.array([0], np.int32)},
-    "start_step 8 and stop_step 8 are no range": {"start_step": np.array([8], np.int32)},
-    "stop_step 9": {"stop_step": np.array([9], np.int32)},
+    "start_step: is 8, not in [0, 8)": {"start_step": np.array([8], np.int32)},
     "latents: are needed": {"start_step": np.array([2], np.int32)},
+    "latents: are noised away": {"latents": np.zeros((2, 64, 64), np.float32)},
     "latents: have shape": {"latents": np.zeros((2, 64, 63), np.float32)},
     "latents: are not finite": {"latents": np.full((2, 64, 64), np.inf, np.float32)},
 }

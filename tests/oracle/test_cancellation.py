@@ -29,7 +29,7 @@ async def _step_reached(log_file: Path, seen: int) -> int:
 
 async def test_a_cancelled_call_ends_within_the_schedule(triton: EmbeddedTriton, gateway: TritonGateway) -> None:
     seen = len(CANCELLED.findall(triton.log_file.read_text(encoding="utf-8", errors="replace")))
-    call = asyncio.create_task(gateway.generate(request(5, steps=LONG, stop_step=LONG)))
+    call = asyncio.create_task(gateway.generate(request(5, steps=LONG)))
     await asyncio.sleep(1.5)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -40,5 +40,5 @@ async def test_a_cancelled_call_ends_within_the_schedule(triton: EmbeddedTriton,
 async def test_a_deadline_ends_the_work_too(triton: EmbeddedTriton, gateway: TritonGateway) -> None:
     seen = len(CANCELLED.findall(triton.log_file.read_text(encoding="utf-8", errors="replace")))
     with pytest.raises(DeadlineExceeded):
-        await gateway.generate(request(5, steps=LONG, stop_step=LONG), timeout_s=1.5)
+        await gateway.generate(request(5, steps=LONG), timeout_s=1.5)
     assert 0 < await _step_reached(triton.log_file, seen) < LONG

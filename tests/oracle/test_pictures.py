@@ -32,7 +32,6 @@ def request(*seeds: int, pictures: int = 2, **changed: Any) -> GenerateRequest:
         "seeds": np.array(seeds, np.uint32)[:, None],
         "coefficients": np.ones((len(seeds), 1), np.float32),
         "steps": STEPS,
-        "stop_step": STEPS,
     }
     return GenerateRequest(**(settings | changed))
 
@@ -65,23 +64,12 @@ async def test_a_masked_picture_is_the_pipelines_with_the_blend_in_its_callback(
 
 async def test_batch_mates_change_no_picture(gateway: TritonGateway) -> None:
     seeds = tuple(range(40, 60))  # more than one batch of the denoiser
-    together = await gateway.generate(request(*seeds, stop_step=2))
+    together = await gateway.generate(request(*seeds, steps=2))
     assert departs(together.pictures[0], together.pictures[17])
     for row in (0, 17):
-        alone = await gateway.generate(request(seeds[row], stop_step=2))
+        alone = await gateway.generate(request(seeds[row], steps=2))
         assert_same_picture(together.pictures[row], alone.pictures[0])
         np.testing.assert_allclose(together.latents[row], alone.latents[0], atol=1e-3)
-
-
-@pytest.mark.parametrize("masked", [False, True])
-async def test_a_trajectory_in_two_ranges_is_one_run_whole(gateway: TritonGateway, masked: bool) -> None:
-    kept = {"scene": SCENE, "edit_mask": mask()} if masked else {}
-    whole = await gateway.generate(request(5, 6, **kept))
-    first = await gateway.generate(request(5, 6, stop_step=2, **kept))
-    second = await gateway.generate(request(5, 6, start_step=2, latents=first.latents, **kept))
-    for ours, theirs in zip(second.pictures, whole.pictures, strict=True):
-        assert_same_picture(ours, theirs)
-    np.testing.assert_allclose(second.latents, whole.latents, atol=1e-3)
 
 
 async def test_a_recipe_of_many_seeds_is_their_weighted_sum(
@@ -95,8 +83,8 @@ async def test_a_recipe_of_many_seeds_is_their_weighted_sum(
 
 
 async def test_a_fault_of_the_request_is_named(gateway: TritonGateway) -> None:
-    with pytest.raises(TritonModelFailed, match="stop_step 0 are no range"):
-        await gateway.generate(request(5, stop_step=0))
+    with pytest.raises(TritonModelFailed, match="steps: is 0"):
+        await gateway.generate(request(5, steps=0))
     with pytest.raises(InvalidRequest, match="reserved mark"):
         await gateway.generate(request(5, prompt="two <|image_pad|>"))
 

@@ -1,4 +1,4 @@
-"""Adaptive EACPS, pruning and budgets on Gaussian landscapes whose correlations are known."""
+"""Adaptive EACPS and budgets on Gaussian landscapes whose correlations are known."""
 
 import json
 import math
@@ -11,20 +11,18 @@ from hypothesis import strategies as st
 
 from eacps.errors import IllegalSearchMove, InvalidSearchSpec
 from eacps.search.budget import Allowance, Budget, Price, Spent, StopReason
-from eacps.search.calibration import Calibration, Landscape, PruningGain
-from eacps.search.cohort import Cohort, Move, Outcome, Skipped, TrialKey, evaluations_of
+from eacps.search.calibration import Calibration, Landscape
+from eacps.search.cohort import Cohort, Move, Outcome, Skipped
 from eacps.search.diversity import LowDiversityPolicy
 from eacps.search.factory import restore
 from eacps.search.landscape import LandscapeModel, Observation, correlations, kernel
 from eacps.search.potential import Potential
-from eacps.search.pruning import Pruning, PruningMode, Rung, decide
 from eacps.search.recipe import Recipe, correlation, cross, perturb
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec, SearchSpec
 from tests.search.contexts import create
 
 STEPS = 8
-PAID = {"best_of_n": PruningGain(0.5, 0.1)}
-PREVIEWED = Calibration(landscape=Landscape(1.2, 0.5, 0.05, 0.01), previews={0.25: 0.9}, pruning=PAID)
+CALIBRATED = Calibration(landscape=Landscape(1.2, 0.5, 0.05, 0.01))
 
 
 class Field:
@@ -35,11 +33,10 @@ class Field:
     Args:
         seed: Of the draw.
         power: k; None lets all recipes be independent.
-        preview_r: Correlation of previews with finals.
     """
 
-    def __init__(self, seed: int, power: float | None, preview_r: float = 0.9) -> None:
-        self._rng, self._power, self._r = np.random.default_rng(seed), power, preview_r
+    def __init__(self, seed: int, power: float | None) -> None:
+        self._rng, self._power = np.random.default_rng(seed), power
         self._recipes: list[Recipe] = []
         self._heights: list[float] = []
 
@@ -60,27 +57,22 @@ class Field:
         self._heights.append(mean + math.sqrt(variance) * self._rng.standard_normal())
         return self._heights[-1]
 
-    def outcomes(self, cohort: Cohort) -> dict[TrialKey, Outcome]:
-        told: dict[TrialKey, Outcome] = {}
-        for trial in cohort.trials:
-            height = self.height(trial.candidate.recipe)
-            if trial.stop_step < STEPS:
-                height = self._r * height + math.sqrt(1 - self._r**2) * self._rng.standard_normal()
-            told[trial.key] = Potential(min(1.0, max(0.0, 0.5 + 0.05 * height)))
-        return told
+    def outcomes(self, cohort: Cohort) -> dict[str, Outcome]:
+        heights = {candidate.id: self.height(candidate.recipe) for candidate in cohort.candidates}
+        return {name: Potential(min(1.0, max(0.0, 0.5 + 0.05 * height))) for name, height in heights.items()}
 
 
-def best_height(spec: SearchSpec, field: Field, calibration: Calibration = PREVIEWED) -> tuple[float, int]:
+def best_height(spec: SearchSpec, field: Field, calibration: Calibration = CALIBRATED) -> tuple[float, int]:
     """Run a search; the winner's height and the denoising steps spent."""
-    strategy, reached = create(spec, steps=STEPS, calibration=calibration), dict[str, int]()
+    strategy, spent = create(spec, steps=STEPS, calibration=calibration), 0
     while not strategy.done:
         cohort = strategy.ask()
         assert cohort is not None
         strategy.tell(field.outcomes(cohort))
-        reached |= {trial.candidate.id: trial.candidate.evaluations(trial.stop_step) for trial in cohort.trials}
+        spent += sum(candidate.evaluations(STEPS) for candidate in cohort.candidates)
     best = strategy.best()
     assert best is not None
-    return field.height(best.candidate.recipe), sum(reached.values())
+    return field.height(best.candidate.recipe), spent
 
 
 def paired(one: Iterator[float], other: Iterator[float]) -> tuple[float, float]:
@@ -96,78 +88,36 @@ def heights(
         yield best_height(make(seed, 16, **fields), Field(seed, power))[0]
 
 
-OFF, AUTO = Pruning(), Pruning(PruningMode.AUTO)
-
-
 def test_adaptive_beats_random_where_neighbors_score_alike() -> None:
-    mean, error = paired(heights(AdaptiveSpec, 1.6, pruning=OFF), heights(BestOfNSpec, 1.6))
+    mean, error = paired(heights(AdaptiveSpec, 1.6), heights(BestOfNSpec, 1.6))
     assert mean > 2 * error
     assert mean > 0.2
 
 
 def test_adaptive_does_not_lose_where_neighbors_tell_nothing() -> None:
-    mean, error = paired(heights(AdaptiveSpec, None, pruning=OFF), heights(BestOfNSpec, None))
+    mean, error = paired(heights(AdaptiveSpec, None), heights(BestOfNSpec, None))
     assert mean >= -3 * error
 
 
-def test_pruning_pays_where_previews_tell_and_costs_no_more() -> None:
-    mean, error = paired(heights(BestOfNSpec, None, 100, pruning=AUTO), heights(BestOfNSpec, None, 100))
-    assert mean > 2 * error
+def test_it_costs_no_more_than_its_trajectories() -> None:
     for seed in range(5):
-        assert best_height(BestOfNSpec(seed, 16, pruning=AUTO), Field(seed, None))[1] <= 16 * STEPS
         assert best_height(AdaptiveSpec(seed, 16), Field(seed, 1.6))[1] <= 16 * STEPS
-
-
-@pytest.mark.parametrize(
-    ("previews", "says"),
-    [
-        ({0.25: 0.1, 0.75: 0.3}, "does not pay"),
-        ({0.25: 0.1, 0.75: 0.0}, "does not pay"),
-        ({}, "not calibrated"),
-        ({0.25: 0.9}, "kept after"),
-    ],
-)
-def test_pruning_says_why(previews: dict[float, float], says: str) -> None:
-    calibration = Calibration(previews=previews, pruning=PAID)
-    plan = decide(AUTO, steps=STEPS, trajectories=16, calibration=calibration, strategy="best_of_n")
-    assert says in plan.reason
-    assert bool(plan.rungs) == ("kept" in says)
-
-
-@pytest.mark.parametrize(
-    ("tried", "says"),
-    [(None, "not tried"), (0.2, "+0.20"), (-0.3, "does not pay"), (0.04, "does not pay"), ("eacps", "not tried")],
-)
-def test_what_pruning_did_on_the_checkpoint_decides(tried: float | str | None, says: str) -> None:
-    pruning = {}
-    if isinstance(tried, float):
-        pruning["best_of_n"] = PruningGain(tried, 0.1)
-    elif tried is not None:
-        pruning[tried] = PruningGain(0.5, 0.1)
-    calibration = Calibration(previews={0.25: 0.9}, pruning=pruning)
-    plan = decide(AUTO, steps=STEPS, trajectories=16, calibration=calibration, strategy="best_of_n")
-    assert says in plan.reason
-    assert bool(plan.rungs) == (says == "+0.20")
-    assert Calibration.restored(calibration.to_dict()) == calibration
 
 
 @given(st.integers(0, 99), st.integers(1, 200), st.integers(1, 40))
 @settings(max_examples=25, deadline=None)
 def test_allowances_are_never_exceeded(seed: int, steps: int, pictures: int) -> None:
     budget, field = Budget(nfe=steps, pictures=pictures), Field(seed, 1.6)
-    strategy = create(AdaptiveSpec(seed, 12, rounds=3), steps=STEPS, calibration=PREVIEWED)
-    spent_steps, spent_pictures, reached = 0, 0, dict[str, int]()
+    strategy = create(AdaptiveSpec(seed, 12, rounds=3), steps=STEPS, calibration=CALIBRATED)
+    spent_steps = spent_pictures = 0
     best = -1.0
     while not strategy.done:
         cohort = strategy.ask(budget.left(Spent(spent_steps, spent_pictures), Price()))
         if cohort is None:
             assert strategy.stop_reason in (StopReason.NFE, StopReason.PICTURES)
             break
-        for trial in cohort.trials:
-            cost = trial.candidate.evaluations(trial.stop_step)
-            spent_steps += cost - reached.get(trial.candidate.id, 0)
-            reached[trial.candidate.id] = cost
-        spent_pictures += len(cohort.trials)
+        spent_steps += sum(candidate.evaluations(STEPS) for candidate in cohort.candidates)
+        spent_pictures += len(cohort.candidates)
         assert spent_steps <= steps
         assert spent_pictures <= pictures
         strategy.tell(field.outcomes(cohort))
@@ -179,9 +129,9 @@ def test_allowances_are_never_exceeded(seed: int, steps: int, pictures: int) -> 
 
 @given(st.integers(0, 99), st.booleans())
 @settings(max_examples=15, deadline=None)
-def test_restored_equals_uninterrupted_with_previews(seed: int, crossover: bool) -> None:
-    spec = AdaptiveSpec(seed, 10, rounds=3, crossover=crossover, pruning=Pruning(PruningMode.FIXED, ((0.25, 0.5),)))
-    whole, broken = (create(spec, steps=STEPS, calibration=PREVIEWED) for _ in range(2))
+def test_restored_equals_uninterrupted(seed: int, crossover: bool) -> None:
+    spec = AdaptiveSpec(seed, 10, rounds=3, crossover=crossover)
+    whole, broken = (create(spec, steps=STEPS, calibration=CALIBRATED) for _ in range(2))
     fields = Field(seed, 1.6), Field(seed, 1.6)
     while not whole.done:
         broken = restore(json.loads(json.dumps(broken.snapshot())))
@@ -194,13 +144,13 @@ def test_restored_equals_uninterrupted_with_previews(seed: int, crossover: bool)
     assert broken.snapshot() == whole.snapshot()
 
 
-def test_skipped_trials_are_not_ranked_and_a_search_can_be_stopped() -> None:
-    strategy = create(AdaptiveSpec(1, 12, pruning=OFF), steps=STEPS)
+def test_skipped_candidates_are_not_ranked_and_a_search_can_be_stopped() -> None:
+    strategy = create(AdaptiveSpec(1, 12), steps=STEPS)
     cohort = strategy.ask()
     assert cohort is not None
     with pytest.raises(IllegalSearchMove):
         strategy.stop(StopReason.WALL_TIME)
-    strategy.tell({key: Skipped() for key in cohort.keys})
+    strategy.tell(dict.fromkeys(cohort.ids, Skipped()))
     assert strategy.best() is None
     strategy.stop(StopReason.WALL_TIME)
     assert (strategy.done, strategy.stop_reason) == (True, StopReason.WALL_TIME)
@@ -214,7 +164,7 @@ def test_time_that_is_up_affords_nothing() -> None:
 
 def asked(least: float | None, seed: int = 3) -> tuple[list[Cohort], StopReason | None]:
     """The cohorts of a search that ends where a round is expected to gain less than ``least`` for each trajectory."""
-    strategy, field, cohorts = create(AdaptiveSpec(seed, 32), steps=STEPS, calibration=PREVIEWED), Field(seed, 1.6), []
+    strategy, field, cohorts = create(AdaptiveSpec(seed, 32), steps=STEPS, calibration=CALIBRATED), Field(seed, 1.6), []
     while not strategy.done and (cohort := strategy.ask(Allowance(min_gain_per_trajectory=least))) is not None:
         cohorts.append(cohort)
         strategy.tell(field.outcomes(cohort))
@@ -225,7 +175,7 @@ def test_a_search_ends_before_the_first_round_that_is_expected_to_gain_too_littl
     whole, reason = asked(None)
     assert reason is StopReason.COMPLETED
     per_trajectory = [
-        cohort.note.predicted_gain / (evaluations_of(cohort.trials) / STEPS)
+        cohort.note.predicted_gain / (sum(candidate.evaluations(STEPS) for candidate in cohort.candidates) / STEPS)
         for cohort in whole
         if cohort.note and cohort.note.predicted_gain
     ]
@@ -242,7 +192,7 @@ def test_best_of_n_expects_nothing_and_runs_on() -> None:
     strategy = create(BestOfNSpec(1, 4), steps=STEPS)
     cohort = strategy.ask(Allowance(min_gain_per_trajectory=1.0))
     assert cohort is not None
-    assert len(cohort.trials) == 4
+    assert len(cohort.candidates) == 4
 
 
 @pytest.mark.parametrize("least", [0.0, -0.1, 1.5, math.nan])
@@ -291,18 +241,18 @@ def test_the_model_learns_from_chosen_parents() -> None:
 
 @pytest.mark.parametrize("policy", list(LowDiversityPolicy))
 def test_seeds_that_hardly_differ_are_noticed(policy: LowDiversityPolicy) -> None:
-    spec = AdaptiveSpec(1, 20, rounds=2, pruning=OFF, low_diversity=policy)
+    spec = AdaptiveSpec(1, 20, rounds=2, low_diversity=policy)
     strategy = create(spec, steps=STEPS, calibration=Calibration(landscape=Landscape(1.2, 0.5, 0.05, 0.01)))
     cohort = strategy.ask()
     assert cohort is not None
-    strategy.tell({key: Potential(0.5 + 0.0005 * place) for place, key in enumerate(sorted(cohort.keys))})
+    strategy.tell({key: Potential(0.5 + 0.0005 * place) for place, key in enumerate(sorted(cohort.ids))})
     assert strategy.diversity is not None
     assert strategy.diversity.low
     assert (strategy.stop_reason is StopReason.LOW_DIVERSITY) == (policy is LowDiversityPolicy.STOP)
 
 
 def test_rounds_say_why_they_are_so() -> None:
-    strategy, field = create(AdaptiveSpec(3, 24, rounds=2, pruning=OFF), steps=STEPS), Field(3, 1.6)
+    strategy, field = create(AdaptiveSpec(3, 24, rounds=2), steps=STEPS), Field(3, 1.6)
     notes = []
     while not strategy.done:
         cohort = strategy.ask()
@@ -315,15 +265,5 @@ def test_rounds_say_why_they_are_so() -> None:
     assert notes[0].predicted_gain is None
     assert notes[1].predicted_gain is not None
     assert notes[1].fresh >= 1
-    moves = {one.trial.candidate.move for one in strategy.history()}
+    moves = {one.candidate.move for one in strategy.history()}
     assert moves & {Move.SPHERICAL, Move.CROSSOVER, Move.RESTART}
-
-
-def test_fixed_rungs_are_steps() -> None:
-    plan = decide(
-        Pruning(PruningMode.FIXED, ((0.25, 0.5), (0.5, 0.5))), steps=STEPS, trajectories=8, calibration=Calibration()
-    )
-    assert plan.rungs == (Rung(2, 0.5), Rung(4, 0.5))
-    assert plan.stops == (2, 4, 8)
-    assert plan.steps_per_candidate == pytest.approx(2 + 0.5 * 2 + 0.25 * 4)
-    assert plan.candidates_for(8) == 16

@@ -7,14 +7,14 @@ from eacps.search.calibration import Calibration
 
 
 def test_a_checkpoints_file_is_read() -> None:
-    calibration = Calibration.from_dict({"scorers": {}, "previews": {"0.25": 0.8, "0.5": 0.9}})
-    assert calibration.preview_correlation(0.375) == pytest.approx(0.85)
-    assert calibration.preview_correlation(0.1) is None
+    calibration = Calibration.from_dict({"scorers": {}, "restarts": {"0.5": 0.4, "0.75": 0.8}})
+    assert calibration.restart_correlation(0.625) == pytest.approx(0.6)
+    assert calibration.restart_correlation(0.25) is None
     assert Calibration.restored(calibration.to_dict()) == calibration
     assert Calibration.from_dict(None) == Calibration()
 
 
-@pytest.mark.parametrize("data", [{"landscape": {"curvature": {"mean": 0, "sd": 1}}}, {"previews": {"a": 1}}])
+@pytest.mark.parametrize("data", [{"landscape": {"curvature": {"mean": 0, "sd": 1}}}, {"restarts": {"a": 1}}])
 def test_a_malformed_file_is_refused(data: dict[str, object]) -> None:
     with pytest.raises(InvalidSearchSpec, match="calibration"):
         Calibration.from_dict(data)

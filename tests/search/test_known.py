@@ -27,8 +27,8 @@ def told(strategy: Strategy, cohort: Cohort, target: Recipe) -> None:
     """Score candidates by how much their noise is that of ``target``."""
     strategy.tell(
         {
-            trial.key: Potential(0.5 + 0.4 * max(0.0, correlation(trial.candidate.recipe, target)))
-            for trial in cohort.trials
+            candidate.id: Potential(0.5 + 0.4 * max(0.0, correlation(candidate.recipe, target)))
+            for candidate in cohort.candidates
         }
     )
 
@@ -41,14 +41,14 @@ def first_round(*start: KnownPoint, candidates: int = 16, known: tuple[KnownPoin
 
 def test_each_point_is_a_candidate_of_the_first_round_after_the_plain_seed() -> None:
     other = Recipe.from_seed(21)
-    candidates = [trial.candidate for trial in first_round(KnownPoint(GOOD), KnownPoint(other)).trials]
+    candidates = list(first_round(KnownPoint(GOOD), KnownPoint(other)).candidates)
     assert [one.recipe for one in candidates[:3]] == [Recipe.from_seed(1), GOOD, other]
     assert [one.move for one in candidates] == [Move.EXPLORE, Move.START, Move.START, Move.EXPLORE]
     assert not set(candidates[3].recipe.seeds) & {7, 11, 21}, "fresh seeds are none of theirs"
 
 
 def test_a_point_with_a_score_is_searched_around_from_the_first_round_on() -> None:
-    candidates = [trial.candidate for trial in first_round(SCORED, candidates=32, known=OTHERS).trials]
+    candidates = list(first_round(SCORED, candidates=32, known=OTHERS).candidates)
     start = candidates[1]
     children = [one for one in candidates if one.parents == (start.id,)]
     assert start.recipe == GOOD
@@ -60,7 +60,7 @@ def test_a_point_with_a_score_is_searched_around_from_the_first_round_on() -> No
 
 def test_a_score_of_another_checkpoint_or_without_a_weighted_scorer_does_not_count() -> None:
     for point in (KnownPoint(GOOD, {"other": 0.9}, "build"), KnownPoint(GOOD, None)):
-        moves = [trial.candidate.move for trial in first_round(point, candidates=32).trials]
+        moves = [candidate.move for candidate in first_round(point, candidates=32).candidates]
         assert moves == [Move.EXPLORE, Move.START, *[Move.EXPLORE] * (len(moves) - 2)]
     spec = AdaptiveSpec(1, 32, start=(SCORED,), known=OTHERS)
     assert on_build(spec, "build") == spec
@@ -106,7 +106,7 @@ def test_no_candidate_has_an_avoided_seed(spec: SearchSpec) -> None:
         while not strategy.done:
             cohort = strategy.ask()
             assert cohort is not None
-            used |= {seed for trial in cohort.trials for seed in trial.candidate.recipe.seeds}
+            used |= {seed for candidate in cohort.candidates for seed in candidate.recipe.seeds}
             told(strategy, cohort, GOOD)
         return used
 

@@ -44,8 +44,8 @@ def climb(spec: SearchSpec, landscape: Landscape) -> float:
     """Height that a search finds; potentials are heights squeezed into [0, 1]."""
     strategy = create(spec, steps=1)
     while not strategy.done:
-        trials = strategy.ask().trials
-        heights = {trial.key: landscape.height(trial.candidate.recipe) for trial in trials}
+        candidates = strategy.ask().candidates
+        heights = {candidate.id: landscape.height(candidate.recipe) for candidate in candidates}
         strategy.tell({key: Potential(0.5 + 0.05 * height) for key, height in heights.items()})
     best = strategy.best()
     assert best is not None

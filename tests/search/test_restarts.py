@@ -9,7 +9,7 @@ import pytest
 from eacps.errors import InvalidSearchSpec
 from eacps.search import eacps_adaptive
 from eacps.search.calibration import Calibration, Landscape
-from eacps.search.cohort import Candidate, Cohort, Move, Outcome, Trial, TrialKey, evaluations_of
+from eacps.search.cohort import Candidate, Cohort, Move, Outcome
 from eacps.search.factory import restore
 from eacps.search.known import KnownPoint
 from eacps.search.landscape import correlation_of, kernel
@@ -24,20 +24,20 @@ RESTARTED = Calibration(landscape=Landscape(CURVATURE, 0.5, 0.05, 0.01), restart
 PARENT = perturb(Recipe.from_seed(3), angle=0.6, seed=5)
 
 
-def outcomes(cohort: Cohort, field: Field) -> dict[TrialKey, Outcome]:
-    heights = {trial.key: field.height(trial.candidate.recipe) for trial in cohort.trials}
+def outcomes(cohort: Cohort, field: Field) -> dict[str, Outcome]:
+    heights = {candidate.id: field.height(candidate.recipe) for candidate in cohort.candidates}
     return {key: Potential(min(1.0, max(0.0, 0.5 + 0.05 * height))) for key, height in heights.items()}
 
 
-def run(spec: AdaptiveSpec, seed: int) -> tuple[float, list[Trial]]:
-    """Height of a search's best, and all of its trials."""
-    strategy, field, trials = create(spec, steps=STEPS, calibration=RESTARTED), Field(seed, 1.6), list[Trial]()
+def run(spec: AdaptiveSpec, seed: int) -> tuple[float, list[Candidate]]:
+    """Height of a search's best, and all of its candidates."""
+    strategy, field, candidates = create(spec, steps=STEPS, calibration=RESTARTED), Field(seed, 1.6), list[Candidate]()
     while not strategy.done and (cohort := strategy.ask()) is not None:
-        trials += cohort.trials
+        candidates += cohort.candidates
         strategy.tell(outcomes(cohort, field))
     best = strategy.best()
     assert best is not None
-    return field.height(best.candidate.recipe), trials
+    return field.height(best.candidate.recipe), candidates
 
 
 def test_a_restart_keeps_its_parent_and_begins_late() -> None:
@@ -71,7 +71,6 @@ def test_a_chain_that_is_not_known_costs_all_of_it() -> None:
     start = Candidate("b", recipe, (), 0, Move.START)
     assert (move.evaluations(STEPS), move.start_step) == (2, 6)
     assert (start.evaluations(STEPS), start.start_step) == (8 + 4 + 2, 0)
-    assert evaluations_of([Trial(move, STEPS), Trial(start, STEPS)]) == 2 + 14
 
 
 def test_the_kernel_is_inverted() -> None:
@@ -88,12 +87,12 @@ def test_restarts_pay_where_they_keep_what_their_price_buys() -> None:
 
 
 def test_a_search_with_restarts_costs_no_more_than_its_trajectories() -> None:
-    _, trials = run(AdaptiveSpec(5, 16, restarts=True), 5)
-    moves = [trial.candidate.move for trial in trials]
+    _, candidates = run(AdaptiveSpec(5, 16, restarts=True), 5)
+    moves = [candidate.move for candidate in candidates]
     assert Move.RESTART in moves
-    assert len(trials) > 16
-    assert evaluations_of(trials) <= 16 * STEPS
-    assert len({trial.candidate.recipe for trial in trials}) == len(trials)
+    assert len(candidates) > 16
+    assert sum(candidate.evaluations(STEPS) for candidate in candidates) <= 16 * STEPS
+    assert len({candidate.recipe for candidate in candidates}) == len(candidates)
 
 
 def test_moves_of_a_restarted_pictures_noise_are_offered_where_it_cannot_be_restarted_yet() -> None:
@@ -102,7 +101,7 @@ def test_moves_of_a_restarted_pictures_noise_are_offered_where_it_cannot_be_rest
     cohort = create(AdaptiveSpec(1, 32, start=(liked,), known=others), steps=STEPS, calibration=RESTARTED).ask()
     assert cohort is not None
     assert cohort.note is not None
-    _, start, *rest = [trial.candidate for trial in cohort.trials]
+    _, start, *rest = list(cohort.candidates)
     children = [one for one in rest if one.parents == (start.id,)]
     assert start.recipe == liked.recipe
     assert {one.move for one in children} == {Move.SPHERICAL}
@@ -114,8 +113,8 @@ def test_where_recipes_allow_no_more_restarts_the_picture_before_is_restarted_ag
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(eacps_adaptive, "MAX_RESTARTS", 1)
-    _, trials = run(AdaptiveSpec(5, 32, restarts=True, parents=1), 5)
-    known = {trial.candidate.id: trial.candidate for trial in trials}
+    _, candidates = run(AdaptiveSpec(5, 32, restarts=True, parents=1), 5)
+    known = {candidate.id: candidate for candidate in candidates}
     restarted = [one for one in known.values() if one.move is Move.RESTART]
     assert all(one.recipe.restarted == known[one.parents[0]].recipe for one in restarted)
     assert len({one.generation for one in restarted}) > 3, "also where the best is restarted already"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eacps.errors import InvalidSearchSpec
-from eacps.search.cohort import Candidate, Evaluated, Failed, Move, Outcome, Trial
+from eacps.search.cohort import Candidate, Evaluated, Failed, Move, Outcome
 from eacps.search.potential import Potential
 from eacps.search.recipe import Recipe
 from eacps.search.statistics import expected_best, summarize
@@ -54,9 +54,8 @@ def test_expected_best_refuses_what_is_not_finite() -> None:
         expected_best([0.0, math.nan], 1)
 
 
-def evaluated(index: int, outcome: Outcome, move: Move = Move.EXPLORE, stop_step: int = STEPS) -> Evaluated:
-    candidate = Candidate(f"g0-{index:03d}", Recipe.from_seed(index), (), 0, move)
-    return Evaluated(Trial(candidate, stop_step), outcome)
+def evaluated(index: int, outcome: Outcome, move: Move = Move.EXPLORE) -> Evaluated:
+    return Evaluated(Candidate(f"g0-{index:03d}", Recipe.from_seed(index), (), 0, move), outcome)
 
 
 def test_summary_of_a_search() -> None:
@@ -65,9 +64,8 @@ def test_summary_of_a_search() -> None:
         evaluated(1, Potential(0.6, False, ("realism",))),
         evaluated(2, Failed("no picture")),
         evaluated(3, Potential(0.9), Move.SPHERICAL),
-        evaluated(4, Potential(1.0), stop_step=2),  # a preview: no picture to deliver
     ]
-    summary = summarize(history, steps=STEPS)
+    summary = summarize(history)
     assert (summary.evaluated, summary.failed, summary.incomplete) == (3, 1, 1)
     assert (summary.first, summary.best, summary.best_complete) == (0.4, 0.9, True)
     assert summary.gain_over_first == pytest.approx(0.5)
@@ -85,7 +83,7 @@ BOUND = Potential(0.3, False, ("realism",))
 def test_a_lower_bound_on_either_side_is_no_gain(
     outcomes: tuple[Potential, Potential], first: float | None, best: float
 ) -> None:
-    summary = summarize([evaluated(index, outcome) for index, outcome in enumerate(outcomes)], steps=STEPS)
+    summary = summarize([evaluated(index, outcome) for index, outcome in enumerate(outcomes)])
     assert (summary.first, summary.best, summary.gain_over_first) == (first, best, None)
     assert summary.gain_over(0.1) == (None if best == BOUND.value else pytest.approx(best - 0.1))
     assert summary.gain_over(None) is None
@@ -93,20 +91,20 @@ def test_a_lower_bound_on_either_side_is_no_gain(
 
 def test_spread_and_best_of_n_over_what_was_measured() -> None:
     values = [Potential(0.2), Potential(0.4), BOUND, Potential(0.6)]
-    summary = summarize([evaluated(index, outcome) for index, outcome in enumerate(values)], steps=STEPS)
+    summary = summarize([evaluated(index, outcome) for index, outcome in enumerate(values)])
     assert summary.explored_mean == pytest.approx(0.4)
     assert summary.explored_sd == pytest.approx(0.2)
     assert [n for n, _ in summary.explored_best_of] == [1, 2]
 
 
 def test_summary_where_the_first_candidate_failed() -> None:
-    summary = summarize([evaluated(0, Failed("x")), evaluated(1, Potential(0.5))], steps=STEPS)
+    summary = summarize([evaluated(0, Failed("x")), evaluated(1, Potential(0.5))])
     assert (summary.first, summary.gain_over_first, summary.best) == (None, None, 0.5)
     assert summary.explored_sd is None
 
 
 @pytest.mark.parametrize("history", [[], [evaluated(0, Failed("x"))]])
 def test_summary_of_nothing(history: list[Evaluated]) -> None:
-    summary = summarize(history, steps=STEPS)
+    summary = summarize(history)
     assert summary.best is summary.first is summary.gain_over_first is summary.explored_mean is None
     assert summary.explored_best_of == ()

@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 
 from eacps.errors import IllegalSearchMove, InvalidSearchSpec
 from eacps.search.best_of_n import BestOfN
-from eacps.search.cohort import Candidate, Cohort, Failed, Move, Outcome, TrialKey
+from eacps.search.cohort import Candidate, Cohort, Failed, Move, Outcome
 from eacps.search.context import SearchContext
 from eacps.search.factory import restore
 from eacps.search.potential import Potential
-from eacps.search.pruning import Pruning
 from eacps.search.recipe import SEED_BOUND, correlation
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec, EacpsSpec, SearchSpec, SeedOffset, SphericalMove
 from eacps.search.strategy import Strategy
@@ -53,7 +52,6 @@ ADAPTIVE_SPECS = st.builds(
     rounds=st.integers(1, 4),
     fresh_share=st.floats(0, 1),
     crossover=st.booleans(),
-    pruning=st.just(Pruning()),
 )
 SPECS = st.one_of(
     st.builds(BestOfNSpec, seed=st.integers(0, 2**64 - 1), candidates=st.integers(1, 20)),
@@ -64,12 +62,12 @@ EXAMPLES: list[SearchSpec] = [
     BestOfNSpec(seed=1, candidates=6),
     EacpsSpec(seed=2, global_candidates=6, parents=2, children_per_parent=2, rounds=2),
     EacpsSpec(seed=3, global_candidates=6, parents=2, children_per_parent=2, rounds=2, local=SeedOffset()),
-    AdaptiveSpec(seed=4, candidates=12, rounds=3, pruning=Pruning()),
+    AdaptiveSpec(seed=4, candidates=12, rounds=3),
 ]
 
 
 def lottery(salt: int, *, failing: float = 0.0) -> Judge:
-    """A judge whose outcome depends on nothing but the recipe and ``salt``; some trials fail."""
+    """A judge whose outcome depends on nothing but the recipe and ``salt``; some candidates fail."""
 
     def judge(candidate: Candidate) -> Outcome:
         draw = random.Random(f"{salt} {candidate.recipe.terms}")
@@ -80,8 +78,8 @@ def lottery(salt: int, *, failing: float = 0.0) -> Judge:
     return judge
 
 
-def judged(cohort: Cohort, judge: Judge) -> dict[TrialKey, Outcome]:
-    return {trial.key: judge(trial.candidate) for trial in cohort.trials}
+def judged(cohort: Cohort, judge: Judge) -> dict[str, Outcome]:
+    return {candidate.id: judge(candidate) for candidate in cohort.candidates}
 
 
 def run(strategy: Strategy, judge: Judge) -> list[Cohort]:
@@ -96,19 +94,18 @@ def run(strategy: Strategy, judge: Judge) -> list[Cohort]:
 def test_the_budget_is_exact_and_nothing_repeats(spec: SearchSpec, salt: int, failing: float) -> None:
     strategy = create(spec, steps=STEPS)
     cohorts = run(strategy, lottery(salt, failing=failing))
-    candidates = [trial.candidate for cohort in cohorts for trial in cohort.trials]
+    candidates = [candidate for cohort in cohorts for candidate in cohort.candidates]
     price = sum(STEPS - candidate.recipe.start_step for candidate in candidates) / STEPS
     assert spec.total_candidates - 1 < price <= spec.total_candidates
     assert len({candidate.id for candidate in candidates}) == len(candidates)
     assert len({candidate.recipe for candidate in candidates}) == len(candidates)
     assert [cohort.generation for cohort in cohorts] == list(range(len(cohorts)))
-    assert all(trial.stop_step == STEPS for cohort in cohorts for trial in cohort.trials)
-    assert [one.trial.candidate for one in strategy.history()] == candidates
+    assert [one.candidate for one in strategy.history()] == candidates
 
 
 @given(SPECS, st.integers())
 def test_the_first_candidate_is_the_plain_users(spec: SearchSpec, salt: int) -> None:
-    first = run(create(spec, steps=STEPS), lottery(salt))[0].trials[0].candidate
+    first = run(create(spec, steps=STEPS), lottery(salt))[0].candidates[0]
     assert first.id == "g0-000"
     assert first.recipe.terms == ((spec.seed % SEED_BOUND if spec.first_seed is None else spec.first_seed, 1.0),)
 
@@ -177,12 +174,12 @@ def test_illegal_moves_raise_and_leave_the_state_unchanged(spec: SearchSpec) -> 
         refused("no cohort", strategy.tell, {})
         cohort = strategy.ask()
         good = judged(cohort, judge)
-        first = cohort.trials[0].key
+        first = cohort.candidates[0].id
         refused("not reported", strategy.ask)
         refused("no outcome for", strategy.tell, {})
-        refused(first.candidate_id, strategy.tell, {key: good[key] for key in good if key != first})
-        refused("g9-999", strategy.tell, {**good, TrialKey("g9-999", STEPS): Potential(0.5)})
-        refused("not asked", strategy.tell, {**good, TrialKey(first.candidate_id, 1): Potential(0.5)})
+        refused(first, strategy.tell, {key: good[key] for key in good if key != first})
+        refused("g9-999", strategy.tell, {**good, "g9-999": Potential(0.5)})
+        refused("not asked", strategy.tell, {**good, first[:-1]: Potential(0.5)})
         refused("nan", strategy.tell, {**good, first: math.nan})
         refused("None", strategy.tell, {**good, first: None})
         strategy.tell(good)
@@ -193,7 +190,7 @@ def test_illegal_moves_raise_and_leave_the_state_unchanged(spec: SearchSpec) -> 
 @given(eacps_specs(), st.integers())
 def test_children_lie_where_the_spec_says(spec: EacpsSpec, salt: int) -> None:
     cohorts = run(create(spec, steps=STEPS), lottery(salt))
-    known = {trial.candidate.id: trial.candidate for cohort in cohorts for trial in cohort.trials}
+    known = {candidate.id: candidate for cohort in cohorts for candidate in cohort.candidates}
     for child in known.values():
         if child.move is Move.EXPLORE:
             assert child.parents == ()
@@ -218,7 +215,7 @@ def test_parents_are_the_best_of_all_rounds_so_far(salt: int, local: SphericalMo
         leaders = [ranked.candidate.id for ranked in strategy.ranking()[:2]]
         cohort = strategy.ask()
         if cohort.generation > 0:
-            assert [trial.candidate.parents for trial in cohort.trials] == [
+            assert [candidate.parents for candidate in cohort.candidates] == [
                 (name,) for name in leaders for _ in range(3)
             ]
         strategy.tell(judged(cohort, judge))
@@ -227,10 +224,10 @@ def test_parents_are_the_best_of_all_rounds_so_far(salt: int, local: SphericalMo
 def test_failed_candidates_are_never_parents_and_their_share_is_explored() -> None:
     strategy = create(EacpsSpec(seed=5, global_candidates=4, parents=3, children_per_parent=2), steps=STEPS)
     first = strategy.ask()
-    survivor = first.trials[2]
-    strategy.tell({t.key: Potential(0.0) if t is survivor else Failed("gone") for t in first.trials})
-    moves = [(t.candidate.parents, t.candidate.move) for t in strategy.ask().trials]
-    assert moves == [((survivor.candidate.id,), Move.SPHERICAL)] * 2 + [((), Move.EXPLORE)] * 4
+    survivor = first.candidates[2]
+    strategy.tell({t.id: Potential(0.0) if t is survivor else Failed("gone") for t in first.candidates})
+    moves = [(t.parents, t.move) for t in strategy.ask().candidates]
+    assert moves == [((survivor.id,), Move.SPHERICAL)] * 2 + [((), Move.EXPLORE)] * 4
 
 
 @pytest.mark.parametrize("spec", EXAMPLES)
@@ -239,8 +236,8 @@ def test_a_search_where_everything_fails_ends_without_a_best(spec: SearchSpec) -
     cohorts = run(strategy, lambda _: Failed("the server is down"))
     assert strategy.best() is None
     assert strategy.ranking() == ()
-    assert sum(len(cohort.trials) for cohort in cohorts) == spec.total_candidates
-    assert {trial.candidate.move for cohort in cohorts for trial in cohort.trials} == {Move.EXPLORE}
+    assert sum(len(cohort.candidates) for cohort in cohorts) == spec.total_candidates
+    assert {candidate.move for cohort in cohorts for candidate in cohort.candidates} == {Move.EXPLORE}
 
 
 def test_seed_offset_wraps_around_and_never_repeats_a_seed() -> None:
@@ -253,16 +250,16 @@ def test_seed_offset_wraps_around_and_never_repeats_a_seed() -> None:
         local=SeedOffset(radius=1),
     )
     local = run(create(spec, steps=STEPS), lottery(0))[1]
-    assert {t.candidate.recipe.seeds[0] for t in local.trials[:2]} == {SEED_BOUND - 2, 0}
+    assert {t.recipe.seeds[0] for t in local.candidates[:2]} == {SEED_BOUND - 2, 0}
     # The neighborhood has two seeds; the third child is a fresh seed and says so.
-    assert [t.candidate.move for t in local.trials] == [Move.SEED_OFFSET, Move.SEED_OFFSET, Move.EXPLORE]
+    assert [t.move for t in local.candidates] == [Move.SEED_OFFSET, Move.SEED_OFFSET, Move.EXPLORE]
 
 
 def test_incomplete_potentials_rank_by_their_lower_bound() -> None:
     strategy = create(BestOfNSpec(seed=1, candidates=3), steps=STEPS)
-    keys = [trial.key for trial in strategy.ask().trials]
+    ids = [candidate.id for candidate in strategy.ask().candidates]
     bound = Potential(0.6, complete=False, missing=("realism",))
-    strategy.tell(dict(zip(keys, [Potential(0.5), bound, Potential(0.7)], strict=True)))
+    strategy.tell(dict(zip(ids, [Potential(0.5), bound, Potential(0.7)], strict=True)))
     assert [ranked.candidate.id for ranked in strategy.ranking()] == ["g0-002", "g0-001", "g0-000"]
     assert strategy.ranking()[1].potential == bound
 
@@ -276,7 +273,7 @@ def test_ties_go_to_the_earlier_candidate() -> None:
 def test_equal_seeds_give_equal_searches_and_others_differ() -> None:
     def recipes(seed: int) -> list[object]:
         cohorts = run(create(EacpsSpec(seed=seed, first_seed=9), steps=STEPS), lottery(0))
-        return [trial.candidate.recipe for cohort in cohorts for trial in cohort.trials]
+        return [candidate.recipe for cohort in cohorts for candidate in cohort.candidates]
 
     assert recipes(7) == recipes(7)
     assert all(a != b for a, b in itertools.pairwise([recipes(7), recipes(8)]))
@@ -299,7 +296,7 @@ def test_other_generators_and_steps_are_refused() -> None:
         {"context": {"steps": 0}},
         {"rng": {"bit_generator": "MT19937"}},
         {"rng": {"state": "x"}},
-        {"history": [{"candidate": {}, "stop_step": 8}]},
+        {"history": [{"candidate": {}}]},
         {"pending": 3},
     ],
 )

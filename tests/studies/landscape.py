@@ -28,18 +28,17 @@ def height(task: int, recipe: Recipe, stream: int = 0) -> float:
     return float(found)
 
 
-def previewed(task: int, recipe: Recipe, stop: int, *, draft: bool = False) -> float:
-    """The height as seen early: previews correlate with it by the share of the steps, drafts by its root."""
-    share = (stop / STEPS) ** (0.5 if draft else 1.0)
-    stop += 100 * draft
-    return share * height(task, recipe) + (1 - share**2) ** 0.5 * height(task, recipe, stream=stop)
+def drafted(task: int, recipe: Recipe, steps: int) -> float:
+    """The height as a schedule of so many steps shows it: drafts correlate with it by the root of their share."""
+    share = (steps / STEPS) ** 0.5
+    return share * height(task, recipe) + (1 - share**2) ** 0.5 * height(task, recipe, stream=steps)
 
 
 def bench(task: int) -> Bench:
     """All three scorers give the same score, the held-out one half of it; nothing is made."""
 
-    async def scoreboard(recipes: Sequence[Recipe], stop: int, *, draft: bool = False) -> list[Scores]:
-        return [_scores(previewed(task, recipe, stop, draft=draft)) for recipe in recipes]
+    async def scoreboard(recipes: Sequence[Recipe], steps: int) -> list[Scores]:
+        return [_scores(drafted(task, recipe, steps)) for recipe in recipes]
 
     maps = dict.fromkeys(NAMES, ScoreMap(Scale.LINEAR, 0.0, 1.0))
     return Bench(task, scoreboard, Yardstick(maps=ScoreMaps(maps)), STEPS)

@@ -1,30 +1,26 @@
 """Every analysis on a landscape whose figures are known."""
 
 import asyncio
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from eacps.search.calibration import Calibration
 from eacps.search.expectation import expected_maximum_of_normals
 from eacps.search.recipe import Recipe, restart
 from eacps.search.spec import BestOfNSpec
-from studies.analysis import best_of_n, comparison, moves, previews
+from studies.analysis import best_of_n, comparison, moves
 from studies.analysis.by_task import within_task_sd
-from studies.contenders import Contender, contenders, plain_contenders, planner
-from studies.parts import draft_rows, fresh_rows, preview_rows, probe_rows, restart_rows, search_rows
+from studies.contenders import Contender, Draft, contenders
+from studies.parts import draft_rows, fresh_rows, probe_rows, restart_rows, search_rows
 from studies.prices import Prices
 from studies.probes import fresh
 from studies.searches import gaussian_noise, search
 from studies.tables import FreshRow, SearchRow
-from studies.tuning import best_angle, landscape_rows, preview_correlations, pruning_gain, sections
+from studies.tuning import best_angle, correlations, landscape_rows, landscape_section
 from tests.studies.landscape import SD, STEPS, bench
 
 TASKS = range(40)
-PREVIEWS = Calibration(previews={step / STEPS: 0.9 for step in range(1, STEPS)})
-DRAFT = (0.375, 0.25)
-PLAN = planner(PREVIEWS, steps=STEPS)
+DRAFT = Draft(0.375, 0.25, 0.375**0.5)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +40,7 @@ async def test_every_search_of_a_task_begins_with_the_same_seeds() -> None:
 
 @pytest.mark.parametrize("budget", [8, 32])
 async def test_no_contender_spends_more_than_its_budget(budget: int) -> None:
-    for contender in contenders(0.6, PLAN, DRAFT):
+    for contender in contenders(0.6, DRAFT):
         rows = await search_rows(bench(1), contender, budget)
         assert rows[-1].nfe <= budget * STEPS
         assert [row.last for row in rows] == [0] * (len(rows) - 1) + [1]
@@ -52,21 +48,21 @@ async def test_no_contender_spends_more_than_its_budget(budget: int) -> None:
 
 
 def test_contenders_are_chosen_by_name_and_the_baseline_is_among_them() -> None:
-    named = contenders(0.6, PLAN, DRAFT, ("zeno", "adaptive_drafted"))
+    named = contenders(0.6, DRAFT, ("zeno", "adaptive_drafted"))
     assert [one.name for one in named] == ["best_of_n", "adaptive_drafted", "zeno"]
     with pytest.raises(ValueError, match="no contenders: nobody; there are best_of_n"):
-        contenders(0.6, PLAN, DRAFT, ("zeno", "nobody"))
+        contenders(0.6, DRAFT, ("zeno", "nobody"))
 
 
 async def test_drafts_correlate_as_the_landscape_says() -> None:
     rows = [row for task in TASKS for row in await draft_rows(bench(task), 24, (2, 4))]
-    found = preview_correlations(rows)
+    found = correlations(rows)
     assert found[0.25] == pytest.approx(0.25**0.5, abs=0.08)
     assert found[0.5] == pytest.approx(0.5**0.5, abs=0.08)
 
 
 async def test_children_by_restarts_correlate_as_the_landscape_says() -> None:
-    found = preview_correlations([row for task in TASKS for row in await restart_rows(bench(task), 24, (4, 6))])
+    found = correlations([row for task in TASKS for row in await restart_rows(bench(task), 24, (4, 6))])
     assert found == pytest.approx({0.5: 0.5, 0.75: 0.75}, abs=0.08)
 
 
@@ -85,7 +81,7 @@ def test_a_noisy_verifier_errs_differently_about_a_picture_and_its_restarts() ->
 
 async def test_wall_time_counts_evaluations_and_pictures(fresh_seeds: list[FreshRow]) -> None:
     rows: list[SearchRow] = []
-    for contender in contenders(0.6, PLAN, DRAFT, ("cross_entropy", "best_of_n_drafted")):
+    for contender in contenders(0.6, DRAFT, ("cross_entropy", "best_of_n_drafted")):
         rows += [row for task in TASKS for row in await search_rows(bench(task), contender, 64)]
     dear = Prices(evaluation_s=0.01, picture_s=1.0)
     drafted = [row for row in rows if row.contender == "best_of_n_drafted" and row.last]
@@ -99,14 +95,6 @@ async def test_wall_time_counts_evaluations_and_pictures(fresh_seeds: list[Fresh
     )
     assert by_evaluations is not None
     assert by_seconds == (pytest.approx(0.5 * by_evaluations[0]), 64)
-
-
-async def test_what_pruning_does_is_told_with_its_error(fresh_seeds: list[FreshRow]) -> None:
-    plain = [row for task in range(4) for row in await search_rows(bench(task), plain_contenders()[1], 8)]
-    pruned = [replace(row, potential=row.potential + (0.3 if row.task < 2 else 0.1) * SD) for row in plain]
-    found = pruning_gain(plain, pruned, fresh_seeds)
-    assert found["gain"] == pytest.approx(0.2, rel=0.1)
-    assert found["se"] == pytest.approx(0.1 * (4 / 3) ** 0.5 / 2, rel=0.1)
 
 
 async def test_children_correlate_with_parents_as_their_noises_do(fresh_seeds: list[FreshRow]) -> None:
@@ -123,16 +111,11 @@ async def test_children_correlate_with_parents_as_their_noises_do(fresh_seeds: l
     assert moves.fitted_curvature(found) < 1.0, "rho is the noises' own correlation: the straightest kernel"
 
 
-async def test_the_landscape_and_the_previews_are_found_again(fresh_seeds: list[FreshRow]) -> None:
+async def test_the_landscape_is_found_again(fresh_seeds: list[FreshRow]) -> None:
     fitted = [one for task in range(8) for one in await landscape_rows(bench(task), seeds=24, parents=4)]
-    shown = [row for task in TASKS for row in await preview_rows(bench(task), 24)]
-    found = sections(fitted, shown)
-    assert found["landscape"]["spread"]["mean"] == pytest.approx(SD, rel=0.25)
-    assert found["landscape"]["curvature"]["mean"] < 1.5
-    assert preview_correlations(shown)[0.5] == pytest.approx(0.5, abs=0.08)
-    assert set(found["previews"]) == {f"{step / STEPS:g}" for step in range(1, STEPS)}
-    ranks = previews.rank_correlations(shown)
-    assert [ranks[stop].mean for stop in (1, 4, 7)] == sorted(ranks[stop].mean for stop in (1, 4, 7))
+    found = landscape_section(fitted)
+    assert found["spread"]["mean"] == pytest.approx(SD, rel=0.25)
+    assert found["curvature"]["mean"] < 1.5
     assert within_task_sd(fresh_seeds) == pytest.approx(SD, rel=0.1)
 
 
@@ -159,7 +142,7 @@ async def test_what_is_not_searched_follows_as_far_as_it_is_the_same(fresh_seeds
 async def test_adaptive_beats_best_of_n_at_equal_cost_and_seed_offset_does_not(fresh_seeds: list[FreshRow]) -> None:
     sd = within_task_sd(fresh_seeds)
     rows: list[SearchRow] = []
-    for contender in contenders(0.6, PLAN, DRAFT):
+    for contender in contenders(0.6, DRAFT):
         if contender.name in ("best_of_n", "seed_offset", "adaptive"):
             rows += [row for task in TASKS for row in await search_rows(bench(task), contender, 32)]
     found = {one.contender: one for one in comparison.compare(rows, fresh_seeds, sd, sd)}
@@ -178,8 +161,8 @@ async def test_a_verifiers_noise_is_the_same_for_the_same_picture_and_as_large_a
     errors = [noise(recipe, STEPS) for recipe in recipes]
     assert errors == [noise(recipe, STEPS) for recipe in recipes]
     assert np.std(errors) == pytest.approx(0.1, rel=0.15)
-    noisy = await search_rows(bench(3), contenders(0.6, PLAN, DRAFT)[0], 32, noise_sd=1.0)
-    clean = await search_rows(bench(3), contenders(0.6, PLAN, DRAFT)[0], 32)
+    noisy = await search_rows(bench(3), contenders(0.6, DRAFT)[0], 32, noise_sd=1.0)
+    clean = await search_rows(bench(3), contenders(0.6, DRAFT)[0], 32)
     assert noisy[-1].potential <= clean[-1].potential, "what is reported is the true potential"
 
 

@@ -15,10 +15,8 @@ from studies.oracle import NoFaceError
 from studies.parts import Bench
 from studies.pool import Pool, fingerprint
 from studies.potentials import Yardstick
-from studies.probes import fresh
 from studies.runner import Runner, open_runner
 from studies.study import Paths, Size, run_in
-from studies.subjects import FIRST_STUDIED
 
 SIZE = Size(
     tasks=2,
@@ -27,7 +25,7 @@ SIZE = Size(
     budgets=(8,),
     noises=(1.0,),
     tuned_seeds=6,
-    previewed=4,
+    paired=4,
     probed=3,
     angles=(0.6, 0.9),
     drafts=((0.25, 0.25),),
@@ -76,34 +74,16 @@ async def test_a_study_cut_off_goes_on_and_writes_everything_down(triton: Embedd
         assert runner.oracle.made == 0, "everything was in the pool"
         again = {path.name: path.read_bytes() for path in paths.out.iterdir()}
     assert again == first
-    pictures = {"moves.png", "best_of_n.png", "comparison.png", "previews.png", "held_out.png"}
-    rows = {"fresh.csv", "searches.csv", "angles.csv", "moves.csv", "previews.csv", "prices.json"}
+    pictures = {"moves.png", "best_of_n.png", "comparison.png", "held_out.png"}
+    rows = {"fresh.csv", "searches.csv", "angles.csv", "moves.csv", "prices.json"}
     assert set(first) == {*pictures, *rows, "tables.md"}
     tables = first["tables.md"].decode()
     assert "nan" not in tables
-    for part in ("1. ", "2. ", "3a. ", "3b. ", "3c. ", "3d. ", "4. ", "5. ", "6. "):
+    for part in ("1. ", "2. ", "3a. ", "3b. ", "3c. ", "3d. ", "4. ", "5. "):
         assert f"## {part}" in tables
     known = Calibration.from_dict(json.loads((paths.checkpoint / "calibration.json").read_text()))
     assert known.landscape.spread is not None
-    assert known.preview_correlation(0.5) is not None
-    assert known.draft_correlation(0.25) is not None
     assert known.restart_correlation(0.75) is not None
-    assert set(known.pruning) == {"best_of_n", "eacps_adaptive"}
-
-
-async def test_a_trajectory_that_was_previewed_ends_in_the_same_picture(
-    triton: EmbeddedTriton, paths: Paths, tmp_path: Path
-) -> None:
-    recipes = fresh(FIRST_STUDIED, 3)
-    found = []
-    for name, stops in (("whole", (8,)), ("previewed", (2, 5, 8))):
-        pool = Pool(tmp_path / name, tmp_path / "none", weights="w")
-        async with open_runner(triton.grpc_url, pool, Yardstick(), shows_character=True) as runner:
-            for stop in stops:
-                scores = await runner.oracle.scores(FIRST_STUDIED, recipes, stop)
-            found.append(scores)
-    for whole, previewed in zip(*found, strict=True):
-        assert previewed == pytest.approx(whole, abs=1e-3)
 
 
 async def test_a_task_without_a_face_is_passed_over(triton: EmbeddedTriton, paths: Paths, tmp_path: Path) -> None:

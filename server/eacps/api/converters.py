@@ -189,7 +189,7 @@ def _candidate_scored(update: CandidateScored) -> pb.CandidateScored:
     candidate = update.candidate
     message = pb.CandidateScored(
         candidate_id=candidate.id,
-        stop_step=update.stop_step,
+        steps=update.steps,
         generation=candidate.generation,
         move=MOVE.number_of(candidate.move.value),
         parents=candidate.parents,
@@ -244,7 +244,6 @@ def _finished(update: SearchFinished) -> pb.SearchFinished:
             pb.ScorerGain(scorer=name, held_out=gain.held_out, over_first=gain.over_first, over_prior=gain.over_prior)
             for name, gain in sorted(update.gains.items())
         ],
-        pruning=update.pruning,
         diversity=None if update.diversity is None else _diversity(update.diversity),
     )
 

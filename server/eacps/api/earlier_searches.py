@@ -126,11 +126,11 @@ def _known_in(
     """
     candidates = candidates_in(progress)
     candidate = candidate_of(candidates, candidate_id)
-    if progress is None or not candidate.whole or _edit_of(asked, request) != _edit_of(request, asked):
+    if progress is None or _edit_of(asked, request) != _edit_of(request, asked):
         return pb.KnownPoint(recipe=recipe_message(candidate.recipe))
     build, counting = checkpoint_in(progress).build, _counting(asked, request)
     known = _scored(candidate, counting, build)
-    fresh = [one for one in candidates if one.fresh and one.whole and one.id != candidate.id]
+    fresh = [one for one in candidates if one.fresh and one.id != candidate.id]
     known.others.extend(_scored(one, counting, build) for one in fresh[:MAX_OTHERS])
     return known
 

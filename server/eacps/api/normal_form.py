@@ -22,7 +22,7 @@ _ENUMS = {
     if isinstance(table, Words) and table.default is not None
 }
 """The default of every enum that has one."""
-_ALWAYS = {message.DESCRIPTOR for message in (pb.SamplerSettings, pb.SearchSettings, pb.PruningSettings, pb.Budget)}
+_ALWAYS = {message.DESCRIPTOR for message in (pb.SamplerSettings, pb.SearchSettings, pb.Budget)}
 """Messages of which an empty one means the same as none."""
 _DOUBLES = {FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT}
 

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 
 from eacps.api.recipes import checked_recipe, recipe_of
 from eacps.api.violations import Violations
-from eacps.enums import LOCAL_MOVE, LOW_DIVERSITY, PRUNING_MODE, STRATEGY
+from eacps.enums import LOCAL_MOVE, LOW_DIVERSITY, STRATEGY
 from eacps.errors import InvalidSearchSpec
 from eacps.search.defaults import DEFAULT_CANDIDATES, DEFAULT_CROSSOVER, DEFAULT_PARENTS, DEFAULT_RESTARTS
 from eacps.search.diversity import LowDiversityPolicy
 from eacps.search.known import KnownPoint
-from eacps.search.pruning import Pruning, PruningMode
 from eacps.search.spec import (
-    NO_PRUNING,
     AdaptiveSpec,
     BestOfNSpec,
     EacpsSpec,
@@ -45,7 +43,6 @@ class _Common:
 
     seed: int
     first_seed: int | None
-    pruning: Pruning
     low_diversity: LowDiversityPolicy
     avoided_seeds: tuple[int, ...]
 
@@ -62,7 +59,6 @@ def spec_of(violations: Violations, search: pb.SearchSettings, drawn_seed: int) 
     common = _Common(
         seed=search.random_seed if search.HasField("random_seed") else drawn_seed,
         first_seed=search.first_seed if search.HasField("first_seed") else None,
-        pruning=_pruning(violations, search.pruning),
         low_diversity=violations.choice(
             search, "search.low_diversity", LOW_DIVERSITY, LowDiversityPolicy, default=low_diversity_of(search)
         ),
@@ -163,19 +159,6 @@ def _local_move(violations: Violations, settings: pb.EacpsSettings) -> LocalMove
         violations.real(settings.spherical, f"{path}.spherical.angle"),
         violations.real(settings.spherical, f"{path}.spherical.angle_decay"),
     )
-
-
-def _pruning(violations: Violations, settings: pb.PruningSettings) -> Pruning:
-    rungs = tuple((rung.steps_share, rung.kept_share) for rung in settings.rungs)
-    mode = violations.choice(settings, "search.pruning.mode", PRUNING_MODE, PruningMode, default=NO_PRUNING.mode)
-    if settings.mode not in pb.PruningMode.values():
-        return NO_PRUNING
-    try:
-        return Pruning(mode, rungs)
-    except InvalidSearchSpec as exc:
-        for violation in exc.violations:
-            violations.add(f"search.{violation.field}", violation.description)
-        return NO_PRUNING
 
 
 _READERS: dict[str, Callable[[Violations, pb.SearchSettings, _Common], SearchSpec | None]] = {

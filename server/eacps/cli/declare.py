@@ -1,6 +1,5 @@
 """Declares options, with ranges, defaults and words of the API's own tables."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -46,10 +45,8 @@ def number(path: str, help_text: str, *names: str, default: str | None = None, p
     )
 
 
-def choice(
-    words: Words | Oneof, help_text: str, *names: str, panel: str | None = None, without: Sequence[str] = ()
-) -> Any:
-    """Declare an enum or a oneof of the API; ``without`` lists words that other options would have to go with."""
+def choice(words: Words | Oneof, help_text: str, *names: str, panel: str | None = None) -> Any:
+    """Declare an enum or a oneof of the API."""
     default = None if words.default is None else words.default.replace("_", "-")
-    offered = [word for word in shown(words) if word not in without]
+    offered = shown(words)
     return option(help_text, *names, default=default, panel=panel, metavar="|".join(offered), callback=one_of(offered))

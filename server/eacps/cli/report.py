@@ -117,7 +117,6 @@ def result_json(search: CompleteSearch, request: pb.RunSearchRequest) -> dict[st
         "stop_reason": stop_reason(finished),
         "spent": _spent_json(finished.spent),
         "pareto_front": list(finished.pareto_front),
-        "pruning": finished.pruning,
         "diversity": _plain(finished.diversity) if finished.HasField("diversity") else None,
         "candidates": [candidate.to_json() for candidate in search.ranking],
         "statistics": _statistics_json(finished.statistics),

@@ -13,7 +13,7 @@ from eacps.cli.face_options import FaceOptions, face_fields, read_image
 from eacps.cli.outcome import CommandFailed
 from eacps.cli.parsing import number_of
 from eacps.cli.strategies import search_settings
-from eacps.enums import FRAMING, PRUNING_MODE, SCALARIZATION, Words
+from eacps.enums import FRAMING, SCALARIZATION, Words
 from eacps.v1 import search_service_pb2 as pb
 from eacps.wire import images_in
 
@@ -35,7 +35,6 @@ class SearchOptions:
     faces: FaceOptions = field(default_factory=FaceOptions)
     sampler: Mapping[str, Any] = field(default_factory=dict)
     search: Mapping[str, Any] = field(default_factory=dict)
-    pruning: str | None = None
     budget: Mapping[str, Any] = field(default_factory=dict)
     max_seconds: float | None = None
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -71,8 +70,6 @@ def build_request(options: SearchOptions) -> pb.RunSearchRequest:
 
 def _search(options: SearchOptions) -> pb.SearchSettings:
     search = search_settings(options.search)
-    if options.pruning is not None:
-        search.pruning.mode = _number(PRUNING_MODE, options.pruning)
     search.start.extend(_start(text) for text in options.like)
     return search
 

@@ -64,7 +64,6 @@ def _asked(  # a signature: every parameter is an option
     seed: search.Seed = None,
     first_seed: search.FirstSeed = None,
     micro_batch: search.MicroBatch = None,
-    pruning: search.PruningOption = None,
     weight: search.WeightsOption = [],  # noqa: B006
     floor: search.Floors = [],  # noqa: B006
     held_out: search.HeldOut = [],  # noqa: B006
@@ -82,7 +81,7 @@ def _asked(  # a signature: every parameter is an option
 
 def _options_of(given: dict[str, Any]) -> SearchOptions:
     scene, character, prompt = (given[name] for name in ("scene", "character", "prompt"))
-    plain = ("mask", "negative_prompt", "framing", "pruning", "max_seconds", "scalarization")
+    plain = ("mask", "negative_prompt", "framing", "max_seconds", "scalarization")
     return SearchOptions(
         Path(scene),
         Path(character),

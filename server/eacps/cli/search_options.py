@@ -15,7 +15,7 @@ from eacps.cli.parsing import (
     text,
     texts,
 )
-from eacps.enums import FRAMING, LOCAL_MOVE, PRUNING_MODE, SCALARIZATION, STRATEGY
+from eacps.enums import FRAMING, LOCAL_MOVE, SCALARIZATION, STRATEGY
 from eacps.limits import DEFAULT_WEIGHTS
 
 SAMPLER_PANEL, SEARCH, POTENTIAL = "Sampler", "Search", "Potential"
@@ -142,12 +142,6 @@ FirstSeed = Annotated[
     _search("search.first_seed", "Noise seed of the first candidate.", default="the search's seed"),
 ]
 MicroBatch = Annotated[int | None, _search("search.micro_batch", "Candidates that are sent to Triton together.")]
-PruningOption = Annotated[
-    str | None,
-    _search_choice(
-        PRUNING_MODE, "Whether previews decide which candidates are finished.", "--pruning", without=("fixed",)
-    ),
-]
 
 WeightsOption = Annotated[
     list[str],
@@ -198,9 +192,7 @@ ScalarizationOption = Annotated[
 MaxEvaluations = Annotated[
     int | None, number("budget.denoiser_evaluations", "Most denoiser evaluations.", panel=BUDGET)
 ]
-MaxPictures = Annotated[
-    int | None, number("budget.pictures", "Most pictures that are made and scored, previews included.", panel=BUDGET)
-]
+MaxPictures = Annotated[int | None, number("budget.pictures", "Most pictures that are made and scored.", panel=BUDGET)]
 MaxVlmCalls = Annotated[int | None, number("budget.vlm_calls", "Most calls of vision-language models.", panel=BUDGET)]
 MaxSeconds = Annotated[
     float | None,

@@ -56,7 +56,7 @@ class CandidateRecord:
     """One candidate as reported.
 
     ``evaluation`` is None if it has no potential; ``failure`` then says why. ``spent`` is what the whole search had
-    cost when this candidate was done, previews included: denoising steps divided by those of one trajectory.
+    cost when this candidate was done: denoising steps divided by those of one trajectory.
     """
 
     id: str
@@ -178,9 +178,8 @@ class SearchRecord:
     started: pb.SearchStarted | None = None
     prior: pb.PriorReady | None = None
     candidates: list[CandidateRecord] = field(default_factory=list)
-    previews: int = 0
     finished: pb.SearchFinished | None = None
-    _stops: dict[str, int] = field(default_factory=dict)  # furthest step of every candidate seen
+    _steps: int = 0
 
     def add(self, event: pb.SearchEvent) -> None:
         """Add the next event."""
@@ -195,18 +194,13 @@ class SearchRecord:
                 self.finished = event.finished
 
     def _add_candidate(self, message: pb.CandidateScored) -> None:
-        steps = self.started.steps if self.started else message.stop_step
-        self._stops[message.candidate_id] = message.stop_step - _begun_at(message)
-        if message.stop_step < steps:
-            self.previews += 1
-            return
+        self._steps += message.steps
         self.candidates.append(CandidateRecord.from_message(message, spent=self.spent))
 
     @property
     def spent(self) -> float:
-        """Cost so far in whole trajectories, previews included."""
-        steps = self.started.steps if self.started else 0
-        return sum(self._stops.values()) / steps if steps else 0.0
+        """Cost so far in whole trajectories."""
+        return self._steps / self.started.steps if self.started else 0.0
 
     @property
     def in_order_of_proposal(self) -> list[CandidateRecord]:
@@ -228,11 +222,3 @@ class SearchRecord:
         if self.started is None or self.prior is None or self.finished is None or not self.candidates:
             raise ValueError("the search has not finished")
         return CompleteSearch(self.started, self.prior, tuple(self.candidates), self.finished)
-
-
-def _begun_at(message: pb.CandidateScored) -> int:
-    """Step at which a candidate's trajectory began: negative where a whole chain of restarts was replayed before it."""
-    restarts = message.recipe.restarts
-    if not restarts or message.parents:
-        return restarts[-1].step if restarts else 0
-    return -sum(message.stop_step - one.step for one in restarts)

@@ -34,7 +34,7 @@ class SearchRecorder:
             StoreUnavailable: The database failed; the record may have been stored or not.
         """
         events = [
-            StoredEvent(sequence, self._codec.event_of(entry.update, sequence=sequence), entry.trial)
+            StoredEvent(sequence, self._codec.event_of(entry.update, sequence=sequence), entry.report)
             for sequence, entry in enumerate(record.entries, start=self._reported + 1)
         ]
         finished = any(isinstance(entry.update, SearchFinished) for entry in record.entries)

@@ -167,13 +167,13 @@ class SearchStore:
             if row is None or row.spent is None:
                 return 0, None
             parts = connection.execute(select(PARTS.c.name, PARTS.c.data).where(PARTS.c.search_id == search_id))
-            trials = (
-                select(EVENTS.c.trial)
-                .where(EVENTS.c.search_id == search_id, EVENTS.c.trial.is_not(None))
+            reports = (
+                select(EVENTS.c.report)
+                .where(EVENTS.c.search_id == search_id, EVENTS.c.report.is_not(None))
                 .order_by(EVENTS.c.sequence)
             )
             known = {part.name: part.data for part in parts}
-            return row.events, Progress(known, list(connection.execute(trials).scalars()), row.spent)
+            return row.events, Progress(known, list(connection.execute(reports).scalars()), row.spent)
 
         return await self._database.read(work)
 

@@ -107,12 +107,12 @@ class StoredEvent:
     Args:
         sequence: From 1 without gaps.
         payload: The encoded event.
-        trial: The outcome of a candidate, encoded for the search itself; None for other events.
+        report: The outcome of a candidate, encoded for the search itself; None for other events.
     """
 
     sequence: int
     payload: bytes
-    trial: str | None = None
+    report: str | None = None
 
 
 @dataclass(frozen=True)

@@ -69,9 +69,9 @@ EVENTS = Table(
     _search_id(),
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
     Column("payload", LargeBinary, nullable=False),
-    Column("trial", Text),
+    Column("report", Text),
 )
-"""Events of searches, from 1 without gaps; ``trial`` is a candidate's outcome, encoded for the search itself."""
+"""Events of searches, from 1 without gaps; ``report`` is a candidate's outcome, encoded for the search itself."""
 
 PARTS = Table(
     "search_parts",
@@ -80,7 +80,7 @@ PARTS = Table(
     Column("name", String(32), primary_key=True),
     Column("data", Text, nullable=False),
 )
-"""The state of a search beside its trials, part by part (`eacps.evaluation.codec`)."""
+"""The state of a search beside its reports, part by part (`eacps.evaluation.codec`)."""
 
 OBJECTS = Table(
     "objects",

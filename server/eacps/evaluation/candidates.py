@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from eacps.errors import CandidateNotFound
-from eacps.evaluation.codec import edit_in, has_prior, scored_pictures_in, strategy_in, trials_of
+from eacps.evaluation.codec import candidates_of, edit_in, has_prior, scored_pictures_in, strategy_in
 from eacps.evaluation.finish import Delivery, provenance_record
 from eacps.evaluation.plan import Edit
 from eacps.evaluation.services import ProvenanceRecord, Services
@@ -24,7 +24,7 @@ from eacps.search.scores import ScoreCard
 
 @dataclass(frozen=True)
 class StoredCandidate:
-    """The furthest evaluated trial of a candidate.
+    """A candidate that has a picture and scores.
 
     Args:
         id: Of the candidate.
@@ -32,14 +32,12 @@ class StoredCandidate:
         picture: Artifact of its picture, PNG.
         card: Its scores.
         fresh: Whether its noise is a fresh seed's.
-        whole: Whether its trajectory was run to its end; all here is of a preview otherwise.
     """
 
     id: str
     recipe: Recipe
     picture: str
     card: ScoreCard
-    whole: bool
     fresh: bool
 
 
@@ -57,7 +55,7 @@ class Ranking:
     """Candidates by an objective.
 
     Args:
-        candidates: Those with a potential for the full trajectory, best first, each with what its scores amount to.
+        candidates: Those with a potential, best first, each with what its scores amount to.
         pareto_front: Ids of those that no other one beats in every weighted score, best first.
     """
 
@@ -69,20 +67,12 @@ def candidates_in(progress: Progress | None) -> list[StoredCandidate]:
     """Return the candidates of a search that have a picture and scores, in order of proposal."""
     if progress is None or not has_prior(progress):
         return []
-    strategy = strategy_in(progress)
-    pictures, furthest = scored_pictures_in(progress), dict[str, StoredCandidate]()
-    for trial in trials_of(strategy):
-        if trial.key in pictures:
-            candidate, (picture, card) = trial.candidate, pictures[trial.key]
-            furthest[candidate.id] = StoredCandidate(
-                id=candidate.id,
-                recipe=candidate.recipe,
-                picture=picture,
-                card=card,
-                whole=trial.stop_step == strategy.steps,
-                fresh=candidate.move is Move.EXPLORE,
-            )
-    return list(furthest.values())
+    pictures = scored_pictures_in(progress)
+    return [
+        StoredCandidate(one.id, one.recipe, *pictures[one.id], fresh=one.move is Move.EXPLORE)
+        for one in candidates_of(strategy_in(progress))
+        if one.id in pictures
+    ]
 
 
 def rank_candidates(candidates: Sequence[StoredCandidate], objective: Objective) -> Ranking:
@@ -92,7 +82,7 @@ def rank_candidates(candidates: Sequence[StoredCandidate], objective: Objective)
         candidates: Of one search, in order of proposal; every weighted scorer was asked about each of them.
         objective: What counts.
     """
-    evaluated = [(one, evaluation_of(one.card, objective)) for one in candidates if one.whole]
+    evaluated = [(one, evaluation_of(one.card, objective)) for one in candidates]
     known = [
         (one, evaluation, evaluation.potential)
         for one, evaluation in evaluated

@@ -1,8 +1,8 @@
 """Encode the state of a search as JSON and decode it. The strategy encodes its own part (`eacps.search.snapshots`).
 
 The state has three parts, which change at different times: the checkpoint, recorded first; the prepared edit, recorded
-with the prior; and the strategy, recorded with every cohort. Reports of trials are encoded one by one, without what the
-strategy's snapshot contains.
+with the prior; and the strategy, recorded with every cohort. Reports of candidates are encoded one by one, without what
+the strategy's snapshot contains.
 """
 
 import json
@@ -17,15 +17,15 @@ from eacps.evaluation.state import (
     Latents,
     PreparedSearch,
     Progress,
+    Report,
     Reports,
-    TrialReport,
     evaluation_of,
     failed,
     scored,
 )
 from eacps.scene.frame import Frame
 from eacps.search import factory
-from eacps.search.cohort import Trial, TrialKey
+from eacps.search.cohort import Candidate
 from eacps.search.objective import Objective
 from eacps.search.scores import ScoreCard
 from eacps.search.strategy import Strategy
@@ -51,7 +51,7 @@ def prepared_part(state: PreparedSearch) -> dict[str, str]:
 
 def strategy_part(state: PreparedSearch) -> dict[str, str]:
     """Encode the part that changes with every cohort, by its name: the strategy and the averaged scores."""
-    averaged = [[*key, card_to_json(card)] for key, card in state.reports.averaged.items()]
+    averaged = {candidate_id: card_to_json(card) for candidate_id, card in state.reports.averaged.items()}
     return {"strategy": to_text({"snapshot": state.strategy.snapshot(), "averaged": averaged})}
 
 
@@ -100,45 +100,49 @@ async def edit_in(progress: Progress, artifacts: ArtifactStore) -> Edit:
 
 
 def reports_in(progress: Progress, strategy: Strategy) -> Reports:
-    """Restore the reports of the trials: first of those in the strategy's history, then of the open cohort."""
-    reports = Reports(strategy.objective, strategy.steps)
-    trials = {trial.key: trial for trial in trials_of(strategy)}
-    reports.propose(trials.values())
+    """Restore the reports: first those of the strategy's history, then those of the open cohort."""
+    reports = Reports(strategy.objective)
+    candidates = {candidate.id: candidate for candidate in candidates_of(strategy)}
+    reports.propose(candidates.values())
     known = [
-        _report_from_json(data, trials[TrialKey(data["id"], data["stop"], data["draft"])], strategy.objective)
-        for data in map(json.loads, progress.trials)
+        _report_from_json(data, candidates[data["id"]], strategy.objective)
+        for data in map(json.loads, progress.reports)
     ]
-    closed = {one.trial.key for one in strategy.history()}
+    closed = {one.candidate.id for one in strategy.history()}
     for report in known:
-        if report.key in closed:
+        if report.candidate.id in closed:
             reports.add(report)
-    for *key, card in json.loads(progress.parts["strategy"])["averaged"]:
-        reports.average(TrialKey(*key), card_from_json(card))
-    best = strategy.best()
-    reports.settle(None if best is None else TrialKey(best.candidate.id, strategy.steps))
+    for candidate_id, card in _averaged_in(progress).items():
+        reports.average(candidate_id, card)
+    reports.settle(strategy.best())
     for report in known:
-        if report.key not in closed:
+        if report.candidate.id not in closed:
             reports.add(report)
     return reports
 
 
-def scored_pictures_in(progress: Progress) -> dict[TrialKey, tuple[str, ScoreCard]]:
-    """Return the artifact and the scores of every picture of a search that has a prior, by its trial."""
+def scored_pictures_in(progress: Progress) -> dict[str, tuple[str, ScoreCard]]:
+    """Return the artifact and the scores of every picture of a search that has a prior, by the candidate's id."""
     pictures = {
-        TrialKey(data["id"], data["stop"], data["draft"]): (data["picture"], card_from_json(data["card"]))
-        for data in map(json.loads, progress.trials)
+        data["id"]: (data["picture"], card_from_json(data["card"]))
+        for data in map(json.loads, progress.reports)
         if data["picture"] is not None
     }
-    for *key, card in json.loads(progress.parts["strategy"])["averaged"]:
-        pictures[TrialKey(*key)] = pictures[TrialKey(*key)][0], card_from_json(card)
+    for candidate_id, card in _averaged_in(progress).items():
+        pictures[candidate_id] = pictures[candidate_id][0], card
     return pictures
 
 
-def trials_of(strategy: Strategy) -> Iterator[Trial]:
-    """Yield all trials that a strategy has proposed, in that order."""
-    yield from (one.trial for one in strategy.history())
+def candidates_of(strategy: Strategy) -> Iterator[Candidate]:
+    """Yield all candidates that a strategy has proposed, in that order."""
+    yield from (one.candidate for one in strategy.history())
     if strategy.pending is not None:
-        yield from strategy.pending.trials
+        yield from strategy.pending.candidates
+
+
+def _averaged_in(progress: Progress) -> dict[str, ScoreCard]:
+    averaged = json.loads(progress.parts["strategy"])["averaged"]
+    return {candidate_id: card_from_json(card) for candidate_id, card in averaged.items()}
 
 
 def _edit_to_json(edit: Edit) -> Json:
@@ -193,14 +197,12 @@ async def _restore_edit(data: Json, checkpoint: ServedCheckpoint, artifacts: Art
     )
 
 
-def report_to_text(report: TrialReport) -> str:
+def report_to_text(report: Report) -> str:
     """Encode a report; it only names the candidate, which is in the strategy's snapshot."""
     latents = report.latents
     return to_text(
         {
-            "id": report.key.candidate_id,
-            "stop": report.key.stop_step,
-            "draft": report.key.draft,
+            "id": report.candidate.id,
             "picture": report.picture,
             "card": None if report.evaluation is None else card_to_json(report.evaluation.card),
             "failure": report.failure,
@@ -209,21 +211,21 @@ def report_to_text(report: TrialReport) -> str:
     )
 
 
-def _report_from_json(data: Json, trial: Trial, objective: Objective) -> TrialReport:
+def _report_from_json(data: Json, candidate: Candidate, objective: Objective) -> Report:
     """Restore a report from `report_to_text`'s form.
 
     Args:
         data: The form.
-        trial: That it names.
+        candidate: That it names.
         objective: Of the search.
     """
     if data["picture"] is None:
-        return failed(trial, data["failure"])
+        return failed(candidate, data["failure"])
     latents = None
     if data["latents"] is not None:
         digest, tokens, channels = data["latents"]
         latents = Latents(digest, (tokens, channels))
-    return scored(trial, data["picture"], card_from_json(data["card"]), objective, latents)
+    return scored(candidate, data["picture"], card_from_json(data["card"]), objective, latents)
 
 
 def card_to_json(card: ScoreCard) -> Json:

@@ -16,16 +16,17 @@ from eacps.artifacts import (
     get_vector,
     vector_artifact,
 )
+from eacps.errors import EvaluationFailed
 from eacps.evaluation import codec
 from eacps.evaluation.generate import Generator, batch_key
 from eacps.evaluation.plan import SearchSettings
 from eacps.evaluation.score import Scoring, averaged
 from eacps.evaluation.services import Services
-from eacps.evaluation.state import Entry, Latents, PreparedSearch, TrialReport, failed, scored
+from eacps.evaluation.state import Entry, Latents, PreparedSearch, Report, failed, scored
 from eacps.evaluation.timing import BudgetTracker
 from eacps.evaluation.updates import CandidateScored
 from eacps.scoring.score_maps import ScoreMaps
-from eacps.search.cohort import Cohort, Trial, TrialKey
+from eacps.search.cohort import Candidate, Cohort
 from eacps.search.repeats import contested
 from eacps.search.scores import ScoreCard
 from eacps.triton.types import Generated
@@ -36,10 +37,10 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class EvaluatedTrial:
-    """A trial's report, and its picture as it is shown; None where there is none."""
+class Made:
+    """A candidate's report, and its picture as it is shown; None where there is none."""
 
-    report: TrialReport
+    report: Report
     shown: EncodedPicture | None
 
 
@@ -73,7 +74,7 @@ class Evaluator:
         self._maps = ScoreMaps.from_calibration(state.edit.checkpoint.calibration)
 
     async def evaluate(self, cohort: Cohort) -> bool:
-        """Evaluate those trials of a cohort that have no outcome yet, and average what stochastic scorers say.
+        """Evaluate those candidates of a cohort that have no outcome yet, and average what stochastic scorers say.
 
         Returns:
             Whether that was done before time was up.
@@ -84,79 +85,68 @@ class Evaluator:
         """
         batches = micro_batches(self._state.reports.unreported(cohort), self._settings.micro_batch)
 
-        async def work(batch: tuple[Trial, ...]) -> list[EvaluatedTrial]:
-            return await self._evaluate_batch(batch, expendable=len(batch) < len(cohort.trials))
+        async def work(batch: tuple[Candidate, ...]) -> list[Made]:
+            return await self._evaluate_batch(batch, expendable=len(batch) < len(cohort.candidates))
 
         in_time = await overlapping(
             batches, work, self._report, at_once=self._limits.unscored_batches, left_s=self._budget.left_s
         )
         return in_time and await self._ask_again(cohort)
 
-    async def _evaluate_batch(self, batch: Sequence[Trial], *, expendable: bool) -> list[EvaluatedTrial]:
-        """Evaluate a micro-batch, all of whose trials are of the same `batch_key`.
+    async def _evaluate_batch(self, batch: Sequence[Candidate], *, expendable: bool) -> list[Made]:
+        """Evaluate a micro-batch, all of whose candidates are of the same `batch_key`.
 
         Args:
-            batch: The trials.
+            batch: The candidates.
             expendable: Whether the search may go on without their pictures.
         """
         edit, objective = self._state.edit, self._state.strategy.objective
         with self._watching(batch):
-            start_step, latents = await self._resume_point(batch)
-            made = await self._generator.make(
-                edit, batch, start_step=start_step, latents=latents, expendable=expendable
-            )
+            made = await self._generator.make(edit, batch, latents=await self._begin(batch), expendable=expendable)
             if isinstance(made, str):
-                return [EvaluatedTrial(failed(trial, made), None) for trial in batch]
-            shown, kept = await self._keep(made, latents=self._needs_latents(batch[0]))
-            pictures = {trial.candidate.id: picture for trial, picture in zip(batch, made.pictures, strict=True)}
+                return [Made(failed(candidate, made), None) for candidate in batch]
+            shown, kept = await self._keep(made)
+            pictures = {candidate.id: picture for candidate, picture in zip(batch, made.pictures, strict=True)}
             cards = await self._scoring.score(edit, pictures)
         return [
-            EvaluatedTrial(scored(trial, one.png.digest, cards[trial.candidate.id], objective, latents_of), one)
-            for trial, one, latents_of in zip(batch, shown, kept, strict=True)
+            Made(scored(candidate, one.png.digest, cards[candidate.id], objective, latents), one)
+            for candidate, one, latents in zip(batch, shown, kept, strict=True)
         ]
 
-    async def _resume_point(self, batch: Sequence[Trial]) -> tuple[int, list[Float32]]:
-        """Return step and latents from which a batch goes on; none where it begins. A micro-batch never mixes both."""
-        start_step, latents = 0, []
-        for trial in batch:
-            before = self._state.reports.goes_on_from(trial)
-            if before is not None and before.latents is not None:
-                start_step = before.key.stop_step
-                flat = await get_vector(self._artifacts, before.latents.digest)
-                latents.append(flat.reshape(before.latents.shape))
-        return start_step, latents
+    async def _begin(self, batch: Sequence[Candidate]) -> list[Float32]:
+        """Return the latents of the pictures that a batch restarts; none where it begins with noise."""
+        found = []
+        for candidate in batch:
+            if candidate.start_step:
+                parent = self._state.reports[candidate.parents[0]]
+                if parent.latents is None:
+                    raise EvaluationFailed(f"{candidate.id} restarts {parent.candidate.id}, whose latents are not kept")
+                flat = await get_vector(self._artifacts, parent.latents.digest)
+                found.append(flat.reshape(parent.latents.shape))
+        return found
 
-    def _needs_latents(self, trial: Trial) -> bool:
-        """Whether a picture's latents are needed again: to go on from a preview, to restart a finished picture."""
-        strategy = self._state.strategy
-        return not trial.draft and (trial.stop_step < strategy.steps or strategy.restarts)
-
-    async def _keep(
-        self, made: Generated, *, latents: bool
-    ) -> tuple[Sequence[EncodedPicture], Sequence[Latents | None]]:
-        """Store what was made, in one go, with the latents where they are needed."""
-        shown = await encode_pictures(list(made.pictures))
-        vectors: list[Artifact] = [vector_artifact(one.ravel()) for one in made.latents] if latents else []
+    async def _keep(self, made: Generated) -> tuple[Sequence[EncodedPicture], Sequence[Latents | None]]:
+        """Store what was made, in one go, with the latents where pictures may be restarted."""
+        shown, restarts = await encode_pictures(list(made.pictures)), self._state.strategy.restarts
+        vectors: list[Artifact] = [vector_artifact(one.ravel()) for one in made.latents] if restarts else []
         await self._artifacts.put([*(one.png for one in shown), *vectors])
         tokens, channels = made.latents.shape[1:]
         kept = [Latents(vector.digest, (tokens, channels)) for vector in vectors]
         return shown, kept or [None] * len(shown)
 
-    async def _report(self, batch: Sequence[EvaluatedTrial]) -> None:
+    async def _report(self, batch: Sequence[Made]) -> None:
         """Record the outcomes of a micro-batch."""
         await self._record([self._entry_of(one) for one in batch])
 
-    def _entry_of(self, one: EvaluatedTrial) -> Entry:
+    def _entry_of(self, one: Made) -> Entry:
         report, reports = one.report, self._state.reports
+        steps = report.candidate.evaluations(self._state.strategy.steps)
         if report.picture is not None:
-            steps = reports.steps_of(report.trial)
             self._budget.pay(steps=steps, pictures=1, vlm_calls=self._scoring.vlm_calls)
         reports.add(report)
         update = CandidateScored(
-            candidate=report.trial.candidate,
-            stop_step=report.key.stop_step,
-            preview=report.key.stop_step < self._state.strategy.steps,
-            draft=report.key.draft,
+            candidate=report.candidate,
+            steps=steps,
             evaluation=report.evaluation,
             failure=report.failure,
             thumbnail=b"" if one.shown is None else one.shown.thumbnail,
@@ -184,7 +174,7 @@ class Evaluator:
 
     async def _average(self, cohort: Cohort) -> None:
         stochastic, reports = self._scoring.stochastic, self._state.reports
-        answers: dict[TrialKey, list[ScoreCard]] = {}
+        answers: dict[str, list[ScoreCard]] = {}
         for again in range(1, self._settings.score_repeats if stochastic else 1):
             chosen = self._contested(cohort)
             calls = len(chosen) * sum(stochastic.values())
@@ -198,11 +188,11 @@ class Evaluator:
             cards = await self._scoring.score(self._state.edit, pictures, again=again, only=stochastic)
             self._budget.pay(vlm_calls=calls)
             for index, card in cards.items():
-                report = chosen[int(index)]
-                answers.setdefault(report.key, [report.card]).append(card)
-                reports.average(report.key, averaged(answers[report.key], self._maps))
+                report, name = chosen[int(index)], chosen[int(index)].candidate.id
+                answers.setdefault(name, [report.card]).append(card)
+                reports.average(name, averaged(answers[name], self._maps))
 
-    def _contested(self, cohort: Cohort) -> list[TrialReport]:
+    def _contested(self, cohort: Cohort) -> list[Report]:
         """Return the reports next to the boundary between candidates that are selected and the others."""
         known = [one for one in self._state.reports.of(cohort) if one.potential is not None]
         potentials = [one.potential for one in known if one.potential is not None]
@@ -210,25 +200,25 @@ class Evaluator:
         return [known[index] for index in contested(utilities, cohort.keep, most=2 * REPEATED_EACH_SIDE)]
 
     @contextmanager
-    def _watching(self, batch: Sequence[Trial]) -> Iterator[None]:
+    def _watching(self, batch: Sequence[Candidate]) -> Iterator[None]:
         """Trace a micro-batch and each of its candidates as spans while the block lasts."""
         span = self._observer.span
         with span("micro-batch", {"candidates": len(batch)}), ExitStack() as stack:
-            for trial in batch:
-                about = {"id": trial.candidate.id, "move": trial.candidate.move.value, "stop_step": trial.stop_step}
+            for candidate in batch:
+                about = {"id": candidate.id, "move": candidate.move.value, "start_step": candidate.start_step}
                 stack.enter_context(span("candidate", about, current=False))
             yield
 
 
-def micro_batches(trials: Sequence[Trial], size: int) -> list[tuple[Trial, ...]]:
-    """Cut trials into batches of at most ``size`` of the same `batch_key`, in order of proposal."""
-    groups = (tuple(group) for _, group in groupby(sorted(trials, key=batch_key), key=batch_key))
+def micro_batches(candidates: Sequence[Candidate], size: int) -> list[tuple[Candidate, ...]]:
+    """Cut candidates into batches of at most ``size`` of the same `batch_key`, in order of proposal."""
+    groups = (tuple(group) for _, group in groupby(sorted(candidates, key=batch_key), key=batch_key))
     return [group[start : start + size] for group in groups for start in range(0, len(group), size)]
 
 
 async def overlapping(
-    batches: Sequence[tuple[Trial, ...]],
-    work: Callable[[tuple[Trial, ...]], Awaitable[T]],
+    batches: Sequence[tuple[Candidate, ...]],
+    work: Callable[[tuple[Candidate, ...]], Awaitable[T]],
     report: Callable[[T], Awaitable[None]],
     *,
     at_once: int,
@@ -253,7 +243,7 @@ async def overlapping(
     slots, one_at_a_time = asyncio.Semaphore(at_once), asyncio.Lock()
     done = 0
 
-    async def handle(batch: tuple[Trial, ...]) -> None:
+    async def handle(batch: tuple[Candidate, ...]) -> None:
         nonlocal done
         try:
             async with asyncio.timeout(left_s()) as limit:

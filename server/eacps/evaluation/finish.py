@@ -11,12 +11,12 @@ from eacps.artifacts import ACCEPTED, Artifact, get_mask, get_picture, put_pictu
 from eacps.errors import EvaluationFailed
 from eacps.evaluation.plan import Edit, SearchPictures
 from eacps.evaluation.services import ProvenanceRecord, Services
-from eacps.evaluation.state import PreparedSearch, TrialReport
+from eacps.evaluation.state import PreparedSearch, Report
 from eacps.evaluation.timing import Stopwatch
 from eacps.evaluation.updates import Evaluation, Gain, SearchFinished
 from eacps.imaging import Inlay, Layers, encode_png
 from eacps.search.budget import Spent, StopReason
-from eacps.search.cohort import Candidate, Skipped, TrialKey
+from eacps.search.cohort import Candidate, Skipped
 from eacps.search.objective import pareto_front
 from eacps.search.recipe import Recipe
 from eacps.search.scores import ScoreCard
@@ -183,7 +183,7 @@ def find_winner(state: PreparedSearch) -> Winner:
     best = state.strategy.best()
     if best is None:
         return Winner(None, state.edit.digests["prior"], state.prior)
-    report = state.reports[TrialKey(best.candidate.id, state.strategy.steps)]
+    report = state.reports[best.candidate.id]
     if report.picture is None or report.evaluation is None:
         raise EvaluationFailed(f"the best candidate {best.candidate.id} has no picture")
     return Winner(best.candidate, report.picture, report.evaluation)
@@ -209,14 +209,14 @@ def finished_update(
         identities: Of its scorers, by name.
     """
     strategy, reports, checkpoint = state.strategy, state.reports, state.edit.checkpoint
-    finals = [one.trial.key for one in strategy.history() if one.trial.stop_step == strategy.steps]
-    first = reports[finals[0]].evaluation if finals and finals[0] in reports else None
+    ids = [one.candidate.id for one in strategy.history()]
+    first = reports[ids[0]].evaluation if ids and ids[0] in reports else None
     return SearchFinished(
         best=winner.candidate,
         picture=winner.picture,
         evaluation=winner.evaluation,
         lineage=() if winner.candidate is None else lineage_of(winner.candidate.id, reports),
-        statistics=summarize(strategy.history(), steps=strategy.steps),
+        statistics=summarize(strategy.history()),
         missing_scores=sum(len(report.card.missing) for report in reports),
         prior_potential=measured(state.prior.potential),
         stop_reason=_stop_reason_of(strategy),
@@ -230,7 +230,6 @@ def finished_update(
             )
             for name in sorted(identities)
         },
-        pruning=strategy.pruning.reason,
         diversity=strategy.diversity,
         timings_s=timings_s,
         versions=versions(checkpoint, identities),
@@ -246,9 +245,9 @@ def _stop_reason_of(strategy: Strategy) -> StopReason:
     return StopReason.WALL_TIME if cut_off and reason is StopReason.COMPLETED else reason
 
 
-def lineage_of(candidate_id: str, reports: Iterable[TrialReport]) -> tuple[str, ...]:
+def lineage_of(candidate_id: str, reports: Iterable[Report]) -> tuple[str, ...]:
     """Name the ancestors of a candidate, itself first; of two parents the first one's."""
-    parents = {report.key.candidate_id: report.trial.candidate.parents for report in reports}
+    parents = {report.candidate.id: report.candidate.parents for report in reports}
     ids = [candidate_id]
     while parents[ids[-1]]:
         ids.append(parents[ids[-1]][0])
@@ -256,7 +255,7 @@ def lineage_of(candidate_id: str, reports: Iterable[TrialReport]) -> tuple[str, 
 
 
 def _front_of(strategy: Strategy) -> tuple[str, ...]:
-    """Name the final candidates that no other one beats in every weighted score, best first."""
+    """Name the candidates that no other one beats in every weighted score, best first."""
     ranking = strategy.ranking()
     return tuple(ranking[index].candidate.id for index in pareto_front([one.potential for one in ranking]))
 

@@ -1,6 +1,4 @@
-"""Generation: the pictures of one micro-batch at a time, from recipes, from the latents of previews, or by restarts
-from those of finished pictures.
-"""
+"""Generation: the pictures of one micro-batch at a time, from noise, or by restarts of finished pictures."""
 
 import asyncio
 import logging
@@ -14,7 +12,7 @@ from eacps.errors import CallTimedOut, TritonModelFailed
 from eacps.evaluation.plan import Edit, SearchSettings
 from eacps.evaluation.services import ModelCalls, Services
 from eacps.evaluation.timing import Stopwatch
-from eacps.search.cohort import Trial
+from eacps.search.cohort import Candidate
 from eacps.search.recipe import Recipe, stack
 from eacps.triton.types import Generated, GenerateRequest
 
@@ -48,9 +46,8 @@ class Generator:
     async def make(
         self,
         edit: Edit,
-        trials: Sequence[Trial],
+        candidates: Sequence[Candidate],
         *,
-        start_step: int = 0,
         latents: Sequence[Float32] = (),
         expendable: bool,
     ) -> Generated | str:
@@ -58,23 +55,20 @@ class Generator:
 
         Args:
             edit: The edit.
-            trials: The micro-batch.
-            start_step: Step that their trajectories have come to.
-            latents: There, ``float32 [tokens, channels]`` for each trial; none where they begin. Of restarts, which
-                begin at their own step, those of the pictures that are noised again.
+            candidates: The micro-batch.
+            latents: Of the pictures that they restart, ``float32 [tokens, channels]`` each; none where they begin with
+                noise.
             expendable: Whether the search may go on without these pictures.
 
         Returns:
-            Pictures and latents in the order of the trials, or the reason why there are none.
+            Pictures and latents in the order of the candidates, or the reason why there are none.
 
         Raises:
             TritonUnavailable: There is an outage.
             TritonModelFailed, CallTimedOut: It failed, and the batch before it as well or it is not expendable: do not
                 try what fails for good batch by batch to the end.
         """
-        requests = self._requests(edit, trials)
-        if latents and not trials[0].candidate.start_step:
-            requests = [replace(requests[0], start_step=start_step, latents=np.stack(latents))]
+        requests = self._requests(edit, candidates)
         async with self._sampler:
             try:
                 made = await self._sample_all(requests, latents)
@@ -82,7 +76,7 @@ class Generator:
                 if self._last_batch_failed or not expendable:
                     raise
                 self._last_batch_failed = True
-                _log.warning("search %s: %d candidates failed: %s", self._settings.search_id, len(trials), exc)
+                _log.warning("search %s: %d candidates failed: %s", self._settings.search_id, len(candidates), exc)
                 return f"{exc.reason}: {exc}"
             self._last_batch_failed = False
             return made
@@ -91,7 +85,7 @@ class Generator:
         """Make pictures, then those of each restart from the ones before."""
         before = np.stack(latents) if latents else None
         for request in requests:
-            made = await self._sample(replace(request, latents=before) if request.restart else request)
+            made = await self._sample(replace(request, latents=before) if request.start_step else request)
             before = made.latents
         return made
 
@@ -99,40 +93,34 @@ class Generator:
         async def call(timeout_s: float) -> Generated:
             return await self._models.generate(request, timeout_s=timeout_s)
 
-        steps = request.stop_step - request.start_step
+        steps = request.steps - request.start_step
         with self._stopwatch.measure("generate", candidates=len(request.seeds), steps=steps):
             return await self._calls.with_retries(call, cap_s=self._limits.generate_timeout_s)
 
-    def _requests(self, edit: Edit, trials: Sequence[Trial]) -> list[GenerateRequest]:
-        """One request for each trajectory that the trials take, one after the other: more where a chain replays."""
-        recipes = [trial.candidate.recipe for trial in trials]
-        if trials[0].draft or not recipes[0].restarts:
-            return [self._request(edit, trials[0], recipes)]
-        chains = [recipes]
-        while trials[0].candidate.replays and chains[0][0].restarts:
+    def _requests(self, edit: Edit, candidates: Sequence[Candidate]) -> list[GenerateRequest]:
+        """One request for each trajectory that they take, one after the other: more where a chain replays."""
+        chains = [[candidate.recipe for candidate in candidates]]
+        while candidates[0].replays and chains[0][0].restarts:
             chains.insert(0, [recipe.restarted for recipe in chains[0]])
-        return [self._request(edit, trials[0], chain) for chain in chains]
+        return [self._request(edit, chain) for chain in chains]
 
-    def _request(self, edit: Edit, like: Trial, recipes: Sequence[Recipe]) -> GenerateRequest:
+    def _request(self, edit: Edit, recipes: Sequence[Recipe]) -> GenerateRequest:
         seeds, coefficients = stack([recipe.last_noise for recipe in recipes])
         return GenerateRequest(
             pictures=np.stack(edit.conditioning),
             prompt=self._settings.prompt,
             seeds=seeds,
             coefficients=coefficients,
-            steps=like.stop_step if like.draft else edit.steps,
+            steps=edit.steps,
             start_step=recipes[0].start_step,
-            stop_step=like.stop_step,
             negative_prompt=self._settings.negative_prompt,
             true_cfg_scale=self._settings.true_cfg_scale,
             scene=None if edit.inputs.mask is None else edit.inputs.scene,
             edit_mask=edit.inputs.mask,
-            restart=bool(recipes[0].restarts),
         )
 
 
-def batch_key(trial: Trial) -> tuple[int, bool, tuple[int, ...]]:
-    """Return what trials share that are sampled together: where they stop, how, and where their trajectories begin."""
-    candidate = trial.candidate
+def batch_key(candidate: Candidate) -> tuple[int, ...]:
+    """Return what candidates share that are sampled together: the steps at which their trajectories begin."""
     restarts = candidate.recipe.restarts if candidate.replays else candidate.recipe.restarts[-1:]
-    return trial.stop_step, trial.draft, tuple(one.step for one in restarts)
+    return tuple(one.step for one in restarts)

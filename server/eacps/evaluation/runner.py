@@ -82,9 +82,9 @@ class SearchRunner:
     async def run(self, pictures: SearchPictures | None) -> None:
         """Run the search to its end.
 
-        Record `SearchStarted`, `PriorReady`, `CandidateScored` for each trial, `RoundFinished` after each round, and
-        finally `SearchFinished`. If the task is cancelled, everything that it started ends before it returns, down to
-        the denoising step.
+        Record `SearchStarted`, `PriorReady`, `CandidateScored` for each candidate, `RoundFinished` after each round,
+        and finally `SearchFinished`. If the task is cancelled, everything that it started ends before it returns, down
+        to the denoising step.
 
         Args:
             pictures: Of the search. They are released once they are fitted. None only where the prior is recorded.
@@ -140,7 +140,7 @@ class SearchRunner:
         edit = await self._preparation.edit_of(self._settings, pictures, checkpoint)
         card = (await self._scoring.score(edit, {"prior": edit.prior}))["prior"]
         self._budget.pay(vlm_calls=self._scoring.vlm_calls)
-        reports = Reports(strategy.objective, strategy.steps)
+        reports = Reports(strategy.objective)
         state = PreparedSearch(edit, evaluation_of(card, strategy.objective), strategy, reports)
         await self._ask(state)
         await self._record([Entry(_prior_ready(state))], codec.prepared_part(state) | codec.strategy_part(state))
@@ -151,7 +151,7 @@ class SearchRunner:
         over = strategy.done or (left_s is not None and left_s <= 0)  # then nothing is left to ask of any model
         checkpoint = codec.checkpoint_in(progress) if over else await self._checkpoint(expecting)
         state = await codec.restore_state(progress, strategy, checkpoint, self._services.artifacts)
-        _log.info("search %s: resumes after %d trials", self._settings.search_id, len(state.reports))
+        _log.info("search %s: resumes after %d candidates", self._settings.search_id, len(state.reports))
         return state
 
     async def _checkpoint(self, expecting: ExitStack) -> ServedCheckpoint:
@@ -190,14 +190,13 @@ class SearchRunner:
     def _started(self, checkpoint: ServedCheckpoint, strategy: Strategy) -> SearchStarted:
         settings, objective = self._settings, self._settings.objective
         _log.info(
-            "search %s: %s, %d trajectories of %d steps on %s, scored by %s; pruning: %s",
+            "search %s: %s, %d trajectories of %d steps on %s, scored by %s",
             settings.search_id,
             settings.spec.strategy,
             settings.spec.total_candidates,
             strategy.steps,
             checkpoint.name,
             ", ".join(settings.scorers),
-            strategy.pruning.reason,
         )
         return SearchStarted(
             search_id=settings.search_id,
@@ -222,18 +221,18 @@ class SearchRunner:
             loop, allowance = asyncio.get_running_loop(), self._budget.allowance()
             cohort = await loop.run_in_executor(_STRATEGY_THREADS, state.strategy.ask, allowance)
             if cohort is not None:
-                state.reports.propose(cohort.trials)
+                state.reports.propose(cohort.candidates)
 
     async def _tell(self, state: PreparedSearch, cohort: Cohort, *, in_time: bool) -> None:
         """Tell the strategy the outcomes of its cohort, ask for the next one, and record the state."""
         strategy, reports = state.strategy, state.reports
         strategy.tell(reports.outcomes(cohort))
         best = strategy.best()
-        reports.settle(state.key_of(best))
+        reports.settle(best)
         if in_time and not reports.any_scored:
             raise _nothing_scored(reports)
         updates: list[SearchUpdate] = []
-        if best is not None and not strategy.promising:
+        if best is not None:
             updates.append(_round_finished(state, cohort, best))
         if not strategy.done and (reason := self._reason_to_stop(best, in_time=in_time)):
             strategy.stop(reason)

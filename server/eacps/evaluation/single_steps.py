@@ -20,7 +20,7 @@ from eacps.imaging import fit_picture
 from eacps.scene.faces import Faces
 from eacps.scene.frame import cut_picture
 from eacps.scene.geometry import Box
-from eacps.search.cohort import Candidate, Move, Trial
+from eacps.search.cohort import Candidate, Move
 from eacps.search.recipe import Recipe, restarts_error
 from eacps.triton.types import ServedCheckpoint
 
@@ -167,8 +167,8 @@ async def render_candidate(
     async with steps.prepared() as (checkpoint, edit):
         if error := restarts_error(recipe, edit.steps):
             raise InvalidRequest([FieldViolation("recipe.restarts", error)])
-        trial = Trial(Candidate("rendered", recipe, (), 0, Move.EXPLORE), edit.steps)
-        made = await steps.generator().make(edit, [trial], expendable=False)
+        candidate = Candidate("rendered", recipe, (), 0, Move.EXPLORE)
+        made = await steps.generator().make(edit, [candidate], expendable=False)
         if isinstance(made, str):  # why there is none; a batch that is not expendable raises instead
             raise TritonModelFailed(made)
         (picture,) = await encode_pictures(list(made.pictures))

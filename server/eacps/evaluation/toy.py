@@ -82,15 +82,14 @@ class ToyModels:
         *,
         timeout_s: float | None = None,  # noqa: ARG002
     ) -> Generated:
-        """One gray picture for each recipe; dark while ``stop_step`` is far from ``steps``."""
+        """One gray picture for each recipe."""
         await asyncio.sleep(self.duration_s)
-        progress = request.stop_step / request.steps
         rows = zip(request.seeds, request.coefficients, strict=True)
         noises = np.stack([_noise(seeds, coefficients) for seeds, coefficients in rows]).astype(np.float32)
-        if request.restart and request.latents is not None:
+        if request.latents is not None:
             sigma = 1.0 - request.start_step / request.steps
             noises = np.asarray(sigma * noises + (1.0 - sigma) * request.latents[:, 0], np.float32)
-        grays = [progress * _brightness(noise) for noise in noises]
+        grays = [_brightness(noise) for noise in noises]
         shape = request.pictures.shape[1:]
         pictures = np.stack([np.full(shape, round(255 * gray), np.uint8) for gray in grays])
         return Generated(pictures, noises[:, None])

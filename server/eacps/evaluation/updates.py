@@ -76,26 +76,22 @@ class PriorReady:
 
 @dataclass(frozen=True)
 class CandidateScored:
-    """A candidate was evaluated: its preview or its final picture.
+    """A candidate was evaluated.
 
     Args:
         candidate: Which.
-        stop_step: Denoising steps done.
-        preview: Whether they are short of the schedule's.
-        draft: Whether they are all steps of a coarse schedule.
+        steps: Denoising steps that it takes.
         evaluation: None where it could not be made.
         failure: Why it has no potential; None where it has one.
         thumbnail: JPEG; empty where there is no picture.
         picture: Artifact of the full picture, PNG; None where there is none.
         picture_sha256: Hash of the pixels (`eacps.imaging.content_hash`); empty where there is no picture.
-        done: Trials done so far, this one, previews and failed ones included.
+        done: Candidates done so far, this one and failed ones included.
         best_potential: Highest so far; None where there is none yet.
     """
 
     candidate: Candidate
-    stop_step: int
-    preview: bool
-    draft: bool
+    steps: int
     evaluation: Evaluation | None
     failure: str | None
     thumbnail: bytes
@@ -113,7 +109,7 @@ class RoundFinished:
         generation: Of this round.
         best_candidate_id: Of the search so far.
         best_potential: Its potential.
-        mean_potential: Over this round's complete potentials of final pictures; None where there is none.
+        mean_potential: Over this round's complete potentials; None where there is none.
         note: Why the round's candidates were these.
     """
 
@@ -153,9 +149,8 @@ class SearchFinished:
         prior_potential: None where the prior could not be scored, or not completely.
         stop_reason: Why it is over.
         spent: What it took.
-        pareto_front: Ids of the final candidates that no other one beats in every weighted score, best first.
+        pareto_front: Ids of the candidates that no other one beats in every weighted score, best first.
         gains: By scorer.
-        pruning: What was decided on previews, and why.
         diversity: Spread of the first round compared with the calibration; None if the round was too small.
         timings_s: Wall-clock seconds by stage.
         versions: Of everything that made the result.
@@ -174,7 +169,6 @@ class SearchFinished:
     spent: Spent
     pareto_front: tuple[str, ...]
     gains: Mapping[str, Gain]
-    pruning: str
     diversity: Diversity | None
     timings_s: Mapping[str, float]
     versions: Mapping[str, str]

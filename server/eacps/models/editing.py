@@ -12,7 +12,7 @@ from eacps.models.mask import composite, feathered
 from eacps.models.noise import recipe_noise
 from eacps.models.pixels import to_uint8
 from eacps.models.request import EditRequest
-from eacps.models.sampler import KeptLatents, Sample, Trajectory, sample
+from eacps.models.sampler import KeptLatents, sample
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Edited:
 
     Args:
         pictures: UINT8 [N, H, W, 3].
-        latents: FP32 [N, tokens, channels] at the stop step.
+        latents: FP32 [N, tokens, channels] of them.
     """
 
     pictures: torch.Tensor
@@ -45,15 +45,16 @@ class Editor:
         velocity, kept = await asyncio.gather(self._backbone.velocity(request), self._kept(request))
         noise = recipe_noise(request.recipes, self._backbone.config.noise_shape(*request.size))
         schedule = self._backbone.schedule(request.steps, noise.shape[1])
-        result = await sample(
-            Trajectory(schedule, request.start, request.stop, request.restart),
+        latents = await sample(
+            schedule,
             noise,
             velocity,
+            start=request.start,
             latents=request.latents,
             kept=kept,
             cancelled=cancelled,
         )
-        return Edited(pictures=await self._pictures(result, request), latents=result.latents)
+        return Edited(pictures=await self._pictures(latents, request), latents=latents)
 
     async def _kept(self, request: EditRequest) -> KeptLatents | None:
         if request.edit_mask is None or request.scene is None:
@@ -64,8 +65,8 @@ class Editor:
             to_the_end=self._backbone.keeps_to_the_end,
         )
 
-    async def _pictures(self, result: Sample, request: EditRequest) -> torch.Tensor:
-        pictures = to_uint8(await self._backbone.decode(result.x0, *request.size))
+    async def _pictures(self, latents: torch.Tensor, request: EditRequest) -> torch.Tensor:
+        pictures = to_uint8(await self._backbone.decode(latents, *request.size))
         if request.edit_mask is None or request.scene is None:
             return pictures
         return composite(request.scene, pictures, feathered(request.edit_mask))

@@ -30,9 +30,9 @@ class EditRequest:
         prompt, negative_prompt: Texts; None for no negative prompt.
         true_cfg_scale: Takes effect above 1 with a negative prompt.
         recipes: Of each candidate, its (seed, coefficient) terms without padding.
-        steps, start, stop: Steps [start, stop) of a schedule of ``steps``.
-        latents: FP32 [N, tokens, channels] at ``start``, or None to begin with the noise.
-        restart: Whether ``latents`` are of finished pictures, to be noised to the level of ``start``.
+        steps: Of the schedule.
+        start: First step to run; above 0 finished pictures are restarted.
+        latents: FP32 [N, tokens, channels] of those pictures, or None to begin with the noise.
     """
 
     pictures: NDArray[np.uint8]
@@ -44,9 +44,7 @@ class EditRequest:
     recipes: tuple[Terms, ...]
     steps: int
     start: int
-    stop: int
     latents: torch.Tensor | None
-    restart: bool
 
     @property
     def size(self) -> tuple[int, int]:
@@ -96,9 +94,7 @@ def parse_edit(arrays: Arrays, backbone: Taker) -> EditRequest:
         recipes=_recipes(arrays["seeds"], arrays["coefficients"]),
         steps=int(arrays["steps"][0]),
         start=int(arrays["start_step"][0]),
-        stop=int(arrays["stop_step"][0]),
         latents=torch.from_numpy(arrays["latents"].astype(np.float32)) if "latents" in arrays else None,
-        restart="restart" in arrays and bool(arrays["restart"][0]),
     )
     violations += _violations(request, backbone.config)
     if arrays["seeds"].shape != arrays["coefficients"].shape:
@@ -137,11 +133,8 @@ def _violations(request: EditRequest, config: CheckpointConfig) -> Iterator[str]
     yield from _recipe_violations(request.recipes)
     if not 1 <= request.steps <= MAX_STEPS:
         yield f"steps: is {request.steps}, not in [1, {MAX_STEPS}]"
-    elif not 0 <= request.start < request.stop <= request.steps:
-        span = f"start_step {request.start} and stop_step {request.stop}"
-        yield f"stop_step: {span} are no range within {request.steps} steps"
-    if request.restart and request.start == 0:
-        yield "restart: begins at step 0, where nothing of the picture is left"
+    elif not 0 <= request.start < request.steps:
+        yield f"start_step: is {request.start}, not in [0, {request.steps})"
     yield from _latents_violations(request, config)
 
 
@@ -184,6 +177,8 @@ def _latents_violations(request: EditRequest, config: CheckpointConfig) -> Itera
         if request.start > 0:
             yield "latents: are needed where start_step is above 0"
         return
+    if request.start == 0:
+        yield "latents: are noised away where start_step is 0"
     height, width = request.size
     tokens = (height // config.size_multiple) * (width // config.size_multiple)
     expected = (len(request.recipes), tokens, config.packed_channels)

@@ -9,7 +9,7 @@ from eacps.search.strategy import AskTell
 
 
 class BestOfN(AskTell):
-    """Evaluate N fresh seeds, the first of them pinned; with pruning, as many as N whole trajectories pay for.
+    """Evaluate N fresh seeds, the first of them pinned.
 
     Args:
         spec: Settings.
@@ -19,10 +19,10 @@ class BestOfN(AskTell):
 
     def __init__(self, spec: BestOfNSpec, context: SearchContext, rng: np.random.Generator) -> None:
         super().__init__(spec, context, rng)
-        self._trajectories = spec.candidates
+        self._count = spec.candidates
 
     def _finished(self) -> bool:
         return self._generation > 0
 
     def _propose(self) -> list[Candidate]:
-        return self._explore(self._affordable(self._trajectories))
+        return self._explore(self._count)

@@ -1,7 +1,7 @@
 """What a search may spend, what it has spent, and why it stopped.
 
 The denoiser's cost is counted in evaluations (NFE): one for each step of each candidate, two under classifier-free
-guidance; so a search with previews and one without can be compared. Nothing here knows a clock: whoever evaluates says
+guidance; so a search with restarts and one without can be compared. Nothing here knows a clock: whoever evaluates says
 how much time has gone.
 """
 
@@ -31,7 +31,7 @@ class Spent:
 
     Args:
         nfe: Denoiser evaluations.
-        pictures: Decoded and scored, previews included.
+        pictures: Decoded and scored.
         vlm_calls: Made to vision-language models, repeats included.
         wall_s: Seconds.
     """
@@ -48,7 +48,7 @@ class Budget:
 
     Args:
         nfe: Denoiser evaluations, at least 1.
-        pictures: Pictures decoded and scored, previews included, at least 1.
+        pictures: Pictures decoded and scored, at least 1.
         vlm_calls: Calls of vision-language models, at least 1.
         wall_time_s: Seconds, above 0.
         target_potential: In ``(0, 1]``: the search stops once its best reaches it.
@@ -128,10 +128,10 @@ class Allowance:
     min_gain_per_trajectory: float | None = None
 
     def affordable(self, costs: Iterable[int]) -> tuple[int, StopReason | None]:
-        """Say how many of the next trials can be paid, in their order.
+        """Say how many of the next candidates can be paid, in their order.
 
         Args:
-            costs: Denoising steps of each trial.
+            costs: Denoising steps of each candidate.
 
         Returns:
             Their number, and what stops the first that cannot be paid; None where all can.

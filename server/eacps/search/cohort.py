@@ -1,13 +1,13 @@
 """What a strategy and whoever evaluates its candidates say to each other.
 
-A strategy asks for a cohort: candidates, each with the denoising step at which its trajectory is to stop. Outcomes come
-back by ``TrialKey``, never by position, since results arrive shuffled.
+A strategy asks for a cohort of candidates. Outcomes come back by the candidates' ids, never by position, since results
+arrive shuffled.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from eacps.search.potential import Potential
 from eacps.search.recipe import Recipe
@@ -32,7 +32,7 @@ class Candidate:
         id: Unique in its search and the same whenever that search is replayed, such as ``g0-003``.
         recipe: Its noise.
         parents: Ids of the candidates its recipe was derived from; empty for a fresh seed.
-        generation: 0 for the first cohort.
+        generation: 0 for the first round.
         move: How the recipe was derived.
     """
 
@@ -85,57 +85,11 @@ class Candidate:
         )
 
 
-class TrialKey(NamedTuple):
-    """Names one trial; see `Trial`."""
-
-    candidate_id: str
-    stop_step: int
-    draft: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A candidate to be run from noise, or from its own latents of an earlier trial, up to ``stop_step``.
-
-    Args:
-        candidate: Whose trajectory.
-        stop_step: Denoising steps done when it stops, in ``[1, steps]``; ``steps`` gives the final picture.
-        draft: Whether it is a coarse trajectory from the same noise: a schedule of its own of ``stop_step`` steps, run
-            to its end. Its first evaluation, of the noise itself, is that of the full trajectory as well.
-    """
-
-    candidate: Candidate
-    stop_step: int
-    draft: bool = False
-
-    @property
-    def key(self) -> TrialKey:
-        """The name under which the outcome comes back."""
-        return TrialKey(self.candidate.id, self.stop_step, self.draft)
-
-
-def evaluations_of(trials: Iterable[Trial]) -> int:
-    """Count the denoiser's evaluations of trials: each candidate's furthest stop, and its drafts.
-
-    A candidate's trajectories start with the same evaluation, which counts once.
-    """
-    furthest: dict[str, int] = {}
-    drafted: dict[str, int] = {}
-    for trial in trials:
-        name = trial.candidate.id
-        if trial.draft:
-            drafted[name] = drafted.get(name, 1) + trial.stop_step - 1
-        else:
-            furthest[name] = max(trial.candidate.evaluations(trial.stop_step), furthest.get(name, 0))
-    return sum(furthest.values()) + sum(steps - (name in furthest) for name, steps in drafted.items())
-
-
 class CohortKind(StrEnum):
     """What a cohort is for."""
 
     EXPLORE = "explore"  # fresh seeds alone
     LOCAL = "local"  # moves from parents, fresh seeds among them
-    FINISH = "finish"  # candidates that were previewed go on
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,29 +115,29 @@ class RoundNote:
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Trials that a strategy wants evaluated before it can go on, in no meaningful order of evaluation.
+    """Candidates that a strategy wants evaluated before it can go on, in no meaningful order of evaluation.
 
     Args:
         generation: Round of the search, 0 for the first.
-        trials: At least one; keys are unique.
+        candidates: At least one; ids are unique.
         keep: How many of them the strategy will select for what comes next: where repeated scores may decide.
         note: Why they are these.
     """
 
     generation: int
-    trials: tuple[Trial, ...]
+    candidates: tuple[Candidate, ...]
     keep: int = 1
     note: RoundNote | None = None
 
     @property
-    def keys(self) -> frozenset[TrialKey]:
-        """Keys of all trials; ``tell`` wants an outcome for exactly these."""
-        return frozenset(trial.key for trial in self.trials)
+    def ids(self) -> frozenset[str]:
+        """Ids of all candidates; ``tell`` wants an outcome for exactly these."""
+        return frozenset(candidate.id for candidate in self.candidates)
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The outcome of a trial that could not be evaluated at all: no picture, or no score. It is never a zero.
+    """The outcome of a candidate that could not be evaluated at all: no picture, or no score. It is never a zero.
 
     Args:
         reason: For people and lineage.
@@ -194,7 +148,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """The outcome of a trial that was not evaluated, since the budget ended. It is no failure, and not ranked."""
+    """The outcome of a candidate that was not evaluated, since the budget ended. It is no failure, and not ranked."""
 
 
 Outcome = Potential | Failed | Skipped
@@ -202,15 +156,15 @@ Outcome = Potential | Failed | Skipped
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A trial with its outcome."""
+    """A candidate with its outcome."""
 
-    trial: Trial
+    candidate: Candidate
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A candidate whose trajectory was run to its end and got a potential.
+    """A candidate that got a potential.
 
     Args:
         rank: 0 for the best.

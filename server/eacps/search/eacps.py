@@ -20,7 +20,7 @@ class Eacps(AskTell):
 
     Where failures leave fewer than M parents, the children they would have had become fresh seeds instead: the number
     of candidates is always the one in the spec. Whether a search goes on after a round without any potential is for
-    whoever evaluates it to say. With pruning, rounds propose as many as their whole trajectories pay for.
+    whoever evaluates it to say.
 
     Args:
         spec: Settings.
@@ -37,7 +37,7 @@ class Eacps(AskTell):
 
     def _propose(self) -> list[Candidate]:
         if self._generation == 0:
-            return self._explore(self._affordable(self._settings.global_candidates))
+            return self._explore(self._settings.global_candidates)
         return self._propose_local()
 
     def _parents_wanted(self) -> int:
@@ -46,12 +46,9 @@ class Eacps(AskTell):
     def _propose_local(self) -> list[Candidate]:
         spec = self._settings
         parents = [ranked.candidate for ranked in self.ranking()[: spec.parents]]
-        local = spec.parents * spec.children_per_parent
-        wanted = self._affordable(spec.global_candidates + self._generation * local)
-        room = wanted * len(parents) // spec.parents
-        parent_of_child = [parents[index * len(parents) // room] for index in range(room)]
+        parent_of_child = [parent for parent in parents for _ in range(spec.children_per_parent)]
         children = [self._child(parent, index) for index, parent in enumerate(parent_of_child)]
-        unfilled = wanted - len(children)
+        unfilled = spec.parents * spec.children_per_parent - len(children)
         return children + self._explore(unfilled, start=len(children))
 
     def _child(self, parent: Candidate, index: int) -> Candidate:

@@ -14,14 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eacps.search.budget import UNBOUNDED, Allowance
-from eacps.search.cohort import Candidate, Cohort, Move, RoundNote, Trial
+from eacps.search.cohort import Candidate, Cohort, Move, RoundNote
 from eacps.search.context import SearchContext
 from eacps.search.expectation import BatchValue, reach
 from eacps.search.landscape import LandscapeModel, Observation, correlation_of
-from eacps.search.potential import Potential
 from eacps.search.recipe import MAX_RESTARTS, Recipe, correlation, cross, perturb, restart
 from eacps.search.spec import AdaptiveSpec
 from eacps.search.strategy import AskTell
@@ -33,7 +31,6 @@ RESTART_SHARES = (0.5, 0.75)
 """Steps to which pictures are noised again, as shares of the schedule: half and a quarter of a trajectory remain."""
 TOO_CLOSE = 0.97
 """Parents whose noises correlate by more are one parent: the rank alone would pick a family."""
-UNKNOWN_PREVIEW_CORRELATION = 0.8
 MODEL_SIZE = 256
 """Most observations that the model holds, the best and the latest; its cost grows with their cube."""
 
@@ -81,7 +78,7 @@ class EacpsAdaptive(AskTell):
         return super().ask(allowance)
 
     def _finished(self) -> bool:
-        spent_up = self._settings.candidates - self._steps_done() / self.steps < 1.0
+        spent_up = self._settings.candidates * self.steps - self._steps_done() < self.steps
         return self._generation > self._settings.planned_rounds or spent_up
 
     def _expected_gain(self) -> float | None:
@@ -92,20 +89,28 @@ class EacpsAdaptive(AskTell):
 
     def _propose(self) -> list[Candidate]:
         trajectories = self._settings.trajectories_by_round(self._generation)
-        count = self._affordable(trajectories)
+        steps = trajectories * self.steps - self._steps_done()
+        count = self._affordable(steps)
         if not self._generation:
             return self._first_round(count)
         observations = self._observations()
         if not observations:
             return self._explore(count)
         self._model = LandscapeModel(observations, self._context.calibration.landscape)
-        steps = max(self.steps, trajectories * self.steps - self._steps_done()) if self.restarts else None
-        return self._moves(self._model, self._parents(self._model), count, steps=steps)
+        price = max(self.steps, steps) if self.restarts else None
+        return self._moves(self._model, self._parents(self._model), count, steps=price)
+
+    def _steps_done(self) -> int:
+        """Denoising steps of all reported candidates, failures included."""
+        return sum(one.candidate.evaluations(self.steps) for one in self._history)
+
+    def _affordable(self, steps: int) -> int:
+        """How many candidates from noise so many denoising steps pay for, at least one."""
+        return max(1, steps // self.steps)
 
     @property
     def restarts(self) -> bool:
-        """Whether rounds may restart pictures: not where they are pruned, since that needs a candidate's noise."""
-        return self._settings.restarts and not self._plan.rungs
+        return self._settings.restarts
 
     def _first_round(self, count: int) -> list[Candidate]:
         """Take a plain seed, the points to begin from, then fresh seeds; or moves, where those points have scores."""
@@ -128,20 +133,11 @@ class EacpsAdaptive(AskTell):
         taken = self._batch(model, offers, count * self.steps if steps is None else steps, fresh)
         return [self._candidate(offer, index) for index, offer in enumerate(taken, start=start)]
 
-    def _promise(self, previews: list[tuple[Candidate, Potential]]) -> NDArray[np.float64]:
-        """What the model, which knows the parents too, expects of previewed candidates once they are final."""
-        if not previews:
-            return np.zeros(0)
-        model = LandscapeModel(self._observations(), self._context.calibration.landscape)
-        mean, _ = model.predict([self._noise_of(candidate) for candidate, _ in previews])
-        return mean
-
-    def _note(self, candidates: list[Candidate]) -> RoundNote:
+    def _note(self, candidates: Sequence[Candidate]) -> RoundNote:
         note = super()._note(candidates)
         if self._model is None:
             return note
-        known = {one.trial.candidate.id: one.trial.candidate.recipe for one in self._history}
-        known |= {one.id: one.recipe for one in candidates}
+        known = {one.id: one.recipe for one in (*self._proposed(), *candidates)}
         turned = [
             math.acos(min(1.0, correlation(one.recipe, known[one.parents[0]])))
             for one in candidates
@@ -151,52 +147,20 @@ class EacpsAdaptive(AskTell):
         return replace(note, angle=angle, predicted_gain=self._predicted_gain, curvature=self._model.curvature)
 
     def _observations(self) -> list[Observation]:
-        """What is known of every recipe by its latest stop, previews on the finals' scale and noisy as calibrated."""
-        latest: dict[str, tuple[Trial, Potential]] = {}
-        for one in self._history:
-            if isinstance(one.outcome, Potential) and self.objective.takes(one.outcome):
-                latest[one.trial.candidate.id] = (one.trial, one.outcome)
-        rows = [
-            (self._noise_of(trial.candidate), potential, (trial.stop_step, trial.draft))
-            for trial, potential in latest.values()
-        ]
+        """What is known of every recipe."""
         points = (*self._settings.start, *self._settings.known)
         known = ((self._as_noise(point.recipe), point.potential(self.objective)) for point in points)
-        rows += [(recipe, potential, (self.steps, False)) for recipe, potential in known if potential is not None]
-        utilities = self.objective.utilities([potential for _, potential, _ in rows])
-        kinds = {kind for _, _, kind in rows}
-        shifts = {kind: self._shift(*kind) for kind in kinds}
-        noises = {kind: self._early_noise(*kind) for kind in kinds}
+        rows = [(self._noise_of(candidate), potential) for candidate, potential in self._known()]
+        rows += [(recipe, potential) for recipe, potential in known if potential is not None]
+        utilities = self.objective.utilities([potential for _, potential in rows])
         observations = [
-            Observation(recipe, float(utility) + shifts[kind], noises[kind])
-            for (recipe, _, kind), utility in zip(rows, utilities, strict=True)
+            Observation(recipe, float(utility)) for (recipe, _), utility in zip(rows, utilities, strict=True)
         ]
         if len(observations) <= MODEL_SIZE:
             return observations
         best = set(np.argsort([-one.value for one in observations], kind="stable")[: MODEL_SIZE // 2].tolist())
         recent = set(range(len(observations) - MODEL_SIZE // 2, len(observations)))
         return [observations[place] for place in sorted(best | recent)]
-
-    def _shift(self, stop: int, draft: bool) -> float:
-        """How much higher finals are than previews at ``stop``, or drafts, over the candidates that have both."""
-        if stop == self.steps:
-            return 0.0
-        finals = {candidate.id: known.value for candidate, known in self._known(lambda t: t.stop_step == self.steps)}
-        pairs = [
-            finals[candidate.id] - known.value
-            for candidate, known in self._known(lambda t: (t.stop_step, t.draft) == (stop, draft))
-            if candidate.id in finals
-        ]
-        return math.fsum(pairs) / len(pairs) if pairs else 0.0
-
-    def _early_noise(self, stop: int, draft: bool) -> float:
-        """Variance with which a preview or a draft tells the final potential, in variances over noise."""
-        if stop == self.steps:
-            return 0.0
-        known = self._context.calibration
-        r = known.draft_correlation(stop / self.steps) if draft else known.preview_correlation(stop / self.steps)
-        r = UNKNOWN_PREVIEW_CORRELATION if r is None else min(max(r, 0.05), 1.0)
-        return 1.0 / r**2 - 1.0
 
     def _noise_of(self, candidate: Candidate) -> Recipe:
         return self._as_noise(candidate.recipe)
@@ -238,7 +202,7 @@ class EacpsAdaptive(AskTell):
         """The parent; where it was restarted as often as recipes allow, the candidate that it was restarted from."""
         if len(parent.recipe.restarts) < MAX_RESTARTS:
             return parent
-        known = {one.trial.candidate.id: one.trial.candidate for one in self._history}
+        known = {one.id: one for one in self._proposed()}
         return known[parent.parents[0]] if parent.parents else None
 
     def _restarted(self, parent: Candidate, stranger: int) -> Iterator[_Offer]:
@@ -248,7 +212,7 @@ class EacpsAdaptive(AskTell):
             yield _Offer(Move.RESTART, (parent,), angle, recipe, self.steps - step, restart=step)
 
     def _crossings(self, parents: Sequence[Candidate], stranger: int) -> list[_Offer]:
-        seen = {one.trial.candidate.recipe for one in self._history}
+        seen = {one.recipe for one in self._proposed()}
         offers = []
         for place, one in enumerate(parents):
             for other in parents[place + 1 :]:
@@ -259,19 +223,16 @@ class EacpsAdaptive(AskTell):
                         offers.append(_Offer(Move.CROSSOVER, (one, other), angle, recipe, self.steps))
         return offers
 
-    def _unfinished(self) -> list[Candidate]:
-        """Candidates that were drafted and not run in full, in order of proposal."""
-        run = {one.trial.candidate.id for one in self._history if not one.trial.draft}
-        return [candidate for candidate, _ in self._known(lambda trial: trial.draft) if candidate.id not in run]
-
     def _angles(self, angles: Sequence[float]) -> list[float]:
         return sorted({min(math.pi / 2, self._widening * angle) for angle in angles})
 
+    def _likely_parents(self) -> list[Candidate]:
+        """Candidates among which the model chooses parents."""
+        return [one.candidate for one in self.ranking()[: 4 * self._settings.parents]]
+
     def _parents(self, model: LandscapeModel) -> list[Candidate]:
-        """The best by the model, none too close to a better one: whole trajectories, and drafts where they are made."""
-        ranked = [one.candidate for one in self.ranking()[: 4 * self._settings.parents]]
-        if self._plan.drafted(0):
-            ranked = list({one.id: one for one in (*ranked, *self._unfinished())}.values())
+        """The best by the model, none too close to a better one."""
+        ranked = self._likely_parents()
         if not ranked:
             return []
         noises = {candidate.id: self._noise_of(candidate) for candidate in ranked}

@@ -58,8 +58,8 @@ class Observation:
     Args:
         recipe: Whose.
         value: Utility of its picture.
-        noise: Variance with which ``value`` tells the final one, in variances over noise; 0 for a final picture, more
-            for a preview.
+        noise: Variance with which ``value`` tells that utility, in variances over noise: 0 where it was measured, more
+            where it was estimated.
     """
 
     recipe: Recipe

@@ -16,7 +16,7 @@ def saturated(value: float) -> bool:
 
 @dataclass(frozen=True)
 class ScoreCard:
-    """All scores of one candidate at one stop step.
+    """All scores of one candidate.
 
     Args:
         values: Score by scorer's name, calibrated, each in ``[0, 1]``; higher is better.

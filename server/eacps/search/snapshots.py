@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from eacps.search.cohort import Candidate, Cohort, CohortKind, Evaluated, Failed, Outcome, RoundNote, Skipped, Trial
+from eacps.search.cohort import Candidate, Cohort, CohortKind, Evaluated, Failed, Outcome, RoundNote, Skipped
 from eacps.search.potential import Potential
 
 
@@ -14,7 +14,7 @@ def cohort_to_dict(cohort: Cohort) -> dict[str, Any]:
     """Return a JSON-able form; `cohort_from` restores an equal cohort."""
     return {
         "generation": cohort.generation,
-        "trials": [_trial_to_dict(trial) for trial in cohort.trials],
+        "candidates": [candidate.to_dict() for candidate in cohort.candidates],
         "keep": cohort.keep,
         "note": None if cohort.note is None else asdict(cohort.note),
     }
@@ -22,19 +22,19 @@ def cohort_to_dict(cohort: Cohort) -> dict[str, Any]:
 
 def cohort_from(data: Mapping[str, Any]) -> Cohort:
     """Restore a cohort; raises KeyError, TypeError or ValueError on another form."""
-    trials = tuple(_trial_from(trial) for trial in data["trials"])
+    candidates = tuple(Candidate.from_dict(candidate) for candidate in data["candidates"])
     note = None if data["note"] is None else RoundNote(**{**data["note"], "kind": CohortKind(data["note"]["kind"])})
-    return Cohort(data["generation"], trials, data["keep"], note)
+    return Cohort(data["generation"], candidates, data["keep"], note)
 
 
 def evaluated_to_dict(one: Evaluated) -> dict[str, Any]:
     """Return a JSON-able form; `evaluated_from` restores an equal one."""
-    return {**_trial_to_dict(one.trial), **_outcome_to_dict(one.outcome)}
+    return {"candidate": one.candidate.to_dict(), **_outcome_to_dict(one.outcome)}
 
 
 def evaluated_from(data: Mapping[str, Any]) -> Evaluated:
-    """Restore a trial with its outcome; raises KeyError, TypeError or ValueError on another form."""
-    return Evaluated(_trial_from(data), _outcome_from(data))
+    """Restore a candidate with its outcome; raises KeyError, TypeError or ValueError on another form."""
+    return Evaluated(Candidate.from_dict(data["candidate"]), _outcome_from(data))
 
 
 def rng_to_dict(rng: np.random.Generator) -> dict[str, Any]:
@@ -50,14 +50,6 @@ def rng_from(data: Mapping[str, Any]) -> np.random.Generator:
     state: Any = {**data, "state": {name: int(number) for name, number in data["state"].items()}}
     bits.state = state
     return np.random.Generator(bits)
-
-
-def _trial_to_dict(trial: Trial) -> dict[str, Any]:
-    return {"candidate": trial.candidate.to_dict(), "stop_step": trial.stop_step, "draft": trial.draft}
-
-
-def _trial_from(data: Mapping[str, Any]) -> Trial:
-    return Trial(Candidate.from_dict(data["candidate"]), data["stop_step"], data["draft"])
 
 
 def _outcome_to_dict(outcome: Outcome) -> dict[str, Any]:

@@ -28,11 +28,9 @@ from eacps.search.defaults import (
 )
 from eacps.search.diversity import LowDiversityPolicy
 from eacps.search.known import MAX_START_POINTS, KnownPoint
-from eacps.search.pruning import Pruning
 from eacps.search.recipe import SEED_BOUND, seed_error
 
 SEARCH_SEED_BOUND = 2**64
-NO_PRUNING = Pruning()
 MAX_AVOIDED_SEEDS = 4096
 MIN_FIRST_ROUND = 4  # fewer fresh seeds say nothing of mean and spread
 
@@ -97,7 +95,6 @@ class BestOfNSpec:
         first_seed: Seed of the first candidate's noise, in ``[0, 2**32)``; None takes the low 32 bits of ``seed``. The
             first candidate is thus the picture that a plain user gets for ``manual_seed(seed)``, and "gain over the
             first seed" means something.
-        pruning: Whether previews decide who goes on. It changes how many candidates are seen, not what they cost.
         low_diversity: What becomes of a search whose seeds hardly differ.
         avoided_seeds: Seeds that no candidate has, each in ``[0, 2**32)``; a first seed among them is replaced by the
             next one that is not.
@@ -111,7 +108,6 @@ class BestOfNSpec:
     seed: int
     candidates: int = DEFAULT_CANDIDATES
     first_seed: int | None = None
-    pruning: Pruning = NO_PRUNING
     low_diversity: LowDiversityPolicy = LowDiversityPolicy.REPORT
     avoided_seeds: tuple[int, ...] = ()
 
@@ -123,7 +119,7 @@ class BestOfNSpec:
 
     @property
     def total_candidates(self) -> int:
-        """What the search costs, in whole trajectories; without pruning, the number of candidates."""
+        """What the search costs, in whole trajectories: the number of candidates."""
         return self.candidates
 
     def to_dict(self) -> dict[str, Any]:
@@ -142,7 +138,7 @@ class EacpsSpec:
         children_per_parent: K_local, at least 1.
         rounds: Local rounds, at least 0. All candidates together are at most 4096.
         local: The move that makes a child of a parent.
-        first_seed, pruning, low_diversity, avoided_seeds: As for `BestOfNSpec`.
+        first_seed, low_diversity, avoided_seeds: As for `BestOfNSpec`.
 
     Raises:
         InvalidSearchSpec: Names every invalid field.
@@ -157,7 +153,6 @@ class EacpsSpec:
     rounds: int = DEFAULT_ROUNDS
     local: LocalMove = SphericalMove()
     first_seed: int | None = None
-    pruning: Pruning = NO_PRUNING
     low_diversity: LowDiversityPolicy = LowDiversityPolicy.REPORT
     avoided_seeds: tuple[int, ...] = ()
 
@@ -175,7 +170,7 @@ class EacpsSpec:
 
     @property
     def total_candidates(self) -> int:
-        """What the search costs, in whole trajectories; without pruning, the number of candidates."""
+        """What the search costs, in whole trajectories: the number of candidates."""
         return self.global_candidates + self.rounds * self.parents * self.children_per_parent
 
     def _contradictions(self) -> list[FieldViolation]:
@@ -210,7 +205,7 @@ class AdaptiveSpec:
         parents: Most candidates that get children in a round, at least 1.
         crossover: Whether recipes may be combined.
         restarts: Whether finished pictures may be noised again and denoised from there, at a part of the price.
-        first_seed, pruning, low_diversity, avoided_seeds: As for `BestOfNSpec`.
+        first_seed, low_diversity, avoided_seeds: As for `BestOfNSpec`.
         start: Points to begin from, at most 16 and fewer than ``candidates``; each becomes a candidate of round 0.
         known: Further points with scores, which say how good those are; they become no candidates.
 
@@ -229,7 +224,6 @@ class AdaptiveSpec:
     crossover: bool = DEFAULT_CROSSOVER
     restarts: bool = DEFAULT_RESTARTS
     first_seed: int | None = None
-    pruning: Pruning = NO_PRUNING
     low_diversity: LowDiversityPolicy = LowDiversityPolicy.WIDEN
     avoided_seeds: tuple[int, ...] = ()
     start: tuple[KnownPoint, ...] = ()
@@ -250,7 +244,7 @@ class AdaptiveSpec:
 
     @property
     def total_candidates(self) -> int:
-        """What the search costs, in whole trajectories; without pruning, the number of candidates."""
+        """What the search costs, in whole trajectories."""
         return self.candidates
 
     @property
@@ -306,10 +300,6 @@ class Spec(Protocol):
         """Seed of the first candidate's noise; None takes the low 32 bits of ``seed``."""
 
     @property
-    def pruning(self) -> Pruning:
-        """Whether previews decide who goes on."""
-
-    @property
     def low_diversity(self) -> LowDiversityPolicy:
         """What becomes of a search whose seeds hardly differ."""
 
@@ -328,7 +318,6 @@ class Spec(Protocol):
 def _shared(spec: SearchSpec) -> dict[str, Any]:
     return {
         "strategy": spec.strategy,
-        "pruning": spec.pruning.to_dict(),
         "low_diversity": spec.low_diversity.value,
     }
 
@@ -342,7 +331,6 @@ def spec_from_dict(data: Mapping[str, Any]) -> SearchSpec:
     fields = dict(data)
     strategy = fields.pop("strategy", None)
     try:
-        fields["pruning"] = Pruning.from_dict(fields["pruning"])
         fields["low_diversity"] = LowDiversityPolicy(fields["low_diversity"])
         fields["avoided_seeds"] = tuple(fields["avoided_seeds"])
         if strategy == BestOfNSpec.strategy:

@@ -53,8 +53,8 @@ class PoolStatistics:
     Lower bounds are no measurements: but for ``best``, only complete potentials count.
 
     Args:
-        evaluated: Full trajectories with a potential.
-        failed: Full trajectories without one.
+        evaluated: Candidates with a potential.
+        failed: Candidates without one.
         incomplete: Those of ``evaluated`` whose potential is a lower bound.
         first: Potential of the first candidate; None where it failed or is a lower bound.
         best: Highest potential, as candidates are ranked.
@@ -83,21 +83,15 @@ class PoolStatistics:
         return self.best - other
 
 
-def summarize(history: Sequence[Evaluated], *, steps: int) -> PoolStatistics:
-    """Sum up a search.
-
-    Args:
-        history: ``Strategy.history()``, in order of proposal.
-        steps: ``Strategy.steps``; trials that stop earlier are left out.
-    """
-    finals = [one for one in history if one.trial.stop_step == steps]
-    scored = [(one.trial.candidate, one.outcome) for one in finals if isinstance(one.outcome, Potential)]
+def summarize(history: Sequence[Evaluated]) -> PoolStatistics:
+    """Sum up a search from ``Strategy.history()``, in order of proposal."""
+    scored = [(one.candidate, one.outcome) for one in history if isinstance(one.outcome, Potential)]
     explored = [known.value for candidate, known in scored if candidate.move is Move.EXPLORE and known.complete]
     best = max((known for _, known in scored), key=lambda known: known.value, default=None)  # ties as in the ranking
-    first = measured(finals[0].outcome) if finals else None
+    first = measured(history[0].outcome) if history else None
     summary = PoolStatistics(
         evaluated=len(scored),
-        failed=len(finals) - len(scored),
+        failed=len(history) - len(scored),
         incomplete=sum(not known.complete for _, known in scored),
         first=first,
         best=None if best is None else best.value,

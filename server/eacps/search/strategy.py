@@ -9,17 +9,14 @@
 An illegal move raises `IllegalSearchMove` and leaves the state as it was. Higher potentials are better. Nothing here
 knows pictures, scorers, clocks or networks; randomness is one injected generator whose state is part of the snapshot.
 
-A round is one generation of candidates. Without pruning it is one cohort of whole trajectories; with it, a cohort of
-previews or drafts and one for each further rung, in which the promising go on.
+A round is one generation of candidates, and one cohort.
 """
 
-import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eacps.errors import FieldViolation, IllegalSearchMove, InvalidSearchSpec
 from eacps.search.budget import UNBOUNDED, Allowance, StopReason
@@ -34,15 +31,11 @@ from eacps.search.cohort import (
     Ranked,
     RoundNote,
     Skipped,
-    Trial,
-    TrialKey,
-    evaluations_of,
 )
 from eacps.search.context import SearchContext
 from eacps.search.diversity import Diversity, LowDiversityPolicy, diversity_of
 from eacps.search.objective import Objective
 from eacps.search.potential import Potential
-from eacps.search.pruning import PruningPlan, decide
 from eacps.search.recipe import SEED_BOUND, Recipe
 from eacps.search.snapshots import (
     cohort_from,
@@ -54,7 +47,7 @@ from eacps.search.snapshots import (
 )
 from eacps.search.spec import Spec, spec_from_dict
 
-SNAPSHOT_VERSION = 4
+SNAPSHOT_VERSION = 5
 WIDENING = 1.5
 
 
@@ -67,7 +60,7 @@ class Strategy(Protocol):
 
     @property
     def steps(self) -> int:
-        """Denoising steps of the full schedule; a trial that stops there has the final picture."""
+        """Denoising steps of the full schedule."""
 
     @property
     def pending(self) -> Cohort | None:
@@ -78,20 +71,12 @@ class Strategy(Protocol):
         """Whether nothing is left to ask."""
 
     @property
-    def promising(self) -> tuple[str, ...]:
-        """Ids of the previewed candidates that go on; none between rounds."""
-
-    @property
     def stop_reason(self) -> StopReason | None:
         """Why the search is done; None while it is not."""
 
     @property
     def objective(self) -> Objective:
         """What is climbed."""
-
-    @property
-    def pruning(self) -> PruningPlan:
-        """How candidates are pruned, and why."""
 
     @property
     def restarts(self) -> bool:
@@ -115,25 +100,25 @@ class Strategy(Protocol):
             IllegalSearchMove: A cohort is pending, or the search is done.
         """
 
-    def tell(self, outcomes: Mapping[TrialKey, Outcome]) -> None:
+    def tell(self, outcomes: Mapping[str, Outcome]) -> None:
         """Take in the outcomes of the pending cohort.
 
         Args:
-            outcomes: One for every trial of the cohort, in any order. A trial that could not be evaluated is told as
+            outcomes: One for every candidate of the cohort, by id. A candidate that could not be evaluated is told as
                 `Failed`; it is never ranked and never a parent.
 
         Raises:
-            IllegalSearchMove: No cohort is pending, keys are missing or unknown, or a value is not an outcome.
+            IllegalSearchMove: No cohort is pending, ids are missing or unknown, or a value is not an outcome.
         """
 
     def best(self) -> Ranked | None:
-        """Return the best candidate so far, None while every full trajectory failed or none was reported."""
+        """Return the best candidate so far, None while every one failed or none was reported."""
 
     def ranking(self) -> tuple[Ranked, ...]:
-        """Rank all candidates with a potential for the full trajectory, best first; ties by order of proposal."""
+        """Rank all candidates with a potential, best first; ties by order of proposal."""
 
     def history(self) -> tuple[Evaluated, ...]:
-        """Return all trials reported so far with their outcomes, in order of proposal, failures included."""
+        """Return all candidates reported so far with their outcomes, in order of proposal, failures included."""
 
     def snapshot(self) -> dict[str, Any]:
         """Return the whole state as JSON-able values; `eacps.search.factory.restore` continues bit-identically."""
@@ -155,16 +140,7 @@ class AskTell(ABC):
         if not isinstance(rng.bit_generator, np.random.PCG64):
             raise InvalidSearchSpec([FieldViolation("rng", "is not on a PCG64 bit generator")])
         self._spec, self._context, self._rng = spec, context, rng
-        self._plan = decide(
-            spec.pruning,
-            steps=context.steps,
-            trajectories=spec.total_candidates,
-            calibration=context.calibration,
-            strategy=spec.strategy,
-        )
         self._generation = 0  # of the next round
-        self._rung = 0  # of the next cohort within its round
-        self._promising: tuple[str, ...] = ()  # ids of the candidates that go on to it
         self._pending: Cohort | None = None
         self._stop: StopReason | None = None
         self._history: list[Evaluated] = []
@@ -186,10 +162,6 @@ class AskTell(ABC):
         return self._context.objective
 
     @property
-    def pruning(self) -> PruningPlan:
-        return self._plan
-
-    @property
     def restarts(self) -> bool:
         return False
 
@@ -198,12 +170,8 @@ class AskTell(ABC):
         return self._pending
 
     @property
-    def promising(self) -> tuple[str, ...]:
-        return self._promising
-
-    @property
     def done(self) -> bool:
-        return self._pending is None and (self._stop is not None or (self._rung == 0 and self._finished()))
+        return self._pending is None and (self._stop is not None or self._finished())
 
     @property
     def stop_reason(self) -> StopReason | None:
@@ -213,45 +181,38 @@ class AskTell(ABC):
 
     @property
     def diversity(self) -> Diversity | None:
-        first = self._known(
-            lambda trial: (
-                trial.candidate.generation == 0
-                and trial.candidate.move is Move.EXPLORE
-                and trial.stop_step == self._plan.stops[0]
-            )
-        )
-        return diversity_of([known.value for _, known in first], self._context.calibration.landscape)
+        first = [
+            known.value
+            for candidate, known in self._known()
+            if candidate.generation == 0 and candidate.move is Move.EXPLORE
+        ]
+        return diversity_of(first, self._context.calibration.landscape)
 
     def ask(self, allowance: Allowance = UNBOUNDED) -> Cohort | None:
         if self._pending is not None:
             raise IllegalSearchMove("ask: outcomes of the last cohort were not reported")
         if self.done:
             raise IllegalSearchMove("ask: the search is done")
-        candidates = self._candidates()
-        costs = self._costs(candidates)
+        candidates = self._propose()
+        costs = [candidate.evaluations(self.steps) for candidate in candidates]
         count, reason = allowance.affordable(costs)
         if count and self._gains_too_little(allowance.min_gain_per_trajectory, sum(costs) / self.steps):
             count, reason = 0, StopReason.LITTLE_GAIN
         if count == 0:
             self._stop = reason
             return None
-        stop, draft = self._plan.stops[self._rung], self._plan.drafted(self._rung)
-        trials = tuple(Trial(candidate, stop, draft) for candidate in candidates[:count])
-        self._pending = Cohort(self._generation, trials, self._keep(count), self._note(candidates[:count]))
+        taken = tuple(candidates[:count])
+        self._pending = Cohort(self._generation, taken, self._parents_wanted(), self._note(taken))
         return self._pending
 
-    def tell(self, outcomes: Mapping[TrialKey, Outcome]) -> None:
+    def tell(self, outcomes: Mapping[str, Outcome]) -> None:
         if self._pending is None:
             raise IllegalSearchMove("tell: no cohort is pending")
         _check_outcomes(self._pending, outcomes)
-        reported = [Evaluated(trial, outcomes[trial.key]) for trial in self._pending.trials]
-        self._history += reported
+        self._history += [Evaluated(candidate, outcomes[candidate.id]) for candidate in self._pending.candidates]
         self._pending = None
-        self._promising = self._selected(reported) if self._rung < len(self._plan.rungs) else ()
-        self._rung = self._rung + 1 if self._promising else 0
-        if self._rung == 0:
-            self._generation += 1
-        if self._generation <= 1 and self._stops_for_low_diversity():
+        self._generation += 1
+        if self._stops_for_low_diversity():
             self._stop = StopReason.LOW_DIVERSITY
 
     def stop(self, reason: StopReason) -> None:
@@ -263,7 +224,7 @@ class AskTell(ABC):
         return next(iter(self.ranking()), None)
 
     def ranking(self) -> tuple[Ranked, ...]:
-        scored = self._known(lambda trial: trial.stop_step == self.steps)
+        scored = self._known()
         order = self.objective.order([known for _, known in scored])  # ties stay in order of proposal
         return tuple(Ranked(rank, *scored[place]) for rank, place in enumerate(order))
 
@@ -276,8 +237,6 @@ class AskTell(ABC):
             "spec": self._spec.to_dict(),
             "context": self._context.to_dict(),
             "generation": self._generation,
-            "rung": self._rung,
-            "promising": list(self._promising),
             "stop": None if self._stop is None else self._stop.value,
             "rng": rng_to_dict(self._rng),
             "history": [evaluated_to_dict(one) for one in self._history],
@@ -306,41 +265,28 @@ class AskTell(ABC):
         return spec_from_dict(data)
 
     def _recall(self, snapshot: Mapping[str, Any]) -> None:
-        self._generation, self._rung = snapshot["generation"], snapshot["rung"]
-        self._promising = tuple(snapshot["promising"])
+        self._generation = snapshot["generation"]
         self._stop = None if snapshot["stop"] is None else StopReason(snapshot["stop"])
         self._history = [evaluated_from(data) for data in snapshot["history"]]
         if snapshot["pending"] is not None:
             self._pending = cohort_from(snapshot["pending"])
-        known = [one.trial for one in self._history] + list(self._pending.trials if self._pending else ())
-        self._used_seeds.update(seed for trial in known for seed in trial.candidate.recipe.seeds)
+        known = [*self._proposed(), *(self._pending.candidates if self._pending else ())]
+        self._used_seeds.update(seed for candidate in known for seed in candidate.recipe.seeds)
 
     @abstractmethod
     def _finished(self) -> bool:
-        """Whether no round is left to propose; asked only between rounds."""
+        """Whether no round is left to propose."""
 
     @abstractmethod
     def _propose(self) -> list[Candidate]:
         """Make the candidates of generation ``self._generation``: at least one, ids by ``self._id``."""
 
-    def _selected(self, reported: list[Evaluated]) -> tuple[str, ...]:
-        """Name the candidates of a preview cohort that go on, the most promising first; none where all failed."""
-        known = [(one.trial.candidate, one.outcome) for one in reported if isinstance(one.outcome, Potential)]
-        utilities = self._promise(known)
-        kept = self._plan.kept_after(self._rung, len(reported))
-        order = np.argsort(-utilities, kind="stable")[:kept]
-        return tuple(known[place][0].id for place in order)
-
-    def _promise(self, previews: list[tuple[Candidate, Potential]]) -> NDArray[np.float64]:
-        """How promising previewed candidates are, ``[N]``, higher is better."""
-        return self.objective.utilities([known for _, known in previews])
-
-    def _note(self, candidates: list[Candidate]) -> RoundNote:
+    def _note(self, candidates: Sequence[Candidate]) -> RoundNote:
         """Say why a cohort is as it is."""
         fresh = sum(candidate.move is Move.EXPLORE for candidate in candidates)
         crossovers = sum(candidate.move is Move.CROSSOVER for candidate in candidates)
         kind = CohortKind.EXPLORE if fresh == len(candidates) else CohortKind.LOCAL
-        return RoundNote(CohortKind.FINISH if self._rung else kind, fresh, crossovers)
+        return RoundNote(kind, fresh, crossovers)
 
     def _expected_gain(self) -> float | None:
         """By how much the round just proposed is expected to raise the best; None where nothing is expected."""
@@ -348,7 +294,7 @@ class AskTell(ABC):
 
     def _gains_too_little(self, least: float | None, trajectories: float) -> bool:
         gain = self._expected_gain()
-        return self._rung == 0 and least is not None and gain is not None and gain < least * trajectories
+        return least is not None and gain is not None and gain < least * trajectories
 
     def _parents_wanted(self) -> int:
         """How many of a round's candidates the next round selects."""
@@ -370,42 +316,16 @@ class AskTell(ABC):
         """Factor on local angles: above 1 where seeds hardly differ and the spec asks to go further."""
         return WIDENING if self._spec.low_diversity is LowDiversityPolicy.WIDEN and self.low_diversity else 1.0
 
-    def _candidates(self) -> list[Candidate]:
-        if self._rung == 0:
-            return self._propose()
-        known = {one.trial.candidate.id: one.trial.candidate for one in self._history}
-        return [known[candidate_id] for candidate_id in self._promising]
+    def _proposed(self) -> list[Candidate]:
+        """Give all candidates with an outcome, in order of proposal."""
+        return [one.candidate for one in self._history]
 
-    def _costs(self, candidates: list[Candidate]) -> list[int]:
-        """Denoising steps that each candidate of the next cohort costs; of previews with what follows from them."""
-        stops, count = self._plan.stops, len(candidates)
-        if not self._plan.rungs:
-            return [candidate.evaluations(self.steps) for candidate in candidates]
-        if self._rung == 0 and self._plan.rungs:
-            whole = [self._plan.cost_of(number) for number in range(count + 1)]
-            return [after - before for before, after in itertools.pairwise(whole)]
-        before = self._plan.rungs[self._rung - 1].reached if self._rung else 0
-        return [stops[self._rung] - before] * count
-
-    def _keep(self, count: int) -> int:
-        if self._rung < len(self._plan.rungs):
-            return self._plan.kept_after(self._rung, count)
-        return self._parents_wanted()
-
-    def _affordable(self, trajectories: int) -> int:
-        """How many candidates the next round proposes, if all rounds with it may cost so many whole trajectories."""
-        return self._plan.candidates_for(trajectories - self._steps_done() / self.steps)
-
-    def _steps_done(self) -> int:
-        """Denoising steps of all reported trials, failures included."""
-        return evaluations_of(one.trial for one in self._history)
-
-    def _known(self, wanted: Callable[[Trial], bool]) -> list[tuple[Candidate, Potential]]:
-        """Give ranked candidates whose trials are wanted, in order of proposal."""
+    def _known(self) -> list[tuple[Candidate, Potential]]:
+        """Give ranked candidates, in order of proposal."""
         return [
-            (one.trial.candidate, one.outcome)
+            (one.candidate, one.outcome)
             for one in self._history
-            if isinstance(one.outcome, Potential) and self.objective.takes(one.outcome) and wanted(one.trial)
+            if isinstance(one.outcome, Potential) and self.objective.takes(one.outcome)
         ]
 
     def _id(self, index: int) -> str:
@@ -430,12 +350,12 @@ class AskTell(ABC):
                 return seed
 
 
-def _check_outcomes(cohort: Cohort, outcomes: Mapping[TrialKey, Outcome]) -> None:
-    keys = set(outcomes)
-    if missing := sorted(cohort.keys - keys, key=str):
+def _check_outcomes(cohort: Cohort, outcomes: Mapping[str, Outcome]) -> None:
+    ids = set(outcomes)
+    if missing := sorted(cohort.ids - ids):
         raise IllegalSearchMove(f"tell: no outcome for {missing}")
-    if unknown := sorted(keys - cohort.keys, key=str):
+    if unknown := sorted(ids - cohort.ids, key=str):
         raise IllegalSearchMove(f"tell: not asked about {unknown}")
-    for key, outcome in outcomes.items():
+    for name, outcome in outcomes.items():
         if not isinstance(outcome, Potential | Failed | Skipped):
-            raise IllegalSearchMove(f"tell: {key} got {outcome!r}, no outcome")
+            raise IllegalSearchMove(f"tell: {name} got {outcome!r}, no outcome")

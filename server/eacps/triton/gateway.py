@@ -301,12 +301,9 @@ def _sampler_arrays(request: GenerateRequest) -> dict[str, Array]:
         "coefficients": request.coefficients,
         "steps": np.array([request.steps], np.int32),
         "start_step": np.array([request.start_step], np.int32),
-        "stop_step": np.array([request.stop_step], np.int32),
     }
     optional = {"scene": request.scene, "edit_mask": request.edit_mask, "latents": request.latents}
     arrays.update({name: array for name, array in optional.items() if array is not None})
-    if request.restart:
-        arrays["restart"] = np.ones(1, np.int32)
     if request.negative_prompt is not None:
         arrays["negative_prompt"] = codec.utf8(request.negative_prompt)
     return arrays

@@ -96,15 +96,13 @@ class GenerateRequest:
         seeds: ``uint32 [N, D]``, recipes side by side.
         coefficients: ``float32 [N, D]``, padded with 0.
         steps: Of the full schedule.
-        start_step: First step to run; above 0 ``latents`` are needed.
-        stop_step: First step not to run, at most ``steps``.
+        start_step: First step to run; above 0 finished pictures are noised to its level, each with its candidate's
+            noise.
         negative_prompt: Not empty; takes effect where ``true_cfg_scale`` exceeds 1.
         true_cfg_scale: 1 means no guidance.
         scene: ``uint8 [H, W, 3]``; needed with ``edit_mask``.
         edit_mask: ``uint8 [H, W]``, 255 may change, 0 must not.
-        latents: ``float32 [N, tokens, channels]`` of an earlier call that stopped at ``start_step``.
-        restart: Whether ``latents`` are of finished pictures, to be noised to the level of ``start_step``, above
-            0, with each candidate's noise.
+        latents: ``float32 [N, tokens, channels]`` of those pictures; needed where ``start_step`` is above 0.
     """
 
     pictures: UInt8
@@ -112,14 +110,12 @@ class GenerateRequest:
     seeds: npt.NDArray[np.uint32]
     coefficients: Float32
     steps: int
-    stop_step: int
     start_step: int = 0
     negative_prompt: str | None = None
     true_cfg_scale: float = 1.0
     scene: UInt8 | None = None
     edit_mask: UInt8 | None = None
     latents: Float32 | None = None
-    restart: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,7 +124,7 @@ class Generated:
 
     Args:
         pictures: ``uint8 [N, H, W, 3]``.
-        latents: ``float32 [N, tokens, channels]``, packed, at the stop step.
+        latents: ``float32 [N, tokens, channels]``, packed.
     """
 
     pictures: UInt8

@@ -48,13 +48,6 @@ class MissingScores(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MISSING_SCORES_LOWER_BOUND: _ClassVar[MissingScores]
     MISSING_SCORES_DROP: _ClassVar[MissingScores]
 
-class PruningMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = ()
-    PRUNING_MODE_UNSPECIFIED: _ClassVar[PruningMode]
-    PRUNING_MODE_AUTO: _ClassVar[PruningMode]
-    PRUNING_MODE_OFF: _ClassVar[PruningMode]
-    PRUNING_MODE_FIXED: _ClassVar[PruningMode]
-
 class LowDiversity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     LOW_DIVERSITY_UNSPECIFIED: _ClassVar[LowDiversity]
@@ -97,7 +90,6 @@ class RoundKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROUND_KIND_UNSPECIFIED: _ClassVar[RoundKind]
     ROUND_KIND_EXPLORE: _ClassVar[RoundKind]
     ROUND_KIND_LOCAL: _ClassVar[RoundKind]
-    ROUND_KIND_FINISH: _ClassVar[RoundKind]
 
 class StopReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -131,10 +123,6 @@ SCALARIZATION_RANK_SUM: Scalarization
 MISSING_SCORES_UNSPECIFIED: MissingScores
 MISSING_SCORES_LOWER_BOUND: MissingScores
 MISSING_SCORES_DROP: MissingScores
-PRUNING_MODE_UNSPECIFIED: PruningMode
-PRUNING_MODE_AUTO: PruningMode
-PRUNING_MODE_OFF: PruningMode
-PRUNING_MODE_FIXED: PruningMode
 LOW_DIVERSITY_UNSPECIFIED: LowDiversity
 LOW_DIVERSITY_REPORT: LowDiversity
 LOW_DIVERSITY_WIDEN: LowDiversity
@@ -166,7 +154,6 @@ MOVE_RESTART: Move
 ROUND_KIND_UNSPECIFIED: RoundKind
 ROUND_KIND_EXPLORE: RoundKind
 ROUND_KIND_LOCAL: RoundKind
-ROUND_KIND_FINISH: RoundKind
 STOP_REASON_UNSPECIFIED: StopReason
 STOP_REASON_COMPLETED: StopReason
 STOP_REASON_NFE: StopReason
@@ -700,14 +687,13 @@ class SamplerSettings(_message.Message):
     def __init__(self, steps: _Optional[int] = ..., true_cfg_scale: _Optional[float] = ..., character_as_reference: _Optional[bool] = ...) -> None: ...
 
 class SearchSettings(_message.Message):
-    __slots__ = ("eacps_adaptive", "eacps", "best_of_n", "random_seed", "first_seed", "micro_batch", "pruning", "low_diversity", "score_repeats", "start", "avoided_seeds")
+    __slots__ = ("eacps_adaptive", "eacps", "best_of_n", "random_seed", "first_seed", "micro_batch", "low_diversity", "score_repeats", "start", "avoided_seeds")
     EACPS_ADAPTIVE_FIELD_NUMBER: _ClassVar[int]
     EACPS_FIELD_NUMBER: _ClassVar[int]
     BEST_OF_N_FIELD_NUMBER: _ClassVar[int]
     RANDOM_SEED_FIELD_NUMBER: _ClassVar[int]
     FIRST_SEED_FIELD_NUMBER: _ClassVar[int]
     MICRO_BATCH_FIELD_NUMBER: _ClassVar[int]
-    PRUNING_FIELD_NUMBER: _ClassVar[int]
     LOW_DIVERSITY_FIELD_NUMBER: _ClassVar[int]
     SCORE_REPEATS_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
@@ -718,12 +704,11 @@ class SearchSettings(_message.Message):
     random_seed: int
     first_seed: int
     micro_batch: int
-    pruning: PruningSettings
     low_diversity: LowDiversity
     score_repeats: int
     start: _containers.RepeatedCompositeFieldContainer[StartPoint]
     avoided_seeds: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, eacps_adaptive: _Optional[_Union[EacpsAdaptiveSettings, _Mapping]] = ..., eacps: _Optional[_Union[EacpsSettings, _Mapping]] = ..., best_of_n: _Optional[_Union[BestOfNSettings, _Mapping]] = ..., random_seed: _Optional[int] = ..., first_seed: _Optional[int] = ..., micro_batch: _Optional[int] = ..., pruning: _Optional[_Union[PruningSettings, _Mapping]] = ..., low_diversity: _Optional[_Union[LowDiversity, str]] = ..., score_repeats: _Optional[int] = ..., start: _Optional[_Iterable[_Union[StartPoint, _Mapping]]] = ..., avoided_seeds: _Optional[_Iterable[int]] = ...) -> None: ...
+    def __init__(self, eacps_adaptive: _Optional[_Union[EacpsAdaptiveSettings, _Mapping]] = ..., eacps: _Optional[_Union[EacpsSettings, _Mapping]] = ..., best_of_n: _Optional[_Union[BestOfNSettings, _Mapping]] = ..., random_seed: _Optional[int] = ..., first_seed: _Optional[int] = ..., micro_batch: _Optional[int] = ..., low_diversity: _Optional[_Union[LowDiversity, str]] = ..., score_repeats: _Optional[int] = ..., start: _Optional[_Iterable[_Union[StartPoint, _Mapping]]] = ..., avoided_seeds: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class StartPoint(_message.Message):
     __slots__ = ("recipe", "candidate", "known")
@@ -811,22 +796,6 @@ class BestOfNSettings(_message.Message):
     TRAJECTORIES_FIELD_NUMBER: _ClassVar[int]
     trajectories: int
     def __init__(self, trajectories: _Optional[int] = ...) -> None: ...
-
-class PruningRung(_message.Message):
-    __slots__ = ("steps_share", "kept_share")
-    STEPS_SHARE_FIELD_NUMBER: _ClassVar[int]
-    KEPT_SHARE_FIELD_NUMBER: _ClassVar[int]
-    steps_share: float
-    kept_share: float
-    def __init__(self, steps_share: _Optional[float] = ..., kept_share: _Optional[float] = ...) -> None: ...
-
-class PruningSettings(_message.Message):
-    __slots__ = ("mode", "rungs")
-    MODE_FIELD_NUMBER: _ClassVar[int]
-    RUNGS_FIELD_NUMBER: _ClassVar[int]
-    mode: PruningMode
-    rungs: _containers.RepeatedCompositeFieldContainer[PruningRung]
-    def __init__(self, mode: _Optional[_Union[PruningMode, str]] = ..., rungs: _Optional[_Iterable[_Union[PruningRung, _Mapping]]] = ...) -> None: ...
 
 class ScorerSettings(_message.Message):
     __slots__ = ("name", "weight", "floor", "held_out", "question")
@@ -985,7 +954,7 @@ class Evaluation(_message.Message):
     def __init__(self, scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., potential: _Optional[float] = ..., complete: _Optional[bool] = ..., shortfall: _Optional[float] = ...) -> None: ...
 
 class CandidateScored(_message.Message):
-    __slots__ = ("candidate_id", "generation", "move", "parents", "recipe", "evaluation", "thumbnail", "done", "best_potential", "picture_sha256", "failure", "stop_step", "picture")
+    __slots__ = ("candidate_id", "generation", "move", "parents", "recipe", "evaluation", "thumbnail", "done", "best_potential", "picture_sha256", "failure", "steps", "picture")
     CANDIDATE_ID_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     MOVE_FIELD_NUMBER: _ClassVar[int]
@@ -997,7 +966,7 @@ class CandidateScored(_message.Message):
     BEST_POTENTIAL_FIELD_NUMBER: _ClassVar[int]
     PICTURE_SHA256_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
-    STOP_STEP_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
     PICTURE_FIELD_NUMBER: _ClassVar[int]
     candidate_id: str
     generation: int
@@ -1010,9 +979,9 @@ class CandidateScored(_message.Message):
     best_potential: float
     picture_sha256: str
     failure: str
-    stop_step: int
+    steps: int
     picture: Image
-    def __init__(self, candidate_id: _Optional[str] = ..., generation: _Optional[int] = ..., move: _Optional[_Union[Move, str]] = ..., parents: _Optional[_Iterable[str]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., thumbnail: _Optional[_Union[Image, _Mapping]] = ..., done: _Optional[int] = ..., best_potential: _Optional[float] = ..., picture_sha256: _Optional[str] = ..., failure: _Optional[str] = ..., stop_step: _Optional[int] = ..., picture: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
+    def __init__(self, candidate_id: _Optional[str] = ..., generation: _Optional[int] = ..., move: _Optional[_Union[Move, str]] = ..., parents: _Optional[_Iterable[str]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., thumbnail: _Optional[_Union[Image, _Mapping]] = ..., done: _Optional[int] = ..., best_potential: _Optional[float] = ..., picture_sha256: _Optional[str] = ..., failure: _Optional[str] = ..., steps: _Optional[int] = ..., picture: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
 
 class RoundFinished(_message.Message):
     __slots__ = ("generation", "best_candidate_id", "best_potential", "mean_potential", "kind", "fresh", "crossovers", "angle", "predicted_gain", "curvature")
@@ -1075,7 +1044,7 @@ class Diversity(_message.Message):
     def __init__(self, spread: _Optional[float] = ..., expected: _Optional[float] = ..., p_value: _Optional[float] = ..., low: _Optional[bool] = ...) -> None: ...
 
 class SearchFinished(_message.Message):
-    __slots__ = ("best_candidate_id", "best", "recipe", "evaluation", "lineage", "statistics", "timings", "versions", "noise_shape", "stop_reason", "spent", "pareto_front", "gains", "pruning", "diversity", "delivered")
+    __slots__ = ("best_candidate_id", "best", "recipe", "evaluation", "lineage", "statistics", "timings", "versions", "noise_shape", "stop_reason", "spent", "pareto_front", "gains", "diversity", "delivered")
     class TimingsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -1103,7 +1072,6 @@ class SearchFinished(_message.Message):
     SPENT_FIELD_NUMBER: _ClassVar[int]
     PARETO_FRONT_FIELD_NUMBER: _ClassVar[int]
     GAINS_FIELD_NUMBER: _ClassVar[int]
-    PRUNING_FIELD_NUMBER: _ClassVar[int]
     DIVERSITY_FIELD_NUMBER: _ClassVar[int]
     DELIVERED_FIELD_NUMBER: _ClassVar[int]
     best_candidate_id: str
@@ -1119,10 +1087,9 @@ class SearchFinished(_message.Message):
     spent: Spent
     pareto_front: _containers.RepeatedScalarFieldContainer[str]
     gains: _containers.RepeatedCompositeFieldContainer[ScorerGain]
-    pruning: str
     diversity: Diversity
     delivered: Image
-    def __init__(self, best_candidate_id: _Optional[str] = ..., best: _Optional[_Union[Image, _Mapping]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., lineage: _Optional[_Iterable[str]] = ..., statistics: _Optional[_Union[Statistics, _Mapping]] = ..., timings: _Optional[_Mapping[str, _duration_pb2.Duration]] = ..., versions: _Optional[_Mapping[str, str]] = ..., noise_shape: _Optional[_Iterable[int]] = ..., stop_reason: _Optional[_Union[StopReason, str]] = ..., spent: _Optional[_Union[Spent, _Mapping]] = ..., pareto_front: _Optional[_Iterable[str]] = ..., gains: _Optional[_Iterable[_Union[ScorerGain, _Mapping]]] = ..., pruning: _Optional[str] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., delivered: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
+    def __init__(self, best_candidate_id: _Optional[str] = ..., best: _Optional[_Union[Image, _Mapping]] = ..., recipe: _Optional[_Union[Recipe, _Mapping]] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., lineage: _Optional[_Iterable[str]] = ..., statistics: _Optional[_Union[Statistics, _Mapping]] = ..., timings: _Optional[_Mapping[str, _duration_pb2.Duration]] = ..., versions: _Optional[_Mapping[str, str]] = ..., noise_shape: _Optional[_Iterable[int]] = ..., stop_reason: _Optional[_Union[StopReason, str]] = ..., spent: _Optional[_Union[Spent, _Mapping]] = ..., pareto_front: _Optional[_Iterable[str]] = ..., gains: _Optional[_Iterable[_Union[ScorerGain, _Mapping]]] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., delivered: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
 
 class Statistics(_message.Message):
     __slots__ = ("candidates", "failed", "missing_scores", "first_potential", "prior_potential", "mean_potential", "sd_potential", "expected_best", "denoiser_evaluations", "best_potential", "gain_over_first", "gain_over_prior", "incomplete")

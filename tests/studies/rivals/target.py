@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from eacps.search.cohort import Cohort, Outcome, TrialKey
+from eacps.search.cohort import Cohort, Outcome
 from eacps.search.context import SearchContext
 from eacps.search.objective import Objective
 from eacps.search.potential import Potential, Weights
@@ -33,9 +33,9 @@ def distance(recipe: Recipe) -> float:
     return float(np.linalg.norm(coordinates(recipe) - TARGET))
 
 
-def outcomes(cohort: Cohort) -> dict[TrialKey, Outcome]:
+def outcomes(cohort: Cohort) -> dict[str, Outcome]:
     """Potentials that fall with the distance, 1 at the optimum."""
-    return {trial.key: Potential(float(np.exp(-distance(trial.candidate.recipe)))) for trial in cohort.trials}
+    return {candidate.id: Potential(float(np.exp(-distance(candidate.recipe)))) for candidate in cohort.candidates}
 
 
 def started(spec: SearchSpec | RivalSpec) -> Strategy:

@@ -24,7 +24,7 @@ def proposals(spec: Any) -> list[list[Candidate]]:
     while not strategy.done:
         cohort = strategy.ask()
         assert cohort is not None
-        rounds.append([trial.candidate for trial in cohort.trials])
+        rounds.append(list(cohort.candidates))
         strategy.tell(outcomes(cohort))
     return rounds
 
@@ -68,8 +68,8 @@ def test_where_all_fails_it_goes_on_with_fresh_seeds(make: Any) -> None:
     while not strategy.done:
         cohort = strategy.ask()
         if cohort.generation:
-            assert all(not trial.candidate.parents for trial in cohort.trials)
-        strategy.tell({trial.key: Failed("no picture") for trial in cohort.trials})
+            assert all(not candidate.parents for candidate in cohort.candidates)
+        strategy.tell({candidate.id: Failed("no picture") for candidate in cohort.candidates})
     assert len(strategy.history()) == 12
     assert strategy.best() is None
 
@@ -77,31 +77,31 @@ def test_where_all_fails_it_goes_on_with_fresh_seeds(make: Any) -> None:
 def test_a_region_turns_by_its_angle_and_shrinks_where_it_fails() -> None:
     strategy = started(TrustRegionSpec(3, 30, regions=1, rounds=10, angle=0.7, shrink=0.5, least_angle=0.3))
     first = strategy.ask()
-    best = max(outcomes(first).items(), key=lambda pair: pair[1].value)[0].candidate_id
+    best = max(outcomes(first).items(), key=lambda pair: pair[1].value)[0]
     strategy.tell(outcomes(first))
-    center = next(trial.candidate for trial in first.trials if trial.candidate.id == best)
+    center = next(candidate for candidate in first.candidates if candidate.id == best)
     for angle in (0.7, 0.35):
         cohort = strategy.ask()
-        for trial in cohort.trials:
-            assert trial.candidate.parents == (best,)
-            assert correlation(trial.candidate.recipe, center.recipe) == pytest.approx(np.cos(angle))
-        strategy.tell({trial.key: Potential(0.0) for trial in cohort.trials})
+        for candidate in cohort.candidates:
+            assert candidate.parents == (best,)
+            assert correlation(candidate.recipe, center.recipe) == pytest.approx(np.cos(angle))
+        strategy.tell({candidate.id: Potential(0.0) for candidate in cohort.candidates})
     given_up = strategy.ask()
-    assert all(not trial.candidate.parents for trial in given_up.trials), "0.175 is below the least angle"
+    assert all(not candidate.parents for candidate in given_up.candidates), "0.175 is below the least angle"
 
 
 def test_zeno_draws_around_the_weighted_mean_of_the_last_round() -> None:
     strategy = started(ZenoSpec(3, 40, rounds=2, angle=0.5, temperature=1e-3))
     first = strategy.ask()
-    assert [correlation(t.candidate.recipe, Recipe.from_seed(3)) for t in first.trials[1:]] == pytest.approx(
+    assert [correlation(t.recipe, Recipe.from_seed(3)) for t in first.candidates[1:]] == pytest.approx(
         [np.cos(0.5)] * 19
     )
     told = outcomes(first)
     strategy.tell(told)
     best = max(told, key=lambda key: told[key].value)
-    winner = next(trial.candidate for trial in first.trials if trial.key == best)
-    for trial in strategy.ask().trials:  # at such a temperature the best draw has all of the weight
-        assert correlation(trial.candidate.recipe, winner.recipe) == pytest.approx(np.cos(0.5), abs=1e-6)
+    winner = next(candidate for candidate in first.candidates if candidate.id == best)
+    for candidate in strategy.ask().candidates:  # at such a temperature the best draw has all of the weight
+        assert correlation(candidate.recipe, winner.recipe) == pytest.approx(np.cos(0.5), abs=1e-6)
 
 
 def test_cross_entropy_draws_as_far_from_the_elites_mean_as_they_do() -> None:
@@ -109,10 +109,10 @@ def test_cross_entropy_draws_as_far_from_the_elites_mean_as_they_do() -> None:
     first = strategy.ask()
     told = outcomes(first)
     strategy.tell(told)
-    elites = sorted(first.trials, key=lambda trial: -told[trial.key].value)[:4]
-    for trial in strategy.ask().trials:
-        assert set(trial.candidate.parents) == {elite.candidate.id for elite in elites}
-        found = [correlation(trial.candidate.recipe, elite.candidate.recipe) for elite in elites]
+    elites = sorted(first.candidates, key=lambda candidate: -told[candidate.id].value)[:4]
+    for candidate in strategy.ask().candidates:
+        assert set(candidate.parents) == {elite.id for elite in elites}
+        found = [correlation(candidate.recipe, elite.recipe) for elite in elites]
         assert found == pytest.approx([0.25] * 4), "the mean of four independent noises has a norm of a half"
 
 

@@ -18,11 +18,9 @@ export class SearchModel {
     this.failed = null;
     /** @type {Map<string, Candidate>} */
     this.candidates = new Map();
-    this.previews = 0;
     this.sequence = 0;
     this.state = word(search.state, "SEARCH_STATE");
-    /** @type {Map<string, number>} */
-    this.stops = new Map(); // steps of every candidate so far
+    this.steps = 0; // of all candidates so far
   }
 
   get running() {
@@ -36,7 +34,7 @@ export class SearchModel {
 
   /** Cost so far in whole trajectories. */
   get spent() {
-    return this.started ? [...this.stops.values()].reduce((sum, one) => sum + one, 0) / this.started.steps : 0;
+    return this.started ? this.steps / this.started.steps : 0;
   }
 
   /** Cost that the search plans. */
@@ -70,12 +68,7 @@ export class SearchModel {
   }
 
   #addCandidate(message) {
-    const steps = this.started?.steps ?? message.stop_step;
-    this.stops.set(message.candidate_id, (message.stop_step ?? 0) - begunAt(message));
-    if ((message.stop_step ?? 0) < steps) {
-      this.previews += 1;
-      return;
-    }
+    this.steps += message.steps ?? 0;
     const scores = message.evaluation?.scores ?? [];
     const by = (field) => Object.fromEntries(scores.filter((one) => one[field] !== undefined).map((one) => [one.scorer, one[field]]));
     this.candidates.set(message.candidate_id, {
@@ -101,13 +94,6 @@ export class SearchModel {
   release() {
     for (const one of this.candidates.values()) if (one.thumbnail) URL.revokeObjectURL(one.thumbnail);
   }
-}
-
-/** Step at which a candidate's trajectory began, as `eacps.client.record` counts it. @param {any} message */
-function begunAt(message) {
-  const restarts = message.recipe?.restarts ?? [];
-  if (!restarts.length || message.parents?.length) return restarts.at(-1)?.step ?? 0;
-  return -restarts.reduce((sum, one) => sum + (message.stop_step ?? 0) - (one.step ?? 0), 0);
 }
 
 /** Address of an encoded picture in memory. @param {string} base64 */

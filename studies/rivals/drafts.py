@@ -1,0 +1,212 @@
+"""Drafts: a coarse trajectory from the same noise says which candidates are worth a full one.
+
+After Flash-BoN (arXiv 2607.04461). What is known here of that paper: with cheap drafts, best-of-N beats guided searches
+by wall clock. That drafts have a coarse schedule, of how many steps, and how many of them are run in full is our
+reading, tried on other tasks. The adaptive search takes drafts as noisy observations of their recipes.
+
+A draft and the full trajectory share their first evaluation, of the noise itself, which is counted once.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from eacps.arrays import Float64
+from eacps.search.budget import UNBOUNDED, Allowance
+from eacps.search.cohort import Candidate, Cohort, Evaluated, Outcome
+from eacps.search.context import SearchContext
+from eacps.search.diversity import Diversity, diversity_of
+from eacps.search.eacps_adaptive import EacpsAdaptive
+from eacps.search.landscape import LandscapeModel, Observation
+from eacps.search.potential import Potential
+from eacps.search.snapshots import evaluated_from, evaluated_to_dict
+from eacps.search.spec import AdaptiveSpec, Spec
+from eacps.search.strategy import AskTell
+from studies.rivals.settings import DraftedAdaptiveSpec, DraftedBestOfNSpec, DraftedSpec, RivalSpec
+
+
+@dataclass(frozen=True, slots=True)
+class DraftCohort(Cohort):
+    """Candidates to be drafted.
+
+    Args:
+        steps: Of a draft's own schedule.
+    """
+
+    steps: int = 1
+
+
+class Drafting(AskTell):
+    """Rounds of two cohorts: drafts, then full trajectories of the promising candidates.
+
+    Args:
+        spec: Settings of the search.
+        context: What the search is about.
+        rng: Source of all randomness, on PCG64.
+    """
+
+    kind: ClassVar[type[RivalSpec]]
+    """Of its settings."""
+    _draft: DraftedSpec
+
+    def __init__(self, spec: Spec, context: SearchContext, rng: np.random.Generator) -> None:
+        super().__init__(spec, context, rng)
+        self._drafts: list[Evaluated] = []
+        self._promising: list[Candidate] = []
+
+    @classmethod
+    def _spec_from(cls, data: Mapping[str, Any]) -> Any:
+        return cls.kind.from_dict(data)
+
+    def ask(self, allowance: Allowance = UNBOUNDED) -> Cohort | None:
+        """See `AskTell.ask`."""
+        cohort = super().ask(allowance)
+        if cohort is not None and not self._promising:
+            self._pending = self._drafted(cohort)
+        return self._pending
+
+    def tell(self, outcomes: Mapping[str, Outcome]) -> None:
+        """See `AskTell.tell`. Drafts are no part of the history, and no results."""
+        cohort = self._pending
+        super().tell(outcomes)
+        self._promising = []
+        if isinstance(cohort, DraftCohort):
+            reported = self._history[-len(cohort.candidates) :]
+            del self._history[-len(cohort.candidates) :]
+            self._drafts += reported
+            self._promising = self._selected(reported)
+            self._generation -= bool(self._promising)  # its round goes on
+
+    @property
+    def diversity(self) -> Diversity | None:
+        """By all candidates of the first round, not by the promising alone."""
+        first = [known.value for candidate, known in self._known_in(self._drafts) if not candidate.generation]
+        return diversity_of(first, self._context.calibration.landscape)
+
+    def snapshot(self) -> dict[str, Any]:
+        """See `AskTell.snapshot`."""
+        drafts = [evaluated_to_dict(one) for one in self._drafts]
+        return super().snapshot() | {"drafts": drafts, "promising": [one.id for one in self._promising]}
+
+    def _recall(self, snapshot: Mapping[str, Any]) -> None:
+        self._drafts = [evaluated_from(data) for data in snapshot["drafts"]]
+        super()._recall(snapshot)
+        known = {one.id: one for one in self._proposed()}
+        self._promising = [known[name] for name in snapshot["promising"]]
+        if self._pending is not None and not self._promising:
+            self._pending = self._drafted(self._pending)
+
+    def _drafted(self, cohort: Cohort) -> DraftCohort:
+        kept = self._kept(len(cohort.candidates))
+        return DraftCohort(cohort.generation, cohort.candidates, kept, cohort.note, self._draft_steps)
+
+    @property
+    def _draft_steps(self) -> int:
+        return min(self.steps - 1, max(1, round(self._draft.steps_share * self.steps)))
+
+    def _kept(self, count: int) -> int:
+        return max(1, int(count * self._draft.kept_share + 1e-9))
+
+    def _finished(self) -> bool:
+        return not self._promising and self._over()
+
+    def _propose(self) -> list[Candidate]:
+        return self._promising or self._to_draft()
+
+    def _proposed(self) -> list[Candidate]:
+        return [one.candidate for one in self._drafts]
+
+    def _affordable(self, steps: int) -> int:
+        """How many candidates so many denoising steps pay for, at least one: drafts, and the kept ones in full."""
+        count = max(1, steps // self._draft_steps)
+        while count > 1 and count * self._draft_steps + self._kept(count) * (self.steps - 1) > steps:
+            count -= 1
+        return count
+
+    def _selected(self, drafts: list[Evaluated]) -> list[Candidate]:
+        """The candidates that are run in full, the most promising first; none where all failed."""
+        known = self._known_in(drafts)
+        order = np.argsort(-self._promise(known), kind="stable") if known else ()
+        return [known[place][0] for place in order[: self._kept(len(drafts))]]
+
+    def _promise(self, drafts: list[tuple[Candidate, Potential]]) -> Float64:
+        """How promising drafted candidates are, ``[N]``, higher is better."""
+        return self.objective.utilities([known for _, known in drafts])
+
+    def _known_in(self, evaluated: list[Evaluated]) -> list[tuple[Candidate, Potential]]:
+        return [(one.candidate, one.outcome) for one in evaluated if isinstance(one.outcome, Potential)]
+
+    @abstractmethod
+    def _over(self) -> bool:
+        """Whether no round is left to propose."""
+
+    @abstractmethod
+    def _to_draft(self) -> list[Candidate]:
+        """Make the candidates of the next round."""
+
+
+class DraftedBestOfN(Drafting):
+    """Independent seeds, drafted, of which the promising are run in full."""
+
+    kind: ClassVar[type[RivalSpec]] = DraftedBestOfNSpec
+
+    def __init__(self, spec: DraftedBestOfNSpec, context: SearchContext, rng: np.random.Generator) -> None:
+        super().__init__(spec, context, rng)
+        self._draft = spec
+
+    def _over(self) -> bool:
+        return self._generation > 0
+
+    def _to_draft(self) -> list[Candidate]:
+        return self._explore(self._affordable(self._draft.candidates * self.steps))
+
+
+class DraftedAdaptive(Drafting, EacpsAdaptive):
+    """The adaptive search whose model knows drafts too; drafted candidates may have children."""
+
+    kind: ClassVar[type[RivalSpec]] = DraftedAdaptiveSpec
+
+    def __init__(self, spec: DraftedAdaptiveSpec, context: SearchContext, rng: np.random.Generator) -> None:
+        settings = AdaptiveSpec(spec.seed, spec.candidates, rounds=max(1, spec.rounds - 1), restarts=False)
+        super().__init__(settings, context, rng)
+        self._spec = self._draft = spec
+
+    def _over(self) -> bool:
+        return EacpsAdaptive._finished(self)
+
+    def _to_draft(self) -> list[Candidate]:
+        return EacpsAdaptive._propose(self)
+
+    def _steps_done(self) -> int:
+        return len(self._drafts) * self._draft_steps + len(self._history) * (self.steps - 1)
+
+    def _promise(self, drafts: list[tuple[Candidate, Potential]]) -> Float64:
+        """What the model, which knows the parents too, expects of the full trajectories."""
+        model = LandscapeModel(self._observations(), self._context.calibration.landscape)
+        return model.predict([candidate.recipe for candidate, _ in drafts])[0]
+
+    def _observations(self) -> list[Observation]:
+        """What is known of every recipe; drafts on the scale of full trajectories, and as noisy as they correlate."""
+        finals = {candidate.id: known.value for candidate, known in self._known()}
+        drafts = self._known_in(self._drafts)
+        pairs = [finals[candidate.id] - known.value for candidate, known in drafts if candidate.id in finals]
+        shift, noise = math.fsum(pairs) / max(1, len(pairs)), 1.0 / self._draft.correlation**2 - 1.0
+        return [
+            *super()._observations(),
+            *(
+                Observation(candidate.recipe, known.value + shift, noise)
+                for candidate, known in drafts
+                if candidate.id not in finals
+            ),
+        ]
+
+    def _likely_parents(self) -> list[Candidate]:
+        run = {one.candidate.id for one in self._history}
+        drafted = [candidate for candidate, _ in self._known_in(self._drafts) if candidate.id not in run]
+        return [*super()._likely_parents(), *drafted]
