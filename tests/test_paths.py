@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import obstore
 import pytest
 from google.protobuf import text_format
 from safetensors.torch import load_file, save_file
@@ -84,9 +83,9 @@ def test_a_database_is_the_file_that_was_named(folder: Path) -> None:
 
 
 @every_name
-def test_pictures_are_kept_in_the_folder_that_was_named(folder: Path) -> None:
+async def test_pictures_are_kept_in_the_folder_that_was_named(folder: Path) -> None:
     store = open_store(str(folder / "artifacts"))
-    obstore.put(store, "ab/cd", b"picture")
+    await store.put({"ab/cd": b"picture"})
     assert (folder / "artifacts" / "ab" / "cd").read_bytes() == b"picture"
 
 

@@ -7,22 +7,19 @@ which removes what nothing refers to, never removes what is about to be used (`e
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import obstore
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore, from_url
 from sqlalchemy import Connection, bindparam, delete, select
 
 from eacps.artifacts import Artifact
 from eacps.durable import rows
 from eacps.durable.database import Database
-from eacps.durable.outages import store_error
 from eacps.durable.statements import Statement
+from eacps.durable.stores import Store
 from eacps.durable.tables import OBJECTS, REFERENCES, SEARCHES, UPLOADS
-from eacps.errors import ArtifactNotFound, FieldViolation, InvalidRequest, SearchOver
+from eacps.errors import ArtifactNotFound, SearchOver
 
 _OBJECT = Statement(lambda insert: insert(OBJECTS).on_conflict_do_nothing())
 _LOCK_OBJECT = Statement(
@@ -51,32 +48,16 @@ _UPLOAD = Statement(_upsert_upload)
 _MOST_REFERRING = 16
 
 
-def open_store(location: str) -> Any:
-    """Open a store: a folder, made where there is none, or a URL such as ``s3://BUCKET/PREFIX``, ``gs://``, ``az://``.
-
-    Credentials come from the environment variables that the cloud's own tools read.
-
-    Raises:
-        InvalidRequest: The store cannot be opened.
-    """
-    try:
-        if "://" not in location:
-            return LocalStore(Path(location).absolute(), mkdir=True)
-        return from_url(location)
-    except (BaseError, OSError, ValueError) as exc:
-        raise InvalidRequest([FieldViolation("artifacts", f"{location} cannot be opened: {exc}")]) from exc
-
-
 class ObjectStore:
     """Stores bytes under their SHA-256.
 
     Args:
-        store: An obstore store.
+        store: Holds the bytes.
         database: Records the objects and the references to them.
         clock: Seconds since the epoch.
     """
 
-    def __init__(self, store: Any, database: Database, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, database: Database, clock: Callable[[], float] = time.time) -> None:
         self._store, self._database, self._clock = store, database, clock
 
     async def put_for_search(self, search_id: str, artifacts: Sequence[Artifact]) -> None:
@@ -119,21 +100,16 @@ class ObjectStore:
             StoreUnavailable: The store failed.
         """
         try:
-            result = await obstore.get_async(self._store, _path(digest))
-            return bytes(await result.bytes_async())
+            return await self._store.get(_path(digest))
         except FileNotFoundError as exc:
             raise ArtifactNotFound(f"there is no artifact {digest[:64]!r}") from exc
-        except (BaseError, OSError) as exc:
-            raise store_error("the object store", exc) from exc
 
     async def get_range(self, digest: str, start: int, length: int) -> bytes:
         """Return up to ``length`` bytes from ``start`` on; raises as `get`."""
         try:
-            return bytes(await obstore.get_range_async(self._store, _path(digest), start=start, length=length))
+            return await self._store.get_range(_path(digest), start, length)
         except FileNotFoundError as exc:
             raise ArtifactNotFound(f"there is no artifact {digest[:64]!r}") from exc
-        except (BaseError, OSError) as exc:
-            raise store_error("the object store", exc) from exc
 
     async def makers_of(self, tenant: str, digest: str) -> list[str]:
         """Return the ids of a tenant's searches that may have made an artifact: the oldest few.
@@ -194,23 +170,9 @@ class ObjectStore:
             return new
 
         new = await self._database.run(work)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for digest in digests:
-                    group.create_task(self._write(digest, data[digest], new=digest in new))
-        except* (BaseError, OSError) as errors:
-            raise store_error("the object store", errors.exceptions[0]) from errors
-
-    async def _write(self, digest: str, data: bytes, *, new: bool) -> None:
-        if new or not await self._holds(digest):
-            await obstore.put_async(self._store, _path(digest), data)
-
-    async def _holds(self, digest: str) -> bool:
-        try:
-            await obstore.head_async(self._store, _path(digest))
-        except FileNotFoundError:
-            return False
-        return True
+        unsure = {_path(digest) for digest in digests if digest not in new}
+        held = unsure - await self._store.missing(unsure) if unsure else set()
+        await self._store.put({path: data[digest] for digest in digests if (path := _path(digest)) not in held})
 
     def _remove(self, digest: str, connection: Connection) -> int:
         """Remove one object while its row is locked; return how many bytes it had."""
@@ -220,12 +182,8 @@ class ObjectStore:
             for table in (REFERENCES, UPLOADS)
         ):
             return 0
-        try:
-            obstore.delete(self._store, _path(digest))
-        except FileNotFoundError:
-            pass  # recorded, but the process ended before it was written
-        except (BaseError, OSError) as exc:
-            raise store_error("the object store", exc) from exc
+        with suppress(FileNotFoundError):  # recorded, but the process ended before it was written
+            self._store.delete(_path(digest))
         connection.execute(delete(OBJECTS).where(OBJECTS.c.digest == digest))
         return int(row.size)
 

@@ -1,0 +1,193 @@
+"""Where the bytes of objects are: a folder, or a bucket of a cloud. Paths are relative, with slashes."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import from_url
+
+from eacps.durable.outages import store_error
+from eacps.errors import FieldViolation, InvalidRequest
+
+T = TypeVar("T")
+_FOLDER_THREADS = 8
+
+
+class Store(Protocol):
+    """Holds bytes by path. All methods raise `StoreUnavailable` if the store fails."""
+
+    async def put(self, objects: Mapping[str, bytes]) -> None:
+        """Write objects by path, each as a whole or not at all."""
+        ...
+
+    async def missing(self, paths: Collection[str]) -> set[str]:
+        """Return which of these objects are not there."""
+        ...
+
+    async def get(self, path: str) -> bytes:
+        """Return an object.
+
+        Raises:
+            FileNotFoundError: It is not there.
+        """
+        ...
+
+    async def get_range(self, path: str, start: int, length: int) -> bytes:
+        """Return up to ``length`` bytes of an object from ``start`` on; raises as `get`."""
+        ...
+
+    def delete(self, path: str) -> None:
+        """Delete an object; blocks, and raises as `get`."""
+        ...
+
+
+def open_store(location: str) -> Store:
+    """Open a store: a folder, made where there is none, or a URL such as ``s3://BUCKET/PREFIX``, ``gs://``, ``az://``.
+
+    Credentials come from the environment variables that the cloud's own tools read.
+
+    Raises:
+        InvalidRequest: The store cannot be opened.
+    """
+    try:
+        return Bucket(from_url(location)) if "://" in location else Folder(Path(location).absolute())
+    except (BaseError, OSError, ValueError) as exc:
+        raise InvalidRequest([FieldViolation("artifacts", f"{location} cannot be opened: {exc}")]) from exc
+
+
+class Folder:
+    """A `Store` of files. The files of one call are written one after the other, in one thread.
+
+    obstore has a store of files too. It takes several threads, and three to five times the processor time, for each.
+
+    Args:
+        folder: Created if it is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._threads = ThreadPoolExecutor(_FOLDER_THREADS, thread_name_prefix="files")
+
+    async def put(self, objects: Mapping[str, bytes]) -> None:
+        """See `Store.put`."""
+
+        def work() -> None:
+            for path, data in objects.items():
+                _write(f"{self._folder}/{path}", data)
+
+        await self._in_thread(work)
+
+    async def missing(self, paths: Collection[str]) -> set[str]:
+        """See `Store.missing`."""
+        return await self._in_thread(lambda: {path for path in paths if not (self._folder / path).is_file()})
+
+    async def get(self, path: str) -> bytes:
+        """See `Store.get`."""
+        return await self._in_thread((self._folder / path).read_bytes)
+
+    async def get_range(self, path: str, start: int, length: int) -> bytes:
+        """See `Store.get_range`."""
+
+        def read() -> bytes:
+            with (self._folder / path).open("rb") as file:
+                file.seek(start)
+                return file.read(length)
+
+        return await self._in_thread(read)
+
+    def delete(self, path: str) -> None:
+        """See `Store.delete`."""
+        with _translated():
+            (self._folder / path).unlink()
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        with _translated():
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+class Bucket:
+    """A `Store` of a cloud.
+
+    Args:
+        store: An obstore store.
+    """
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    async def put(self, objects: Mapping[str, bytes]) -> None:
+        """See `Store.put`."""
+        await asyncio.gather(*(self._put(path, data) for path, data in objects.items()))
+
+    async def missing(self, paths: Collection[str]) -> set[str]:
+        """See `Store.missing`."""
+        held = await asyncio.gather(*(self._holds(path) for path in paths))
+        return {path for path, is_held in zip(paths, held, strict=True) if not is_held}
+
+    async def get(self, path: str) -> bytes:
+        """See `Store.get`."""
+        with _translated():
+            result = await obstore.get_async(self._store, path)
+            return bytes(await result.bytes_async())
+
+    async def get_range(self, path: str, start: int, length: int) -> bytes:
+        """See `Store.get_range`."""
+        with _translated():
+            return bytes(await obstore.get_range_async(self._store, path, start=start, length=length))
+
+    def delete(self, path: str) -> None:
+        """See `Store.delete`."""
+        with _translated():
+            obstore.delete(self._store, path)
+
+    async def _put(self, path: str, data: bytes) -> None:
+        with _translated():
+            await obstore.put_async(self._store, path, data)
+
+    async def _holds(self, path: str) -> bool:
+        with _translated():
+            try:
+                await obstore.head_async(self._store, path)
+            except FileNotFoundError:
+                return False
+            return True
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raise `StoreUnavailable` if the store failed; that an object is not there passes."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (BaseError, OSError) as exc:
+        raise store_error("the object store", exc) from exc
+
+
+def _write(file: str, data: bytes) -> None:
+    """Write a file as a whole or not at all; its folder is created if it is missing."""
+    partial = f"{file}#{secrets.token_hex(4)}"
+    try:
+        try:
+            _fill(partial, data)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(file), exist_ok=True)
+            _fill(partial, data)
+        os.replace(partial, file)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(partial)
+        raise
+
+
+def _fill(file: str, data: bytes) -> None:
+    with open(file, "xb") as opened:
+        opened.write(data)
