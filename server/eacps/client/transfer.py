@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from eacps.client.calls import Calls
 from eacps.client.errors import CallFailed
+from eacps.client.sending import response_of
 from eacps.v1 import search_service_pb2 as pb
 from eacps.wire import CHUNK_BYTES, images_in
 
@@ -34,7 +35,7 @@ class Transfer:
         def call(_: object, **options: Any) -> Awaitable[pb.UploadImageResponse]:
             chunks = (picture[start : start + CHUNK_BYTES] for start in range(0, len(picture), CHUNK_BYTES))
             requests = iter([pb.UploadImageRequest(chunk=chunk) for chunk in chunks])
-            return self._calls.stub.UploadImage(requests, **options)  # type: ignore[no-any-return]
+            return response_of(self._calls.stub.UploadImage(requests, **options))
 
         return await self._calls.unary(call, None, timeout=None)
 
@@ -46,7 +47,10 @@ class Transfer:
                 for start in range(0, len(chunk), CHUNK_BYTES):
                     yield pb.UploadImageRequest(chunk=chunk[start : start + CHUNK_BYTES])
 
-        return await self._calls.once(self._calls.stub.UploadImage, requests(), None)
+        def call(sent: object, **options: Any) -> Awaitable[pb.UploadImageResponse]:
+            return response_of(self._calls.stub.UploadImage(sent, **options))
+
+        return await self._calls.once(call, requests(), None)
 
     async def chunks(self, artifact: str) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of an artifact as they arrive; an error at the end says that they are not all of it."""
