@@ -207,6 +207,31 @@ async def test_of_a_flood_as_much_is_answered_as_the_limits_say(serve: Serve) ->
         assert {"ErrorInfo", "QuotaFailure", "RetryInfo"} <= set(details_of(error))
 
 
+METHODS = [one.name for one in pb.DESCRIPTOR.services_by_name["SearchService"].methods]
+NONE_ANSWERED = replace(
+    UNRATED, reads=0, changes=0, submissions=0, streams=0, pictures=0, uploads=0, downloads=0, probes=0, standing=0
+)
+RATED: dict[str, Any] = {"calls_per_second": 0.01, "reads_per_second": 0.01}  # one, and none after it for long
+
+
+@pytest.mark.parametrize("full", ["receiving", "answering", "rate"])
+@pytest.mark.parametrize("method", METHODS)
+async def test_every_call_is_refused_where_the_server_is_full(serve: Serve, method: str, full: str) -> None:
+    limits = {"receiving": replace(UNRATED, receiving=1), "answering": NONE_ANSWERED, "rate": replace(UNRATED, **RATED)}
+    async with serve(admitted=limits[full]) as channel:
+        held = await silent(channel, method, 1, ()) if full == "receiving" else []
+        if full == "rate":
+            await failure_of(raw(channel, method)(iter(()), timeout=60))  # whose request is missing
+        error = await failure_of(raw(channel, method)(iter([b""]), timeout=60))
+        for call in held:
+            call.cancel()
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    details = details_of(error)
+    assert details["ErrorInfo"].reason == "TOO_MANY_CALLS"
+    assert details["QuotaFailure"].violations
+    assert details["RetryInfo"].retry_delay.ToTimedelta().total_seconds() > 0
+
+
 async def test_health_and_reflection_are_bounded_too(serve: Serve) -> None:
     async with serve(admitted=replace(UNRATED, standing=2)) as channel:
         health = health_pb2_grpc.HealthStub(channel)
