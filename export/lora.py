@@ -18,6 +18,9 @@ from export.listing import listed
 from export.lora_file import BIAS, MAGNITUDE, A, B, LoraWeights, UnusableLora, read_lora
 
 ADAPTER = "fused"
+NOTHING_EXCLUDED = "You have passed exclude_modules="
+"""PEFT says so of every file: its tensors choose the modules. It compares those with its settings all the same."""
+LARGEST = torch.finfo(torch.float32).max
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ class Lora:
             UnusableLora: Some of the file would not be applied, or the result is not finite.
         """
         with self._named():
-            modules = self._attach(transformer)
-            weights = {name: transformer.get_submodule(name).get_base_layer().weight for name in modules}
+            added = self._attach(transformer)
+            weights = {name: transformer.get_submodule(name).get_base_layer().weight for name in added.modules}
             before = _sums(weights)
             transformer.fuse_lora(lora_scale=self.scale, adapter_names=[ADAPTER])
             transformer.unload_lora()
@@ -68,8 +71,8 @@ class Lora:
         except UnusableLora as error:
             raise UnusableLora(f"{self.file} {error}") from error
 
-    def _attach(self, transformer: ModelMixin) -> list[str]:
-        """Load the file as an adapter, and return the names of the modules that it changes."""
+    def _attach(self, transformer: ModelMixin) -> LoraWeights:
+        """Load the file as an adapter, and return what it adds."""
         weights = read_lora(self.file, transformer)
         if self.scale != 1.0 and not weights.linear_scale:
             raise UnusableLora("is a DoRA with dora_scale, for which a scale other than 1 is not defined")
@@ -81,12 +84,21 @@ class Lora:
                 self.loader.load_lora_into_transformer(
                     prefixed, transformer, adapter_name=ADAPTER, metadata=config, low_cpu_mem_usage=True
                 )
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except Exception as error:  # the libraries raise whatever a malformed header leads to
             raise UnusableLora(f"cannot be fused: {error}") from error
         _check_attached(weights, transformer)
-        if warned:
-            raise UnusableLora(f"would not be applied as it is: {'; '.join(warned)}")
-        return weights.modules
+        if unexpected := [text for text in warned if not text.startswith(NOTHING_EXCLUDED)]:
+            raise UnusableLora(f"would not be applied as it is: {'; '.join(unexpected)}")
+        self._check_size(weights, transformer)
+        return weights
+
+    def _check_size(self, weights: LoraWeights, transformer: ModelMixin) -> None:
+        """Check that what is added can be computed in FP32."""
+        for name in weights.modules:
+            a, b = (float(weights.tensors[f"{name}.{role}"].double().norm()) for role in (A, B))
+            # No element of a product is larger than the product of the norms.
+            if not a * b * abs(transformer.get_submodule(name).scaling[ADAPTER] * self.scale) < LARGEST:
+                raise UnusableLora(f"makes weights infinite or NaN: {name}")
 
 
 def _check_attached(weights: LoraWeights, transformer: ModelMixin) -> None:

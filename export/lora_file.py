@@ -2,8 +2,8 @@
 
 Loaders skip tensors that they do not know, with a line in their log, so that the served model is not the one that the
 file describes. Tensor names may be diffusers' and PEFT's (``lora_A``, with the scale in the header),
-Qwen-Image-Lightning's and kohya's (``lora_down``, ``alpha``), ComfyUI's (``diffusion_model.``), or older ones of
-diffusers.
+Qwen-Image-Lightning's and kohya's (``lora_down``, ``alpha``), ComfyUI's (``diffusion_model.``), LyCORIS' and
+OneTrainer's prefixes, or older ones of diffusers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from export.listing import listed
-from export.lora_header import UnusableHeader, adapter_config
+from export.lora_header import UnusableHeader, adapter_config, check_alpha
 
 A, B, BIAS, MAGNITUDE = "lora_A.weight", "lora_B.weight", "lora_B.bias", "lora_magnitude_vector.weight"
 ALPHA, DORA_SCALE = "alpha", "dora_scale"
@@ -35,8 +35,10 @@ ROLES = (
     (re.compile(r"\.dora_scale$"), DORA_SCALE),
     (re.compile(r"\.alpha$"), ALPHA),
 )
-PREFIXES = ("transformer.", "model.diffusion_model.", "diffusion_model.", "lora_unet_")
+PREFIXES = ("transformer.", "model.diffusion_model.", "diffusion_model.", "lora_unet_", "lycoris_", "lora_transformer_")
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+# Trainers that save in the precision of training write an alpha that was given as an integer as one.
+INTEGERS = (torch.int64, torch.int32)
 # Other kinds of adapters in such files, by a part of the tensor's name.
 OTHER_KINDS = (
     ("lokr_", "LoKr"),
@@ -96,11 +98,12 @@ def read_lora(file: Path, denoiser: nn.Module) -> LoraWeights:
     for name, parts in by_module.items():
         _check_parts(name, parts, linear[name])
     _check_magnitudes(by_module)
-    if not any(part.any() for parts in by_module.values() for role, part in parts.items() if role not in (A, ALPHA)):
-        raise UnusableLora("changes nothing: every lora_B is zero")
+    if not any(_changes(parts) for parts in by_module.values()):
+        raise UnusableLora("changes nothing: of every pair lora_A or lora_B is zero")
     has_alpha = any(ALPHA in parts for parts in by_module.values())
     try:
         config = adapter_config(header)
+        check_alpha(config or {}, sorted(by_module))
     except UnusableHeader as error:
         raise UnusableLora(str(error)) from error
     if config is not None and has_alpha:
@@ -113,7 +116,11 @@ def _check_values(tensors: Mapping[str, torch.Tensor]) -> None:
     """Refuse quantized tensors, NaN and infinity."""
     if not tensors:
         raise UnusableLora("holds no tensors")
-    others = {name: tensor.dtype for name, tensor in tensors.items() if tensor.dtype not in FLOATS}
+    others = {
+        name: tensor.dtype
+        for name, tensor in tensors.items()
+        if tensor.dtype not in FLOATS and not (tensor.dtype in INTEGERS and name.endswith(f".{ALPHA}"))
+    }
     if others:
         raise UnusableLora(
             f"is quantized, which is not supported: {listed(f'{name} ({dtype})' for name, dtype in others.items())}"
@@ -198,6 +205,12 @@ def _check_parts(name: str, parts: Mapping[str, torch.Tensor], module: nn.Linear
         raise UnusableLora(f"does not fit: {name} has a bias in the file and none in the denoiser")
     if ALPHA in parts and not (alpha := parts[ALPHA].item()) > 0:
         raise UnusableLora(f"has alpha {alpha:g} for {name}; it must be above 0")
+
+
+def _changes(parts: Mapping[str, torch.Tensor]) -> bool:
+    """Return whether a module's tensors can change its weights."""
+    others = [part for role, part in parts.items() if role not in (A, B, ALPHA)]
+    return bool(parts[A].any() and parts[B].any()) or any(bool(part.any()) for part in others)
 
 
 def _check_magnitudes(by_module: Mapping[str, Mapping[str, torch.Tensor]]) -> None:

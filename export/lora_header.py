@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
@@ -26,6 +27,7 @@ APPLIED = (
     "layers_to_transform",
     "layers_pattern",
 )
+SWITCHES = ("use_rslora", "use_dora", "lora_bias")
 # Training settings and notes, which change nothing here. ``peft_type`` and ``init_lora_weights`` are checked.
 WITHOUT_EFFECT = (
     "auto_mapping",
@@ -75,14 +77,14 @@ def adapter_config(header: Mapping[str, str]) -> dict[str, Any] | None:
     }
     if unsupported:
         raise UnusableHeader(f"its header asks for {unsupported}, which is not supported")
-    _check_numbers(settings)
+    _check_values(settings)
     return {name: settings[name] for name in APPLIED if settings.get(name) is not None}
 
 
 def _settings_of_the_denoiser(text: str) -> dict[str, Any]:
     try:
         settings = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UnusableHeader(f"{LORA_ADAPTER_METADATA_KEY} in its header is not JSON: {error}") from error
     if not isinstance(settings, dict) or not settings:
         raise UnusableHeader(f"{LORA_ADAPTER_METADATA_KEY} in its header holds no settings")
@@ -92,8 +94,11 @@ def _settings_of_the_denoiser(text: str) -> dict[str, Any]:
     return {name.removeprefix(PART): value for name, value in settings.items()}
 
 
-def _check_numbers(settings: Mapping[str, Any]) -> None:
-    """Check that ranks and alphas are present and positive. Python's JSON reader accepts NaN."""
+def _check_values(settings: Mapping[str, Any]) -> None:
+    """Check that ranks and alphas are present and positive, and switches are on or off. JSON readers accept NaN."""
+    for name in SWITCHES:
+        if not isinstance(settings.get(name) or False, bool):
+            raise UnusableHeader(f"its header has {name}={settings[name]!r}, which is neither true nor false")
     for name in ("r", "lora_alpha"):
         _check_number(name, settings.get(name))
     for name in ("rank_pattern", "alpha_pattern"):
@@ -102,6 +107,25 @@ def _check_numbers(settings: Mapping[str, Any]) -> None:
             raise UnusableHeader(f"its header has {name}={pattern!r}, which is not a mapping")
         for module, value in pattern.items():
             _check_number(f"{name}[{module}]", value)
+
+
+def check_alpha(settings: Mapping[str, Any], modules: Sequence[str]) -> None:
+    """Check that it is one alpha that every module has.
+
+    PEFT takes the first pattern that matches, and diffusers sorts them as it saves: which one was first in training is
+    lost.
+
+    Raises:
+        UnusableHeader: Patterns with different alphas match a module.
+    """
+    try:
+        forms = {key: re.compile(rf"(.*\.)?({key})") for key in settings.get("alpha_pattern") or {}}
+    except re.error as error:
+        raise UnusableHeader(f"its header has an alpha_pattern that is no regular expression: {error}") from error
+    for module in modules:
+        found = {key: settings["alpha_pattern"][key] for key, form in forms.items() if form.fullmatch(module)}
+        if len(set(found.values())) > 1:
+            raise UnusableHeader(f"its header has several values in alpha_pattern for {module}: {found}")
 
 
 def _check_number(name: str, value: object) -> None:

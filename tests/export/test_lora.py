@@ -145,6 +145,8 @@ EQUAL_NAMINGS = {
     "no part, with alpha": ("{dotted}", ".lora_A.weight", ".lora_B.weight", ".alpha"),
     "part and alpha": ("transformer.{dotted}", ".lora_A.weight", ".lora_B.weight", ".alpha"),
     "older with alpha": ("transformer.{dotted}", ".lora.down.weight", ".lora.up.weight", ".alpha"),
+    "lycoris": ("lycoris_{flat}", ".lora_down.weight", ".lora_up.weight", ".alpha"),
+    "onetrainer": ("lora_transformer_{flat}", ".lora_down.weight", ".lora_up.weight", ".alpha"),
     "a whole checkpoint's prefix": ("model.diffusion_model.{dotted}", ".lora_down.weight", ".lora_up.weight", ".alpha"),
 }
 
@@ -160,6 +162,27 @@ def test_equal_weights_under_other_names_are_fused_alike(
     )
     file = save_named(tmp_path / "lora.safetensors", drawn, *names)
     expected = fused_by_diffusers(denoiser, known)
+    assert_same(fused(denoiser, file), expected, parameters(denoiser), changed=len(MODULES))
+
+
+@pytest.mark.filterwarnings("ignore:You have passed exclude_modules")  # in diffusers' own way
+@pytest.mark.parametrize("excluded", [[f"{OTHER}"], r".*\.1\.attn\.to_q"], ids=["names", "expression"])
+def test_modules_that_were_excluded_from_training_are_left_alone(
+    denoiser: QwenImageTransformer2DModel, tmp_path: Path, excluded: list[str] | str
+) -> None:
+    """PEFT warns of every such file that nothing was excluded."""
+    settings = {"r": 4, "lora_alpha": 16, "target_modules": ["to_q", "to_k"], "exclude_modules": excluded}
+    file, plain = save_as_diffusers(tmp_path, denoiser, **settings), parameters(denoiser)
+    got = fused(denoiser, file)
+    assert_same(got, fused_by_diffusers(denoiser, file), plain, changed=3)
+    assert torch.equal(got[f"{OTHER}.weight"], plain[f"{OTHER}.weight"])
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
+def test_an_integer_alpha_is_applied(denoiser: QwenImageTransformer2DModel, tmp_path: Path, dtype: torch.dtype) -> None:
+    file = save_named(tmp_path / "lora.safetensors", pairs(denoiser), *NAMINGS["lightning"])
+    save_file({name: one.to(dtype) if name.endswith("alpha") else one for name, one in load_file(file).items()}, file)
+    expected = fused_by_diffusers(denoiser, file)
     assert_same(fused(denoiser, file), expected, parameters(denoiser), changed=len(MODULES))
 
 
@@ -253,7 +276,11 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "nothing of a LoRA": (put("state", 2), "1 weights that are not of this denoiser: state"),
     "no effect": (
         lambda state: [tensor.zero_() for name, tensor in state.items() if "lora_up" in name],
-        "changes nothing: every lora_B is zero",
+        "changes nothing: of every pair lora_A or lora_B is zero",
+    ),
+    "no effect from the other side": (
+        lambda state: [tensor.zero_() for name, tensor in state.items() if "lora_down" in name],
+        "changes nothing: of every pair lora_A or lora_B is zero",
     ),
 }
 
@@ -293,6 +320,16 @@ HEADERS: dict[str, tuple[dict[str, Any], str]] = {
     "layers to save whole": ({"modules_to_save": ["proj_out"]}, "asks for .*modules_to_save"),
     "biases of the base": ({"bias": "all"}, "asks for .*bias"),
     "layers many times": ({"layer_replication": [[0, 1]]}, "asks for .*layer_replication"),
+    "a switch is text": ({"use_rslora": "false"}, "has use_rslora='false', which is neither true nor false"),
+    # PEFT takes the first, and diffusers has sorted them: which was first in training is lost.
+    "two alphas for a layer": (
+        {"alpha_pattern": {"to_q": 1, "attn.to_q": 2}},
+        f"several values in alpha_pattern for {LAYER}",
+    ),
+    "a pattern is no expression": ({"alpha_pattern": {"*": 1}}, "alpha_pattern that is no regular expression"),
+    "layers are no expression": ({"target_modules": "("}, "cannot be fused: missing"),
+    "layers are a number": ({"target_modules": [5]}, "cannot be fused: .*split"),
+    "alpha beyond FP32": ({"lora_alpha": 1e308}, f"makes weights infinite or NaN: {LAYER}"),
     "something of the future": ({"use_quantum": True}, "asks for .*use_quantum"),
 }
 
@@ -357,8 +394,9 @@ def test_a_file_that_is_no_safetensors_is_refused(
 def test_weights_that_overflow_are_refused(denoiser: QwenImageTransformer2DModel, tmp_path: Path) -> None:
     down, up = torch.full((2, 128), 1e30), torch.full((128, 2), 1e30)
     file = save_named(tmp_path / "lora.safetensors", {LAYER: (down, up)}, *NAMINGS["lightning"])
-    with pytest.raises(UnusableLora, match=f"makes weights infinite or NaN: {LAYER}"):
-        lora(file).fuse_into(copy.deepcopy(denoiser))
+    for refusing in (lora(file).check, lora(file).fuse_into):
+        with pytest.raises(UnusableLora, match=f"makes weights infinite or NaN: {LAYER}"):
+            refusing(copy.deepcopy(denoiser))
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason=f"the example files are not at {CASES}")
