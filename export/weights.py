@@ -7,11 +7,13 @@ compared with the modules before anything is computed, and every weight must be 
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 from safetensors import safe_open
 from torch import nn
@@ -25,6 +27,8 @@ from export.weight_files import FLOATS, UnusableWeights, WeightFiles, find_weigh
 # Settings by which libraries mark weights that are stored in another form than they are computed with.
 QUANTIZATION = ("quantization_config", "compression_config", "quantization")
 ADAPTER_FILE = "adapter_config.json"
+# Settings of published checkpoints that decide nothing: one that no release has used, and precisions.
+WITHOUT_EFFECT = ("pooled_projection_dim", "force_upcast", "dtype", "torch_dtype")
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -49,8 +53,22 @@ def check_configurations(checkpoint: Path, parts: Mapping[str, Part]) -> None:
             raise UnusableWeights(f"{file} is of {found}; served is {part.class_name}")
         if (key := next((key for key in QUANTIZATION if config.get(key)), None)) is not None:
             raise UnusableWeights(f"{file}: the {name} is quantized ({_method(config[key])}), which is not supported")
+        if unknown := _unknown_settings(config, part):
+            raise UnusableWeights(f"{file} has settings that diffusers does not know and would ignore: {unknown}")
         if (checkpoint / name / ADAPTER_FILE).exists():
             raise UnusableWeights(f"{file.parent} holds an adapter ({ADAPTER_FILE}): fuse it, or name it with --lora")
+
+
+def _unknown_settings(config: Mapping[str, Any], part: Part) -> dict[str, Any]:
+    """Return settings that are set and that a class of diffusers does not take, though the model may depend on them.
+
+    An earlier release ignored ``zero_cond_t`` of Qwen-Image-Edit-2511 with a warning, and made other pictures
+    (huggingface/diffusers#12889).
+    """
+    if (cls := getattr(diffusers, part.class_name, None)) is None:
+        return {}
+    known = {*inspect.signature(cls.__init__).parameters, *WITHOUT_EFFECT}
+    return {key: value for key, value in config.items() if value and not key.startswith("_") and key not in known}
 
 
 def _method(settings: Any) -> str:

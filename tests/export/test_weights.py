@@ -153,6 +153,19 @@ def test_a_part_of_another_class_is_refused(
     refused(checkpoint, rf"{part}/config\.json {message}")
 
 
+@pytest.mark.parametrize("part", ["transformer", "vae"])
+def test_a_setting_that_diffusers_would_ignore_is_refused(checkpoint: Path, part: str) -> None:
+    configure(checkpoint, part, use_something_new=True)
+    refused(checkpoint, rf"{part}/config\.json has settings .* would ignore: \{{'use_something_new': True\}}")
+
+
+def test_settings_that_decide_nothing_are_taken(checkpoint: Path) -> None:
+    """As in published checkpoints, and in those that a later release saves."""
+    configure(checkpoint, "transformer", pooled_projection_dim=768, use_something_new=False, _name_or_path="here")
+    configure(checkpoint, "vae", force_upcast=True, something_else=None)
+    inspected(checkpoint)
+
+
 def test_an_adapter_beside_the_weights_is_refused(checkpoint: Path) -> None:
     """Transformers would load it, too."""
     (checkpoint / "text_encoder" / "adapter_config.json").write_text("{}")
