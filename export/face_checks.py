@@ -33,6 +33,8 @@ KINDS_OF_SCRFD = {
 }
 MIN_FEATURES = 64
 """Least length of an embedding: a network that answers with less classifies age or expression, not identity."""
+OVERSHOOT = 0.1
+"""How far a swapper's colors may lie outside of 0 to 1; what does is clipped, as InsightFace does."""
 ROLES = {
     FACE_DETECTOR: "face detector",
     FACE_RECOGNIZER: "face recognizer",
@@ -59,7 +61,7 @@ def check_faces(files: FaceFiles, *, fixed: bool) -> None:
         read_emap(files.swapper)
     if files.verifier is not None:
         _check(FACE_VERIFIER, files.verifier, files, fixed, _embedding_errors)
-        if content_sha256(files.verifier) == content_sha256(files.recognizer):
+        if content_sha256(files.verifier) == content_sha256(files.recognizer) or _answer_alike(files, fixed=fixed):
             raise UnsupportedFacePack(f"{files.verifier} is the recognizer itself, and so not held out")
 
 
@@ -90,6 +92,13 @@ def _check(spec: ModelSpec, path: Path, files: FaceFiles, fixed: bool, errors_of
         _compare(network, case, answers)
     if spec is FACE_DETECTOR:
         _compare_detections(network, session)
+
+
+def _answer_alike(files: FaceFiles, *, fixed: bool) -> bool:
+    """Return whether recognizer and verifier are one network, perhaps saved twice."""
+    networks = (face_network(spec, files, fixed=fixed) for spec in (FACE_RECOGNIZER, FACE_VERIFIER))
+    first, second = (next(network.cases()).expected["embedding"] for network in networks)
+    return first.shape == second.shape and relative_error(first, second) <= TOLERANCE
 
 
 def _form_errors(spec: ModelSpec, path: Path) -> Iterator[str]:
@@ -155,13 +164,18 @@ def _embedding_errors(_case: ParityCase, answers: Tensors, _ask: Ask) -> Iterato
     embeddings = answers["embedding"]
     if embeddings.shape[1] < MIN_FEATURES:
         yield f"{embeddings.shape[1]} numbers are no embedding of a face"
-    if not np.linalg.norm(embeddings, axis=1).all():
-        yield "an embedding is zero"
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(embeddings, axis=1)
+    if not (lengths > 0).all() or not np.isfinite(lengths).all():
+        yield "an embedding is zero, or too long to be normalized"
     if len(embeddings) > 1 and np.ptp(embeddings, axis=0).max() == 0:
         yield "it answers the same to every picture"
 
 
 def _swapper_errors(case: ParityCase, answers: Tensors, ask: Ask) -> Iterator[str]:
+    low, high = float(answers["output"].min()), float(answers["output"].max())
+    if low < -OVERSHOOT or high > 1 + OVERSHOOT:
+        yield f"its answer runs from {low:.2f} to {high:.2f}, where colors from 0 to 1 are needed"
     for name, what in (("target", "picture"), ("source", "identity")):
         other = ask({**case.inputs, name: 1.0 - case.inputs[name]})
         if np.array_equal(other["output"], answers["output"]):

@@ -111,6 +111,7 @@ def arcface(
     inner_batch: int = -1,
     tail: Sequence[int] = (),
     constant: bool = False,
+    gain: float = 1.0,
     dtype: int = TensorProto.FLOAT,
     seed: int = 2,
     opset: int = 11,
@@ -125,6 +126,7 @@ def arcface(
         inner_batch: Batch written inside the graph; -1 for none.
         tail: Further axes of the answer, such as (1, 1).
         constant: Whether it answers the same to every picture.
+        gain: Factor on its answers.
         dtype: Of the input.
         seed: Of its weights.
         opset: 11 and 13 squeeze differently.
@@ -133,8 +135,8 @@ def arcface(
     weights = {
         "form": np.array([inner_batch, 3 * 49], np.int64),
         "tail": np.array([-1, features, *tail], np.int64),
-        "mix": np.random.default_rng(seed).normal(size=(147, features)).astype(np.float32) * (not constant),
-        "shift": np.ones(features, np.float32),
+        "mix": np.random.default_rng(seed).normal(size=(147, features)).astype(np.float32) * (not constant) * gain,
+        "shift": np.full(features, gain, np.float32),
     }
     first = ["floats"] if dtype != TensorProto.FLOAT else ["crop"]
     nodes = [helper.make_node("Cast", ["crop"], first, to=TensorProto.FLOAT)] if first != ["crop"] else []
@@ -155,12 +157,14 @@ def inswapper(
     source_first: bool = False,
     emap_last: bool = True,
     uses_identity: bool = True,
+    gain: float = 1.0,
     opset: int = 11,
 ) -> Path:
-    """A swapper in form: the target, tinted by the identity."""
+    """A swapper in form: the target, tinted by the identity; its colors from 0 to ``gain``."""
     weights = {
         "tint": np.random.default_rng(3).normal(size=(512, 3)).astype(np.float32) * uses_identity,
         "form": np.array([1, 3, 1, 1], np.int64),
+        "gain": np.float32(gain),
         "emap": np.random.default_rng(4).normal(size=(512, 512)).astype(np.float32),
     }
     if not emap_last:
@@ -169,7 +173,8 @@ def inswapper(
         helper.make_node("MatMul", ["source", "tint"], ["color"]),
         helper.make_node("Reshape", ["color", "form"], ["colors"]),
         helper.make_node("Add", ["target", "colors"], ["sum"]),
-        helper.make_node("Sigmoid", ["sum"], ["output"]),
+        helper.make_node("Sigmoid", ["sum"], ["colored"]),
+        helper.make_node("Mul", ["colored", "gain"], ["output"]),
     ]
     inputs = [port("target", [1, 3, side, side]), port("source", [1, 512])]
     return save(

@@ -121,6 +121,7 @@ RECOGNIZERS: dict[str, tuple[dict[str, Any], str]] = {
     "another size": ({"side": 224}, r"input crop has shape \[None, 3, 224, 224\] instead of \[batch, 3, 112, 112\]"),
     "one at a time": ({"inner_batch": 1}, "batch size is written inside the graph"),
     "blind": ({"constant": True}, "answers the same to every picture"),
+    "too long": ({"gain": 1e30}, "an embedding is zero, or too long to be normalized"),
     "bytes": ({"dtype": TensorProto.UINT8}, "dtype uint8"),
 }
 
@@ -135,7 +136,9 @@ def test_another_recognizer_is_refused(pack: FaceFiles, tmp_path: Path, wrong: d
 SWAPPERS: dict[str, tuple[dict[str, Any], str]] = {
     "another size": ({"side": 256}, r"input target has shape \[1, 3, 256, 256\]"),
     "identity first": ({"source_first": True}, r"input source has shape \[1, 512\]"),
-    "without emap": ({"emap_last": False}, r"shape \(4,\), not with emap"),
+    "without emap": ({"emap_last": False}, r"not with emap"),
+    "colors to 255": ({"gain": 255.0}, r"no face swapper: its answer runs from .*, where colors from 0 to 1"),
+    "colors from -1": ({"gain": -1.0}, r"its answer runs from -1.00 to .*, where colors from 0 to 1"),
     "without identity": ({"uses_identity": False}, "does not depend on the identity"),
 }
 
@@ -163,6 +166,14 @@ def test_no_file_plays_anothers_role(pack: FaceFiles, role: str, given: str, mes
     path: Path = getattr(pack, given)
     with pytest.raises(UnsupportedFacePack, match=f"{path.name} is {message}|{path.name} {message}"):
         check_faces(replace(pack, **{role: path}), fixed=False)
+
+
+def test_the_recognizer_saved_again_is_not_held_out(pack: FaceFiles, tmp_path: Path) -> None:
+    model = onnx.load(pack.recognizer)
+    model.producer_name = "another exporter"
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(UnsupportedFacePack, match=r"other\.onnx is the recognizer itself, and so not held out"):
+        check_faces(replace(pack, verifier=tmp_path / "other.onnx"), fixed=False)
 
 
 def test_a_verifier_of_few_numbers_is_none(pack: FaceFiles, tmp_path: Path) -> None:
