@@ -29,6 +29,7 @@ from export.calibration import (
     UnusableCalibration,
     digests_of_faces,
     distribution,
+    read_calibration,
     write_sections,
 )
 from export.face_checks import check_faces
@@ -76,6 +77,8 @@ def main(
         pack = locate_face_pack(faces)
         files = find_faces(pack, verifier=held_out, detection_size=detection_size, without_swapper=True)
         check_faces(files, fixed=False)
+        if output.exists():
+            read_calibration(output)  # what cannot be added to is refused before the pictures are read
         found = read_people(people, Embedder(files), lambda name: _say(console, f"reading {name}"))
         measured = measure(found)
         report(found, measured, console)

@@ -141,12 +141,15 @@ def read_calibration(path: Path) -> Section:
         UnusableCalibration: It is none, or malformed.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data: Section = json.loads(path.read_text(encoding="utf-8"))
         Calibration.from_dict(data)
         ScoreMaps.from_calibration(data)
-    except (OSError, ValueError, AttributeError, InvalidSearchSpec) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, InvalidSearchSpec) as error:
         raise UnusableCalibration(f"{path} cannot be read as a calibration: {error}") from error
-    return dict(data)
+    notes = data.get(MEASURED_WITH, {}) if isinstance(data, dict) else None
+    if not isinstance(notes, dict) or not all(isinstance(one, dict | None) for one in notes.values()):
+        raise UnusableCalibration(f"{path} cannot be read as a calibration: its {MEASURED_WITH} is no table of digests")
+    return data
 
 
 def belonging(data: Mapping[str, Any], digests: Digests) -> BelongingCalibration:
@@ -175,12 +178,9 @@ def write_sections(path: Path, measured: Mapping[str, Any], digests: Digests) ->
         digests: Of all networks at hand; those that a section depends on are noted beside it.
 
     Raises:
-        UnusableCalibration: There is such a file, and it is no JSON object.
+        UnusableCalibration: There is such a file, and it is no calibration.
     """
-    try:
-        data = dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
-    except (ValueError, TypeError) as error:
-        raise UnusableCalibration(f"{path} cannot be read as a calibration: {error}") from error
+    data = read_calibration(path) if path.exists() else {}
     notes = data.setdefault(MEASURED_WITH, {})
     for name, section in measured.items():
         _put(data, name, section)

@@ -131,16 +131,27 @@ def test_a_file_that_does_not_say_what_it_belongs_to_belongs_to_nothing(checkpoi
     assert set(found.left_out.values()) == {"it does not say which networks it was measured with"}
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", '{"scorers": 3}', '{"scorers": {"identity": {"positive": 1}}}', '{"scorers": ']
+MALFORMED = (
+    "",
+    "[]",
+    "null",
+    '{"scorers": 3}',
+    '{"scorers": {"identity": {"positive": 1}}}',
+    '{"scorers": ',
+    '{"measured_with": []}',
+    '{"measured_with": {"scorers.identity": "face_recognizer"}}',
+    "[" * 100_000,
 )
+
+
+@pytest.mark.parametrize("text", MALFORMED, ids=lambda text: text[:30])
 def test_a_malformed_calibration_is_named(checkpoint_dir: Path, tmp_path: Path, text: str) -> None:
     (tmp_path / "torn.json").write_text(text, encoding="utf-8")
     with pytest.raises(UnusableCalibration, match=r"torn\.json cannot be read as a calibration"):
         known(checkpoint_dir, calibration=str(tmp_path / "torn.json"))
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", "3"])
+@pytest.mark.parametrize("text", ["{", "[1]", "3", '{"scorers": []}', '{"measured_with": 3}'])
 def test_nothing_is_added_to_a_file_that_is_no_calibration(tmp_path: Path, text: str) -> None:
     path = tmp_path / "torn.json"
     path.write_text(text, encoding="utf-8")
