@@ -36,6 +36,8 @@ CARD = "README.md"
 LORA = "lora"
 FACES = (FACE_DETECTOR.name, FACE_RECOGNIZER.name)
 STATED = re.compile(r"(?P<network>\w+)=(?P<name>[A-Za-z0-9.+-]+)(:(?P<commercial>commercial|non-commercial))?")
+STRICTEST_FIRST = (CommercialUse.NO, CommercialUse.NOT_STATED, CommercialUse.YES)
+DECORATION = re.compile(r"^\W*(the\s)?\W*", re.IGNORECASE)
 WORDS = 60
 """Of a license's text, enough to tell which it is."""
 
@@ -131,29 +133,34 @@ def _of_folder(folder: Path, label: str, names: Sequence[str]) -> License:
 def _statements(folder: Path, label: str, names: Sequence[str]) -> Iterator[License]:
     """Yield what states the license, the surest first."""
     card = folder / CARD
-    if card.is_file() and (name := _name_in(card)):
-        yield _license(name, f"model card {label}/{CARD}")
+    if card.is_file() and (names_in_card := _names_in(card)):
+        stated = [_license(name, f"model card {label}/{CARD}") for name in names_in_card]
+        yield min(stated, key=lambda license: STRICTEST_FIRST.index(license.commercial))
     for path in sorted(path for path in folder.glob("LICENSE*") if path.is_file()):
         opening = " ".join(path.read_text(encoding="utf-8", errors="replace").split()[:WORDS])
+        title = DECORATION.sub("", opening).lower()
         for beginning, name in _data()["texts"].items():
-            if beginning.lower() in opening.lower():
+            # What only mentions a license may say that another holds.
+            if title.startswith(beginning.lower()):
                 yield _license(name, f"{label}/{path.name}")
     for known in _table():
         if match := next((name for name in names for form in known.names if fnmatch(name.lower(), form.lower())), None):
             yield _license(known.license, f"{known.what}, by the name {match}: {known.source}")
 
 
-def _name_in(card: Path) -> str | None:
-    """Return the license that a model card states; None where it states none."""
+def _names_in(card: Path) -> list[str]:
+    """Return the licenses that a model card states; more than one may hold for parts of the weights."""
     try:
         metadata: Mapping[str, Any] = metadata_load(card) or {}
     except (yaml.YAMLError, ValueError):  # a text of another kind
-        return None
+        return []
     stated = metadata.get("license")
-    stated = stated[0] if isinstance(stated, list) and stated else stated
-    if stated == "other":
-        stated = metadata.get("license_name") or stated
-    return str(stated) if stated else None
+    other = metadata.get("license_name")
+    return [str(other if one == "other" and other else one) for one in _listed(stated) if one]
+
+
+def _listed(stated: object) -> list[object]:
+    return list(stated) if isinstance(stated, list) else [stated]
 
 
 def _license(name: str, source: str) -> License:
