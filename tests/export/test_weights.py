@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Qwen2_5_VLForConditionalGeneration
 
+from eacps.models.checkpoint_config import UnsupportedCheckpoint
 from export.backbones.qwen_image_edit.checkpoint import load_text_encoder, load_transformer, load_vae
 from export.inspection import inspect
 from export.prepared import prepare
@@ -164,6 +165,26 @@ def test_settings_that_decide_nothing_are_taken(checkpoint: Path) -> None:
     configure(checkpoint, "transformer", pooled_projection_dim=768, use_something_new=False, _name_or_path="here")
     configure(checkpoint, "vae", force_upcast=True, something_else=None)
     inspected(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("part", "settings", "message"),
+    [
+        ("transformer", {"guidance_embeds": True}, "has a guidance embedding"),
+        ("transformer", {"use_layer3d_rope": True}, "places pictures as layers"),
+        ("transformer", {"axes_dims_rope": [8, 8, 8]}, "axes_dims_rope do not add up to 32"),
+        ("vae", {"latents_mean": [0.0]}, "are not .* numbers each"),
+        ("vae", {"latents_std": [float("nan")] * 16}, "are not .* numbers each"),
+        ("vae", {"latents_std": [0.0] * 16}, "latents_std are not above 0"),
+    ],
+    ids=str,
+)
+def test_what_the_contract_lacks_is_refused_before_anything_is_computed(
+    checkpoint: Path, part: str, settings: dict[str, Any], message: str
+) -> None:
+    configure(checkpoint, part, **settings)
+    with pytest.raises(UnsupportedCheckpoint, match=message):
+        inspected(checkpoint)
 
 
 def test_an_adapter_beside_the_weights_is_refused(checkpoint: Path) -> None:

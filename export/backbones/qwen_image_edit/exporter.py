@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from eacps.models.backbones.qwen_image_edit.config import NAME, Config
 from eacps.models.backbones.qwen_image_edit.contract import DENOISER, TEXT_ENCODER
 from eacps.models.backbones.qwen_image_edit.preprocessing import condition_grid
 from eacps.models.backbones.qwen_image_edit.prompt import IMAGE_PAD
-from eacps.models.checkpoint_config import ServedShapes
+from eacps.models.checkpoint_config import ServedShapes, UnsupportedCheckpoint
 from eacps.tensors import VAE_DECODER, VAE_ENCODER
 from export.backbones.backbone import BackboneExporter
 from export.backbones.qwen_image_edit.assets import (
@@ -115,7 +116,12 @@ class QwenExporter(BackboneExporter[CheckpointSettings, Config]):
     def config(
         self, pipeline: EditPipeline, settings: CheckpointSettings, version: str, shapes: ServedShapes
     ) -> Config:
-        """Read the configuration off a pipeline."""
+        """Read the configuration off a pipeline.
+
+        Raises:
+            UnsupportedCheckpoint: A network of it needs what the contract lacks, or cannot be computed.
+        """
+        _check_parts(pipeline)
         return read_checkpoint_config(pipeline, settings, version, shapes)
 
     def shapes(self, config: Config, buckets: Buckets, pipeline: EditPipeline) -> QwenShapes:
@@ -178,6 +184,26 @@ class QwenExporter(BackboneExporter[CheckpointSettings, Config]):
             code=(CHECKPOINT_CODE, *LORA_CODE),
             load=load,
         )
+
+
+def _check_parts(pipeline: EditPipeline) -> None:
+    transformer, vae = pipeline.transformer.config, pipeline.vae.config
+    statistics = (vae.latents_mean, vae.latents_std)
+    wrong = {
+        "the transformer has a guidance embedding": transformer.guidance_embeds,
+        "the transformer has an additional time condition": transformer.use_additional_t_cond,
+        "the transformer places pictures as layers": transformer.use_layer3d_rope,
+        f"the transformer's axes_dims_rope do not add up to {transformer.attention_head_dim}": (
+            sum(transformer.axes_dims_rope) != transformer.attention_head_dim
+        ),
+        f"the autoencoder's latents_mean and latents_std are not {vae.z_dim} numbers each": (
+            [len(values) for values in statistics] != [vae.z_dim, vae.z_dim]
+            or not all(math.isfinite(value) for values in statistics for value in values)
+        ),
+        "the autoencoder's latents_std are not above 0": not all(value > 0 for value in vae.latents_std),
+    }
+    if found := [what for what, is_so in wrong.items() if is_so]:
+        raise UnsupportedCheckpoint("; ".join(found))
 
 
 def _config(prepared: PreparedCheckpoint) -> Config:
