@@ -9,8 +9,7 @@ from eacps.limits import DEFAULT_WEIGHTS
 from eacps.scoring.score_maps import ScoreMaps
 from eacps.search.calibration import Calibration
 from eacps.search.objective import Objective
-from eacps.search.potential import Potential, Weights
-from eacps.search.scores import ScoreCard
+from eacps.search.potential import Potential, ScoreCard, Weights
 from studies.pool import Scores
 
 

@@ -20,7 +20,7 @@ from eacps.api import MessageCodec, Rules, SearchServer, SearchServicer
 from eacps.api.admission import Admission, CallLimits
 from eacps.api.decoding import Decoding
 from eacps.assembly.engine import running_engine
-from eacps.evaluation import NullObserver, Services
+from eacps.evaluation import Observer, Services
 from eacps.imaging import Decoder
 from eacps.imaging.workers import DecodingWorkers
 from eacps.settings import Settings, StoreSettings
@@ -64,7 +64,7 @@ async def serve(address: str, data: Path, *, size: int, max_searches: int, limit
         rules = replace(Rules(frozenset({SCORER}), {SCORER: 1.0}), decoder=own)
         beginning, decoding = Decoding(own, at_once=1), Decoding(workers, at_once=settings.decoders)
         codec = MessageCodec(rules, beginning)
-        async with running_engine(settings, codec, open_services, NullObserver()) as (engine, objects):
+        async with running_engine(settings, codec, open_services, Observer()) as (engine, objects):
             servicer = SearchServicer(rules, engine, objects, partial(open_services, workers), decoding=decoding)
             admission = Admission(CallLimits() if limited else _UNRATED)
             server = SearchServer(servicer, address=address, is_ready=is_ready, admission=admission)

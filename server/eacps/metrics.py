@@ -21,7 +21,7 @@ from prometheus_client import (
 )
 
 from eacps.errors import AddressUnavailable
-from eacps.evaluation import CandidateScored, NullObserver, SearchFinished, SearchUpdate
+from eacps.evaluation import CandidateScored, Observer, SearchFinished, SearchUpdate
 from eacps.evaluation.plan import judge_of
 
 _STAGE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -30,7 +30,7 @@ _DATABASE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 _GAIN_BUCKETS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)
 
 
-class SearchMetrics(NullObserver):
+class SearchMetrics(Observer):
     """An `eacps.evaluation.observer.Observer` that counts.
 
     Args:

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags, Tracer
 
-from eacps.evaluation import NullObserver
+from eacps.evaluation import Observer
 from eacps.evaluation.observer import Attribute
 
 NAME = "eacps"
 
 
-class SearchTraces(NullObserver):
+class SearchTraces(Observer):
     """An `eacps.evaluation.Observer` that traces.
 
     Args:

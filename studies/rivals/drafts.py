@@ -27,7 +27,7 @@ from eacps.search.landscape import LandscapeModel, Observation
 from eacps.search.potential import Potential
 from eacps.search.snapshots import evaluated_from, evaluated_to_dict
 from eacps.search.spec import AdaptiveSpec, Spec
-from eacps.search.strategy import AskTell
+from eacps.search.strategy import Strategy
 from studies.rivals.settings import DraftedAdaptiveSpec, DraftedBestOfNSpec, DraftedSpec, RivalSpec
 
 
@@ -42,7 +42,7 @@ class DraftCohort(Cohort):
     steps: int = 1
 
 
-class Drafting(AskTell):
+class Drafting(Strategy):
     """Rounds of two cohorts: drafts, then full trajectories of the promising candidates.
 
     Args:
@@ -65,14 +65,14 @@ class Drafting(AskTell):
         return cls.kind.from_dict(data)
 
     def ask(self, allowance: Allowance = UNBOUNDED) -> Cohort | None:
-        """See `AskTell.ask`."""
+        """See `Strategy.ask`."""
         cohort = super().ask(allowance)
         if cohort is not None and not self._promising:
             self._pending = self._drafted(cohort)
         return self._pending
 
     def tell(self, outcomes: Mapping[str, Outcome]) -> None:
-        """See `AskTell.tell`. Drafts are no part of the history, and no results."""
+        """See `Strategy.tell`. Drafts are no part of the history, and no results."""
         cohort = self._pending
         super().tell(outcomes)
         self._promising = []
@@ -90,7 +90,7 @@ class Drafting(AskTell):
         return diversity_of(first, self._context.calibration.landscape)
 
     def snapshot(self) -> dict[str, Any]:
-        """See `AskTell.snapshot`."""
+        """See `Strategy.snapshot`."""
         drafts = [evaluated_to_dict(one) for one in self._drafts]
         return super().snapshot() | {"drafts": drafts, "promising": [one.id for one in self._promising]}
 

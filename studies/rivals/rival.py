@@ -12,14 +12,14 @@ from eacps.search.cohort import Candidate, Move
 from eacps.search.context import SearchContext
 from eacps.search.potential import Potential
 from eacps.search.recipe import Recipe
-from eacps.search.strategy import AskTell
+from eacps.search.strategy import Strategy
 from studies.rivals.settings import RivalSpec
 
 Settings = TypeVar("Settings", bound=RivalSpec)
 Scored = tuple[Candidate, float]
 
 
-class Rival(AskTell, Generic[Settings]):
+class Rival(Strategy, Generic[Settings]):
     """A search in rounds; the first one is fresh seeds unless a rival says otherwise.
 
     Args:

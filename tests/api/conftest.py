@@ -16,7 +16,7 @@ from eacps.api.decoding import Decoding
 from eacps.durable import Codec, Database, ObjectStore, QueueLimits, SearchEngine, open_store, sqlite_url
 from eacps.durable.local_workflows import LocalWorkflows
 from eacps.durable.protocols import ConcurrencyLimits
-from eacps.evaluation import ExecutionLimits, NullObserver, Observer, Services
+from eacps.evaluation import ExecutionLimits, Observer, Services
 from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.imaging import encode_png
 from eacps.v1 import search_service_pb2 as pb
@@ -106,7 +106,7 @@ async def engine_over(
     **parts: Any,
 ) -> AsyncIterator[tuple[SearchEngine, ObjectStore]]:
     """An engine over SQLite and a folder, in this process alone."""
-    observer = observer or NullObserver()
+    observer = observer or Observer()
     database = Database(sqlite_url(folder / "searches.sqlite"), observer.transacted)
     objects = ObjectStore(open_store(str(folder / "artifacts")), database)
     engine = SearchEngine(
@@ -145,7 +145,7 @@ def serve(tmp_path: Path) -> Serve:
 
         defaults = {"models": ToyModels(), "scorers": {"brightness": ToyScorer(), "other": ToyScorer("other")}}
         execution = ExecutionLimits(retry_delay_s=0.0)
-        observer = observer or NullObserver()
+        observer = observer or Observer()
 
         def open_services() -> Services:
             return Services(**{**defaults, "limits": execution, "observer": observer, **parts})

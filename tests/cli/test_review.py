@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from eacps.client import Client, v1
 from eacps.search.objective import Objective, Scalarization
-from eacps.search.potential import Weights
-from eacps.search.scores import ScoreCard
+from eacps.search.potential import ScoreCard, Weights
 from tests.cli.searches import picture
 
 playwright = pytest.importorskip(

@@ -8,12 +8,12 @@ from typing import Any, cast
 
 from eacps.assembly.engine import count_searches
 from eacps.durable import Database, SearchStore, Submission
-from eacps.evaluation import NullObserver
+from eacps.evaluation import Observer
 from eacps.metrics import SearchMetrics
 from tests.durable.conftest import Clock
 
 
-class Counted(NullObserver):
+class Counted(Observer):
     """Remembers how often it was told."""
 
     def __init__(self) -> None:

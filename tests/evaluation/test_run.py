@@ -41,7 +41,7 @@ from eacps.search.cohort import Cohort
 from eacps.search.objective import Objective
 from eacps.search.potential import Weights
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec
-from eacps.search.strategy import AskTell
+from eacps.search.strategy import Strategy
 from eacps.triton import Generated, GenerateRequest
 
 NO_DEADLINE = Deadline()
@@ -58,13 +58,13 @@ async def updates_of(plan: SearchPlan, services: Services, deadline: Deadline = 
 async def test_strategies_compute_off_the_event_loop(
     make_plan: MakePlan, make_services: MakeServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turned, in_time, ask = threading.Event(), list[bool](), AskTell.ask
+    turned, in_time, ask = threading.Event(), list[bool](), Strategy.ask
 
-    def slow(self: AskTell, allowance: Allowance = UNBOUNDED) -> Cohort | None:
+    def slow(self: Strategy, allowance: Allowance = UNBOUNDED) -> Cohort | None:
         in_time.append(turned.wait(20))
         return ask(self, allowance)
 
-    monkeypatch.setattr(AskTell, "ask", slow)
+    monkeypatch.setattr(Strategy, "ask", slow)
     asyncio.get_running_loop().call_later(0.1, turned.set)
     finish_of(await updates_of(make_plan(), make_services()))
     assert in_time

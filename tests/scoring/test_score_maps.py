@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from eacps.errors import InvalidSearchSpec
 from eacps.scoring.score_maps import Scale, ScoreMap, ScoreMaps
-from eacps.search.scores import saturated
+from eacps.search.potential import saturated
 
 
 @given(st.sampled_from(list(Scale)), st.floats(0, 1), st.floats(0, 1))

@@ -8,10 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eacps.errors import InvalidSearchSpec
-from eacps.search.objective import MissingPolicy, Objective, Scalarization, pareto_front
-from eacps.search.potential import Potential, Weights
-from eacps.search.repeats import contested
-from eacps.search.scores import ScoreCard
+from eacps.search.objective import MissingPolicy, Objective, Scalarization, contested, pareto_front
+from eacps.search.potential import Potential, ScoreCard, Weights
 
 WEIGHTS = Weights({"identity": 2.0, "realism": 1.0})
 CARDS = st.lists(

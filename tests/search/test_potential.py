@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from eacps.errors import IllegalSearchMove, InvalidSearchSpec
 from eacps.search.objective import Objective
-from eacps.search.potential import Potential, Weights
-from eacps.search.scores import ScoreCard
+from eacps.search.potential import Potential, ScoreCard, Weights
 
 
 def potential(card: ScoreCard, weights: Weights) -> Potential:

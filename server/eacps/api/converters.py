@@ -29,7 +29,7 @@ from eacps.scene.geometry import Box
 from eacps.search.budget import Spent
 from eacps.search.diversity import Diversity
 from eacps.search.objective import Objective
-from eacps.search.scores import saturated
+from eacps.search.potential import saturated
 from eacps.v1 import search_service_pb2 as pb
 
 

@@ -29,7 +29,7 @@ from eacps.api.admission import ANYONE, Admission, AdmittedCall
 from eacps.api.calls import Call, CallObserver, Context, FinishedCall, Unobserved, set_current_call
 from eacps.api.status import RecordedFailure, incident_status, reason_in, status_of
 from eacps.errors import DeadlineExceeded, EacpsError, Fault, FieldViolation, InvalidRequest, QuotaExceeded
-from eacps.evaluation import NullObserver, Observer
+from eacps.evaluation import Observer
 
 _log = logging.getLogger(__name__)
 _OURS = "/eacps."
@@ -72,7 +72,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         calls: CallObserver | None = None,
     ) -> None:
         self._dependencies = CallDependencies(
-            access or Access(None), admission or Admission(), observer or NullObserver(), calls or Unobserved()
+            access or Access(None), admission or Admission(), observer or Observer(), calls or Unobserved()
         )
         self._handlers: dict[str, Any] = {}
 

@@ -18,7 +18,7 @@ from eacps.api.reflection import enable_reflection
 from eacps.api.servicer import SearchServicer
 from eacps.api.tls import ServerTls, server_credentials
 from eacps.errors import AddressUnavailable
-from eacps.evaluation import NullObserver, Observer
+from eacps.evaluation import Observer
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import add_SearchServiceServicer_to_server
 from eacps.wire import LIVE
@@ -88,7 +88,7 @@ class SearchServer:
         keys: KeyRing | None = None,
         calls: CallObserver | None = None,
     ) -> None:
-        self._observer = observer or NullObserver()
+        self._observer = observer or Observer()
         self._is_ready, self._limits = is_ready, limits or ServerLimits()
         self._server = grpc.aio.server(
             interceptors=[CallInterceptor(Access(keys), admission, self._observer, calls)],

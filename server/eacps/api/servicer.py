@@ -43,7 +43,6 @@ from eacps.errors import (
 )
 from eacps.evaluation import (
     Deadline,
-    NullObserver,
     Observer,
     SearchPlan,
     SearchSettings,
@@ -97,7 +96,7 @@ class SearchServicer(SearchServiceServicer):
         self._pictures = RequestPictures(objects, self._decoding, rules.pictures, rules.uploads)
         self._candidate_calls = CandidateCalls(engine.store, reader, objects, self._pictures, open_services)
         self._uploads = MemoryBudget("uploads", uploaded_bytes)
-        self._observer, self._retention = observer or NullObserver(), retention or Retention()
+        self._observer, self._retention = observer or Observer(), retention or Retention()
 
     async def RunSearch(self, request: pb.RunSearchRequest, context: Context) -> AsyncIterator[pb.RunSearchResponse]:
         """See ``search_service.proto``."""

@@ -16,12 +16,12 @@ from eacps.durable.running import Backoff, RunningSearch, SearchDependencies
 from eacps.durable.search_store import SearchStore
 from eacps.durable.stored import QueueLimits, SearchState, StoredEvent, StoredSearch, Submission
 from eacps.errors import SearchNotFound, ServerStopping, StoreUnavailable
-from eacps.evaluation import NullObserver, Observer, Services
+from eacps.evaluation import Observer, Services
 
 _log = logging.getLogger(__name__)
 POLL_S = 0.5
 """Interval at which the database is polled for what other servers did to a search."""
-_LIMITS, _NOBODY, _BACKOFF = QueueLimits(), NullObserver(), Backoff()
+_LIMITS, _NOBODY, _BACKOFF = QueueLimits(), Observer(), Backoff()
 T = TypeVar("T")
 
 

@@ -31,7 +31,7 @@ This package does not know gRPC, the wire format, or where progress is stored.
 """
 
 from eacps.artifacts import ArtifactStore, MemoryArtifacts
-from eacps.evaluation.observer import NullObserver, Observer
+from eacps.evaluation.observer import Observer
 from eacps.evaluation.plan import PriorMode, SearchPictures, SearchPlan, SearchSettings
 from eacps.evaluation.runner import SearchRunner
 from eacps.evaluation.services import ExecutionLimits, Models, Services
@@ -57,7 +57,6 @@ __all__ = [
     "MemoryArtifacts",
     "MemoryRecorder",
     "Models",
-    "NullObserver",
     "Observer",
     "PriorMode",
     "PriorReady",

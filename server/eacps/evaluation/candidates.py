@@ -18,8 +18,8 @@ from eacps.evaluation.updates import Evaluation
 from eacps.imaging import Layers
 from eacps.search.cohort import Move
 from eacps.search.objective import Objective, pareto_front
+from eacps.search.potential import ScoreCard
 from eacps.search.recipe import Recipe
-from eacps.search.scores import ScoreCard
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from eacps.scene.frame import Frame
 from eacps.search import factory
 from eacps.search.cohort import Candidate
 from eacps.search.objective import Objective
-from eacps.search.scores import ScoreCard
+from eacps.search.potential import ScoreCard
 from eacps.search.strategy import Strategy
 from eacps.triton.types import ServedCheckpoint
 

@@ -27,8 +27,8 @@ from eacps.evaluation.timing import BudgetTracker
 from eacps.evaluation.updates import CandidateScored
 from eacps.scoring.score_maps import ScoreMaps
 from eacps.search.cohort import Candidate, Cohort
-from eacps.search.repeats import contested
-from eacps.search.scores import ScoreCard
+from eacps.search.objective import contested
+from eacps.search.potential import ScoreCard
 from eacps.triton.types import Generated
 
 REPEATED_EACH_SIDE = 2

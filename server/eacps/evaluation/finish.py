@@ -18,8 +18,8 @@ from eacps.imaging import Inlay, Layers, encode_png
 from eacps.search.budget import Spent, StopReason
 from eacps.search.cohort import Candidate, Skipped
 from eacps.search.objective import pareto_front
+from eacps.search.potential import ScoreCard
 from eacps.search.recipe import Recipe
-from eacps.search.scores import ScoreCard
 from eacps.search.statistics import measured, summarize
 from eacps.search.strategy import Strategy
 from eacps.triton.types import ServedCheckpoint

@@ -1,8 +1,7 @@
-"""Interface for metrics and traces. An observer never changes what a search does."""
+"""What metrics and traces are told. An observer never changes what a search does."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Protocol
 
 from eacps.evaluation.updates import SearchUpdate
 
@@ -10,24 +9,23 @@ Attribute = str | int | float | bool
 """Of a span."""
 
 
-class Observer(Protocol):
-    """Notified of all searches of a server. Every method returns at once and raises nothing."""
+class Observer:
+    """Notified of all searches of a server. By itself it ignores everything; subclasses keep what they are for.
+
+    Every method returns at once and raises nothing.
+    """
 
     def began(self) -> None:
         """A search was accepted."""
-        ...
 
     def updated(self, update: SearchUpdate) -> None:
         """A search reports what happened."""
-        ...
 
     def measured(self, stage: str, seconds: float) -> None:
         """Record the duration of one piece of work of a stage: ``prepare``, ``generate``, ``score`` or ``deliver``."""
-        ...
 
     def waited(self, seconds: float) -> None:
         """Record how long a search waited for a slot."""
-        ...
 
     def worked(self, *, evaluations: int, pictures: int, vlm_calls: int) -> None:
         """Count work of a search, whatever its outcome.
@@ -37,11 +35,9 @@ class Observer(Protocol):
             pictures: Made and scored.
             vlm_calls: Calls of vision-language models.
         """
-        ...
 
     def transacted(self, kind: str, seconds: float) -> None:
         """Record the duration of a ``read`` or ``write`` transaction, including the wait for a connection."""
-        ...
 
     def ended(self, outcome: str, reason: str) -> None:
         """A search that began is over.
@@ -50,26 +46,26 @@ class Observer(Protocol):
             outcome: ``finished``, ``failed`` or ``cancelled``.
             reason: Why: of those finished the stop reason, of those failed the error's reason; else empty.
         """
-        ...
 
     def refused(self, reason: str) -> None:
         """A search was not accepted: the error's reason in lower case."""
-        ...
 
     def ready(self, ready: bool) -> None:
         """Record whether the dependencies of the server were ready at the last check."""
-        ...
 
     def counted(self, searches: Mapping[str, int]) -> None:
         """Record the number of stored searches by state, over all servers that share the database."""
-        ...
 
     def queued_for(self, seconds: float) -> None:
         """So long has the oldest queued search of the database waited; 0 if there is none, or another server counts."""
-        ...
 
     def span(
-        self, name: str, attributes: Mapping[str, Attribute], *, search_id: str = "", current: bool = True
+        self,
+        name: str,  # noqa: ARG002 - for those that trace
+        attributes: Mapping[str, Attribute],  # noqa: ARG002
+        *,
+        search_id: str = "",  # noqa: ARG002
+        current: bool = True,  # noqa: ARG002
     ) -> AbstractContextManager[None]:
         """Trace a piece of work while the block lasts.
 
@@ -79,58 +75,10 @@ class Observer(Protocol):
             search_id: Of the search whose root span this is; empty for a child of the current span.
             current: Whether spans started within the block are its children.
         """
-        ...
-
-
-class NullObserver:
-    """An `Observer` that ignores everything."""
-
-    def began(self) -> None:
-        """See `Observer`."""
-
-    def updated(self, update: SearchUpdate) -> None:
-        """See `Observer`."""
-
-    def measured(self, stage: str, seconds: float) -> None:
-        """See `Observer`."""
-
-    def waited(self, seconds: float) -> None:
-        """See `Observer`."""
-
-    def worked(self, *, evaluations: int, pictures: int, vlm_calls: int) -> None:
-        """See `Observer`."""
-
-    def transacted(self, kind: str, seconds: float) -> None:
-        """See `Observer`."""
-
-    def ended(self, outcome: str, reason: str) -> None:
-        """See `Observer`."""
-
-    def refused(self, reason: str) -> None:
-        """See `Observer`."""
-
-    def ready(self, ready: bool) -> None:
-        """See `Observer`."""
-
-    def counted(self, searches: Mapping[str, int]) -> None:
-        """See `Observer`."""
-
-    def queued_for(self, seconds: float) -> None:
-        """See `Observer`."""
-
-    def span(
-        self,
-        name: str,  # noqa: ARG002 - the protocol's names
-        attributes: Mapping[str, Attribute],  # noqa: ARG002
-        *,
-        search_id: str = "",  # noqa: ARG002
-        current: bool = True,  # noqa: ARG002
-    ) -> AbstractContextManager[None]:
-        """See `Observer`."""
         return nullcontext()
 
 
-class CompositeObserver(NullObserver):
+class CompositeObserver(Observer):
     """An `Observer` that notifies others.
 
     Args:

@@ -9,13 +9,13 @@ from numbers import Real
 
 from eacps.arrays import Picture
 from eacps.errors import CheckpointChanged, DeadlineExceeded, EacpsError, TritonUnavailable
-from eacps.evaluation.observer import NullObserver, Observer
+from eacps.evaluation.observer import Observer
 from eacps.evaluation.plan import Edit, SearchSettings
 from eacps.evaluation.services import ModelCalls, Services
 from eacps.evaluation.timing import Stopwatch
 from eacps.scoring.score_maps import ScoreMaps
 from eacps.scoring.scorer import EditContext, MissingScore, Score, Scorer
-from eacps.search.scores import ScoreCard
+from eacps.search.potential import ScoreCard
 
 _log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ async def ask_scorers(
         ExceptionGroup: Holds `DeadlineExceeded`, the search's time is up; or `TritonUnavailable` or
             `CheckpointChanged`, which say nothing of a picture, and must not become missing scores.
     """
-    watching = observer or NullObserver()
+    watching = observer or Observer()
 
     async def ask(name: str) -> Mapping[str, Score]:
         with watching.span(f"score {name}", {"pictures": len(pictures)}):

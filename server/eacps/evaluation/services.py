@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from eacps.arrays import Float32, UInt8
 from eacps.artifacts import ArtifactStore, MemoryArtifacts
 from eacps.errors import CallTimedOut, DeadlineExceeded, TritonUnavailable
-from eacps.evaluation.observer import NullObserver, Observer
+from eacps.evaluation.observer import Observer
 from eacps.evaluation.plan import SearchSettings, judge_of
 from eacps.evaluation.timing import Deadline
 from eacps.imaging import Decoder, LocalDecoder
@@ -119,7 +119,7 @@ class Services:
     scorers: Mapping[str, Scorer]
     artifacts: ArtifactStore = field(default_factory=MemoryArtifacts)
     limits: ExecutionLimits = ExecutionLimits()
-    observer: Observer = field(default_factory=NullObserver)
+    observer: Observer = field(default_factory=Observer)
     judges: Mapping[str, Judge] = field(default_factory=dict)
     decoder: Decoder = field(default_factory=LocalDecoder)
     marking: Marker = field(default_factory=Unmarked)

@@ -14,8 +14,7 @@ from eacps.evaluation.plan import Edit
 from eacps.evaluation.updates import Evaluation, SearchUpdate
 from eacps.search.cohort import Candidate, Cohort, Failed, Outcome, Ranked, Skipped
 from eacps.search.objective import Objective
-from eacps.search.potential import Potential
-from eacps.search.scores import ScoreCard
+from eacps.search.potential import Potential, ScoreCard
 from eacps.search.strategy import Strategy
 
 

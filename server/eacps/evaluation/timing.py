@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from eacps.evaluation.observer import Attribute, NullObserver, Observer
+from eacps.evaluation.observer import Attribute, Observer
 from eacps.search.budget import Allowance, Budget, Price, Spent
 
 FINISHING_S = 1.0
@@ -57,7 +57,7 @@ class Stopwatch:
         *,
         spent_s: Mapping[str, float] | None = None,
     ) -> None:
-        self._clock, self._observer = clock, observer or NullObserver()
+        self._clock, self._observer = clock, observer or Observer()
         self._spent = dict(spent_s or {})
         self._running: dict[str, tuple[int, float]] = {}  # how many at once, since when
 
@@ -106,7 +106,7 @@ class BudgetTracker:
         spent: Mapping[str, Any] | None = None,
         observer: Observer | None = None,
     ) -> None:
-        self._observer = observer or NullObserver()
+        self._observer = observer or Observer()
         self._budget, self._price, self._clock = budget, price, clock
         counts = spent or {}
         self._steps, self._pictures = counts.get("steps", 0), counts.get("pictures", 0)

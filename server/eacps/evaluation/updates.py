@@ -11,9 +11,8 @@ from eacps.scene.geometry import Box
 from eacps.search.budget import Spent, StopReason
 from eacps.search.cohort import Candidate, RoundNote
 from eacps.search.diversity import Diversity
-from eacps.search.potential import Potential
+from eacps.search.potential import Potential, ScoreCard
 from eacps.search.recipe import Recipe
-from eacps.search.scores import ScoreCard
 from eacps.search.statistics import PoolStatistics
 from eacps.triton.types import ServedCheckpoint
 

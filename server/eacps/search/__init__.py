@@ -3,9 +3,11 @@
 recipe      a candidate's noise, replayable forever
 cohort      what strategies and evaluators exchange
 potential   scores -> U(x)
+objective   potentials -> an order
 spec        settings
-strategy    ask/tell: protocol and state machine
-best_of_n, eacps    the strategies
+strategy    ask/tell: the state machine of every strategy
+best_of_n, eacps, eacps_adaptive    the strategies
+landscape   a model of the potential over noise, for the adaptive one
 factory     settings or snapshot -> strategy
 statistics  what the search gained
 """

@@ -5,10 +5,10 @@ import numpy as np
 from eacps.search.cohort import Candidate
 from eacps.search.context import SearchContext
 from eacps.search.spec import BestOfNSpec
-from eacps.search.strategy import AskTell
+from eacps.search.strategy import Strategy
 
 
-class BestOfN(AskTell):
+class BestOfN(Strategy):
     """Evaluate N fresh seeds, the first of them pinned.
 
     Args:

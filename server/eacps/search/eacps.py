@@ -12,10 +12,10 @@ from eacps.search.cohort import Candidate, Move
 from eacps.search.context import SearchContext
 from eacps.search.recipe import SEED_BOUND, Recipe, perturb
 from eacps.search.spec import EacpsSpec, SeedOffset, SphericalMove
-from eacps.search.strategy import AskTell
+from eacps.search.strategy import Strategy
 
 
-class Eacps(AskTell):
+class Eacps(Strategy):
     """The algorithm as written, with either reading of "near the best seed".
 
     Where failures leave fewer than M parents, the children they would have had become fresh seeds instead: the number

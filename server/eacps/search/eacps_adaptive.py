@@ -22,7 +22,7 @@ from eacps.search.expectation import BatchValue, reach
 from eacps.search.landscape import LandscapeModel, Observation, correlation_of
 from eacps.search.recipe import MAX_RESTARTS, Recipe, correlation, cross, perturb, restart
 from eacps.search.spec import AdaptiveSpec
-from eacps.search.strategy import AskTell
+from eacps.search.strategy import Strategy
 
 ANGLES_RAD = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2)
 CROSSED_ANGLES_RAD = (0.0, 0.3, 0.5, 0.7)
@@ -57,7 +57,7 @@ class _Offer:
         return 1 if self.move is Move.CROSSOVER and self.angle == 0.0 else math.inf
 
 
-class EacpsAdaptive(AskTell):
+class EacpsAdaptive(Strategy):
     """See the module.
 
     Args:
@@ -73,7 +73,7 @@ class EacpsAdaptive(AskTell):
         self._predicted_gain: float | None = None
 
     def ask(self, allowance: Allowance = UNBOUNDED) -> Cohort | None:
-        """See `AskTell.ask`."""
+        """See `Strategy.ask`."""
         self._model = self._predicted_gain = None
         return super().ask(allowance)
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from eacps.search.objective import Objective
-from eacps.search.potential import Potential
+from eacps.search.potential import Potential, ScoreCard
 from eacps.search.recipe import Recipe
-from eacps.search.scores import ScoreCard
 
 MAX_START_POINTS = 16
 MAX_OTHERS = 64

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eacps.errors import FieldViolation, IllegalSearchMove, InvalidSearchSpec
-from eacps.search.potential import Potential, Weights
-from eacps.search.scores import ScoreCard
+from eacps.search.potential import Potential, ScoreCard, Weights
 
 
 class Scalarization(StrEnum):
@@ -162,3 +161,24 @@ def pareto_front(potentials: Sequence[Potential]) -> tuple[int, ...]:
         for place, row in zip(places, table, strict=True)
         if not ((table >= row).all(axis=1) & (table > row).any(axis=1)).any()
     )
+
+
+def contested(utilities: Sequence[float], keep: int, *, most: int) -> tuple[int, ...]:
+    """Name the candidates nearest to the boundary between those selected and the others.
+
+    A second score of a stochastic scorer is worth its call only there, where it may change who is selected.
+
+    Args:
+        utilities: One for each candidate, higher is better.
+        keep: How many will be selected.
+        most: How many to name at most, as many on either side where there are.
+
+    Returns:
+        Places, in their order; none where all are selected or none is.
+    """
+    if not 0 < keep < len(utilities):
+        return ()
+    order = np.argsort(-np.asarray(utilities, np.float64), kind="stable")
+    half = max(1, most // 2)
+    near = order[max(0, keep - half) : keep + half]
+    return tuple(sorted(int(place) for place in near))

@@ -14,7 +14,7 @@ A round is one generation of candidates, and one cohort.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -51,81 +51,8 @@ SNAPSHOT_VERSION = 5
 WIDENING = 1.5
 
 
-class Strategy(Protocol):
-    """What every search strategy offers."""
-
-    @property
-    def spec(self) -> Spec:
-        """The settings it was made with."""
-
-    @property
-    def steps(self) -> int:
-        """Denoising steps of the full schedule."""
-
-    @property
-    def pending(self) -> Cohort | None:
-        """The cohort that waits for its outcomes; after a restore the way to get it again."""
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing is left to ask."""
-
-    @property
-    def stop_reason(self) -> StopReason | None:
-        """Why the search is done; None while it is not."""
-
-    @property
-    def objective(self) -> Objective:
-        """What is climbed."""
-
-    @property
-    def restarts(self) -> bool:
-        """Whether finished pictures may be restarted, for which their latents are needed."""
-
-    @property
-    def diversity(self) -> Diversity | None:
-        """What the first cohort said of the seeds; None before it, or where it was too small."""
-
-    def ask(self, allowance: Allowance = UNBOUNDED) -> Cohort | None:
-        """Propose the next cohort, within what it may cost; None where nothing is affordable, and the search is done.
-
-        Raises:
-            IllegalSearchMove: The last cohort's outcomes were not reported, or the search is done.
-        """
-
-    def stop(self, reason: StopReason) -> None:
-        """End the search here.
-
-        Raises:
-            IllegalSearchMove: A cohort is pending, or the search is done.
-        """
-
-    def tell(self, outcomes: Mapping[str, Outcome]) -> None:
-        """Take in the outcomes of the pending cohort.
-
-        Args:
-            outcomes: One for every candidate of the cohort, by id. A candidate that could not be evaluated is told as
-                `Failed`; it is never ranked and never a parent.
-
-        Raises:
-            IllegalSearchMove: No cohort is pending, ids are missing or unknown, or a value is not an outcome.
-        """
-
-    def best(self) -> Ranked | None:
-        """Return the best candidate so far, None while every one failed or none was reported."""
-
-    def ranking(self) -> tuple[Ranked, ...]:
-        """Rank all candidates with a potential, best first; ties by order of proposal."""
-
-    def history(self) -> tuple[Evaluated, ...]:
-        """Return all candidates reported so far with their outcomes, in order of proposal, failures included."""
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return the whole state as JSON-able values; `eacps.search.factory.restore` continues bit-identically."""
-
-
-class AskTell(ABC):
-    """State machine, memory and randomness that the strategies share; they add what to propose next.
+class Strategy(ABC):
+    """A search strategy: state machine, memory and randomness; subclasses add what to propose next.
 
     Args:
         spec: Settings.
@@ -151,36 +78,44 @@ class AskTell(ABC):
 
     @property
     def spec(self) -> Spec:
+        """The settings it was made with."""
         return self._spec
 
     @property
     def steps(self) -> int:
+        """Denoising steps of the full schedule."""
         return self._context.steps
 
     @property
     def objective(self) -> Objective:
+        """What is climbed."""
         return self._context.objective
 
     @property
     def restarts(self) -> bool:
+        """Whether finished pictures may be restarted, for which their latents are needed."""
         return False
 
     @property
     def pending(self) -> Cohort | None:
+        """The cohort that waits for its outcomes; after a restore the way to get it again."""
         return self._pending
 
     @property
     def done(self) -> bool:
+        """Whether nothing is left to ask."""
         return self._pending is None and (self._stop is not None or self._finished())
 
     @property
     def stop_reason(self) -> StopReason | None:
+        """Why the search is done; None while it is not."""
         if self._stop is not None or not self.done:
             return self._stop
         return StopReason.COMPLETED
 
     @property
     def diversity(self) -> Diversity | None:
+        """What the first cohort said of the seeds; None before it, or where it was too small."""
         first = [
             known.value
             for candidate, known in self._known()
@@ -189,6 +124,11 @@ class AskTell(ABC):
         return diversity_of(first, self._context.calibration.landscape)
 
     def ask(self, allowance: Allowance = UNBOUNDED) -> Cohort | None:
+        """Propose the next cohort, within what it may cost; None where nothing is affordable, and the search is done.
+
+        Raises:
+            IllegalSearchMove: The last cohort's outcomes were not reported, or the search is done.
+        """
         if self._pending is not None:
             raise IllegalSearchMove("ask: outcomes of the last cohort were not reported")
         if self.done:
@@ -206,6 +146,15 @@ class AskTell(ABC):
         return self._pending
 
     def tell(self, outcomes: Mapping[str, Outcome]) -> None:
+        """Take in the outcomes of the pending cohort.
+
+        Args:
+            outcomes: One for every candidate of the cohort, by id. A candidate that could not be evaluated is told as
+                `Failed`; it is never ranked and never a parent.
+
+        Raises:
+            IllegalSearchMove: No cohort is pending, ids are missing or unknown, or a value is not an outcome.
+        """
         if self._pending is None:
             raise IllegalSearchMove("tell: no cohort is pending")
         _check_outcomes(self._pending, outcomes)
@@ -216,22 +165,31 @@ class AskTell(ABC):
             self._stop = StopReason.LOW_DIVERSITY
 
     def stop(self, reason: StopReason) -> None:
+        """End the search here.
+
+        Raises:
+            IllegalSearchMove: A cohort is pending, or the search is done.
+        """
         if self._pending is not None or self.done:
             raise IllegalSearchMove("stop: a cohort is pending, or the search is done")
         self._stop = reason
 
     def best(self) -> Ranked | None:
+        """Return the best candidate so far, None while every one failed or none was reported."""
         return next(iter(self.ranking()), None)
 
     def ranking(self) -> tuple[Ranked, ...]:
+        """Rank all candidates with a potential, best first; ties by order of proposal."""
         scored = self._known()
         order = self.objective.order([known for _, known in scored])  # ties stay in order of proposal
         return tuple(Ranked(rank, *scored[place]) for rank, place in enumerate(order))
 
     def history(self) -> tuple[Evaluated, ...]:
+        """Return all candidates reported so far with their outcomes, in order of proposal, failures included."""
         return tuple(self._history)
 
     def snapshot(self) -> dict[str, Any]:
+        """Return the whole state as JSON-able values; `eacps.search.factory.restore` continues bit-identically."""
         return {
             "version": SNAPSHOT_VERSION,
             "spec": self._spec.to_dict(),
