@@ -6,6 +6,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from eacps.api.decoding import Decoding
+from eacps.artifacts import Artifact
 from eacps.durable import ObjectStore
 from eacps.v1 import search_service_pb2 as pb
 from eacps.wire import images_in, pictures_of
@@ -35,12 +36,14 @@ class MessagePictures:
         """Store all pictures of a request. Return a copy that names them by hash, and their digests."""
         bare = type(request)()
         bare.CopyFrom(request)
-        digests: set[str] = set()
-        for _, image in images_in(bare):
+        images, new = [image for _, image in images_in(bare)], dict[str, bytes]()
+        for image in images:
             if not image.artifact:
-                image.artifact = await self.put(tenant, image.data)
-            digests.add(image.artifact)
-        return bare, frozenset(digests)
+                digest, data = await self._decoding.digest(image.data), image.data
+                image.artifact, new[digest] = digest, data
+        if new:
+            await self._objects.put_uploads(tenant, [Artifact(digest, data) for digest, data in new.items()])
+        return bare, frozenset(image.artifact for image in images)
 
     async def fill_event(self, event: pb.SearchEvent) -> None:
         """Replace the hashes of an event's pictures by their bytes, as long as they fit into one message."""

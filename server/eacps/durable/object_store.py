@@ -83,14 +83,18 @@ class ObjectStore:
             data: The bytes.
             digest: Their SHA-256 if it is known; None computes it in a thread.
         """
+        artifact = await asyncio.to_thread(Artifact.of, data) if digest is None else Artifact(digest, data)
+        await self.put_uploads(tenant, [artifact])
+        return artifact.digest
+
+    async def put_uploads(self, tenant: str, artifacts: Sequence[Artifact]) -> None:
+        """Store several uploads of a tenant, at least one; otherwise as `put_upload`."""
 
         def refer(connection: Connection, digests: Sequence[str]) -> None:
             now_s = self._clock()
             _UPLOAD.execute_many(connection, [{"tenant": tenant, "digest": one, "created_s": now_s} for one in digests])
 
-        artifact = await asyncio.to_thread(Artifact.of, data) if digest is None else Artifact(digest, data)
-        await self._put([artifact], refer)
-        return artifact.digest
+        await self._put(artifacts, refer)
 
     async def get(self, digest: str) -> bytes:
         """Return bytes by their digest, whatever refers to them.

@@ -10,6 +10,7 @@ from eacps.durable.statements import Statement
 from eacps.durable.stored import UNFINISHED, QueueLimits, SearchState, StoredEvent, StoredSearch, Submission
 from eacps.durable.tables import EVENTS, LABELS, PARTS, REFERENCES, SEARCHES
 from eacps.errors import RequestIdTaken, SearchNotFound, SearchOver, TooManySearches
+from eacps.evaluation import Progress
 
 _ID_DIGITS = 32
 
@@ -39,6 +40,29 @@ _BEGIN = Statement(
         update(SEARCHES)
         .where(SEARCHES.c.id == bindparam("of"), SEARCHES.c.state == SearchState.QUEUED.value)
         .values(state=SearchState.RUNNING.value, started_s=bindparam("now_s"))
+    )
+)
+_END = Statement(
+    lambda _: (
+        update(SEARCHES)
+        .where(SEARCHES.c.id == bindparam("of"))
+        .values(
+            state=bindparam("to"),
+            finished_s=bindparam("now_s"),
+            result=bindparam("with"),
+            failure=bindparam("why"),
+            retryable=bindparam("again"),
+            waiting=None,
+        )
+    )
+)
+_SPENT = Statement(lambda _: select(SEARCHES.c.events, SEARCHES.c.spent).where(SEARCHES.c.id == bindparam("of")))
+_PARTS = Statement(lambda _: select(PARTS.c.name, PARTS.c.data).where(PARTS.c.search_id == bindparam("of")))
+_REPORTS = Statement(
+    lambda _: (
+        select(EVENTS.c.report)
+        .where(EVENTS.c.search_id == bindparam("of"), EVENTS.c.report.is_not(None))
+        .order_by(EVENTS.c.sequence)
     )
 )
 _UNFINISHED = Statement(
@@ -196,6 +220,16 @@ def events(connection: Connection, search_id: str, *, after: int, most: int) -> 
     return [StoredEvent(sequence, payload) for sequence, payload in rows]
 
 
+def progress(connection: Connection, search_id: str) -> tuple[int, Progress | None]:
+    """Return how many events a search has, and its recorded progress; None before its first record."""
+    of = {"of": search_id}
+    row = _SPENT.execute(connection, of).first()
+    if row is None or row.spent is None:
+        return 0, None
+    parts = {part.name: part.data for part in _PARTS.execute(connection, of)}
+    return row.events, Progress(parts, list(_REPORTS.execute(connection, of).scalars()), row.spent)
+
+
 def end(
     connection: Connection,
     search_id: str,
@@ -207,15 +241,8 @@ def end(
     retryable: bool = False,
 ) -> None:
     """Record how and when a search ended."""
-    values = {
-        "state": state.value,
-        "finished_s": now_s,
-        "result": result,
-        "failure": failure,
-        "retryable": retryable,
-        "waiting": None,
-    }
-    connection.execute(update(SEARCHES).where(SEARCHES.c.id == search_id).values(values))
+    outcome = {"to": state.value, "now_s": now_s, "with": result, "why": failure, "again": retryable}
+    _END.execute(connection, {"of": search_id, **outcome})
 
 
 def unfinished() -> Any:

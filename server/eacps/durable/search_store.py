@@ -17,7 +17,7 @@ from eacps.durable.stored import (
     StoredSearch,
     Submission,
 )
-from eacps.durable.tables import EVENTS, LABELS, PARTS, SEARCHES
+from eacps.durable.tables import LABELS, SEARCHES
 from eacps.errors import RequestIdTaken, SearchNotFound
 from eacps.evaluation import Progress
 
@@ -160,22 +160,7 @@ class SearchStore:
 
     async def progress(self, search_id: str) -> tuple[int, Progress | None]:
         """Return how many events a search has, and its recorded progress; None before its first record."""
-
-        def work(connection: Connection) -> tuple[int, Progress | None]:
-            query = select(SEARCHES.c.events, SEARCHES.c.spent).where(SEARCHES.c.id == search_id)
-            row = connection.execute(query).first()
-            if row is None or row.spent is None:
-                return 0, None
-            parts = connection.execute(select(PARTS.c.name, PARTS.c.data).where(PARTS.c.search_id == search_id))
-            reports = (
-                select(EVENTS.c.report)
-                .where(EVENTS.c.search_id == search_id, EVENTS.c.report.is_not(None))
-                .order_by(EVENTS.c.sequence)
-            )
-            known = {part.name: part.data for part in parts}
-            return row.events, Progress(known, list(connection.execute(reports).scalars()), row.spent)
-
-        return await self._database.read(work)
+        return await self._database.read(lambda connection: rows.progress(connection, search_id))
 
     async def wait(self, search_id: str, reason: str) -> None:
         """Record that a running search waits for the end of an outage."""

@@ -17,7 +17,8 @@ def encode_thumbnail(picture: Picture, *, max_side: int = 256, max_bytes: int = 
     Quality falls until the bytes fit; where even the lowest does not, the sides are halved.
     """
     image = Image.fromarray(picture)
-    image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    # First averaged over whole pixels, as far as that goes: a sixth of the time, and not seen at this size.
+    image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=1.0)
     while True:
         for quality in _THUMBNAIL_QUALITIES:
             buffer = io.BytesIO()
