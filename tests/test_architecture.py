@@ -105,7 +105,7 @@ RULES = {
             *{*EVALUATION, "evaluation", "v1", "wire", "api", "client", "drawing", "logs", "manifest", "settings"},
             *{"assembly", "enums", "http", "licenses", "limits", "mcp", "provenance", "studio"},
         },
-        {"c2pa", "pyarrow", "rich", "typer", *GRPC},
+        {"c2pa", "pyarrow", "rich", "typer", "uvloop", *GRPC},
     ),
     "__main__": Rule({"cli"}),
     "models": Rule({"arrays", "errors", "manifest", "tensors", "contract"}, may_be_heavy=True),

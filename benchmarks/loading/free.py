@@ -15,6 +15,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import uvloop
+
 from benchmarks.loading.free_models import SCORER, FreeModels, StampScorer
 from eacps.api import MessageCodec, Rules, SearchServer, SearchServicer
 from eacps.api.admission import Admission, CallLimits
@@ -92,7 +94,7 @@ def main() -> None:
         max_searches=arguments.max_searches,
         limited=arguments.limited,
     )
-    asyncio.run(serving)
+    uvloop.run(serving)  # the event loop of `eacps serve`
 
 
 if __name__ == "__main__":

@@ -26,17 +26,24 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def run_cancellable(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def run_cancellable(
+    work: Callable[[], Coroutine[Any, Any, T]], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+) -> T:
     """Run asynchronous work; Ctrl-C and SIGTERM cancel it and wait for it to clean up.
 
     An exception thrown by a signal into a running event loop could get lost in a callback; a cancellation cannot.
+
+    Args:
+        work: The work.
+        loop_factory: Makes the event loop; None makes asyncio's own.
 
     Raises:
         KeyboardInterrupt, Terminated: After the work has ended.
     """
     before = signal.getsignal(signal.SIGTERM)
     try:
-        return asyncio.run(_until_terminated(work))
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(_until_terminated(work))
     finally:
         signal.signal(signal.SIGTERM, before)  # the loop has put the system's own handler in its place
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import uvloop
 from rich.console import Console
 from rich.markup import escape
 
@@ -47,11 +48,13 @@ class Serving:
         preflight(self.composition.settings)
         with embedded_triton(self.composition, log_file, self.console) as triton:
             settings = self.composition.with_options(triton=triton.grpc_url).settings
-            run_cancellable(lambda: self._serve(settings, lambda: kept_running(triton, self.console)))
+            run_cancellable(
+                lambda: self._serve(settings, lambda: kept_running(triton, self.console)), uvloop.new_event_loop
+            )
 
     def over_triton(self) -> None:
         """Serve over the Triton that the settings name."""
-        run_cancellable(lambda: self._serve(self.composition.settings, asyncio.Event().wait))
+        run_cancellable(lambda: self._serve(self.composition.settings, asyncio.Event().wait), uvloop.new_event_loop)
 
     async def _serve(self, settings: Settings, death: Callable[[], Awaitable[object]]) -> None:
         self.console.print(f"waiting for Triton on {settings.triton}", markup=False)
