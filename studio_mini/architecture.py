@@ -42,6 +42,8 @@ PACKED_CHANNELS = 4 * LATENT_DEPTH
 TEXT_CHANNELS = 128
 VISION_PATCH = 16
 DEFAULT_STEPS = 8
+DENOISER_LAYERS = 6
+"""Of a new denoiser; training that goes on from one of fewer layers adds the others."""
 
 SETTINGS = CheckpointSettings(
     name="studio-mini",
@@ -72,7 +74,9 @@ def build_vae(seed: int = 0) -> AutoencoderKLQwenImage:
     )
 
 
-def build_transformer(seed: int = 0, *, zero_cond_t: bool = True, layers: int = 6) -> QwenImageTransformer2DModel:
+def build_transformer(
+    seed: int = 0, *, zero_cond_t: bool = True, layers: int = DENOISER_LAYERS
+) -> QwenImageTransformer2DModel:
     """Build the denoiser; ``zero_cond_t`` true as in Edit-2511, false as in Edit-2509."""
     return _seeded(
         seed,

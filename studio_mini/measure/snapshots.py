@@ -25,6 +25,7 @@ from studio_mini.faces.pack import load_pack
 from studio_mini.measure.denoiser import DenoiserFigures, attempt, contact_sheet, denoiser_figures
 from studio_mini.measure.judge import Judge
 from studio_mini.measure.verifier import HeldOutVerifier
+from studio_mini.train.growth import grown
 
 CHECKPOINT: Final = Path(__file__).parents[1] / "checkpoint"
 COLUMNS: Final = ("gain", "held-out gain", "sd over seeds", "expression", "accessory", "gradient", "natural", "error")
@@ -59,11 +60,18 @@ class Bench:
         self._judge = Judge(text, EditProcessor.from_pretrained(checkpoint / "processor"))
         self._pipeline: QwenImageEditPlusPipeline = load_pipeline(checkpoint)
         self._tasks, self._seeds = tasks, seeds
-        self.base = {name: weight.clone() for name, weight in self._pipeline.transformer.state_dict().items()}
+        self.base: QwenImageTransformer2DModel = self._pipeline.transformer
 
-    def measure(self, weights: dict[str, Tensor], steps: int, sheet: Path | None = None) -> DenoiserFigures:
-        """Edit every task with ``weights``, the character shown; draw a contact sheet where asked for."""
-        self._pipeline.transformer.load_state_dict(weights)
+    def mixture(self, other: QwenImageTransformer2DModel, share: float) -> QwenImageTransformer2DModel:
+        """Return the checkpoint's denoiser moved ``share`` of the way to ``other``; either may have more layers."""
+        layers = max(self.base.config.num_layers, other.config.num_layers)
+        result = grown(self.base, layers)
+        result.load_state_dict(mixed(result.state_dict(), grown(other, layers).state_dict(), share))
+        return result
+
+    def measure(self, denoiser: QwenImageTransformer2DModel, steps: int, sheet: Path | None = None) -> DenoiserFigures:
+        """Edit every task with ``denoiser``, the character shown; draw a contact sheet where asked for."""
+        self._pipeline.register_modules(transformer=denoiser)
         attempts = [
             attempt(self._pipeline, self._pack, number, self._seeds, shows_character=True, steps=steps)
             for number in self._tasks
@@ -90,12 +98,12 @@ def main() -> None:
     print(f"| weights | {' | '.join(COLUMNS)} |\n|---{'|---' * len(COLUMNS)}|")
     sets = [] if arguments.without_base else [("checkpoint", bench.base)]
     for folder in arguments.folders:
-        loaded = QwenImageTransformer2DModel.from_pretrained(folder, subfolder="transformer").state_dict()
-        sets += [(f"{folder.name} x {share:g}", mixed(bench.base, loaded, share)) for share in arguments.mix]
-    for (name, weights), steps in itertools.product(sets, arguments.steps):
+        loaded = QwenImageTransformer2DModel.from_pretrained(folder, subfolder="transformer")
+        sets += [(f"{folder.name} x {share:g}", bench.mixture(loaded, share)) for share in arguments.mix]
+    for (name, denoiser), steps in itertools.product(sets, arguments.steps):
         label = f"{name}, {steps} steps"
         sheet = arguments.sheets and arguments.sheets / f"{label.replace(', ', '_').replace(' ', '_')}.png"
-        cells = " | ".join(f"{value:.3f}" for value in row(bench.measure(weights, steps, sheet)))
+        cells = " | ".join(f"{value:.3f}" for value in row(bench.measure(denoiser, steps, sheet)))
         print(f"| {label} | {cells} |", flush=True)
 
 

@@ -16,8 +16,9 @@ import torch
 from diffusers import QwenImageTransformer2DModel
 from torch import Tensor, nn
 
-from studio_mini.architecture import LATENT_TOKENS, TOKEN_GRID, build_transformer
+from studio_mini.architecture import DENOISER_LAYERS, LATENT_TOKENS, TOKEN_GRID, build_transformer
 from studio_mini.train.flat_transformer import velocity
+from studio_mini.train.growth import grown
 from studio_mini.train.latent_cache import PARAPHRASES, Examples, LatentStore
 from studio_mini.train.optimizer import MuonAdamW
 from studio_mini.train.pace import Pace, load_state, rate_scale, save_state
@@ -136,7 +137,7 @@ def run(
         checkpoint_dir: Its frozen stages and face pack condition; its ``transformer/`` is written.
         minutes: Of the stage, encoding included; None for no limit.
         seed: Of weights and batches.
-        warm: Whether to go on from the checkpoint's own ``transformer/``.
+        warm: Whether to go on from the checkpoint's own ``transformer/``, with as many layers as a new one has.
         device: ``cpu`` or ``cuda``; pictures are drawn and encoded on the CPU all the same.
     """
     store = LatentStore(build_dir, checkpoint_dir, seed=seed)
@@ -144,7 +145,7 @@ def run(
     store.grow(ready)
     examples = store.load()
     known = QwenImageTransformer2DModel.from_pretrained(checkpoint_dir, subfolder="transformer") if warm else None
-    warm_from = known and known.float()
+    warm_from = known and grown(known.float(), DENOISER_LAYERS)
     trainer = Trainer(build_dir / "denoiser.pt", minutes=minutes, seed=seed, warm=warm_from, device=device)
     delivered_s = trainer.pace.elapsed_s
     with Report("denoiser") as report:
