@@ -61,7 +61,7 @@ async def search_rows(bench: Bench, contender: Contender, budget: int, noise_sd:
         spread = float(np.std(await bench.potentials(SPREAD_SEEDS), ddof=1))
         noise = gaussian_noise(noise_sd * spread, seed=bench.task)
     spec = contender.spec(budget, bench.task)
-    course = await search(bench.scoreboard, spec, bench.yardstick, steps=bench.steps, noise=noise)
+    progress = await search(bench.scoreboard, spec, bench.yardstick, steps=bench.steps, noise=noise)
     return [
         SearchRow(
             bench.task,
@@ -70,10 +70,10 @@ async def search_rows(bench: Bench, contender: Contender, budget: int, noise_sd:
             noise_sd,
             found.steps,
             found.pictures,
-            int(found is course[-1]),
+            int(found is progress[-1]),
             *_figures(bench.yardstick, found.scores),
         )
-        for found in course
+        for found in progress
     ]
 
 

@@ -89,7 +89,7 @@ def _comparison(axes: Axes, results: Results) -> None:
     for contender in results.contenders:
         if contender.name == "best_of_n":
             continue
-        best = comparison.course(results.searches, results.fresh, contender.name, results.compared, grid)
+        best = comparison.best_by_cost(results.searches, results.fresh, contender.name, results.compared, grid)
         axes.plot(grid / results.steps, (best - curve[0]) / sd, label=contender.title)
     axes.set_xlim(0, results.compared * 2)
     axes.set(xlabel="cost in whole trajectories", ylabel="best so far above one seed, sd")

@@ -69,7 +69,7 @@ async def search(
     strategy = factory.create(spec, SearchContext(steps, yardstick.objective, yardstick.calibration))
     finals: dict[str, Scores] = {}
     drafted: set[str] = set()
-    course: list[Found] = []
+    progress: list[Found] = []
     evaluations = pictures = 0
     while not strategy.done and (cohort := strategy.ask()) is not None:
         drafts = cohort.steps if isinstance(cohort, DraftCohort) else None
@@ -86,8 +86,8 @@ async def search(
         strategy.tell({name: yardstick.potential(score, error=errors[name]) for name, score in seen.items()})
         if best := strategy.best():
             found = finals[best.candidate.id]
-            course.append(Found(evaluations, pictures, yardstick.potential(found).value, found))
-    return course
+            progress.append(Found(evaluations, pictures, yardstick.potential(found).value, found))
+    return progress
 
 
 def gaussian_noise(sd: float, seed: int) -> Noise:

@@ -42,7 +42,7 @@ class Closed:
 async def arrive(how: Open | Closed, visit: Visit, *, until_s: float, turned_away: Callable[[], None]) -> None:
     """Let callers come until a time of the monotonic clock, and wait for the last one to leave."""
     if isinstance(how, Closed):
-        await asyncio.gather(*(_again_and_again(place, how, visit, until_s) for place in range(how.callers)))
+        await asyncio.gather(*(_again_and_again(index, how, visit, until_s) for index in range(how.callers)))
         return
     begun, inside = time.monotonic(), set[asyncio.Task[None]]()
     while (now := time.monotonic()) < until_s:
@@ -58,7 +58,7 @@ async def arrive(how: Open | Closed, visit: Visit, *, until_s: float, turned_awa
         await asyncio.wait(set(inside))
 
 
-async def _again_and_again(place: int, how: Closed, visit: Visit, until_s: float) -> None:
-    await asyncio.sleep(how.ramp_s * place / max(1, how.callers))
+async def _again_and_again(index: int, how: Closed, visit: Visit, until_s: float) -> None:
+    await asyncio.sleep(how.ramp_s * index / max(1, how.callers))
     while time.monotonic() < until_s:
         await visit()

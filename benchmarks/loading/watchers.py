@@ -31,12 +31,12 @@ async def watch(server: str, search_id: str, count: int) -> None:
     channels = [grpc.aio.insecure_channel(server, options=options) for _ in range(_CHANNELS)]
     request = pb.WatchSearchRequest(search_id=search_id).SerializeToString()
 
-    async def one(place: int) -> None:
-        call: Any = channels[place % _CHANNELS].unary_stream(_METHOD)
+    async def one(index: int) -> None:
+        call: Any = channels[index % _CHANNELS].unary_stream(_METHOD)
         while True:
             try:
                 async for _ in call(request):
-                    seen[place] += 1
+                    seen[index] += 1
             except grpc.aio.AioRpcError as exc:
                 if exc.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
                     raise
@@ -44,7 +44,7 @@ async def watch(server: str, search_id: str, count: int) -> None:
             else:
                 return
 
-    watchers = [asyncio.create_task(one(place)) for place in range(count)]
+    watchers = [asyncio.create_task(one(index)) for index in range(count)]
     while len(seen) < count:
         await asyncio.sleep(_PAUSE_S)
     print(json.dumps({"watching": len(seen)}), flush=True)

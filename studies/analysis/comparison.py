@@ -80,7 +80,7 @@ def compare(rows: Sequence[SearchRow], fresh: Sequence[FreshRow], sd: float, sd_
     return out
 
 
-def course(
+def best_by_cost(
     rows: Sequence[SearchRow],
     fresh: Sequence[FreshRow],
     contender: str,
@@ -143,7 +143,7 @@ def cost_of(
     for budget in budgets:
         costs = {_cost(row, prices) for row in rows if (row.contender, row.budget) == (contender, budget)}
         grid = np.array(sorted(costs)) if prices else np.arange(1.0, budget * steps + 1)
-        reached = np.flatnonzero(course(rows, fresh, contender, budget, grid, prices) >= wanted)
+        reached = np.flatnonzero(best_by_cost(rows, fresh, contender, budget, grid, prices) >= wanted)
         if len(reached):
             found.append((float(grid[reached[0]]), budget))
     return min(found, default=None)

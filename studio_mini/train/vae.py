@@ -47,7 +47,7 @@ _SAVE_EVERY_S: Final = 60.0
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingSettings:
     """How a run learns.
 
     Attributes:
@@ -63,8 +63,8 @@ class Course:
     anchored: bool
 
 
-FROM_NOTHING: Final = Course(peak_rate=2.5e-3, square_weight=1.0, noise=1.0, anchored=True)
-REFINEMENT: Final = Course(peak_rate=1e-3, square_weight=12.0, noise=0.3, anchored=False)
+FROM_NOTHING: Final = TrainingSettings(peak_rate=2.5e-3, square_weight=1.0, noise=1.0, anchored=True)
+REFINEMENT: Final = TrainingSettings(peak_rate=1e-3, square_weight=12.0, noise=0.3, anchored=False)
 
 
 @dataclass
@@ -128,10 +128,12 @@ def _train(trainer: Trainer, build_dir: Path, seed: int, *, whole_share: float) 
 class Trainer:
     """Optimizer, averaged weights and schedule; its state lives in one file."""
 
-    def __init__(self, flat: FlatVae, state_path: Path, total_s: float, course: Course = FROM_NOTHING) -> None:
-        self._flat, self._path, self._total_s, self._course = flat, state_path, total_s, course
+    def __init__(
+        self, flat: FlatVae, state_path: Path, total_s: float, settings: TrainingSettings = FROM_NOTHING
+    ) -> None:
+        self._flat, self._path, self._total_s, self._settings = flat, state_path, total_s, settings
         trained = [weight for weight in flat.parameters() if weight.requires_grad]
-        self._optimizer = torch.optim.AdamW(trained, lr=course.peak_rate, betas=(0.9, 0.98), weight_decay=0.0)
+        self._optimizer = torch.optim.AdamW(trained, lr=settings.peak_rate, betas=(0.9, 0.98), weight_decay=0.0)
         self.averaged = channels_last(FlatVae(build_vae())).eval().requires_grad_(False)
         self.averaged.load_state_dict(flat.state_dict())
         self.progress = Progress()
@@ -148,9 +150,9 @@ class Trainer:
         """Take one step on ``pictures`` [B, 3, H, W] in [-1, 1]."""
         start = time.monotonic()
         for group in self._optimizer.param_groups:
-            group["lr"] = self._course.peak_rate * rate_share(self.progress.step, self.share)
+            group["lr"] = self._settings.peak_rate * rate_share(self.progress.step, self.share)
         noise = torch.randn(len(pictures), LATENT_DEPTH, *(s // VAE_SCALE for s in pictures.shape[2:]))
-        loss = reconstruction_loss(self._flat, pictures, self._course.noise * noise, self._weights())
+        loss = reconstruction_loss(self._flat, pictures, self._settings.noise * noise, self._weights())
         self._optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._flat.parameters(), 1.0)
@@ -161,10 +163,10 @@ class Trainer:
         self.progress.elapsed_s += time.monotonic() - start
 
     def _weights(self) -> Weights:
-        if not self._course.anchored:
-            return Weights(square=self._course.square_weight, colors=1.0, anchor=0.0)
+        if not self._settings.anchored:
+            return Weights(square=self._settings.square_weight, colors=1.0, anchor=0.0)
         colors = color_weight(self.progress.step)
-        return Weights(square=self._course.square_weight, colors=colors, anchor=_ANCHOR_WEIGHT * colors)
+        return Weights(square=self._settings.square_weight, colors=colors, anchor=_ANCHOR_WEIGHT * colors)
 
     def _average(self) -> None:
         decay = min(0.998, (1 + self.progress.step) / (10 + self.progress.step))

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
 import grpc.aio
@@ -16,6 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
 from eacps.api import MessageCodec, Rules, SearchServer, SearchServicer, ServerLimits
+from eacps.api.decoding import Decoding
 from eacps.durable.protocols import ConcurrencyLimits
 from eacps.errors import AddressUnavailable
 from eacps.evaluation import Services
@@ -24,12 +26,13 @@ from eacps.imaging import content_hash, decode_picture
 from eacps.triton import Generated, GenerateRequest
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
-from tests.api.conftest import engine_over, events_in
+from tests.api.conftest import RULES, engine_over, events_in
 from tests.api.wire import Wire
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 Serve = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]
 
+T = TypeVar("T")
 DEADLINE_S = 5.0
 """Of a search: within it the prior is made, also on a busy machine."""
 
@@ -55,6 +58,17 @@ class Endless(ToyModels):
             self.cancelled.set()
             raise
         return await super().generate(request)
+
+
+class Slow(Decoding):
+    """Takes a while for the first picture."""
+
+    FIRST_S = 1.0
+
+    async def run(self, work: Callable[[], T]) -> T:
+        seconds, self.left_s = getattr(self, "left_s", self.FIRST_S), 0.0
+        await asyncio.sleep(seconds)
+        return await super().run(work)
 
 
 class TestRunSearch:
@@ -198,6 +212,16 @@ class TestLeaving:
                 await models.cancelled.wait()
         assert models.timeout_s is not None
         assert 0 < models.timeout_s <= DEADLINE_S
+
+    async def test_decoding_does_not_move_the_deadline(self, serve: Serve, make_request: MakeRequest) -> None:
+        models = Endless()
+        async with serve(models=models, decoding=Slow(RULES.decoder)) as channel:
+            call = SearchServiceStub(channel).RunSearch(make_request(), timeout=10 * DEADLINE_S)
+            await call.read()
+            await models.begun.wait()
+            call.cancel()
+        assert models.timeout_s is not None
+        assert models.timeout_s <= 10 * DEADLINE_S - Slow.FIRST_S
 
     async def test_a_client_that_falls_silent_ends_the_work(self, serve: Serve, make_request: MakeRequest) -> None:
         models, wire = Endless(), Wire()

@@ -1,9 +1,9 @@
-"""The plot of a search's course."""
+"""The plot of a search."""
 
 import pytest
 
 from eacps.drawing.cards import ACCENT
-from eacps.drawing.search_plot import PLOT_HEIGHT, PLOT_WIDTH, draw_search_plot, expected_course, ticks
+from eacps.drawing.search_plot import PLOT_HEIGHT, PLOT_WIDTH, draw_search_plot, expected_curve, ticks
 from eacps.search.expectation import expected_maximum_of_normals
 from tests.cli import searches
 
@@ -36,9 +36,9 @@ def test_beyond_the_seeds_measured_the_expected_best_grows_as_that_of_normals() 
     del search.finished.statistics.expected_best[:]
     for n, potential in ((1, 0.4), (2, 0.5)):
         search.finished.statistics.expected_best.add(n=n, potential=potential)
-    course = expected_course(search)
-    assert course[:2] == [(1.0, 0.4), (2.0, 0.5)]
-    n, potential = course[-1]
+    curve = expected_curve(search)
+    assert curve[:2] == [(1.0, 0.4), (2.0, 0.5)]
+    n, potential = curve[-1]
     ratio = expected_maximum_of_normals(round(n)) / expected_maximum_of_normals(2)
     assert n == max(one.spent for one in search.candidates)
     assert potential == pytest.approx(0.4 + 0.1 * ratio)

@@ -4,8 +4,9 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,17 +61,28 @@ class Gated(ToyModels):
         self.gate, self.calls, self.errors = asyncio.Event(), 0, list[Exception]()
         self.gate.set()
         self.shuts_after: int | None = None
-        self.refuses_from: int | None = None
+        self.changes_at: int | None = None
         self.served: ServedCheckpoint = TOY_CHECKPOINT
+        self.expected = ContextVar("expected", default="")
 
     async def describe(self) -> ServedCheckpoint:
         return self.served
+
+    @contextmanager
+    def expecting(self, build: str) -> Iterator[None]:
+        token = self.expected.set(build)
+        try:
+            yield
+        finally:
+            self.expected.reset(token)
 
     async def generate(self, request: GenerateRequest, *, timeout_s: float | None = None) -> Generated:
         self.calls += 1
         if self.calls == self.shuts_after:
             self.gate.clear()
-        if self.refuses_from is not None and self.calls >= self.refuses_from:
+        if self.calls == self.changes_at:
+            self.served = replace(self.served, build="another")
+        if self.expected.get() not in ("", self.served.build):
             raise CheckpointChanged("another build")
         if self.errors:
             raise self.errors.pop(0)
@@ -235,8 +247,9 @@ class TestRestarts:
     async def test_of_triton_alone_with_other_weights_end_it_too(
         self, house: House, models: Gated, submit: Submit, call: int
     ) -> None:
+        """Nobody asks again what is served: it is the calls that say which build they are meant for."""
+        models.served, models.changes_at = replace(TOY_CHECKPOINT, build="first"), call
         async with house.serving() as engine:
-            models.refuses_from = call
             search = await engine.submit(await house.submission(submit))
             events = await watched(engine, search.id)
         assert events[-1].failed.reason == "CHECKPOINT_CHANGED"
@@ -287,7 +300,7 @@ class TestUnexpectedErrors:
         self, house: House, models: Gated, submit: Submit, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         broken(monkeypatch, "fail")
-        models.refuses_from = 1
+        models.errors = [CheckpointChanged("another build")]
         async with house.serving() as engine:
             search = await engine.submit(await house.submission(submit))
             assert (await watched(engine, search.id))[-1].failed.reason == "CHECKPOINT_CHANGED"

@@ -90,9 +90,9 @@ def test_what_was_measured_with_another_recognizer_is_left_out_by_name(checkpoin
     assert ScoreMaps.from_calibration(served).maps.keys() == {"realism", "prompt", "preservation"}
     console = Console(record=True, width=200)
     print_plan(prepared, other_pack.parent / "output", console)
-    told = console.export_text()
-    assert "calibration of identity, landscape left out: measured with another face_recognizer" in told
-    assert "identity not measured on these networks: raw cosines count" in told
+    shown = console.export_text()
+    assert "calibration of identity, landscape left out: measured with another face_recognizer" in shown
+    assert "identity not measured on these networks: raw cosines count" in shown
 
 
 @pytest.mark.parametrize(

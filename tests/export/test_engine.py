@@ -136,14 +136,14 @@ def build(engine: ModuleType, graph: Path, watch: Any = lambda *_: None) -> Path
 
 
 def test_a_profile_for_each_bucket_and_every_step_told(engine: ModuleType, graph: Path) -> None:
-    told: list[tuple[str, int, int]] = []
-    plan = build(engine, graph, lambda *step: told.append(step))
+    steps: list[tuple[str, int, int]] = []
+    plan = build(engine, graph, lambda *step: steps.append(step))
     assert plan.read_bytes() == b"engine"
     assert engine.trt.Builder.config.profiles == [
         {"x": ((1, 8), (4, 8), (4, 8))},
         {"x": ((1, 16), (4, 16), (4, 16))},
     ]
-    assert told == [("build", 1, 2), ("build", 2, 2)]
+    assert steps == [("build", 1, 2), ("build", 2, 2)]
     assert graph.with_name("timing.cache").read_bytes() == b"mine"
 
 

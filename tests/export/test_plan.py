@@ -34,9 +34,9 @@ def test_engines_of_the_published_size(full_size: Path, checkpoint_dir: Path, tm
     assert cost.memory > 4 * denoiser.weights + 2 * denoiser.weights
     console = Console(record=True, width=160)
     print_plan(prepared, tmp_path / "output", console)
-    told = console.export_text()
-    assert "20,430.4 M" in told
-    assert "sizes 1024x1024, 832x1248, 1248x832, 512x512; up to 3 pictures; batches up to 4" in told
+    shown = console.export_text()
+    assert "20,430.4 M" in shown
+    assert "sizes 1024x1024, 832x1248, 1248x832, 512x512; up to 3 pictures; batches up to 4" in shown
     assert list(tmp_path.iterdir()) == []
 
 

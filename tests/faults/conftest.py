@@ -80,9 +80,9 @@ class Served:
                 text=True,
             )
         assert self.process.stdout is not None
-        told = self.process.stdout.readline()
-        assert told, (self.folder / "server.log").read_text()[-3000:]
-        address: str = json.loads(told)["address"]
+        line = self.process.stdout.readline()
+        assert line, (self.folder / "server.log").read_text()[-3000:]
+        address: str = json.loads(line)["address"]
         self.port = int(address.rpartition(":")[2])
         return address
 
@@ -157,9 +157,9 @@ BATCHES = 8
 
 def pictures_of(events: list[v1.SearchEvent]) -> dict[str, str]:
     """Pixels of every candidate, by id; each was told of once."""
-    told = [event.candidate_scored for event in events if event.HasField("candidate_scored")]
-    assert len({one.candidate_id for one in told}) == len(told)
-    return {one.candidate_id: one.picture_sha256 for one in told}
+    scored = [event.candidate_scored for event in events if event.HasField("candidate_scored")]
+    assert len({one.candidate_id for one in scored}) == len(scored)
+    return {one.candidate_id: one.picture_sha256 for one in scored}
 
 
 def essence_of(events: list[v1.SearchEvent]) -> tuple[str, float, dict[str, list[float]]]:

@@ -76,7 +76,7 @@ def test_every_view_can_be_seen_read_and_reached(open_page: Open, few: str, stud
     faults += faults_of(page, "viewer")
     for path, there in (
         ("/history", "[data-search]"),
-        ("/shelf", "[data-pick]"),
+        ("/picks", "[data-pick]"),
         ("/batches", ".batch"),
         ("/batches/reel%201", "[data-shot]"),
         ("/nowhere", ".view"),
@@ -137,7 +137,7 @@ def test_a_whole_way_without_a_mouse(open_page: Open) -> None:
     page.keyboard.press("Tab")
     assert measured(page, "name") == f"Pick {opened}"
     assert page.evaluate("() => document.activeElement.ariaPressed") == "true"
-    tab_to(page, "Shelf", back=True)
+    tab_to(page, "Picks", back=True)
     page.keyboard.press("Enter")
     print(page.url, page.content()[:3000])
     page.locator("[data-pick]").wait_for(timeout=5000)

@@ -154,8 +154,8 @@ def test_a_whole_way(open_page: Open, server: KeptServer, studio: str, tmp_path:
     page.get_by_role("button", name="Cancel").click()
     page.locator(".state.cancelled").wait_for()
 
-    # The shelf has the pick; history finds the search by its label.
-    page.get_by_role("link", name="Shelf").click()
+    # The pick is listed; history finds the search by its label.
+    page.get_by_role("link", name="Picks").click()
     assert page.locator("[data-pick]").count() == 1
     assert page.locator("#picks").inner_text() == "1"
     page.goto(f"{studio}/history?state=succeeded&label=shot%3D12a")

@@ -32,7 +32,7 @@ def request_faces_of(
         violations: Collects what is wrong with them.
         request: As it came.
         reader: Of its pictures.
-        character_shown: Whether the model sees the character picture, which takes one of its places.
+        character_shown: Whether the model sees the character picture, which takes one of its picture slots.
     """
     scene_face, character_face = (_face(violations, request, name, reader) for name in ("scene_face", "character_face"))
     more = request.more_characters

@@ -108,8 +108,8 @@ def _adaptive(violations: Violations, search: pb.SearchSettings, common: _Common
 def _start(violations: Violations, search: pb.SearchSettings) -> tuple[KnownPoint, ...]:
     """Read the points to begin from; what is known of candidates has been filled in."""
     points = []
-    for place, point in enumerate(search.start):
-        path = f"search.start[{place}]"
+    for index, point in enumerate(search.start):
+        path = f"search.start[{index}]"
         if point.WhichOneof("source") is None:
             violations.add(path, "is neither recipe nor candidate")
             continue

@@ -55,7 +55,7 @@ class BatchView:
 
     def _render(self) -> RenderableType:
         room = max(4, self._console.size.height - _REST_LINES)
-        order = {state: place for place, state in enumerate(_ORDER)}
+        order = {state: index for index, state in enumerate(_ORDER)}
         urgent = sorted(self._shown.values(), key=lambda one: order[one.state])[:room]
         names = {one.shot.name for one in urgent}
         table = Table(box=None, pad_edge=False, header_style="dim", expand=False)

@@ -22,17 +22,17 @@ def demo_request(folder: Path, sample: str) -> pb.RunSearchRequest:
     Raises:
         CommandFailed: There is no such task, or it cannot be read.
     """
-    place = folder / sample
-    if not (place / "prompt.txt").is_file():
+    sources = folder / sample
+    if not (sources / "prompt.txt").is_file():
         known = sorted(path.parent.name for path in folder.glob("*/prompt.txt"))
         message = f"there is no sample {sample!r} in {folder}; there are: {', '.join(known)}"
         if not known:
             message = f"no samples in {folder}; run this in a clone of the repository, or use --samples FOLDER"
         raise CommandFailed(message, ExitCode.REQUEST, code="NO_SAMPLE")
     options = SearchOptions(
-        scene=place / "scene.png",
-        character=place / "character.png",
-        prompt=_text_of(place / "prompt.txt"),
+        scene=sources / "scene.png",
+        character=sources / "character.png",
+        prompt=_text_of(sources / "prompt.txt"),
         search={"seed": SEED, "first_seed": SEED},
     )
     return build_request(options)

@@ -48,7 +48,7 @@ class CommandFailed(Exception):
         message: What is wrong, for a person.
         exit_code: Of the command.
         code: Stable name for machines: a gRPC status name or a reason of the error tree.
-        violations: Field and description of every fault in the request.
+        violations: Field and description of every violation of the request.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class CommandFailed(Exception):
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
-        faults = [{"field": field, "description": description} for field, description in self.violations]
-        error = {"code": self.code, "message": self.message, "violations": faults, "exit_code": int(self.exit_code)}
+        violations = [{"field": field, "description": description} for field, description in self.violations]
+        error = {"code": self.code, "message": self.message, "violations": violations, "exit_code": int(self.exit_code)}
         return {"error": error}
 
 

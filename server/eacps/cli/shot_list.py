@@ -52,27 +52,29 @@ class ShotList:
         """Read all shots.
 
         Raises:
-            CommandFailed: Names every fault of every row.
+            CommandFailed: Names every error of every row.
         """
         base = self.source if self.source.is_dir() else self.source.parent
         rows = list(self._rows())
         if not rows:
             raise CommandFailed(f"{self.source} lists no shots", ExitCode.REQUEST, code="NO_SHOTS")
         shots: list[Shot] = []
-        faults: list[tuple[str, str]] = []
-        for place, row in rows:
+        violations: list[tuple[str, str]] = []
+        for row_name, row in rows:
             try:
                 shots.append(_shot_of(_completed(row, self.defaults, base), base))
-            except _RowFault as exc:
-                faults.append((place, str(exc)))
+            except _RowError as exc:
+                violations.append((row_name, str(exc)))
             except CommandFailed as exc:
-                faults += [(place, text) for _, text in exc.violations] or [(place, exc.message)]
-        if faults:
-            raise CommandFailed("the list has invalid shots", ExitCode.REQUEST, code="SHOTS", violations=tuple(faults))
+                violations += [(row_name, text) for _, text in exc.violations] or [(row_name, exc.message)]
+        if violations:
+            raise CommandFailed(
+                "the list has invalid shots", ExitCode.REQUEST, code="SHOTS", violations=tuple(violations)
+            )
         return shots
 
     def _rows(self) -> Iterator[tuple[str, ShotRow]]:
-        """Yield each row and its place in the list, for messages."""
+        """Yield each row and its row_name in the list, for messages."""
         if self.source.is_dir():
             yield from _of_folder(self.source, self.pattern)
             return
@@ -90,7 +92,7 @@ class ShotList:
             yield f"row {number}", {str(key).strip(): value for key, value in row.items() if key is not None}
 
 
-class _RowFault(Exception):
+class _RowError(Exception):
     """A row cannot be read."""
 
 
@@ -173,16 +175,16 @@ def _shot_of(row: ShotRow, base: Path) -> Shot:
     labels = {key.removeprefix(LABEL): _plain(row.pop(key)) for key in list(row) if key.startswith(LABEL)}
     name, priority = _plain(row.pop(SHOT, "")), row.pop(PRIORITY, None)
     if not name:
-        raise _RowFault("has neither a shot nor a scene")
+        raise _RowError("has neither a shot nor a scene")
     if lacking := [column for column in (*_ARGUMENTS, "prompt") if column not in row]:
-        raise _RowFault(f"lacks {', '.join(lacking)}")
+        raise _RowError(f"lacks {', '.join(lacking)}")
     if unknown := sorted(row.keys() - REQUEST_OPTIONS.parameters.keys()):
-        raise _RowFault(f"has an unknown column {unknown[0]!r}")
+        raise _RowError(f"has an unknown column {unknown[0]!r}")
     request = build_request(_parsed(_words(row, base)))
     request.labels.update(labels)
     if priority is not None:
         if not (text := _plain(priority)).isdecimal():
-            raise _RowFault(f"priority {text!r} is no whole number")
+            raise _RowError(f"priority {text!r} is no whole number")
         request.priority = int(text)
     return _light(Shot(name, request), [Path(text) for column, text in _named_files(row, base)])
 
@@ -221,8 +223,8 @@ def _words(row: ShotRow, base: Path) -> list[str]:
             words.append(_switch(flag, texts[0]))
             continue
         words += [f"{flag}={text}" for text in texts]
-    places = [_located(column, _plain(row[column]), base) for column in _ARGUMENTS]
-    return [*words, "--", *places]
+    arguments = [_located(column, _plain(row[column]), base) for column in _ARGUMENTS]
+    return [*words, "--", *arguments]
 
 
 def _switch(flag: str, text: str) -> str:
@@ -230,7 +232,7 @@ def _switch(flag: str, text: str) -> str:
         return flag
     if text.lower() in _FALSE:
         return flag.replace("--", "--no-", 1)
-    raise _RowFault(f"{flag.removeprefix('--')} {text!r} is neither true nor false")
+    raise _RowError(f"{flag.removeprefix('--')} {text!r} is neither true nor false")
 
 
 def _texts(column: str, value: Any) -> Sequence[str]:
@@ -267,5 +269,5 @@ def _parsed(words: list[str]) -> Any:
     try:
         context = typer.main.get_command(reader).make_context("search", words)
     except typer.exceptions.TyperException as exc:
-        raise _RowFault(exc.format_message()) from exc
+        raise _RowError(exc.format_message()) from exc
     return REQUEST_OPTIONS.gather({name: context.params[name] for name in REQUEST_OPTIONS.parameters})

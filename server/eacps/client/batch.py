@@ -82,7 +82,7 @@ class AsyncBatch:
         self._files = BatchFiles(client, folder, name, top=top, overwrite=overwrite)
         self._report = watch or (lambda _: None)
         self._journal = Journal(folder)
-        self._places = {shot.name: place for place, shot in enumerate(self._shots)}
+        self._indices = {shot.name: index for index, shot in enumerate(self._shots)}
         self._followed = asyncio.Semaphore(FOLLOWED)
         self._progress = asyncio.Event()
 
@@ -93,7 +93,7 @@ class AsyncBatch:
             What became of every shot, in their order. A shot that failed keeps none of the others from being done.
 
         Raises:
-            InvalidBatch: Before anything runs: names every fault of every shot.
+            InvalidBatch: Before anything runs: names every violation of every shot.
             BatchRunning: Another batch is running in the folder.
             CallFailed: The server was unavailable for too long. Run the batch again when it is back.
             OSError: A file cannot be written.
@@ -149,15 +149,16 @@ class AsyncBatch:
 
     def _check_names(self) -> None:
         seen: set[str] = set()
-        faults = [*self._files.faults([shot.name for shot in self._shots])]
+        violations = [*self._files.violations([shot.name for shot in self._shots])]
         for shot in self._shots:
             if shot.name in seen:
-                faults.append(Violation(shot.name, "is the name of two shots"))
+                violations.append(Violation(shot.name, "is the name of two shots"))
             seen.add(shot.name)
         if not self._overwrite and (foreign := foreign_results(self._folder)) is not None:
-            faults.append(Violation(foreign.name, f"exists in {self._folder} and is not of a batch; say --overwrite"))
-        if faults:
-            raise InvalidBatch(faults)
+            text = f"exists in {self._folder} and is not of a batch; say --overwrite"
+            violations.append(Violation(foreign.name, text))
+        if violations:
+            raise InvalidBatch(violations)
 
     def _is_done(self, shot: Shot) -> bool:
         entry = self._journal.entry(shot.key)
@@ -169,7 +170,7 @@ class AsyncBatch:
 
     async def _validate(self, shots: Sequence[Shot]) -> None:
         """Upload every picture once, and have the server check every request."""
-        faults: list[Violation] = []
+        violations: list[Violation] = []
         uploaded: dict[str, Sequence[Violation]] = {}
         for shot in shots:
             found = [
@@ -178,9 +179,9 @@ class AsyncBatch:
                 if image.data or image.artifact in shot.files
                 for one in await self._uploaded(image, shot.files, uploaded)
             ]
-            faults += [_of(shot, one) for one in found or await self._refused(shot)]
-        if faults:
-            raise InvalidBatch(faults)
+            violations += [_of(shot, one) for one in found or await self._refused(shot)]
+        if violations:
+            raise InvalidBatch(violations)
 
     async def _refused(self, shot: Shot) -> Sequence[Violation]:
         """Return what the server finds wrong with a request."""
@@ -213,7 +214,7 @@ class AsyncBatch:
     def _asked(self, shot: Shot, attempt: int) -> pb.RunSearchRequest:
         request = named_by_content(shot.request)
         if not request.HasField("priority"):
-            request.priority = min(_FIRST_PRIORITY + self._places[shot.name], _LAST_PRIORITY)
+            request.priority = min(_FIRST_PRIORITY + self._indices[shot.name], _LAST_PRIORITY)
         if _LABEL not in request.labels:
             request.labels[_LABEL] = shot.name
         request.request_id = request_id_of(shot, request, attempt)

@@ -32,7 +32,7 @@ class BatchFiles:
     def __init__(self, client: AsyncClient, folder: Path, name: str, *, top: int, overwrite: bool) -> None:
         self._client, self._folder, self._name, self._top, self._overwrite = client, folder, name, top, overwrite
 
-    def faults(self, shots: Sequence[str]) -> Iterator[Violation]:
+    def violations(self, shots: Sequence[str]) -> Iterator[Violation]:
         """Yield what is wrong with the names of the files to be."""
         try:
             fields = {field for _, field, _, _ in string.Formatter().parse(self._name) if field is not None}

@@ -41,7 +41,7 @@ class InvalidBatch(ClientError):
     """Shots of a batch are at fault; nothing was run.
 
     Args:
-        violations: Every fault; ``field`` begins with the shot's name.
+        violations: All of them; ``field`` begins with the shot's name.
     """
 
     def __init__(self, violations: Sequence[Violation]) -> None:

@@ -114,11 +114,11 @@ def ranked(candidates: Iterable[CandidateRecord]) -> list[CandidateRecord]:
     """Return candidates from best to worst: those that meet every floor, then those that miss one by the least, last
     those without a potential; ties by id."""
 
-    def place(one: CandidateRecord) -> tuple[bool, float, float, str]:
+    def order(one: CandidateRecord) -> tuple[bool, float, float, str]:
         shortfall = one.evaluation.shortfall if one.evaluation else 0.0
         return one.potential is None, shortfall, -(one.potential or 0.0), one.id
 
-    return sorted(candidates, key=place)
+    return sorted(candidates, key=order)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def render_review(searches: Sequence[ReviewedSearch]) -> str:
         title=html.escape(f"Review: {title}"),
         style=(files / "page.css").read_text("utf-8"),
         objective=(files / "objective.js").read_text("utf-8"),
-        course=(files / "course.js").read_text("utf-8"),
+        search_plot=(files / "search_plot.js").read_text("utf-8"),
         script=(files / "page.js").read_text("utf-8"),
         data=data,
     )

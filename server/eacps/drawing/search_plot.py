@@ -54,7 +54,7 @@ def draw_search_plot(search: CompleteSearch) -> Image.Image:
         search: A finished search. Candidates without a potential are left out.
     """
     scored = [candidate for candidate in search.candidates if candidate.potential is not None]
-    expected = expected_course(search)
+    expected = expected_curve(search)
     frame = _frame(search, scored, expected)
     canvas = Image.new("RGB", (PLOT_WIDTH * _OVERSAMPLED, PLOT_HEIGHT * _OVERSAMPLED), PAPER)
     pen = ImageDraw.Draw(canvas)
@@ -68,7 +68,7 @@ def draw_search_plot(search: CompleteSearch) -> Image.Image:
     return plot
 
 
-def expected_course(search: CompleteSearch) -> list[tuple[float, float]]:
+def expected_curve(search: CompleteSearch) -> list[tuple[float, float]]:
     """Return what best-of-N is expected to reach: pairs of N and potential, up to what the search has spent.
 
     The values are unbiased measurements up to the number of fresh seeds. Beyond it the last measured gain grows as the

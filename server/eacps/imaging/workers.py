@@ -69,13 +69,13 @@ class DecodingWorkers:
 
     def deliver(self, scene: bytes, inlay: Inlay, limits: Limits, xmp: str | None = None) -> Delivered:
         """See `eacps.imaging.Decoder.deliver`."""
-        told, (data,) = self._ask("deliver", scene, limits, inlay, xmp=xmp)
-        return Delivered(bytes(data), Container(told["container"]))
+        answer, (data,) = self._ask("deliver", scene, limits, inlay, xmp=xmp)
+        return Delivered(bytes(data), Container(answer["container"]))
 
     def layers(self, scene: bytes, inlay: Inlay, limits: Limits, xmp: str | None = None) -> Layers:
         """See `eacps.imaging.Decoder.layers`."""
-        told, (plate, patch, matte) = self._ask("layers", scene, limits, inlay, xmp=xmp)
-        return Layers(bytes(plate), bytes(patch), bytes(matte), Container(told["container"]))
+        answer, (plate, patch, matte) = self._ask("layers", scene, limits, inlay, xmp=xmp)
+        return Layers(bytes(plate), bytes(patch), bytes(matte), Container(answer["container"]))
 
     def close(self) -> None:
         """End all processes."""
@@ -100,9 +100,9 @@ class DecodingWorkers:
             raise DecoderUnavailable(str(exc)) from exc
 
 
-def _decoded(told: dict[str, Any], parts: list[Any]) -> Decoded:
-    notes = tuple(told["notes"])
-    return Decoded(parts[0] if parts else blank(tuple(told["shape"]), value=told["value"]), notes)
+def _decoded(answer: dict[str, Any], parts: list[Any]) -> Decoded:
+    notes = tuple(answer["notes"])
+    return Decoded(parts[0] if parts else blank(tuple(answer["shape"]), value=answer["value"]), notes)
 
 
 def _done(request: dict[str, Any], parts: list[UInt8]) -> tuple[dict[str, Any], Sequence[Part]]:

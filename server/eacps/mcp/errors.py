@@ -9,7 +9,7 @@ from eacps.client import CallFailed, InvalidSettings
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """Translate what the client raises within the block.
 
     Raises:

@@ -33,7 +33,7 @@ def work(task: Task, refused: type[Exception], niceness: int) -> None:
     answer_all(sys.stdin.buffer, answers, task, refused)
 
 
-def answer_all(asked: IO[bytes], told: IO[bytes], task: Task, refused: type[Exception]) -> None:
+def answer_all(asked: IO[bytes], answers: IO[bytes], task: Task, refused: type[Exception]) -> None:
     """Answer requests until there are no more; see `work`."""
     while True:
         try:
@@ -43,7 +43,7 @@ def answer_all(asked: IO[bytes], told: IO[bytes], task: Task, refused: type[Exce
         answer, more = _done(request, parts, task, refused)
         del parts
         try:
-            send(told, answer, more)
+            send(answers, answer, more)
         except BrokenPipeError:
             return
 

@@ -39,13 +39,13 @@ def correlation_of(potentials: float, curvature: float) -> float:
 
 def correlations(rows: Sequence[Recipe], columns: Sequence[Recipe]) -> Float64:
     """Correlate noises: ``[len(rows), len(columns)]``, at least 0 as far as the model is concerned."""
-    places = {seed: place for place, seed in enumerate(sorted({s for r in (*rows, *columns) for s in r.seeds}))}
+    columns_of = {seed: index for index, seed in enumerate(sorted({s for r in (*rows, *columns) for s in r.seeds}))}
 
     def table(recipes: Sequence[Recipe]) -> Float64:
-        out = np.zeros((len(recipes), len(places)))
+        out = np.zeros((len(recipes), len(columns_of)))
         for row, recipe in enumerate(recipes):
             for seed, coefficient in recipe.terms:
-                out[row, places[seed]] = coefficient
+                out[row, columns_of[seed]] = coefficient
         return out
 
     return np.clip(table(rows) @ table(columns).T, 0.0, 1.0)
@@ -114,7 +114,7 @@ class LandscapeModel:
         cross = correlations(recipes, self._recipes)
         chosen = np.flatnonzero(self.weights > 0.02 * self.weights.max())
         weights = self.weights[chosen] / self.weights[chosen].sum()
-        parts = [self._fits[place][1].predict(cross) for place in chosen]
+        parts = [self._fits[index][1].predict(cross) for index in chosen]
         means = np.array([mean for mean, _ in parts])
         variances = np.array([variance for _, variance in parts])
         mean = weights @ means

@@ -86,7 +86,7 @@ class Objective:
         )
 
     def utilities(self, potentials: Sequence[Potential]) -> NDArray[np.float64]:
-        """Give each candidate's place on one scale, ``[N]``, higher is better.
+        """Give each candidate's value on one scale, ``[N]``, higher is better.
 
         Feasible candidates have the method's value, in ``[0, 1]``; infeasible ones minus their shortfall, below 0.
         """
@@ -97,8 +97,8 @@ class Objective:
         return np.where(shortfalls > 0.0, -shortfalls, values)
 
     def order(self, potentials: Sequence[Potential]) -> list[int]:
-        """Return the places of candidates, best first; ties stay in the order given."""
-        return [int(place) for place in np.argsort(-self.utilities(potentials), kind="stable")]
+        """Return the indices of candidates, best first; ties stay in the order given."""
+        return [int(index) for index in np.argsort(-self.utilities(potentials), kind="stable")]
 
     def takes(self, potential: Potential) -> bool:
         """Whether the policy on missing scores lets a candidate be ranked."""
@@ -147,18 +147,18 @@ class Objective:
 
 
 def pareto_front(potentials: Sequence[Potential]) -> tuple[int, ...]:
-    """Return the places of the candidates that no other one dominates, in their order.
+    """Return the indices of the candidates that no other one dominates, in their order.
 
     A candidate dominates another if no score of it is worse and one is better; a missing score counts as 0. Infeasible
     candidates are left out where there are feasible ones.
     """
     names = sorted({name for one in potentials for name in one.scores})
-    feasible = [place for place, one in enumerate(potentials) if one.feasible]
-    places = feasible or list(range(len(potentials)))
-    table = np.array([[potentials[place].scores.get(name, 0.0) for name in names] for place in places])
+    feasible = [index for index, one in enumerate(potentials) if one.feasible]
+    indices = feasible or list(range(len(potentials)))
+    table = np.array([[potentials[index].scores.get(name, 0.0) for name in names] for index in indices])
     return tuple(
-        place
-        for place, row in zip(places, table, strict=True)
+        index
+        for index, row in zip(indices, table, strict=True)
         if not ((table >= row).all(axis=1) & (table > row).any(axis=1)).any()
     )
 

@@ -374,9 +374,9 @@ def _start_violations(start: Sequence[KnownPoint], candidates: int, avoided: Seq
         found.append(
             FieldViolation("start", f"are {len(start)} points, which {candidates} candidates leave no room for")
         )
-    for place, point in enumerate(start):
+    for index, point in enumerate(start):
         if shared := sorted(set(point.recipe.seeds) & set(avoided)):
-            found.append(FieldViolation(f"start[{place}]", f"holds seed {shared[0]}, which no candidate may have"))
+            found.append(FieldViolation(f"start[{index}]", f"holds seed {shared[0]}, which no candidate may have"))
     return found
 
 

@@ -25,13 +25,13 @@ _KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml",
 _VIEWS = (
     "/",
     "/history",
-    "/shelf",
+    "/picks",
     "/batches",
     "/batches/{name}",
     "/searches/{search}",
     "/searches/{search}/{candidate}",
 )
-_SHARED = ("objective.js", "course.js")
+_SHARED = ("objective.js", "search_plot.js")
 """Shared with the page that ``eacps review`` writes."""
 
 

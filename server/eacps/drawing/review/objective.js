@@ -6,7 +6,7 @@ const objective = {
     const largest = Math.max(...names.map((name) => weights[name]));
     const scaled = names.map((name) => weights[name] / largest);
     const total = scaled.reduce((sum, one) => sum + one, 0);
-    return Object.fromEntries(names.map((name, place) => [name, scaled[place] / total]));
+    return Object.fromEntries(names.map((name, index) => [name, scaled[index] / total]));
   },
   // A missing score counts as 0, the least it can be; null where not one weighted scorer has answered.
   potential(scores, weights, floors, method) {
@@ -37,8 +37,8 @@ const objective = {
       .map((one) => ({ one, potential: objective.potential(one.scores, weights, floors, method) }))
       .filter((entry) => entry.potential !== null);
     const sums = method === "rank_sum" ? objective.rankSums(rated.map((entry) => entry.one.scores), weights) : null;
-    rated.forEach((entry, place) => {
-      const value = sums ? sums[place] : entry.potential.value;
+    rated.forEach((entry, index) => {
+      const value = sums ? sums[index] : entry.potential.value;
       entry.utility = entry.potential.shortfall > 0 ? -entry.potential.shortfall : value;
     });
     return rated.sort((left, right) => right.utility - left.utility); // stable: ties stay in order of proposal

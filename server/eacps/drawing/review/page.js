@@ -101,9 +101,9 @@ function showInputs() {
 }
 
 function showGrid() {
-  const family = new Set(course.ancestors(search.candidates, selected));
-  const places = new Map(ranked.map((entry, place) => [entry.one.id, place + 1]));
-  const order = new Map(search.candidates.map((one, place) => [one.id, place]));
+  const family = new Set(searchPlot.ancestors(search.candidates, selected));
+  const ranks = new Map(ranked.map((entry, index) => [entry.one.id, index + 1]));
+  const order = new Map(search.candidates.map((one, index) => [one.id, index]));
   const shown = [...ranked];
   if (sortBy === "order made") shown.sort((left, right) => order.get(left.one.id) - order.get(right.one.id));
   else if (sortBy !== "potential") shown.sort((left, right) => (right.one.scores[sortBy] ?? -1) - (left.one.scores[sortBy] ?? -1));
@@ -122,11 +122,11 @@ function showGrid() {
       made("div", { className: "buttons" }, [...sideButtons(one.id), pick]),
       made("figcaption", {}, [
         made("div", { className: "title" }, [
-          made("span", { textContent: `#${places.get(one.id)}  ${one.id}` }),
+          made("span", { textContent: `#${ranks.get(one.id)}  ${one.id}` }),
           made("span", { textContent: bound + potential.value.toFixed(3) }),
         ]),
         ...search.scorers.map((scorer) => bar(scorer.name, one)),
-        made("p", { className: "descent", textContent: course.descent(one) + (potential.shortfall > 0 ? "; below a floor" : "") }),
+        made("p", { className: "descent", textContent: searchPlot.descent(one) + (potential.shortfall > 0 ? "; below a floor" : "") }),
       ]),
     ]);
     figure.dataset.id = one.id;
@@ -153,13 +153,13 @@ function showCompared() {
     element(image).src = pictureOf(sides[side]);
     element(`${side}-name`).textContent = `${side.toUpperCase()}  ${sides[side]}`;
   }
-  const line = course.ancestors(search.candidates, selected), children = search.candidates.filter((one) => one.parents.includes(selected));
+  const line = searchPlot.ancestors(search.candidates, selected), children = search.candidates.filter((one) => one.parents.includes(selected));
   const born = children.length ? `; parent of ${children.map((one) => one.id).join(", ")}` : "";
   element("lineage").textContent = line.length ? `lineage: ${line.join(" ← ")}${born}` : "";
 }
 
 function showCourse() {
-  course.draw(element("course"), {
+  searchPlot.draw(element("plot"), {
     candidates: search.candidates,
     values: new Map(ranked.map((entry) => [entry.one.id, entry.potential.value])),
     selected,

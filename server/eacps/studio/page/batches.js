@@ -15,31 +15,31 @@ export async function batchesView({ root, go }) {
   const list = made("input", { type: "file", id: "batch-list", accept: ".csv,.jsonl,.ndjson", required: true });
   const files = made("input", { type: "file", id: "batch-pictures", accept: "image/*,.exr,.tif", multiple: true, required: true });
   const start = made("button", { className: "primary", textContent: "Start the batch" });
-  const progress = made("p", { className: "faint", aria: { role: "status" } }), faults = made("ul", { className: "error", aria: { role: "alert" } });
+  const progress = made("p", { className: "faint", aria: { role: "status" } }), errors = made("ul", { className: "error", aria: { role: "alert" } });
   const form = made("form", { className: "card batch-form" }, [
     made("h2", { textContent: "New batch" }),
     made("p", { className: "faint", textContent: `A list of shots as CSV or JSON lines, as for eacps batch. Columns: ${COLUMNS.join(", ")} and label.KEY; pictures by the names of the files chosen here.` }),
     made("div", { className: "fields" }, [["batch-name", "Name", name], ["batch-list", "List of shots", list], ["batch-pictures", "Pictures", files]].map(([id, text, input]) =>
       made("div", { className: "field" }, [made("label", { htmlFor: id, textContent: text }), input]))),
-    made("div", { className: "row" }, [start, progress]), faults,
+    made("div", { className: "row" }, [start, progress]), errors,
   ]);
   const stay = (event) => event.preventDefault(); // asks before the page is closed
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     start.disabled = true;
-    faults.replaceChildren();
+    errors.replaceChildren();
     addEventListener("beforeunload", stay);
     try {
       const shots = shotsOf(rowsOf(await list.files[0].text(), list.files[0].name), [...files.files]);
       const failed = await submitted(name.value.trim(), shots, (text) => { progress.textContent = text; });
       const page = `/batches/${encodeURIComponent(name.value.trim())}`;
       if (failed.length) {
-        faults.replaceChildren(...failed.map((text) => made("li", { textContent: text })),
+        errors.replaceChildren(...failed.map((text) => made("li", { textContent: text })),
           made("li", {}, [made("a", { href: page, data: { link: "" }, textContent: "Open the batch with the others." })]));
       } else if (form.isConnected) await go(page);
       else toast(`All shots of ${name.value.trim()} are submitted.`);
     } catch (failure) {
-      faults.replaceChildren(...failure.message.split("\n").map((text) => made("li", { textContent: text })));
+      errors.replaceChildren(...failure.message.split("\n").map((text) => made("li", { textContent: text })));
     } finally {
       removeEventListener("beforeunload", stay);
       start.disabled = false;
@@ -80,12 +80,12 @@ function bar(searches) {
   return made("span", { className: "grow" }, [line, made("span", { className: "faint", textContent: parts.map(([state, number]) => `${number} ${state === "failed" ? "failed or cancelled" : state}`).join(", ") })]);
 }
 
-/** Rows as shots with their files; all faults together. */
+/** Rows as shots with their files; all errors together. */
 function shotsOf(rows, files) {
-  const byName = new Map(files.map((file) => [file.name, file])), faults = [], seen = new Set();
+  const byName = new Map(files.map((file) => [file.name, file])), errors = [], seen = new Set();
   const shots = rows.map((row, index) => {
     const given = Object.fromEntries(Object.entries(row).filter(([, value]) => value !== "" && value !== null).map(([key, value]) => [key.startsWith("label.") ? key : key.replaceAll("-", "_"), String(value)]));
-    const fault = (text) => faults.push(`Row ${index + 1} ${text}.`);
+    const fault = (text) => errors.push(`Row ${index + 1} ${text}.`);
     for (const column of Object.keys(given)) if (!COLUMNS.includes(column) && !column.startsWith("label.")) fault(`has the column ${column}, which only eacps batch reads`);
     for (const column of ["scene", "character", "prompt"]) if (!given[column]) fault(`lacks ${column}`);
     const pictures = {};
@@ -98,8 +98,8 @@ function shotsOf(rows, files) {
     seen.add(shot);
     return { shot, given, pictures };
   });
-  if (!rows.length) faults.push("The list has no shots.");
-  if (faults.length) throw new Error(faults.join("\n"));
+  if (!rows.length) errors.push("The list has no shots.");
+  if (errors.length) throw new Error(errors.join("\n"));
   return shots;
 }
 

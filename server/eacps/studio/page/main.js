@@ -6,13 +6,13 @@ import { composeView } from "./compose.js";
 import { batchesView, batchView } from "./batches.js";
 import { historyView } from "./history.js";
 import { searchView } from "./search.js";
-import { picks, shelfView } from "./shelf.js";
+import { picks, picksView } from "./picks.js";
 
 /** @type {[RegExp, string, (context: any, ...parts: string[]) => Promise<(() => void) | void>][]} */
 const VIEWS = [
   [/^\/$/, "New search", composeView],
   [/^\/history$/, "History", historyView],
-  [/^\/shelf$/, "Shelf", shelfView],
+  [/^\/picks$/, "Picks", picksView],
   [/^\/batches$/, "Batches", batchesView],
   [/^\/batches\/([^/]+)$/, "Batch", batchView],
   [/^\/searches\/([0-9a-f]{32})(?:\/([\w-]+))?$/, "Search", searchView],

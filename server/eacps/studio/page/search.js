@@ -1,4 +1,4 @@
-// One search: its candidates as they arrive, its course, and what may be done with them.
+// One search: its candidates as they arrive, its plot, and what may be done with them.
 
 import { call, pictureAddress } from "./api.js";
 import { announce, made, toast } from "./dom.js";
@@ -6,11 +6,11 @@ import { follow } from "./follow.js";
 import { moment } from "./history.js";
 import { SearchModel } from "./model.js";
 import { more } from "./more.js";
-import { picks } from "./shelf.js";
+import { picks } from "./picks.js";
 import { Viewer } from "./viewer.js";
 import { Weighing } from "./weigh.js";
 
-/** Of a candidate, for the shelf. */
+/** Of a candidate, as a pick. */
 export function pickOf(model, one, potential) {
   const { search_id: search, labels, request } = model.search;
   return { search, candidate: one.id, artifact: one.artifact, prompt: request.prompt, shot: labels?.shot ?? "", seeds: one.seeds, potential };
@@ -148,7 +148,7 @@ class SearchPage {
     this.problem.hidden = !model.failed;
     if (model.failed) this.problem.textContent = model.failed.message;
     this.#drawGrid(ranked);
-    course.draw(this.svg, {
+    searchPlot.draw(this.svg, {
       candidates: model.shown,
       values: new Map(ranked.map((entry) => [entry.one.id, entry.potential.value])),
       selected: this.selected || best?.one.id,
@@ -220,11 +220,11 @@ class SearchPage {
     this.#schedule();
   }
 
-  /** Put a candidate on the shelf, or take it off. @param {string} id */
+  /** Pick a candidate, or remove its pick. @param {string} id */
   pick(id) {
     const one = this.model.candidates.get(id), entry = this.ranked().find((each) => each.one.id === id);
     const added = picks.toggle(pickOf(this.model, one, entry?.potential.value ?? null));
-    announce(added ? `${id} is on the shelf` : `${id} is off the shelf`);
+    announce(added ? `${id} is picked` : `${id} is not picked any more`);
     this.#schedule();
   }
 

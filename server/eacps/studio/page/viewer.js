@@ -3,7 +3,7 @@
 import { call, pictureAddress } from "./api.js";
 import { made, save, toast } from "./dom.js";
 import { more } from "./more.js";
-import { picks } from "./shelf.js";
+import { picks } from "./picks.js";
 import { Zoom } from "./zoom.js";
 
 const TYPING = "input:not([type=range]):not([type=checkbox]), textarea, select";
@@ -179,17 +179,17 @@ export class Viewer {
     if (key === this.described) return;
     this.described = key;
     this.title.textContent = `Candidate ${one.id}`;
-    const family = course.ancestors(this.model.shown, this.id), children = this.model.shown.filter((each) => each.parents.includes(this.id));
+    const family = searchPlot.ancestors(this.model.shown, this.id), children = this.model.shown.filter((each) => each.parents.includes(this.id));
     this.side.replaceChildren(
       made("p", { className: "potential" }, [made("b", { textContent: entry ? entry.potential.value.toFixed(3) : "not ranked" }),
         made("span", { className: "faint", textContent: entry?.potential.shortfall > 0 ? " below a floor" : entry && !entry.potential.complete ? " at least: a score is missing" : " potential" })]),
       ...this.model.scorers.map((scorer) => this.#score(scorer, one)),
-      made("p", { className: "faint", textContent: course.descent(one) }),
+      made("p", { className: "faint", textContent: searchPlot.descent(one) }),
       ...(family.length > 1 ? [this.#relatives("Lineage", family)] : []),
       ...(children.length ? [this.#relatives("Children", children.map((each) => each.id))] : []),
       made("div", { className: "actions" }, [
         made("button", { className: "primary", textContent: "More like this one", title: "M", onclick: () => more(this.page, [this.id]) }),
-        made("button", { textContent: picks.has(this.page.id, this.id) ? "★ On the shelf" : "☆ Pick", title: "P", id: "pick", aria: { pressed: String(picks.has(this.page.id, this.id)) }, onclick: () => this.#pick() }),
+        made("button", { textContent: picks.has(this.page.id, this.id) ? "★ Picked" : "☆ Pick", title: "P", id: "pick", aria: { pressed: String(picks.has(this.page.id, this.id)) }, onclick: () => this.#pick() }),
         made("a", { className: "button", id: "download", href: `/api/searches/${this.page.id}/candidates/${this.id}/file`, download: "", textContent: "Download picture" }),
         made("button", { textContent: "Download record", onclick: () => this.#saveRecord() }),
         this.#renderForm(one),

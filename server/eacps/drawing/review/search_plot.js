@@ -1,6 +1,6 @@
 "use strict";
-// What the review page and the studio share about the course of a search: who descends from whom, and the plot of it.
-const course = {
+// What the review page and the studio share about the progress of a search: who descends from whom, and the plot of it.
+const searchPlot = {
   // Ids from a candidate back to its first ancestors, the candidate first.
   ancestors(candidates, id) {
     const known = new Map(candidates.map((one) => [one.id, one])), found = [], open = [id];
@@ -33,11 +33,11 @@ const course = {
     const y = (value) => 168 - 156 * (value - low + room) / (high - low + 2 * room);
     const parts = !shown.length ? [] : [low, high].map((value) => node("text", { x: 2, y: y(value) + 3 }, value.toFixed(2)));
     parts.push(node("text", { x: 276, y: 184 }, String(Math.round(most))));
-    const known = new Map(shown.map((one) => [one.id, one])), family = new Set(course.ancestors(candidates, selected));
+    const known = new Map(shown.map((one) => [one.id, one])), family = new Set(searchPlot.ancestors(candidates, selected));
     for (const one of shown) for (const parent of one.parents) if (known.has(parent)) {
       const inFamily = family.has(one.id) && family.has(parent);
       parts.push(node("line", { x1: x(known.get(parent)), y1: y(values.get(parent)), x2: x(one), y2: y(values.get(one.id)),
-        class: inFamily ? "course-line family" : "course-line" }));
+        class: inFamily ? "plot-line family" : "plot-line" }));
     }
     let best = -1, path = "";
     for (const one of shown) {
@@ -45,10 +45,10 @@ const course = {
       if (path) path += `H${x(one)}`;
       if (value > best) { best = value; path += path ? `V${y(value)}` : `M${x(one)} ${y(value)}`; }
     }
-    parts.push(node("path", { d: path, class: "course-best" }));
+    parts.push(node("path", { d: path, class: "plot-best" }));
     for (const one of shown) {
       const dot = node("circle", { cx: x(one), cy: y(values.get(one.id)), r: one.id === selected ? 5 : 3,
-        class: one.parents.length ? "course-dot child" : "course-dot" });
+        class: one.parents.length ? "plot-dot child" : "plot-dot" });
       dot.append(node("title", {}, `${one.id} ${values.get(one.id).toFixed(3)}`));
       dot.addEventListener("click", () => select(one.id));
       parts.push(dot);

@@ -23,7 +23,7 @@ class Picks {
     return this.all.some((one) => one.search === search && one.candidate === candidate);
   }
 
-  /** Put a candidate on the shelf, or take it off; returns whether it is there now. @param {Pick} pick */
+  /** Pick a candidate, or remove its pick; returns whether it is picked now. @param {Pick} pick */
   toggle(pick) {
     const others = this.all.filter((one) => one.search !== pick.search || one.candidate !== pick.candidate);
     const added = others.length === this.all.length;
@@ -51,12 +51,12 @@ export function pickList(all) {
   return ["shot,search,candidate,artifact,seeds", ...rows].join("\n") + "\n";
 }
 
-export async function shelfView({ root, go }) {
+export async function picksView({ root, go }) {
   const draw = () => {
     const all = picks.all;
-    root.replaceChildren(made("h1", { textContent: "Shelf" }));
+    root.replaceChildren(made("h1", { textContent: "Picks" }));
     if (!all.length) {
-      root.append(made("p", { className: "empty", textContent: "Nothing is picked yet. The star on a candidate puts it here. The shelf is kept in this browser." }));
+      root.append(made("p", { className: "empty", textContent: "Nothing is picked yet. The star on a candidate picks it. Picks are kept in this browser." }));
       return;
     }
     root.append(
