@@ -4,21 +4,26 @@ import math
 import re
 from enum import StrEnum
 from pathlib import Path
+from typing import get_args
 
 import grpc
 import pytest
 
-from eacps import enums
+from eacps import enums, limits
 from eacps.durable import SearchState
 from eacps.enums import Words
 from eacps.evaluation.plan import PriorMode
+from eacps.http.fields import DEFAULT_QUALITY, TRAJECTORIES
 from eacps.limits import DEFAULT_WEIGHTS, RANGES, Range
+from eacps.mcp.server import StateWord
 from eacps.scene.frame import Framing
+from eacps.search import defaults
 from eacps.search.budget import StopReason
 from eacps.search.cohort import CohortKind, Move
 from eacps.search.diversity import LowDiversityPolicy
 from eacps.search.objective import MissingPolicy, Scalarization
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec, EacpsSpec
+from eacps.tensors import MAX_CONDITIONING_PICTURES
 from eacps.v1 import search_service_pb2 as pb
 
 PROTO = (Path(__file__).parents[1] / "protos" / "eacps" / "v1" / "search_service.proto").read_text(encoding="utf-8")
@@ -87,6 +92,33 @@ def test_the_fields_of_a_oneof_are_what_the_domain_calls_them(name: str) -> None
     assert table.word_of(table.message()) == table.default
     for word in table.words:
         assert table.word_of(table.message(**{word: {}})) == word
+
+
+@pytest.mark.parametrize(
+    ("field", "most"),
+    [
+        ("prompt", f"1 to {limits.MAX_PROMPT_CHARACTERS} characters"),
+        ("negative_prompt", f"1 to {limits.MAX_PROMPT_CHARACTERS} characters"),
+        ("scorers", f"at most {limits.MAX_SCORERS}, "),
+        ("more_characters", f"at most {limits.MAX_MORE_CHARACTERS}\\."),
+        ("references", f"at most {MAX_CONDITIONING_PICTURES} pictures in all"),
+        ("request_id", f"1 to {limits.MAX_REQUEST_ID_CHARACTERS} visible"),
+        ("labels", f"at most {limits.MAX_LABELS};"),
+        ("labels", f"keys of 1 to {limits.MAX_LABEL_KEY_CHARACTERS} "),
+        ("labels", f"up to {limits.MAX_LABEL_VALUE_CHARACTERS}\\."),
+        ("search.start", f"at most {defaults.MAX_START_POINTS} "),
+    ],
+)
+def test_the_api_states_its_other_limits(field: str, most: str) -> None:
+    assert re.search(most, comment_of(field)), comment_of(field)
+
+
+def test_tools_take_and_name_what_the_api_does() -> None:
+    assert list(get_args(StateWord)) == enums.SEARCH_STATE.words
+
+
+def test_the_usual_quality_of_openais_interface_costs_what_a_search_costs_by_default() -> None:
+    assert TRAJECTORIES[DEFAULT_QUALITY] == RANGES["search.eacps_adaptive.trajectories"].default
 
 
 def test_the_numbers_of_error_codes_are_those_of_grpc() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from eacps.client import v1
+from eacps.limits import RANGES, UINT32_MAX
 
 from . import searching
 from .searching import Found, SearchHandle, Server
@@ -14,8 +15,12 @@ from .tensors import files_of, images_of, mask_file_of
 
 CATEGORY = "EACPS"
 SERVER, SEARCH = "EACPS_SERVER", "EACPS_SEARCH"
-_SEED = ("INT", {"default": 0, "min": 0, "max": 2**32 - 1, "control_after_generate": True})
-_TRAJECTORIES = ("INT", {"default": 32, "min": 1, "max": 4096, "tooltip": "Cost of the search, in plain pictures."})
+_SEED = ("INT", {"default": 0, "min": 0, "max": UINT32_MAX, "control_after_generate": True})
+_PRICE = RANGES["search.eacps_adaptive.trajectories"]
+_TRAJECTORIES = (
+    "INT",
+    {"default": _PRICE.default, "min": _PRICE.least, "max": _PRICE.most, "tooltip": "Cost, in plain pictures."},
+)
 _COUNT = ("INT", {"default": 1, "min": 1, "max": 64, "tooltip": "How many of the best pictures to return."})
 Declared = dict[str, dict[str, Any]]
 
@@ -118,7 +123,7 @@ class Pick:
     def INPUT_TYPES(cls) -> Declared:  # noqa: N802
         """Declare the inputs."""
         return {
-            "required": {"search": (SEARCH,), "rank": ("INT", {"default": 1, "min": 1, "max": 4096})},
+            "required": {"search": (SEARCH,), "rank": ("INT", {"default": 1, "min": 1, "max": _PRICE.most})},
             "optional": {"weights": ("STRING", {"default": "", "tooltip": "Such as: identity=0.8, realism=0.2"})},
         }
 

@@ -81,7 +81,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "search.best_of_n.trajectories": Range(1, defaults.MAX_CANDIDATES, defaults.DEFAULT_CANDIDATES),
         "search.random_seed": Range(0, UINT32_MAX),
         "search.first_seed": Range(0, UINT32_MAX),
-        "search.micro_batch": Range(1, 16, 8),
+        "search.micro_batch": Range(1, 16, defaults.DEFAULT_MICRO_BATCH),
         "search.score_repeats": Range(1, 9, 3),
         "budget.denoiser_evaluations": Range(1, INT64_MAX),
         "budget.pictures": Range(1, INT32_MAX),

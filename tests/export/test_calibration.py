@@ -62,9 +62,9 @@ def other_pack(checkpoint_dir: Path, tmp_path: Path) -> Path:
 
 
 def test_distributions_are_described() -> None:
-    told = distribution(np.arange(101) / 100)
-    assert (told["count"], told["mean"]) == (101, 0.5)
-    assert told["quantiles"]["0.95"] == pytest.approx(0.95)
+    found = distribution(np.arange(101) / 100)
+    assert (found["count"], told["mean"]) == (101, 0.5)
+    assert found["quantiles"]["0.95"] == pytest.approx(0.95)
 
 
 def test_the_checkpoints_own_networks_keep_all(checkpoint_dir: Path) -> None:

@@ -3,7 +3,7 @@
 from eacps import limits
 from eacps.api.validation import Rules
 from eacps.enums import STRATEGY
-from eacps.search.known import MAX_START_POINTS
+from eacps.search.defaults import MAX_START_POINTS
 from eacps.triton.types import ServedCheckpoint
 from eacps.v1 import search_service_pb2 as pb
 

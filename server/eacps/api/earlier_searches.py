@@ -21,7 +21,8 @@ from eacps.evaluation.candidates import StoredCandidate, candidate_of, candidate
 from eacps.evaluation.codec import checkpoint_in
 from eacps.evaluation.state import Progress
 from eacps.provenance import may_hold_record, scanned_records
-from eacps.search.known import MAX_OTHERS, MAX_START_POINTS
+from eacps.search.defaults import MAX_START_POINTS
+from eacps.search.known import MAX_OTHERS
 from eacps.search.recipe import Recipe
 from eacps.search.spec import MAX_AVOIDED_SEEDS
 from eacps.v1 import search_service_pb2 as pb

@@ -8,6 +8,7 @@ import typer
 from eacps.cli.declare import number, option
 from eacps.cli.parsing import checked, checked_list, one_of, parse_labels, seconds, shown, some_of, text, texts
 from eacps.enums import SEARCH_STATE
+from eacps.search.defaults import MAX_CANDIDATES
 from eacps.settings.addresses import address_of, target_of, targets_of
 
 CONNECTION_PANEL = "Connection"
@@ -82,7 +83,7 @@ BatchOut = Annotated[
     Path, option("Folder for the pictures, results.parquet and batch.jsonl.", metavar="FOLDER", file_okay=False)
 ]
 BatchName = Annotated[str, option("File of each picture, of {shot}, {candidate} and {search}.", metavar="NAME.png")]
-Top = Annotated[int, option("Candidates of each shot to write, best first.", "--top", min=1, max=4096)]
+Top = Annotated[int, option("Candidates of each shot to write, best first.", "--top", min=1, max=MAX_CANDIDATES)]
 Pattern = Annotated[str, option("Where a folder has its scenes; {shot} names the shot.", metavar="PATH")]
 Columns = Annotated[
     list[str],

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from eacps.cli.exit_codes import ExitCode
 from eacps.cli.outcome import CommandFailed
 from eacps.client import AsyncClient
+from eacps.limits import RANGES
 
 SHORT = 12
 """Characters that lists show."""
@@ -26,7 +27,7 @@ async def whole_id(client: AsyncClient, text: str) -> str:
         raise CommandFailed(message, ExitCode.REQUEST, code="SEARCH_ID")
     found: list[str] = []
     seen = 0
-    async with aclosing(client.list(page_size=1000)) as searches:
+    async with aclosing(client.list(page_size=int(RANGES["page_size"].most))) as searches:
         async for search in searches:
             seen += 1
             if search.search_id.startswith(text):

@@ -16,7 +16,8 @@ from eacps.cli.parsing import (
     texts,
 )
 from eacps.enums import FRAMING, LOCAL_MOVE, SCALARIZATION, STRATEGY
-from eacps.limits import DEFAULT_WEIGHTS
+from eacps.limits import DEFAULT_WEIGHTS, MAX_MORE_CHARACTERS
+from eacps.tensors import MAX_CONDITIONING_PICTURES
 
 SAMPLER_PANEL, SEARCH, POTENTIAL = "Sampler", "Search", "Potential"
 BUDGET = "Budget: the search stops at the first that is spent"
@@ -59,7 +60,7 @@ CharacterFace = Annotated[
 MoreCharacters = Annotated[
     list[Path],
     option(
-        "Further picture of the same person, whose identity is averaged; repeatable, up to 7.",
+        f"Further picture of the same person, whose identity is averaged; repeatable, up to {MAX_MORE_CHARACTERS}.",
         "--more-character",
         metavar="FILE",
         exists=True,
@@ -69,7 +70,8 @@ MoreCharacters = Annotated[
 References = Annotated[
     list[Path],
     option(
-        "Further picture that the model sees after the prior and the character; repeatable, 3 pictures in all.",
+        "Further picture that the model sees after the prior and the character; repeatable, "
+        f"{MAX_CONDITIONING_PICTURES} pictures in all.",
         "--reference",
         metavar="FILE",
         exists=True,

@@ -26,6 +26,7 @@ from eacps.client.errors import failure_in
 from eacps.client.record import SearchRecord
 from eacps.client.rendering import render_request
 from eacps.enums import FRAMING, SEARCH_STATE
+from eacps.limits import RANGES
 from eacps.v1 import search_service_pb2 as pb
 from eacps.wire import artifact_of, images_in
 
@@ -76,7 +77,7 @@ class StoredSearches(ServerCaller):
         async def gather(client: AsyncClient) -> list[pb.Search]:
             found: list[pb.Search] = []
             numbers: Any = [number_of(SEARCH_STATE, state) for state in states]
-            listed = client.list(states=numbers, labels=labels, page_size=min(most, 1000))
+            listed = client.list(states=numbers, labels=labels, page_size=min(most, int(RANGES["page_size"].most)))
             async with aclosing(listed) as searches:
                 async for search in searches:
                     found.append(search)

@@ -15,6 +15,7 @@ from eacps.client.errors import CallFailed, InvalidSettings, failure_in
 from eacps.client.file_names import LAYERS
 from eacps.client.picture_calls import PictureCalls
 from eacps.client.retries import Retries
+from eacps.limits import RANGES
 from eacps.v1 import search_service_pb2 as pb
 from eacps.wire import pictures_of
 
@@ -23,7 +24,6 @@ _AWAY = ("", "SERVER_STOPPING", "STORE_UNAVAILABLE", "DECODER_UNAVAILABLE")
 _LAST = ("finished", "failed", "cancelled")
 _RETRIES, _KEEPALIVE = Retries(), Keepalive()
 _CANCEL_TIMEOUT_S = 5.0
-_MOST_RANKED = 1000
 """Candidates in a page of a ranking."""
 
 
@@ -212,7 +212,7 @@ class AsyncClient(PictureCalls):
         """Rank the candidates of a search by other weights; the response has those of all pages."""
         asked, ranking = pb.RankCandidatesRequest(), pb.RankCandidatesResponse()
         asked.CopyFrom(request)
-        asked.page_size = asked.page_size or _MOST_RANKED
+        asked.page_size = asked.page_size or int(RANGES["page_size"].most)
         while True:
             page: pb.RankCandidatesResponse = await self._calls.unary(self._stub.RankCandidates, asked)
             ranking.candidates.extend(page.candidates)

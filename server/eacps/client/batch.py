@@ -21,6 +21,7 @@ from eacps.client.batch_results import CSV, PARQUET, candidate_rows, foreign_res
 from eacps.client.errors import CallFailed, InvalidBatch, Violation
 from eacps.client.record import SearchRecord
 from eacps.client.shots import Shot, named_by_content, request_id_of
+from eacps.limits import RANGES
 from eacps.v1 import search_service_pb2 as pb
 from eacps.wire import images_in
 
@@ -28,7 +29,7 @@ FOLLOWED = 8
 """Searches that are followed at once, the oldest shots first; the others run on the server unwatched."""
 _FULL_PAUSE_S = 2.0
 _LABEL = "shot"
-_FIRST_PRIORITY, _LAST_PRIORITY = 100, 1000
+_PRIORITY = RANGES["priority"]
 """Of the first shot, which is the default of all searches, and of the last: the first are to be finished first."""
 _OVER = (pb.SEARCH_STATE_FAILED, pb.SEARCH_STATE_CANCELLED)
 
@@ -214,7 +215,7 @@ class AsyncBatch:
     def _asked(self, shot: Shot, attempt: int) -> pb.RunSearchRequest:
         request = named_by_content(shot.request)
         if not request.HasField("priority"):
-            request.priority = min(_FIRST_PRIORITY + self._indices[shot.name], _LAST_PRIORITY)
+            request.priority = int(min((_PRIORITY.default or 0) + self._indices[shot.name], _PRIORITY.most))
         if _LABEL not in request.labels:
             request.labels[_LABEL] = shot.name
         request.request_id = request_id_of(shot, request, attempt)

@@ -15,6 +15,7 @@ from eacps.scene.frame import Frame, Framing
 from eacps.scene.geometry import Box
 from eacps.scoring.questions import Question
 from eacps.search.budget import Budget
+from eacps.search.defaults import DEFAULT_MICRO_BATCH
 from eacps.search.objective import Objective
 from eacps.search.spec import SearchSpec
 from eacps.triton.types import ServedCheckpoint
@@ -68,7 +69,7 @@ class SearchSettings:
     steps: int | None = None
     true_cfg_scale: float = 1.0
     character_as_reference: bool | None = None
-    micro_batch: int = 8
+    micro_batch: int = DEFAULT_MICRO_BATCH
     questions: Mapping[str, Question] = field(default_factory=dict)
     framing: Framing = Framing.AUTO
     prior: PriorMode = PriorMode.SWAP

@@ -13,7 +13,7 @@ class SearchSummary(BaseModel):
     """A search."""
 
     search_id: str
-    state: str = Field(description="queued, running, succeeded, failed or cancelled")
+    state: str = Field(description="One of " + ", ".join(SEARCH_STATE.words))
     prompt: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
     create_time: str = ""

@@ -15,16 +15,19 @@ from eacps import __version__
 from eacps.client import AsyncClient, CallFailed
 from eacps.client.variations import variation_of
 from eacps.enums import SEARCH_STATE
+from eacps.limits import MAX_PROMPT_CHARACTERS, RANGES
 from eacps.mcp.errors import translated_errors
 from eacps.mcp.pictures import PictureFolder, image_of, media_type, preview_of
 from eacps.mcp.searches import SearchList, SearchSummary, candidate_facts
 from eacps.v1 import search_service_pb2 as pb
 
+_TRAJECTORIES, _RANDOM_SEED = "search.eacps_adaptive.trajectories", "search.random_seed"
 OpenForContext = Callable[[Context[Any, Any]], AsyncClient]
 _INSTRUCTIONS = (
     "Edits a picture so that a given person appears in it, and searches for the best result. Call submit_search, then "
     "wait_for_search until the state is succeeded, then get_result to look at the best pictures. more_like_this "
-    "searches around pictures that are liked. A search costs as much as its number of trajectories, 32 by default."
+    "searches around pictures that are liked. A search costs as much as its number of trajectories, "
+    f"{RANGES[_TRAJECTORIES].default} by default."
 )
 _OVER = (pb.SEARCH_STATE_SUCCEEDED, pb.SEARCH_STATE_FAILED, pb.SEARCH_STATE_CANCELLED)
 _MAX_RESOURCE_BYTES = 64 * 2**20
@@ -34,9 +37,17 @@ _ENDS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_
 
 _Picture = Annotated[str, Field(description="A picture: data:image/png;base64,..., artifact:HASH, or a file's name")]
 _SearchId = Annotated[str, Field(description="Id of the search", pattern=r"^[0-9a-f]{32}$")]
-_Trajectories = Annotated[int | None, Field(ge=1, le=4096, description="Cost in plain pictures; default 32")]
+_Trajectories = Annotated[
+    int | None,
+    Field(
+        ge=RANGES[_TRAJECTORIES].least,
+        le=RANGES[_TRAJECTORIES].most,
+        description=f"Cost in plain pictures; default {RANGES[_TRAJECTORIES].default}",
+    ),
+]
+_Seed = Annotated[int | None, Field(ge=RANGES[_RANDOM_SEED].least, le=RANGES[_RANDOM_SEED].most)]
 _Labels = Annotated[dict[str, str] | None, Field(description="Labels to find searches by")]
-_State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+StateWord = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
 class Tools:
@@ -61,11 +72,11 @@ class Tools:
         context: Context[Any, Any],
         scene: _Picture,
         character: _Picture,
-        prompt: Annotated[str, Field(description="The edit in words", min_length=1, max_length=2000)],
+        prompt: Annotated[str, Field(description="The edit in words", min_length=1, max_length=MAX_PROMPT_CHARACTERS)],
         mask: Annotated[str | None, Field(description="White where the scene may change; as large as it")] = None,
         references: Annotated[list[str] | None, Field(description="Further pictures for the model")] = None,
         trajectories: _Trajectories = None,
-        random_seed: Annotated[int | None, Field(ge=0, lt=2**32)] = None,
+        random_seed: _Seed = None,
         labels: _Labels = None,
         request_id: Annotated[str | None, Field(description="The same id and request are the same search")] = None,
     ) -> SearchSummary:
@@ -87,7 +98,7 @@ class Tools:
         self,
         context: Context[Any, Any],
         search_id: _SearchId,
-        candidate_ids: Annotated[list[str], Field(min_length=1, max_length=16)],
+        candidate_ids: Annotated[list[str], Field(min_length=1)],
         trajectories: _Trajectories = None,
     ) -> SearchSummary:
         """Search again for the same edit, around candidates of a search that are liked. Returns at once."""
@@ -153,7 +164,7 @@ class Tools:
         self,
         context: Context[Any, Any],
         limit: Annotated[int, Field(ge=1, le=100)] = 20,
-        state: _State | None = None,
+        state: StateWord | None = None,
         labels: _Labels = None,
     ) -> SearchList:
         """List searches, newest first."""

@@ -1,6 +1,7 @@
 """Numbers that a search takes if its settings do not say otherwise, and their bounds."""
 
 MAX_CANDIDATES = 4096
+MAX_START_POINTS = 16
 MIN_ANGLE_RAD = 1e-3  # below this a child is its parent, at the price of a whole trajectory
 DEFAULT_ANGLE_RAD = 0.6  # wide moves won the trials: a child's score then correlates at about 0.7 with its parent's
 DEFAULT_DECAY = 0.7
@@ -12,5 +13,6 @@ DEFAULT_ROUNDS = 1
 DEFAULT_ADAPTIVE_CANDIDATES = 32
 DEFAULT_ADAPTIVE_ROUNDS = 6
 DEFAULT_FRESH_SHARE = 0.1
+DEFAULT_MICRO_BATCH = 8
 DEFAULT_CROSSOVER = True
 DEFAULT_RESTARTS = True

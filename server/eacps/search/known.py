@@ -8,7 +8,6 @@ from eacps.search.objective import Objective
 from eacps.search.potential import Potential, ScoreCard
 from eacps.search.recipe import Recipe
 
-MAX_START_POINTS = 16
 MAX_OTHERS = 64
 """Of one earlier search, candidates whose scores are known beside those of its start points."""
 

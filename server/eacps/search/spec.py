@@ -24,10 +24,11 @@ from eacps.search.defaults import (
     DEFAULT_RESTARTS,
     DEFAULT_ROUNDS,
     MAX_CANDIDATES,
+    MAX_START_POINTS,
     MIN_ANGLE_RAD,
 )
 from eacps.search.diversity import LowDiversityPolicy
-from eacps.search.known import MAX_START_POINTS, KnownPoint
+from eacps.search.known import KnownPoint
 from eacps.search.recipe import SEED_BOUND, seed_error
 
 SEARCH_SEED_BOUND = 2**64

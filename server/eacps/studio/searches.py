@@ -14,12 +14,13 @@ from starlette.routing import Route
 from eacps.client import AsyncClient, CallFailed, v1
 from eacps.client.rendering import render_request
 from eacps.enums import SEARCH_STATE
+from eacps.limits import RANGES
 from eacps.studio.failures import RequestRefused, call_failure
 from eacps.studio.guard import json_body
 from eacps.studio.messages import json_text, message_of, message_response
 from eacps.studio.pictures import attached, client_of, path_id, picture_response
 
-_LISTED, _MOST_LISTED, _MOST_PER_CALL = 100, 10_000, 1000
+_LISTED, _MOST_LISTED = 100, 10_000
 _RECONNECT_MS = 1500
 _BEAT_S = 10.0
 """Between signs of life on a quiet stream, so that browsers and proxies notice when it is gone."""
@@ -46,7 +47,7 @@ async def _listed(request: Request) -> Response:
         raise RequestRefused(400, "INVALID_LIMIT", f"limit is a number from 1 to {_MOST_LISTED}")
     labels = {key: value for key, _, value in (text.partition("=") for text in query.getlist("label"))}
     found: list[v1.Search] = []
-    per_call = min(limit + 1, _MOST_PER_CALL)
+    per_call = min(limit + 1, int(RANGES["page_size"].most))
     async with aclosing(client_of(request).list(states=states, labels=labels, page_size=per_call)) as searches:
         async for search in searches:
             found.append(search)
