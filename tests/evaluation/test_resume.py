@@ -181,6 +181,18 @@ async def test_a_search_goes_on_from_every_boundary_of_what_it_recorded(
             break
 
 
+async def test_outcomes_are_recorded_once(make_plan: MakePlan, make_services: MakeServices) -> None:
+    """What a round records does not grow with the rounds before it."""
+    recorder = MemoryRecorder()
+    await run(make_plan(spec=AdaptiveSpec(seed=7, candidates=24, rounds=6)), make_services(), recorder)
+    parts = [part for record in recorder.records for part in record.parts.items()]
+    recorded = [json.loads(text) for name, text in parts if name.startswith("outcomes-")]
+    assert len(recorded) == sum(isinstance(update, RoundFinished) for update in recorder.updates)
+    ids = [outcome["candidate"]["id"] for outcomes in recorded for outcome in outcomes]
+    assert sorted(ids) == sorted(one.candidate.id for one in scored_in(recorder.updates))
+    assert all("history" not in json.loads(text)["snapshot"] for name, text in parts if name == "strategy")
+
+
 async def test_it_survives_any_number_of_interruptions(make_plan: MakePlan, make_services: MakeServices) -> None:
     plan, services = make_plan(micro_batch=1), make_services()
     whole = await run(plan, make_services(), MemoryRecorder())

@@ -5,6 +5,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,8 +37,7 @@ from eacps.evaluation import (
 from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.imaging import decode_picture
 from eacps.scoring import EditContext, MissingScore, Score
-from eacps.search.budget import UNBOUNDED, Allowance, Budget, StopReason
-from eacps.search.cohort import Cohort
+from eacps.search.budget import Budget, StopReason
 from eacps.search.objective import Objective
 from eacps.search.potential import Weights
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec
@@ -58,17 +58,26 @@ async def updates_of(plan: SearchPlan, services: Services, deadline: Deadline = 
 async def test_strategies_compute_off_the_event_loop(
     make_plan: MakePlan, make_services: MakeServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turned, in_time, ask = threading.Event(), list[bool](), Strategy.ask
+    """They take seconds for thousands of candidates, whole and when they are resumed."""
+    called: dict[str, set[int]] = {}
 
-    def slow(self: Strategy, allowance: Allowance = UNBOUNDED) -> Cohort | None:
-        in_time.append(turned.wait(20))
-        return ask(self, allowance)
+    def watched(name: str) -> Callable[..., Any]:
+        method = getattr(Strategy, name)
 
-    monkeypatch.setattr(Strategy, "ask", slow)
-    asyncio.get_running_loop().call_later(0.1, turned.set)
-    finish_of(await updates_of(make_plan(), make_services()))
-    assert in_time
-    assert all(in_time)
+        def call(self: Strategy, *arguments: Any) -> Any:
+            called.setdefault(name, set()).add(threading.get_ident())
+            return method(self, *arguments)
+
+        return call
+
+    for name in ("ask", "tell", "ranking", "snapshot", "_recall"):
+        monkeypatch.setattr(Strategy, name, watched(name))
+    plan, services, recorder = make_plan(), make_services(), MemoryRecorder()
+    await SearchRunner(plan.settings, services, recorder, deadline=NO_DEADLINE).run(plan.pictures)
+    resumed = SearchRunner(plan.settings, services, MemoryRecorder(), progress=recorder.progress(4))
+    await resumed.run(None)
+    assert set(called) == {"ask", "tell", "ranking", "snapshot", "_recall"}
+    assert threading.get_ident() not in set().union(*called.values())
 
 
 def scored_in(updates: list[SearchUpdate]) -> list[CandidateScored]:

@@ -1,10 +1,11 @@
 """Encode the state of a search as JSON and decode it. The strategy encodes its own part (`eacps.search.snapshots`).
 
-The state has three parts, which change at different times: the checkpoint, recorded first; the prepared edit, recorded
-with the prior; and the strategy, recorded with every cohort. Reports of candidates are encoded one by one, without what
-the strategy's snapshot contains.
+The state has parts that change at different times: the checkpoint, recorded first; the prepared edit, recorded with the
+prior; the strategy, recorded with every cohort; and the outcomes that it took in, each recorded once, with its cohort.
+Reports of candidates are encoded one by one, without what the strategy's parts contain.
 """
 
+import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -32,6 +33,8 @@ from eacps.search.strategy import Strategy
 from eacps.triton.types import ServedCheckpoint
 
 Json = dict[str, Any]
+_OUTCOMES = "outcomes-"
+"""Of the names of the parts that hold outcomes; the number of the first one follows."""
 
 
 def to_text(data: Any) -> str:
@@ -49,10 +52,19 @@ def prepared_part(state: PreparedSearch) -> dict[str, str]:
     return {"prepared": to_text({"edit": _edit_to_json(state.edit), "prior": card_to_json(state.prior.card)})}
 
 
-def strategy_part(state: PreparedSearch) -> dict[str, str]:
-    """Encode the part that changes with every cohort, by its name: the strategy and the averaged scores."""
+def strategy_parts(state: PreparedSearch, *, recorded: int = 0) -> dict[str, str]:
+    """Encode the parts that change with every cohort, by name: the strategy with the averaged scores, and new outcomes.
+
+    Args:
+        state: Of the search.
+        recorded: How many outcomes of the strategy's history were recorded before. They are left out: what a search of
+            thousands of candidates records in a round does not grow with its rounds.
+    """
     averaged = {candidate_id: card_to_json(card) for candidate_id, card in state.reports.averaged.items()}
-    return {"strategy": to_text({"snapshot": state.strategy.snapshot(), "averaged": averaged})}
+    snapshot = state.strategy.snapshot()
+    outcomes = snapshot.pop("history")[recorded:]
+    parts = {"strategy": to_text({"snapshot": snapshot, "averaged": averaged})}
+    return parts | ({f"{_OUTCOMES}{recorded:06d}": to_text(outcomes)} if outcomes else {})
 
 
 def checkpoint_in(progress: Progress) -> ServedCheckpoint:
@@ -68,8 +80,13 @@ def has_prior(progress: Progress) -> bool:
 
 
 def strategy_in(progress: Progress) -> Strategy:
-    """Return the strategy of a search that has a prior, as it was recorded last."""
-    return factory.restore(json.loads(progress.parts["strategy"])["snapshot"])
+    """Return the strategy of a search that has a prior, as it was recorded last.
+
+    That of thousands of candidates takes tenths of a second.
+    """
+    names = sorted(name for name in progress.parts if name.startswith(_OUTCOMES))
+    history = [outcome for name in names for outcome in json.loads(progress.parts[name])]
+    return factory.restore({**json.loads(progress.parts["strategy"])["snapshot"], "history": history})
 
 
 async def restore_state(
@@ -86,7 +103,8 @@ async def restore_state(
     prepared = json.loads(progress.parts["prepared"])
     edit = await _restore_edit(prepared["edit"], checkpoint, artifacts)
     prior = evaluation_of(card_from_json(prepared["prior"]), strategy.objective)
-    return PreparedSearch(edit, prior, strategy, reports_in(progress, strategy))
+    reports = await asyncio.to_thread(reports_in, progress, strategy)
+    return PreparedSearch(edit, prior, strategy, reports)
 
 
 async def edit_in(progress: Progress, artifacts: ArtifactStore) -> Edit:

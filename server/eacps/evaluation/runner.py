@@ -8,10 +8,11 @@ import asyncio
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from eacps.errors import (
     CheckpointChanged,
@@ -35,7 +36,7 @@ from eacps.evaluation.updates import PriorReady, RoundFinished, SearchStarted, S
 from eacps.search import factory
 from eacps.search.budget import Price, StopReason
 from eacps.search.calibration import Calibration
-from eacps.search.cohort import Cohort, Ranked
+from eacps.search.cohort import Cohort, Outcome, Ranked
 from eacps.search.context import SearchContext
 from eacps.search.recipe import restarts_error
 from eacps.search.spec import AdaptiveSpec, SearchSpec, on_build
@@ -44,6 +45,7 @@ from eacps.triton.types import ServedCheckpoint
 
 _log = logging.getLogger(__name__)
 _NO_DEADLINE = Deadline()
+T = TypeVar("T")
 _STRATEGY_THREADS = ThreadPoolExecutor(64, thread_name_prefix="strategy")
 """Started as they are needed, so that searches do not wait for each other's strategies."""
 
@@ -143,11 +145,13 @@ class SearchRunner:
         reports = Reports(strategy.objective)
         state = PreparedSearch(edit, evaluation_of(card, strategy.objective), strategy, reports)
         await self._ask(state)
-        await self._record([Entry(_prior_ready(state))], codec.prepared_part(state) | codec.strategy_part(state))
+        parts = await _off_the_loop(partial(codec.strategy_parts, state))
+        await self._record([Entry(_prior_ready(state))], codec.prepared_part(state) | parts)
         return state
 
     async def _restored(self, progress: Progress, expecting: ExitStack) -> PreparedSearch:
-        strategy, left_s = codec.strategy_in(progress), self._budget.left_s()
+        strategy = await _off_the_loop(partial(codec.strategy_in, progress))
+        left_s = self._budget.left_s()
         over = strategy.done or (left_s is not None and left_s <= 0)  # then nothing is left to ask of any model
         checkpoint = codec.checkpoint_in(progress) if over else await self._checkpoint(expecting)
         state = await codec.restore_state(progress, strategy, checkpoint, self._services.artifacts)
@@ -212,22 +216,17 @@ class SearchRunner:
         )
 
     async def _ask(self, state: PreparedSearch) -> None:
-        """Have the strategy propose the next cohort, within what it may cost.
-
-        A model of the landscape takes seconds for thousands of candidates. If the task is cancelled meanwhile, the
-        thread goes on with a strategy that nobody uses any more.
-        """
+        """Have the strategy propose the next cohort, within what it may cost."""
         if not state.strategy.done:
-            loop, allowance = asyncio.get_running_loop(), self._budget.allowance()
-            cohort = await loop.run_in_executor(_STRATEGY_THREADS, state.strategy.ask, allowance)
+            cohort = await _off_the_loop(partial(state.strategy.ask, self._budget.allowance()))
             if cohort is not None:
                 state.reports.propose(cohort.candidates)
 
     async def _tell(self, state: PreparedSearch, cohort: Cohort, *, in_time: bool) -> None:
         """Tell the strategy the outcomes of its cohort, ask for the next one, and record the state."""
         strategy, reports = state.strategy, state.reports
-        strategy.tell(reports.outcomes(cohort))
-        best = strategy.best()
+        recorded = len(strategy.history())
+        best = await _off_the_loop(partial(_best_after, strategy, reports.outcomes(cohort)))
         reports.settle(best)
         if in_time and not reports.any_scored:
             raise _nothing_scored(reports)
@@ -237,7 +236,8 @@ class SearchRunner:
         if not strategy.done and (reason := self._reason_to_stop(best, in_time=in_time)):
             strategy.stop(reason)
         await self._ask(state)
-        await self._record([Entry(update) for update in updates], codec.strategy_part(state))
+        parts = await _off_the_loop(partial(codec.strategy_parts, state, recorded=recorded))
+        await self._record([Entry(update) for update in updates], parts)
 
     def _reason_to_stop(self, best: Ranked | None, *, in_time: bool) -> StopReason | None:
         target = self._settings.budget.target_potential
@@ -246,7 +246,7 @@ class SearchRunner:
         return None if in_time else StopReason.WALL_TIME
 
     async def _finish(self, state: PreparedSearch) -> None:
-        winner, settings = find_winner(state), self._settings
+        winner, settings = await _off_the_loop(partial(find_winner, state)), self._settings
         record = provenance_record(
             state.edit,
             search_id=settings.search_id,
@@ -260,14 +260,29 @@ class SearchRunner:
         spent, identities = self._budget.spent, self._scoring.identities
         timings_s = {**self._stopwatch.spent_s(), "total": spent.wall_s}
         _log.info("search %s: %s after %.2f s", settings.search_id, state.strategy.stop_reason, spent.wall_s)
-        finished = finished_update(
-            state, winner, delivered=delivered, spent=spent, timings_s=timings_s, identities=identities
+        finished = partial(
+            finished_update, state, winner, delivered=delivered, spent=spent, timings_s=timings_s, identities=identities
         )
-        await self._record([Entry(finished)])
+        await self._record([Entry(await _off_the_loop(finished))])
 
     async def _record(self, entries: Sequence[Entry], parts: Mapping[str, str] | None = None) -> None:
         spent = codec.to_text({**self._budget.to_json(), "stages_s": self._stopwatch.spent_s()})
         await self._recorder.record(Record(entries, spent, parts or {}))
+
+
+async def _off_the_loop(work: Callable[[], T]) -> T:
+    """Compute with a strategy in a thread.
+
+    A model of the landscape takes seconds for thousands of candidates, their ranking, encoding and decoding tenths of a
+    second. If the task is cancelled meanwhile, the thread goes on with a strategy that nobody uses any more.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_STRATEGY_THREADS, work)
+
+
+def _best_after(strategy: Strategy, outcomes: Mapping[str, Outcome]) -> Ranked | None:
+    """Tell a strategy the outcomes of its cohort, and return the best candidate so far."""
+    strategy.tell(outcomes)
+    return strategy.best()
 
 
 def _check_start(spec: SearchSpec, steps: int) -> None:
