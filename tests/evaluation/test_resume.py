@@ -151,9 +151,9 @@ def essence(updates: list[SearchUpdate]) -> dict[str, object]:
     assert isinstance(finished, SearchFinished)
     return {
         "candidates": {
-            one.candidate.id: (one.candidate, one.evaluation, one.picture, one.picture_sha256)
-            for one in scored_in(updates)
+            one.candidate.id: (one.candidate, one.evaluation, one.picture_sha256) for one in scored_in(updates)
         },
+        "files": {one.candidate.id: one.picture for one in scored_in(updates)},
         "rounds": [one for one in updates if isinstance(one, RoundFinished)],
         "finished": replace(finished, timings_s={}, spent=replace(finished.spent, wall_s=0.0)),
     }
@@ -179,6 +179,36 @@ async def test_a_search_goes_on_from_every_boundary_of_what_it_recorded(
         assert services.models.priors <= (1 if len(before.records) > 1 else 2)
         if done == len(scored_in(whole)):
             break
+
+
+class Shuffling(ToyScorer):
+    """Answers after some turns of the event loop, so that micro-batches end in another order than they began."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.rng = np.random.default_rng(seed)
+
+    async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Score]:
+        for _ in range(int(self.rng.integers(0, 400))):
+            await asyncio.sleep(0)
+        return await super().score(pictures, context)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("spec", SPECS[:2], ids=lambda spec: spec.strategy)
+async def test_it_finds_the_same_in_whichever_order_micro_batches_end(
+    make_plan: MakePlan, make_services: MakeServices, spec: SearchSpec, seed: int
+) -> None:
+    plan = make_plan(spec=spec, micro_batch=1, steps=4)
+    whole = await run(plan, make_services(), MemoryRecorder())
+    shuffled = make_services(scorers={"brightness": Shuffling(seed)})
+    updates = await run(plan, shuffled, MemoryRecorder())
+    order = [one.candidate.id for one in scored_in(updates)]
+    assert order != sorted(order), "nothing was shuffled"
+    assert essence(updates) == essence(whole)
+    for after in (3, 6, 11):
+        before = await interrupted(plan, shuffled, after, kept=False)
+        assert essence(await resumed(before, plan, shuffled)) == essence(whole)
 
 
 async def test_outcomes_are_recorded_once(make_plan: MakePlan, make_services: MakeServices) -> None:

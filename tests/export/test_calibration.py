@@ -63,7 +63,7 @@ def other_pack(checkpoint_dir: Path, tmp_path: Path) -> Path:
 
 def test_distributions_are_described() -> None:
     found = distribution(np.arange(101) / 100)
-    assert (found["count"], told["mean"]) == (101, 0.5)
+    assert (found["count"], found["mean"]) == (101, 0.5)
     assert found["quantiles"]["0.95"] == pytest.approx(0.95)
 
 
