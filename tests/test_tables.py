@@ -56,7 +56,7 @@ def comment_of(path: str) -> str:
     assert field in message.fields_by_name, path
     body = re.search(rf"^message {message.name} {{\n(.*?)^}}", PROTO, re.DOTALL | re.MULTILINE)
     assert body is not None, message
-    found = re.search(rf"((?:^ *//[^\n]*\n)+) *(?:optional )?\w+ {field} = ", body[1], re.MULTILINE)
+    found = re.search(rf"((?:^ *//[^\n]*\n)+) *(?:optional |repeated )?[\w<>, ]+ {field} = ", body[1], re.MULTILINE)
     assert found is not None, path
     return re.sub(r"\s*//\s*", " ", found[1])
 

@@ -9,7 +9,7 @@ from eacps.client import CallFailed, InvalidSettings
 
 
 @contextmanager
-def translated_errors() -> Iterator[None]:
+def tool_errors() -> Iterator[None]:
     """Translate what the client raises within the block.
 
     Raises:

@@ -16,7 +16,7 @@ from eacps.client import AsyncClient, CallFailed
 from eacps.client.variations import variation_of
 from eacps.enums import SEARCH_STATE
 from eacps.limits import MAX_PROMPT_CHARACTERS, RANGES
-from eacps.mcp.errors import translated_errors
+from eacps.mcp.errors import tool_errors
 from eacps.mcp.pictures import PictureFolder, image_of, media_type, preview_of
 from eacps.mcp.searches import SearchList, SearchSummary, candidate_facts
 from eacps.v1 import search_service_pb2 as pb
@@ -63,7 +63,7 @@ class Tools:
 
     @asynccontextmanager
     async def _client(self, context: Context[Any, Any]) -> AsyncGenerator[AsyncClient, None]:
-        with translated_errors():
+        with tool_errors():
             async with self._open_client(context) as client:
                 yield client
 

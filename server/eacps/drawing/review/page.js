@@ -70,7 +70,7 @@ function update() {
   showInputs();
   showGrid();
   showCompared();
-  showCourse();
+  showPlot();
   showPicks();
   const flags = Object.entries(objective.normalized(weights)).map(([name, weight]) => `--weight ${name}=${+weight.toFixed(3)}`);
   flags.push(...Object.entries(floors).filter(([, floor]) => floor > 0).map(([name, floor]) => `--floor ${name}=${floor}`));
@@ -158,7 +158,7 @@ function showCompared() {
   element("lineage").textContent = line.length ? `lineage: ${line.join(" ← ")}${born}` : "";
 }
 
-function showCourse() {
+function showPlot() {
   searchPlot.draw(element("plot"), {
     candidates: search.candidates,
     values: new Map(ranked.map((entry) => [entry.one.id, entry.potential.value])),

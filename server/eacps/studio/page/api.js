@@ -48,11 +48,11 @@ export async function call(path, { method = "GET", body } = {}) {
     setAway(false);
     return text ? JSON.parse(text) : null;
   }
-  let told = {};
+  let answer = {};
   try {
-    told = JSON.parse(text);
+    answer = JSON.parse(text);
   } catch { /* not the studio's own answer: the status alone counts */ }
-  const failure = new Failure(response.status, told);
+  const failure = new Failure(response.status, answer);
   if (failure.code === "UNAVAILABLE") setAway(true);
   if (failure.status === 401 && path !== "/api/session") onUnknown(failure);
   throw failure;
@@ -74,8 +74,8 @@ export async function upload(file) {
 
 /** Why a file was not taken, in words. @param {any} failure @param {string} name */
 export function wordsOfUpload(failure, name = "This file") {
-  const told = failure.violations?.map((one) => one.description).join("; ") || failure.message;
-  return [400, 413].includes(failure.status) ? `${name} ${told}.` : told;
+  const text = failure.violations?.map((one) => one.description).join("; ") || failure.message;
+  return [400, 413].includes(failure.status) ? `${name} ${text}.` : text;
 }
 
 /** Address of a picture, with `size` scaled down to it. @param {string} artifact @param {number} [size] */

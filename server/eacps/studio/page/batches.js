@@ -126,8 +126,8 @@ async function submitted(batch, shots, report) {
       if (given.priority) request.priority = Number(given.priority);
       await createWithPatience(request);
     } catch (failure) {
-      const told = failure.violations?.map((one) => `${one.field.replace(/^search\./, "")} ${one.description}`).join("; ");
-      failed.push(`${shot}: ${told || failure.message}`);
+      const text = failure.violations?.map((one) => `${one.field.replace(/^search\./, "")} ${one.description}`).join("; ");
+      failed.push(`${shot}: ${text || failure.message}`);
     }
   }
   report(`${shots.length - failed.length} of ${shots.length} shots are submitted.`);

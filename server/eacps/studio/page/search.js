@@ -98,7 +98,7 @@ class SearchPage {
       ]),
       made("div", { className: "columns" }, [
         made("aside", {}, [
-          made("section", { className: "card" }, [made("h2", { textContent: "Course" }), this.svg,
+          made("section", { className: "card" }, [made("h2", { textContent: "Progress" }), this.svg,
             made("p", { className: "faint", textContent: "Across: cost in trajectories. Upwards: potential. A line joins a child to its parents." })]),
           this.weighing.box,
           made("section", { className: "card" }, [made("h2", { textContent: "From" }), this.inputs]),
