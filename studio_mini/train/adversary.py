@@ -55,15 +55,15 @@ class Adversary(nn.Module):
             made: Its pictures by view, with gradient.
             truths: The decoded truths of the same tasks, seen alike.
         """
-        told, features = [], []
+        losses, features = [], []
         for name, network in self.views.items():
             made_logits, made_activations = network(made[name])
             with torch.no_grad():
                 true_logits, true_activations = network(truths[name])
-            told.append(F.softplus(true_logits - made_logits).mean())
+            losses.append(F.softplus(true_logits - made_logits).mean())
             pairs = zip(made_activations[1:], true_activations[1:], strict=True)
             features += [F.l1_loss(one.float(), other.float()) / other.float().abs().mean() for one, other in pairs]
-        return {"adversary": torch.stack(told).mean(), "features": torch.stack(features).mean()}
+        return {"adversary": torch.stack(losses).mean(), "features": torch.stack(features).mean()}
 
     def learn(self, made: dict[str, Tensor], truths: dict[str, Tensor]) -> Tensor:
         """Take one step at telling ``made`` from ``truths``; return the loss before it, ln 2 where it cannot."""
