@@ -20,7 +20,7 @@ from benchmarks.plain_faces import PlainFaces, Swapped
 from benchmarks.plain_judge import PlainJudge
 from eacps.scoring import load_question
 from eacps.tensors import MAX_BACKBONE_BATCH
-from export.backbones.qwen_image_edit.checkpoint import CheckpointSettings, encode_prompt, load_pipeline
+from export.backbones.qwen_image_edit.checkpoint import CheckpointSettings, encode_prompt, load_judge, load_pipeline
 
 BACKBONE = "qwen_image_edit"
 QUESTIONS = ("realism", "prompt")
@@ -48,7 +48,7 @@ class PlainEditor:
         settings = CheckpointSettings.read(checkpoint)
         self.steps = steps or settings.default_steps
         self._pipeline: QwenImageEditPlusPipeline = load_pipeline(checkpoint)
-        self._judge = PlainJudge(self._pipeline)
+        self._judge = PlainJudge(load_judge(checkpoint), self._pipeline)
         self.faces = PlainFaces(
             checkpoint / (settings.face_pack or "faces"), detection_size=settings.face_detection_size, threads=threads
         )

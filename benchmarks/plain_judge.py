@@ -6,16 +6,22 @@ import numpy as np
 import torch
 from diffusers import QwenImageEditPlusPipeline
 from PIL import Image
+from transformers import Qwen2_5_VLForConditionalGeneration
 
 from benchmarks.edits import Picture
 from eacps.models.backbones.qwen_image_edit.prompt import NO, YES, judge_prompt
 
 
 class PlainJudge:
-    """The pipeline's own text encoder, language head included, as a judge."""
+    """What answers questions in a checkpoint: its own judge, or its text encoder, language head included.
 
-    def __init__(self, pipeline: QwenImageEditPlusPipeline) -> None:
-        self._model, self._processor = pipeline.text_encoder, pipeline.processor
+    Args:
+        model: That one.
+        pipeline: Of the checkpoint.
+    """
+
+    def __init__(self, model: Qwen2_5_VLForConditionalGeneration, pipeline: QwenImageEditPlusPipeline) -> None:
+        self._model, self._processor = model, pipeline.processor
         self._words = [pipeline.tokenizer(word)["input_ids"][0] for word in (YES, NO)]
 
     @torch.no_grad()

@@ -80,7 +80,7 @@ def main(
         str | None, typer.Option(help="lightning, or a scheduler's JSON file; else the checkpoint's own.")
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, max=1000, help="Default number of denoising steps.")] = None,
-    precision: Annotated[PrecisionName | None, typer.Option(help="Of denoiser and text encoder.")] = None,
+    precision: Annotated[PrecisionName | None, typer.Option(help="Of denoiser, text encoder and judge.")] = None,
     size: Annotated[list[str] | None, typer.Option(help="Size of results, such as 1024x1024; repeatable.")] = None,
     pictures: Annotated[int | None, typer.Option(min=1, help="Most conditioning pictures.")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Most candidates at once.")] = None,

@@ -21,7 +21,7 @@ from eacps.errors import InvalidSearchSpec
 from eacps.manifest import CalibrationRecord, content_sha256, digest_of
 from eacps.scoring.score_maps import ScoreMaps
 from eacps.search.calibration import Calibration
-from eacps.tensors import FACE_DETECTOR, FACE_RECOGNIZER, FACE_SWAPPER, FACE_VERIFIER
+from eacps.tensors import FACE_DETECTOR, FACE_RECOGNIZER, FACE_SWAPPER, FACE_VERIFIER, JUDGE_NETWORK
 from export.face_pack import FaceFiles
 from export.request import Ingredients
 
@@ -29,15 +29,15 @@ CALIBRATION_FILE = "calibration.json"
 SCORERS, MEASURED_WITH = "scorers", "measured_with"
 IDENTITY, HELD_OUT = "identity", "identity_heldout"
 OTHER_SECTIONS = ("landscape", "restarts")
-CHECKPOINT_PARTS = ("text_encoder", "vae", "transformer", "scheduler")
-JUDGE = "text_encoder"
-"""The part that answers questions, where one does."""
+CHECKPOINT_PARTS = ("text_encoder", JUDGE_NETWORK, "vae", "transformer", "scheduler")
+ANSWERS = "answers"
+"""Stands for the part that answers questions: the judge that a checkpoint brings, else its text encoder."""
 
 SCORED_BY = {
     IDENTITY: (FACE_DETECTOR.name, FACE_RECOGNIZER.name),
     HELD_OUT: (FACE_DETECTOR.name, FACE_VERIFIER.name),
-    "realism": (JUDGE,),
-    "prompt": (JUDGE,),
+    "realism": (ANSWERS,),
+    "prompt": (ANSWERS,),
     "preservation": (FACE_DETECTOR.name,),
 }
 """Networks whose answers a scorer's raw scores are. Other sections depend on all networks that a search depends on."""
@@ -162,7 +162,7 @@ def belonging(data: Mapping[str, Any], digests: Digests) -> BelongingCalibration
     kept: Section = {}
     left_out = {}
     for name, section in sections(data):
-        if reason := _reason(data.get(MEASURED_WITH, {}).get(name), digests):
+        if reason := _reason(name, data.get(MEASURED_WITH, {}).get(name), digests):
             left_out[name] = reason
         else:
             _put(kept, name, section)
@@ -184,10 +184,21 @@ def write_sections(path: Path, measured: Mapping[str, Any], digests: Digests) ->
     notes = data.setdefault(MEASURED_WITH, {})
     for name, section in measured.items():
         _put(data, name, section)
-        searched = tuple(network for network in digests if network not in NOT_SEARCHED)
-        networks = SCORED_BY.get(name.removeprefix(f"{SCORERS}."), searched)
-        notes[name] = {network: digests[network] for network in networks}
+        notes[name] = {network: digests[network] for network in networks_of_section(name, digests)}
     path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+
+
+def networks_of_section(name: str, digests: Digests) -> tuple[str, ...]:
+    """Return the networks that a section depends on, of those at hand.
+
+    Args:
+        name: Of the section, those of scorers as ``scorers.identity``.
+        digests: Of all networks at hand.
+    """
+    answers = JUDGE_NETWORK if JUDGE_NETWORK in digests else "text_encoder"
+    searched = tuple(network for network in digests if network not in NOT_SEARCHED)
+    networks = SCORED_BY.get(name.removeprefix(f"{SCORERS}."), searched)
+    return tuple(answers if network == ANSWERS else network for network in networks)
 
 
 def sections(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -233,12 +244,15 @@ def _put(data: Section, name: str, section: Any) -> None:
         data.setdefault(SCORERS, {})[scorer] = section
 
 
-def _reason(measured_with: Digests | None, digests: Digests) -> str:
+def _reason(section: str, measured_with: Digests | None, digests: Digests) -> str:
     """Return why a section does not belong to networks; empty if it does."""
     if not measured_with:
         return "it does not say which networks it was measured with"
     absent = [name for name in measured_with if name not in digests]
+    added = [name for name in networks_of_section(section, digests) if name not in measured_with]
     other = [name for name, digest in measured_with.items() if name in digests and digests[name] != digest]
     if other:
         return f"measured with another {' and another '.join(other)}"
-    return f"measured with a {' and a '.join(absent)}, which is not here" if absent else ""
+    if absent:
+        return f"measured with a {' and a '.join(absent)}, which is not here"
+    return f"measured without the {' and the '.join(added)}" if added else ""

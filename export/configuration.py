@@ -31,7 +31,7 @@ def check_parts(folder: Path) -> BackboneExporter[Any, Any]:
     if not (folder / MODEL_INDEX).exists():
         raise IncompleteCheckpoint(f"{folder} lacks {MODEL_INDEX}")
     backbone = exporter_for(folder)
-    missing = [part for part in backbone.readers if not (folder / part).exists()]
+    missing = [part for part in backbone.readers_of(folder) if not (folder / part).exists()]
     tokenizer = folder / backbone.tokenizer_folder
     if not missing and not any(all((tokenizer / name).is_file() for name in names) for names in TOKENIZER_FILES):
         missing = [f"a tokenizer: {' or '.join(' and '.join(names) for names in TOKENIZER_FILES)} in {tokenizer.name}"]
@@ -82,7 +82,7 @@ def read_pipeline(ingredients: Ingredients, backbone: BackboneExporter[Any, Any]
 
 def _unreadable(folder: Path, backbone: BackboneExporter[Any, Any], error: Exception) -> str:
     """Say which part's configuration cannot be read, and why."""
-    for part, read in backbone.readers.items():
+    for part, read in backbone.readers_of(folder).items():
         try:
             with torch.device("meta"):
                 read(folder)

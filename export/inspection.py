@@ -6,6 +6,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from transformers import PreTrainedModel
+
 from export.face_checks import check_faces
 from export.prepared import PreparedCheckpoint
 from export.request import Ingredients, InvalidOption
@@ -36,11 +38,12 @@ def inspect(prepared: PreparedCheckpoint, output: Path) -> None:
     _ = prepared.licenses
     if not prepared.ingredients.source.has_weights:
         return
-    modules = {name: getattr(prepared.pipeline, name) for name in prepared.backbone.parts}
-    found = check_headers(prepared.ingredients.source.folder, modules, prepared.backbone.parts)
-    if "text_encoder" in found:
-        check_tied(found["text_encoder"], prepared.pipeline.text_encoder.config)
-    for files in found.values():
+    folder = prepared.ingredients.source.folder
+    parts = prepared.backbone.parts_of(folder)
+    modules = {name: getattr(prepared.pipeline, name) for name in parts}
+    for name, files in check_headers(folder, modules, parts).items():
+        if isinstance(modules[name], PreTrainedModel):
+            check_tied(files, modules[name].config)
         check_values(files)
 
 

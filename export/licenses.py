@@ -1,8 +1,9 @@
 """Which license each network of an export is under, and what states it.
 
 In this order: ``--license`` states it; the file is known by its content; a model card or a license's text lies beside
-it; it is known by its name. Otherwise it is "not stated". The facts are in ``licenses.toml``, those of a backbone's
-checkpoints in its folder.
+it; it is known by its name. Otherwise it is "not stated". A judge may come from elsewhere than the checkpoint that it
+is put into, so only a card or a text in its own folder counts. The facts are in ``licenses.toml``, those of a
+backbone's checkpoints in its folder.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from eacps.tensors import (
     FACE_RECOGNIZER,
     FACE_SWAPPER,
     FACE_VERIFIER,
+    JUDGE_NETWORK,
 )
 from export.face_pack import FaceFiles
 from export.request import Ingredients, InvalidOption
@@ -67,6 +69,8 @@ def licenses_of(ingredients: Ingredients, faces: FaceFiles, networks: Sequence[s
     request, checkpoint = ingredients.request, ingredients.source.folder
     backbone = _of_folder(checkpoint, ingredients.source.name, [ingredients.source.name])
     found = dict.fromkeys(networks, backbone)
+    if JUDGE_NETWORK in found:
+        found[JUDGE_NETWORK] = _of_folder(checkpoint / JUDGE_NETWORK, f"{ingredients.source.name}/{JUDGE_NETWORK}", [])
     files = {
         FACE_DETECTOR.name: (faces.detector, request.faces),
         FACE_RECOGNIZER.name: (faces.recognizer, request.faces),

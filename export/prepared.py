@@ -42,7 +42,7 @@ class PreparedCheckpoint:
         backbone: Exports checkpoints of its kind.
         target: What runs the networks.
         device: What engines will be tied to; empty for none, and where this machine cannot build for the target.
-        precision: Of denoiser and text encoder.
+        precision: Of denoiser, text encoder and judge.
         settings: What the checkpoint says of itself.
         faces: Files of the face pack.
         lora: To be fused into the denoiser; None for none.
@@ -74,6 +74,12 @@ class PreparedCheckpoint:
         """Return the shapes that a network is built for; none where it takes any."""
         return tuple(self.shapes.profiles(spec)) if self.target.fixed_shapes else ()
 
+    @property
+    def networks(self) -> list[str]:
+        """Names of the networks that are made of the checkpoint's parts."""
+        specs, parts = networks_of(self.config.backbone), self.backbone.parts_of(self.ingredients.source.folder)
+        return [name for name, spec in specs.items() if not spec.optional or name in parts]
+
     @cached_property
     def calibration(self) -> BelongingCalibration:
         """What scores mean on these networks. Reads all weights, once; raises as `calibration_for` does."""
@@ -82,7 +88,7 @@ class PreparedCheckpoint:
     @cached_property
     def licenses(self) -> dict[str, License]:
         """Of every network, and of a LoRA. Reads the face pack, once; raises as `licenses_of` does."""
-        return licenses_of(self.ingredients, self.faces, list(networks_of(self.config.backbone)))
+        return licenses_of(self.ingredients, self.faces, self.networks)
 
 
 def prepare(ingredients: Ingredients) -> PreparedCheckpoint:
@@ -103,7 +109,7 @@ def prepare(ingredients: Ingredients) -> PreparedCheckpoint:
     backbone = check_parts(folder)
     settings = read_settings(ingredients, backbone)
     faces = _faces_of(ingredients, settings)
-    check_configurations(folder, backbone.parts)
+    check_configurations(folder, backbone.parts_of(folder))
     pipeline = read_pipeline(ingredients, backbone)
     buckets = backbone.buckets(folder, settings, pipeline, request)
     served = ServedShapes(buckets.sizes, buckets.texts, buckets.max_batch, fixed=target.fixed_shapes)

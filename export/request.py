@@ -36,7 +36,7 @@ class ExportRequest:
         schedule: ``lightning``, or a scheduler's JSON file; None for the checkpoint's own.
         steps: Default number of denoising steps; None for the checkpoint's own.
         target: What runs the networks.
-        precision: Of denoiser and text encoder; None for the target's own.
+        precision: Of denoiser, text encoder and judge; None for the target's own.
         sizes: Width and height of results in pixels, the default first; none for the checkpoint's own.
         pictures: Most conditioning pictures; None for all that the checkpoint takes.
         batch: Largest batch; None for the checkpoint's own.

@@ -18,11 +18,10 @@ from diffusers import AutoencoderKLQwenImage
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
-from transformers import Qwen2_5_VLForConditionalGeneration
 
 from eacps.imaging.preserved import preserved_region
 from eacps.scoring.preservation import structural_similarity
-from export.backbones.qwen_image_edit.checkpoint import CheckpointSettings
+from export.backbones.qwen_image_edit.checkpoint import CheckpointSettings, load_judge
 from export.backbones.qwen_image_edit.processor import EditProcessor
 from export.calibration import (
     CALIBRATION_FILE,
@@ -126,8 +125,7 @@ def _preservation(pack: FacePack, tasks: list[Task], truths: NDArray[np.uint8]) 
 
 
 def _load_judge(checkpoint: Path) -> Judge:
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint, subfolder="text_encoder")
-    return Judge(model, EditProcessor.from_pretrained(checkpoint / "processor"))
+    return Judge(load_judge(checkpoint), EditProcessor.from_pretrained(checkpoint / "processor"))
 
 
 def main() -> None:

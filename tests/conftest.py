@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
+from eacps.models.backbones import models_of
+from eacps.tensors import JUDGE_NETWORK, MODELS
 from eacps.triton.embedded import EmbeddedTriton
 
 if TYPE_CHECKING:
@@ -30,6 +32,14 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / ".build"
 CHECKPOINT = ROOT / "studio_mini" / "checkpoint"
+STUDIO_ANSWERS = JUDGE_NETWORK if (CHECKPOINT / JUDGE_NETWORK).is_dir() else "text_encoder"
+"""What answers questions in studio-mini."""
+STUDIO_MODELS = {
+    name: spec
+    for name, spec in models_of("qwen_image_edit").items()
+    if name in (STUDIO_ANSWERS, *MODELS) or not spec.optional
+}
+"""What a whole repository of studio-mini holds, by name."""
 
 
 _log = logging.getLogger(__name__)

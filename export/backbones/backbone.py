@@ -31,6 +31,8 @@ class BackboneExporter(ABC, Generic[S, C]):
     """Of the backbone's folders."""
     parts: ClassVar[Mapping[str, Part]]
     """Its parts with weights, by the names of their folders."""
+    optional_parts: ClassVar[frozenset[str]] = frozenset()
+    """Names of those that a checkpoint may lack."""
     readers: ClassVar[Mapping[str, Callable[[Path], Any]]]
     """Read each part of a checkpoint's folder without weights, so that a failure can be put down to it."""
     tokenizer_folder: ClassVar[str]
@@ -39,6 +41,23 @@ class BackboneExporter(ABC, Generic[S, C]):
     """diffusers' mixin that loads a LoRA into its denoiser; None where none can be fused."""
     answers_questions: ClassVar[bool] = False
     """Whether its networks can judge pictures; see `eacps.models.backbones`."""
+
+    def parts_of(self, checkpoint: Path) -> dict[str, Part]:
+        """Return the parts with weights that a checkpoint is to have, by name: all but optional ones without a folder.
+
+        Args:
+            checkpoint: Its folder.
+        """
+        absent = self._absent(checkpoint)
+        return {name: part for name, part in self.parts.items() if name not in absent}
+
+    def readers_of(self, checkpoint: Path) -> dict[str, Callable[[Path], Any]]:
+        """Return the readers of the parts that a checkpoint is to have, likewise."""
+        absent = self._absent(checkpoint)
+        return {name: read for name, read in self.readers.items() if name not in absent}
+
+    def _absent(self, checkpoint: Path) -> set[str]:
+        return {name for name in self.optional_parts if not (checkpoint / name).exists()}
 
     @abstractmethod
     def settings(self, checkpoint: Path, name: str) -> S:

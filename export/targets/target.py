@@ -66,7 +66,7 @@ class Target(Protocol):
     name: str
     """As given to ``--target``."""
     precision: Precision
-    """Default precision of denoiser and text encoder."""
+    """Default precision of denoiser, text encoder and judge."""
     precisions: frozenset[Precision]
     """Precisions in which it can serve them."""
     fixed_shapes: bool

@@ -18,6 +18,8 @@ MAX_CONDITIONING_PICTURES = 3
 """Pictures that a backbone sees at once, the prior included."""
 BACKBONE_PARAMETER = "backbone"
 """Of the configuration of the sampler, the judge and a backbone's networks: the backbone's name."""
+JUDGE_NETWORK = "judge"
+"""Network of a backbone that answers questions, where a checkpoint brings one; elsewhere the text encoder may."""
 BUILD_PARAMETER = "build"
 """Of a program's configuration: the build it belongs to. Of a request: the build it is meant for."""
 OTHER_BUILD = "another build"

@@ -25,7 +25,7 @@ Pictures = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 
 
 class Judge:
-    """P(yes) of a question about a picture, by the text encoder and its language head."""
+    """P(yes) of a question about a picture, by what answers questions in a checkpoint and its language head."""
 
     def __init__(self, model: Qwen2_5_VLForConditionalGeneration, processor: EditProcessor) -> None:
         self._model, self._processor = model.eval(), processor

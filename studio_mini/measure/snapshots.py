@@ -16,9 +16,8 @@ from typing import Final
 import torch
 from diffusers import QwenImageEditPlusPipeline, QwenImageTransformer2DModel
 from torch import Tensor
-from transformers import Qwen2_5_VLForConditionalGeneration
 
-from export.backbones.qwen_image_edit.checkpoint import load_pipeline
+from export.backbones.qwen_image_edit.checkpoint import load_judge, load_pipeline
 from export.backbones.qwen_image_edit.processor import EditProcessor
 from studio_mini.architecture import DEFAULT_STEPS
 from studio_mini.faces.pack import load_pack
@@ -56,8 +55,7 @@ class Bench:
     def __init__(self, checkpoint: Path, tasks: range, seeds: int) -> None:
         self._pack = load_pack(checkpoint / "faces")
         self._verifier = HeldOutVerifier(checkpoint / "faces", self._pack)
-        text = Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint, subfolder="text_encoder")
-        self._judge = Judge(text, EditProcessor.from_pretrained(checkpoint / "processor"))
+        self._judge = Judge(load_judge(checkpoint), EditProcessor.from_pretrained(checkpoint / "processor"))
         self._pipeline: QwenImageEditPlusPipeline = load_pipeline(checkpoint)
         self._tasks, self._seeds = tasks, seeds
         self.base: QwenImageTransformer2DModel = self._pipeline.transformer

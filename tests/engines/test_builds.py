@@ -12,7 +12,7 @@ import pytest
 from diffusers import Flux2Transformer2DModel, QwenImageTransformer2DModel
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from eacps.models.backbones import models_of, networks_of
+from eacps.models.backbones import networks_of
 from eacps.models.backbones.qwen_image_edit.contract import DENOISER, TEXT_ENCODER
 from eacps.models.onnx_network import NETWORK_FILE
 from eacps.tensors import Kind
@@ -24,13 +24,11 @@ from export.networks.network import TorchNetwork
 from export.precision import Precision
 from export.prepared import PreparedCheckpoint
 from export.profiles import Profile
-from tests.conftest import ROOT
+from tests.conftest import ROOT, STUDIO_MODELS
 from tests.engines.tensorrt_rtx import Figures, TensorRt
 from tests.export import klein_full_size
 from tests.export.full_size import TEXT, VISION, planned, write_configurations
 from tests.export.graph_files import GRAPHS, graph_file, job_of, klein_jobs, studio_jobs
-
-MODELS = models_of("qwen_image_edit")
 
 pytestmark = [
     pytest.mark.engines,
@@ -42,7 +40,7 @@ REPORT = ROOT / "out" / "engines.md"
 HEADER = """| engine | profiles | layers | parse s | build s | engine MB | weights MB | activations MB |
 |---|---|---|---|---|---|---|---|
 """
-NETWORKS = [spec.name for spec in MODELS.values() if spec.kind is Kind.NETWORK]
+NETWORKS = [spec.name for spec in STUDIO_MODELS.values() if spec.kind is Kind.NETWORK]
 KLEIN_NETWORKS = list(networks_of("flux2_klein"))
 
 Build = Callable[[str, Path, tuple[Profile, ...]], Figures]

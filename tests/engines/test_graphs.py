@@ -10,15 +10,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from eacps.models.backbones import models_of, networks_of
+from eacps.models.backbones import networks_of
 from eacps.models.onnx_network import NETWORK_FILE
 from eacps.tensors import VAE_DECODER, Kind
 from export.precision import Precision
 from export.profiles import Profile
+from tests.conftest import STUDIO_MODELS
 from tests.engines.tensorrt_rtx import WHEEL, TensorRt, TensorRtMissing, TensorRtRefused
 from tests.export.graph_files import GRAPHS, KLEIN_DENOISER, OF_2509, OF_2511, graph_file, job_of, studio_jobs
-
-MODELS = models_of("qwen_image_edit")
 
 pytestmark = [
     # torch's exporter uses what torch has deprecated.
@@ -26,7 +25,7 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 
-NETWORKS = [spec.name for spec in MODELS.values() if spec.kind is Kind.NETWORK]
+NETWORKS = [spec.name for spec in STUDIO_MODELS.values() if spec.kind is Kind.NETWORK]
 SMALL = [name for name in NETWORKS if name.startswith(("face", "vae"))]
 DENOISERS = [(OF_2509, Precision.FP32), (OF_2511, Precision.BF16), (KLEIN_DENOISER, Precision.BF16)]
 KLEIN_NETWORKS = list(networks_of("flux2_klein"))

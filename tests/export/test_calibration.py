@@ -36,6 +36,7 @@ from export.prepared import prepare
 from export.request import ExportRequest, gather
 from export.serving import config_details
 from studio_mini.world.tasks import Split, task
+from tests.conftest import STUDIO_ANSWERS
 from tests.export.packs import arcface, scrfd
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,7 +99,7 @@ def test_what_was_measured_with_another_recognizer_is_left_out_by_name(checkpoin
 @pytest.mark.parametrize(
     ("part", "lost"),
     [
-        ("text_encoder", {"scorers.realism", "scorers.prompt", "landscape"}),
+        (STUDIO_ANSWERS, {"scorers.realism", "scorers.prompt", "landscape"}),
         ("transformer", {"landscape"}),
         ("scheduler", {"landscape"}),
     ],

@@ -12,14 +12,12 @@ import pytest
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from eacps.models.backbones import models_of
 from eacps.models.onnx_network import NETWORK_FILE
 from eacps.tensors import Kind
 from export.graphs import simplify, write_graph
 from export.operators import CONSTANT_INPUTS, SUPPORTED, UnsupportedGraph
+from tests.conftest import STUDIO_MODELS
 from tests.export.graph_files import GRAPHS, graph_file
-
-MODELS = models_of("qwen_image_edit")
 
 # torch's exporter uses what torch has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -48,7 +46,9 @@ def assert_readable(path: Path) -> None:
         assert {name for name in operands if name} <= constants, f"{node.op_type} {node.name}"
 
 
-@pytest.mark.parametrize("spec", [spec for spec in MODELS.values() if spec.kind is Kind.NETWORK], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "spec", [spec for spec in STUDIO_MODELS.values() if spec.kind is Kind.NETWORK], ids=lambda s: s.name
+)
 def test_every_graph_of_studio_mini(spec, model_repository_dir: Path) -> None:  # type: ignore[no-untyped-def]
     assert_readable(model_repository_dir / spec.name / "1" / NETWORK_FILE)
 
@@ -59,7 +59,7 @@ def test_every_graph_in_bf16_or_of_another_checkpoint(graph: str) -> None:
 
 
 def test_no_path_of_this_machine_is_left_in_a_file(model_repository_dir: Path) -> None:
-    for spec in (spec for spec in MODELS.values() if spec.kind is Kind.NETWORK):
+    for spec in (spec for spec in STUDIO_MODELS.values() if spec.kind is Kind.NETWORK):
         assert b".py" not in (model_repository_dir / spec.name / "1" / NETWORK_FILE).read_bytes()
 
 

@@ -20,9 +20,10 @@ from export.inspection import inspect
 from export.plan import print_plan
 from export.prepared import prepare
 from export.request import ExportRequest, InvalidOption, gather
+from tests.conftest import STUDIO_ANSWERS
 from tests.export.packs import arcface, inswapper, scrfd
 
-BACKBONE = ("denoiser", "text_encoder", "vae_encoder", "vae_decoder")
+BACKBONE = {"denoiser", "text_encoder", "vae_encoder", "vae_decoder", STUDIO_ANSWERS}
 NO, YES, NOT_STATED = CommercialUse.NO, CommercialUse.YES, CommercialUse.NOT_STATED
 
 

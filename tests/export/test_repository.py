@@ -22,7 +22,7 @@ from onnx import numpy_helper
 
 from eacps.errors import TritonUnavailable
 from eacps.manifest import BrokenRepository, Manifest, ParityFigure, digest_of, verify
-from eacps.models.backbones import models_of, read_config
+from eacps.models.backbones import read_config
 from eacps.models.backbones.qwen_image_edit.config import JUDGE_HEAD_FILE
 from eacps.models.checkpoint_config import ASSETS_FOLDER, TOKENIZER_FILE
 from eacps.tensors import FACE_RECOGNIZER, Kind
@@ -41,10 +41,9 @@ from export.repository import Progress, export_repository
 from export.request import ExportRequest, gather
 from export.sources import MissingSource
 from export.staging import NotARepository, lock_of, open_staging_area, staging_area_of
+from tests.conftest import STUDIO_MODELS
 from tests.export.commands import ROOT, run_export, start_export
 from tests.export.test_lock import holder
-
-MODELS = models_of("qwen_image_edit")
 
 FIRST, SECOND = (json.dumps({"checkpoint": name, "target": "", "models": {}}) for name in ("first", "second"))
 """Manifests, as far as they tell a repository from another folder."""
@@ -59,7 +58,7 @@ def request_of(checkpoint: Path) -> str:
 
 
 def test_repository_is_complete(model_repository_dir: Path, checkpoint_dir: Path) -> None:
-    for name, spec in MODELS.items():
+    for name, spec in STUDIO_MODELS.items():
         files = {path.name for path in (model_repository_dir / name / "1").iterdir()}
         assert (model_repository_dir / name / "config.pbtxt").is_file()
         assert "model.py" in files
@@ -77,7 +76,7 @@ def test_repository_is_complete(model_repository_dir: Path, checkpoint_dir: Path
 def test_manifest_holds_the_figures_of_every_gate(model_repository_dir: Path) -> None:
     manifest = Manifest.read(model_repository_dir)
     assert manifest is not None
-    for name, spec in MODELS.items():
+    for name, spec in STUDIO_MODELS.items():
         errors = [figure.error for figure in manifest.models[name].parity]
         assert bool(errors) == (spec.kind is Kind.NETWORK)
         assert all(0 <= error <= TOLERANCE for error in errors)
@@ -119,7 +118,7 @@ def test_a_changed_setting_costs_no_network(model_repository_dir: Path, checkpoi
     steps: list[str] = []
     export_repository(prepared(changed), output, Progress(steps.append))
     assert {step for step in steps if step.startswith(("keep", "export"))} == {
-        f"keep {name}" for name, spec in MODELS.items() if spec.kind is Kind.NETWORK
+        f"keep {name}" for name, spec in STUDIO_MODELS.items() if spec.kind is Kind.NETWORK
     }
     assert read_config(output / "sampler" / "1" / ASSETS_FOLDER).default_steps == 5
     assert is_current(output, request_of(changed))

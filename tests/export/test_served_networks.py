@@ -11,16 +11,14 @@ import pytest
 import tritonclient.grpc as grpcclient
 from numpy.typing import NDArray
 
-from eacps.models.backbones import models_of
 from eacps.models.backbones.qwen_image_edit.contract import DENOISER, TEXT_ENCODER
 from eacps.models.onnx_network import NETWORK_FILE
 from eacps.tensors import DType, Kind, ModelSpec
 from eacps.triton.embedded import EmbeddedTriton
 from export.parity import open_session, relative_error
+from tests.conftest import STUDIO_MODELS
 
-MODELS = models_of("qwen_image_edit")
-
-NETWORKS = [spec for spec in MODELS.values() if spec.kind is Kind.NETWORK]
+NETWORKS = [spec for spec in STUDIO_MODELS.values() if spec.kind is Kind.NETWORK]
 
 # Sizes of the named axes in studio-mini: a result and a picture of 64 tokens, one condition picture of 8x8 patches.
 SIZES = {
@@ -50,7 +48,7 @@ def client(triton: EmbeddedTriton) -> grpcclient.InferenceServerClient:
 
 
 def test_every_model_of_the_contract_is_ready(client: grpcclient.InferenceServerClient) -> None:
-    assert {name for name in MODELS if not client.is_model_ready(name)} == set()
+    assert {name for name in STUDIO_MODELS if not client.is_model_ready(name)} == set()
 
 
 @pytest.mark.parametrize("spec", NETWORKS, ids=lambda spec: spec.name)

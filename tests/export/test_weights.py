@@ -14,22 +14,39 @@ from safetensors.torch import load_file, save_file
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from eacps.models.checkpoint_config import UnsupportedCheckpoint
-from export.backbones.qwen_image_edit.checkpoint import load_text_encoder, load_transformer, load_vae
+from export.backbones.qwen_image_edit.checkpoint import (
+    load_judge,
+    load_text_encoder,
+    load_transformer,
+    load_vae,
+)
 from export.inspection import inspect
 from export.prepared import prepare
 from export.request import ExportRequest, gather
 from export.weight_files import UnusableWeights
 from tests.export.commands import run_export
 
-LOADERS = {"transformer": load_transformer, "vae": load_vae, "text_encoder": load_text_encoder}
-STEMS = {"transformer": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+LOADERS = {
+    "transformer": load_transformer,
+    "vae": load_vae,
+    "text_encoder": load_text_encoder,
+    "judge": load_judge,
+}
+STEMS = {
+    "transformer": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+    "text_encoder": "model",
+    "judge": "model",
+}
 # A tensor of each part.
 TENSORS = {
     "transformer": "transformer_blocks.1.attn.to_k.weight",
     "vae": "decoder.conv_in.weight",
     "text_encoder": "model.layers.1.mlp.up_proj.weight",
+    "judge": "model.layers.1.mlp.up_proj.weight",
 }
 PARTS = tuple(TENSORS)
+WITH_HEAD = ("text_encoder", "judge")
 Tensors = dict[str, torch.Tensor]
 
 
@@ -37,6 +54,8 @@ Tensors = dict[str, torch.Tensor]
 def checkpoint(checkpoint_dir: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "checkpoint"
     shutil.copytree(checkpoint_dir, folder)
+    if not (folder / "judge").exists():
+        shutil.copytree(folder / "text_encoder", folder / "judge")
     return folder
 
 
@@ -69,7 +88,7 @@ def refused(folder: Path, message: str) -> None:
 def test_a_missing_tensor_is_refused(checkpoint: Path, part: str) -> None:
     name = TENSORS[part]
     change(checkpoint, part, lambda tensors: tensors.pop(name))
-    stored = name.replace("model.", "model.language_model.") if part == "text_encoder" else name
+    stored = name.replace("model.", "model.language_model.") if part in ("text_encoder", "judge") else name
     refused(checkpoint, rf"does not hold the {part} that it describes: missing: {stored}$")
     with pytest.raises(UnusableWeights, match=stored):
         LOADERS[part](checkpoint)
@@ -145,6 +164,7 @@ def test_a_configuration_that_quantizes_is_refused(
         ("transformer", {"_class_name": "FluxTransformer2DModel"}, "is of FluxTransformer2DModel; served is Qwen"),
         ("vae", {"_class_name": "AutoencoderKL"}, "is of AutoencoderKL; served is AutoencoderKLQwenImage"),
         ("text_encoder", {"model_type": "qwen3_vl"}, "is of qwen3_vl; served is qwen2_5_vl"),
+        ("judge", {"model_type": "qwen3_vl"}, "is of qwen3_vl; served is qwen2_5_vl"),
     ],
 )
 def test_a_part_of_another_class_is_refused(
@@ -187,10 +207,11 @@ def test_what_the_contract_lacks_is_refused_before_anything_is_computed(
         inspected(checkpoint)
 
 
-def test_an_adapter_beside_the_weights_is_refused(checkpoint: Path) -> None:
+@pytest.mark.parametrize("part", WITH_HEAD)
+def test_an_adapter_beside_the_weights_is_refused(checkpoint: Path, part: str) -> None:
     """Transformers would load it, too."""
-    (checkpoint / "text_encoder" / "adapter_config.json").write_text("{}")
-    refused(checkpoint, r"text_encoder holds an adapter \(adapter_config\.json\)")
+    (checkpoint / part / "adapter_config.json").write_text("{}")
+    refused(checkpoint, rf"{part} holds an adapter \(adapter_config\.json\)")
 
 
 @pytest.mark.parametrize(
@@ -286,22 +307,26 @@ def test_several_variants_without_a_plain_file_are_refused(checkpoint: Path) -> 
     refused(checkpoint, r"vae holds several variants \(bf16, fp16\)")
 
 
-def test_a_tied_language_head_need_not_be_in_the_files(checkpoint: Path) -> None:
-    configure(checkpoint, "text_encoder", tie_word_embeddings=True)
-    change(checkpoint, "text_encoder", lambda tensors: tensors.pop("lm_head.weight"))
+@pytest.mark.parametrize("part", WITH_HEAD)
+def test_a_tied_language_head_need_not_be_in_the_files(checkpoint: Path, part: str) -> None:
+    configure(checkpoint, part, tie_word_embeddings=True)
+    change(checkpoint, part, lambda tensors: tensors.pop("lm_head.weight"))
     inspected(checkpoint)
-    loaded = load_text_encoder(checkpoint)
+    loaded = LOADERS[part](checkpoint)
     assert loaded.lm_head.weight is loaded.model.language_model.embed_tokens.weight
 
 
-def test_a_language_head_that_is_not_tied_must_be_in_the_files(checkpoint: Path) -> None:
-    change(checkpoint, "text_encoder", lambda tensors: tensors.pop("lm_head.weight"))
+@pytest.mark.parametrize("part", WITH_HEAD)
+def test_a_language_head_that_is_not_tied_must_be_in_the_files(checkpoint: Path, part: str) -> None:
+    change(checkpoint, part, lambda tensors: tensors.pop("lm_head.weight"))
     refused(checkpoint, r"missing: lm_head\.weight")
 
 
-def test_a_tied_language_head_that_differs_from_the_embeddings_is_refused(checkpoint: Path) -> None:
-    configure(checkpoint, "text_encoder", tie_word_embeddings=True)
-    refused(checkpoint, r"ties lm_head\.weight and model\.embed_tokens\.weight, and its files hold two different")
+@pytest.mark.parametrize("part", WITH_HEAD)
+def test_a_tied_language_head_that_differs_from_the_embeddings_is_refused(checkpoint: Path, part: str) -> None:
+    configure(checkpoint, part, tie_word_embeddings=True)
+    tied = rf"{part}: its configuration ties lm_head\.weight and model\.embed_tokens\.weight"
+    refused(checkpoint, rf"{tied}, and its files hold two different")
 
 
 def test_both_namings_of_the_text_encoder_are_read(checkpoint: Path, checkpoint_dir: Path) -> None:

@@ -10,7 +10,6 @@ from rich.console import Console
 
 from eacps.cli.doctor import check_manifest
 from eacps.manifest import Manifest
-from eacps.models.backbones import models_of
 from eacps.tensors import FACE_PRIOR, FACE_SWAPPER
 from eacps.triton import TritonGateway
 from eacps.triton.embedded import EmbeddedTriton
@@ -19,8 +18,7 @@ from export.prepared import prepare
 from export.provenance import is_current
 from export.repository import export_repository
 from export.request import ExportRequest, Ingredients, InvalidOption, gather
-
-MODELS = models_of("qwen_image_edit")
+from tests.conftest import STUDIO_MODELS
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +37,7 @@ def repository(model_repository_dir: Path, ingredients: Ingredients, tmp_path_fa
 def test_all_else_is_there(repository: Path, ingredients: Ingredients) -> None:
     manifest = Manifest.read(repository)
     assert manifest is not None
-    assert set(MODELS) - set(manifest.models) == {FACE_SWAPPER.name, FACE_PRIOR.name}
+    assert set(STUDIO_MODELS) - set(manifest.models) == {FACE_SWAPPER.name, FACE_PRIOR.name}
     assert {path.name for path in repository.iterdir() if path.is_dir()} == set(manifest.models)
     assert is_current(repository, ingredients.sha256())
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from export.calibration import CALIBRATION_FILE, belonging, digests_of, read_calibration
 from export.face_pack import find_faces
 from studio_mini import calibrate
+from tests.conftest import STUDIO_ANSWERS
 
 CHECKPOINT = Path(calibrate.__file__).parent / "checkpoint"
 
@@ -21,12 +22,12 @@ def test_a_section_that_is_measured_again_is_replaced_with_its_networks(tmp_path
     copy = tmp_path / "checkpoint"
     shutil.copytree(CHECKPOINT, copy)
     calibrate.write_section(copy, "scorers", {"realism": {"positive": 1}})
-    with (copy / "text_encoder" / "config.json").open("a") as file:
+    with (copy / STUDIO_ANSWERS / "config.json").open("a") as file:
         file.write("\n")
     calibrate.write_section(copy, "scorers", {"prompt": {"positive": 2}})
     stored = json.loads((copy / CALIBRATION_FILE).read_text(encoding="utf-8"))
     assert (stored["scorers"]["realism"], stored["scorers"]["prompt"]) == ({"positive": 1}, {"positive": 2})
-    networks = {name: noted.get("text_encoder") for name, noted in stored["measured_with"].items()}
+    networks = {name: noted.get(STUDIO_ANSWERS) for name, noted in stored["measured_with"].items()}
     assert networks["scorers.prompt"] != networks["scorers.realism"] == networks["landscape"]
 
 

@@ -28,6 +28,7 @@ SERVED = {
     "backbone": "qwen_image_edit",
     "guidance": "true_cfg",
     "judge": "false",
+    "own_judge": "false",
 }
 
 
@@ -134,6 +135,12 @@ class TestServed:
         assert not checkpoint.face_swap
         assert not checkpoint.judge
         assert "build b1 of qwen_image_edit, torch in bf16, no face swapper, no judge" in checkpoint.in_words
+
+    def test_a_judge_that_the_checkpoint_brings_is_named(self) -> None:
+        assert "torch in bf16, no face swapper" in described(judge="true").in_words
+        brought = described(judge="true", own_judge="true")
+        assert brought.own_judge
+        assert "torch in bf16, with a judge of its own, no face swapper" in brought.in_words
 
     def test_a_sampler_that_names_no_sizes_has_its_default_one(self) -> None:
         checkpoint = described()

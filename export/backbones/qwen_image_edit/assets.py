@@ -11,7 +11,13 @@ from transformers import Qwen2_5_VLConfig, Qwen2Tokenizer
 from eacps.models.backbones.qwen_image_edit.config import JUDGE_HEAD_FILE, Config, VisionConfig
 from eacps.models.backbones.qwen_image_edit.prompt import NO, YES
 from eacps.models.checkpoint_config import CONFIG_FILE, TOKENIZER_FILE, Guidance, ScheduleConfig, ServedShapes
-from export.backbones.qwen_image_edit.checkpoint import PARTS, CheckpointSettings, EditPipeline
+from export.backbones.qwen_image_edit.checkpoint import (
+    JUDGE_PART,
+    PARTS,
+    CheckpointSettings,
+    EditPipeline,
+    has_judge,
+)
 from export.weight_files import UnusableWeights, find_weight_files
 
 # Names of the language head's weights, and of the embeddings, which are the head too where the two are tied.
@@ -51,6 +57,7 @@ def read_checkpoint_config(
         vision=vision_config(pipeline),
         schedule=ScheduleConfig.from_scheduler_config(dict(pipeline.scheduler.config)),
         shapes=shapes,
+        own_judge=hasattr(pipeline, JUDGE_PART),
     )
 
 
@@ -67,20 +74,20 @@ def write_tokenizer(folder: Path, pipeline: EditPipeline) -> None:
 
 
 def write_judge_head(folder: Path, checkpoint: Path, tokenizer: Qwen2Tokenizer) -> None:
-    """Write the language head's rows for the first tokens of the two answers.
+    """Write the language head's rows for the first tokens of the two answers: the judge's, or the text encoder's.
 
     Only those rows are read: the head of the full-size checkpoint takes two gigabytes.
 
     Raises:
-        UnusableWeights: The text encoder's files have no language head, nor embeddings that are tied to it.
+        UnusableWeights: Its files have no language head, nor embeddings that are tied to it.
     """
     first = {name: tokenizer(word)["input_ids"][0] for name, word in (("yes", YES), ("no", NO))}
-    text_encoder = checkpoint / "text_encoder"
-    files = find_weight_files(text_encoder, PARTS["text_encoder"].stem)
-    tied = TIED_WEIGHTS if Qwen2_5_VLConfig.from_pretrained(text_encoder).tie_word_embeddings else ()
+    part = JUDGE_PART if has_judge(checkpoint) else "text_encoder"
+    files = find_weight_files(checkpoint / part, PARTS[part].stem)
+    tied = TIED_WEIGHTS if Qwen2_5_VLConfig.from_pretrained(checkpoint / part).tie_word_embeddings else ()
     name = next((name for name in (HEAD_WEIGHTS, *tied) if name in files.tensors), None)
     if name is None:
-        raise UnusableWeights(f"{text_encoder} holds no language head")
+        raise UnusableWeights(f"{checkpoint / part} holds no language head")
     with safe_open(files.tensors[name].file, "pt") as weights:
         head = weights.get_slice(name)
         rows = {answer: head[row : row + 1][0].float().numpy() for answer, row in first.items()}

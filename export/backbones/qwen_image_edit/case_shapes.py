@@ -9,7 +9,7 @@ from math import prod
 from eacps.tensors import VAE_ENCODER, ModelSpec
 from export.backbones.qwen_image_edit import denoiser, vae
 from export.backbones.qwen_image_edit.denoiser import DenoiserShape
-from export.backbones.qwen_image_edit.shapes import QwenShapes
+from export.backbones.qwen_image_edit.shapes import JUDGED_PICTURES, QwenShapes
 from export.backbones.qwen_image_edit.text_encoder import TextShape, shapes_for
 from export.backbones.qwen_image_edit.vae import VaeShape
 from export.buckets import Bucket
@@ -49,9 +49,17 @@ class CaseShapes:
 
     def text_encoder(self) -> Sequence[TextShape]:
         """Of every grid of condition pictures."""
+        return self._texts(self._buckets.max_pictures)
+
+    def judge(self) -> Sequence[TextShape]:
+        """Of every grid of judged pictures."""
+        return self._texts(JUDGED_PICTURES)
+
+    def _texts(self, most: int) -> Sequence[TextShape]:
+        """Of every grid, with up to ``most`` pictures."""
         grids = sorted({self._maker.vision_grid(size) for size in self._buckets.sizes})
         shapes = [shape for grid in grids for shape in shapes_for(grid)]
-        shapes = [shape for shape in shapes if shape.pictures <= self._buckets.max_pictures]
+        shapes = [shape for shape in shapes if shape.pictures <= most]
         if not self._fixed:
             return shapes
         return [replace(shape, batch=min(shape.batch, self._buckets.max_batch)) for shape in shapes]

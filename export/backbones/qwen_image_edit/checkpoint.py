@@ -29,10 +29,12 @@ from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLFo
 from eacps.models.backbones.qwen_image_edit.prompt import edit_prompt as edit_text
 from eacps.models.backbones.qwen_image_edit.prompt import template_opening
 from eacps.models.checkpoint_config import UnsupportedCheckpoint
+from eacps.tensors import JUDGE_NETWORK
 from export.backbones.qwen_image_edit.processor import EditProcessor
 from export.checkpoint import CheckpointSettings as Settings
 from export.checkpoint import Part, load_part, pipeline_name
 
+JUDGE_PART = JUDGE_NETWORK
 PIPELINE_CONDITION_AREA = 384 * 384
 PIPELINE_VAE_AREA = 1024 * 1024
 EDIT_CONDITION_AREA = 1024 * 1024  # the first Qwen-Image-Edit shows its text encoder the picture in full
@@ -42,7 +44,11 @@ PARTS = {
     "transformer": Part("diffusion_pytorch_model", "_class_name", "QwenImageTransformer2DModel"),
     "vae": Part("diffusion_pytorch_model", "_class_name", "AutoencoderKLQwenImage"),
     "text_encoder": Part("model", "model_type", "qwen2_5_vl"),
+    JUDGE_PART: Part("model", "model_type", "qwen2_5_vl"),
 }
+OPTIONAL_PARTS = frozenset({JUDGE_PART})
+# What the judge's vision tower shares with the text encoder's: pictures are cut and turned once, for both.
+SHARED_VISION = ("patch_size", "temporal_patch_size", "spatial_merge_size", "window_size")
 # By the name in model_index.json: the class, and how many pictures it was trained with.
 PIPELINES: dict[str, tuple[type[EditPipeline], int]] = {
     "QwenImageEditPipeline": (QwenImageEditPipeline, 1),
@@ -118,19 +124,19 @@ def load_pipeline(checkpoint: Path, dtype: torch.dtype = torch.float32) -> EditP
 def load_skeleton(checkpoint: Path) -> EditPipeline:
     """Put the parts together without weights, whose tensors are on torch's ``meta`` device: shapes, no memory.
 
-    Such a pipeline is for inspection and cannot run, so no constant of the process is set.
+    Such a pipeline is for inspection and cannot run, so no constant of the process is set. The judge that a checkpoint
+    may bring is its attribute ``judge``.
 
     Raises:
-        UnsupportedCheckpoint: It is of another pipeline.
+        UnsupportedCheckpoint: It is of another pipeline, or its judge sees pictures otherwise than its text encoder.
     """
     with torch.device("meta"):
         transformer = QwenImageTransformer2DModel.from_config(
             QwenImageTransformer2DModel.load_config(checkpoint, subfolder="transformer")
         )
         vae = AutoencoderKLQwenImage.from_config(AutoencoderKLQwenImage.load_config(checkpoint, subfolder="vae"))
-        text_config = Qwen2_5_VLConfig.from_pretrained(checkpoint / "text_encoder")
-        text_encoder = Qwen2_5_VLForConditionalGeneration(text_config)
-    return _joined(
+        text_encoder = _skeleton_of(checkpoint / "text_encoder")
+    pipeline = _joined(
         _pipeline_of(checkpoint)[0],
         EditProcessor.from_pretrained(checkpoint / "processor"),
         transformer=transformer,
@@ -138,6 +144,16 @@ def load_skeleton(checkpoint: Path) -> EditPipeline:
         text_encoder=text_encoder,
         scheduler=FlowMatchEulerDiscreteScheduler.from_pretrained(checkpoint, subfolder="scheduler"),
     )
+    if has_judge(checkpoint):
+        with torch.device("meta"):
+            pipeline.judge = _skeleton_of(checkpoint / JUDGE_PART)
+        _check_vision(checkpoint, text_encoder.config, pipeline.judge.config)
+    return pipeline
+
+
+def has_judge(checkpoint: Path) -> bool:
+    """Whether a checkpoint brings a judge."""
+    return (checkpoint / JUDGE_PART).exists()
 
 
 def load_transformer(checkpoint: Path, dtype: torch.dtype = torch.float32) -> QwenImageTransformer2DModel:
@@ -157,6 +173,12 @@ def load_vae(checkpoint: Path, dtype: torch.dtype = torch.float32) -> Autoencode
 def load_text_encoder(checkpoint: Path, dtype: torch.dtype = torch.float32) -> Qwen2_5_VLForConditionalGeneration:
     """Load text encoder and language head."""
     return load_part(Qwen2_5_VLForConditionalGeneration, checkpoint, "text_encoder", PARTS["text_encoder"], dtype=dtype)
+
+
+def load_judge(checkpoint: Path, dtype: torch.dtype = torch.float32) -> Qwen2_5_VLForConditionalGeneration:
+    """Load what answers questions, language head included: the checkpoint's judge, or else its text encoder."""
+    part = JUDGE_PART if has_judge(checkpoint) else "text_encoder"
+    return load_part(Qwen2_5_VLForConditionalGeneration, checkpoint, part, PARTS[part], dtype=dtype)
 
 
 @torch.no_grad()
@@ -186,6 +208,26 @@ def encode_prompt(
     embeds = outputs.last_hidden_state[:, pipeline.prompt_template_encode_start_idx :]
     mask = torch.ones(embeds.shape[:2], dtype=torch.long, device=embeds.device)
     return embeds, mask
+
+
+def _skeleton_of(folder: Path) -> Qwen2_5_VLForConditionalGeneration:
+    return Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig.from_pretrained(folder))
+
+
+def _check_vision(checkpoint: Path, text_encoder: Qwen2_5_VLConfig, judge: Qwen2_5_VLConfig) -> None:
+    """Check that pictures prepared for the text encoder are what the judge takes."""
+    one, other = (_vision_of(config) for config in (text_encoder, judge))
+    if differences := [f"{key} is {other[key]} instead of {one[key]}" for key in one if other[key] != one[key]]:
+        raise UnsupportedCheckpoint(
+            f"{checkpoint / JUDGE_PART / 'config.json'} sees pictures otherwise than the text encoder: "
+            f"{', '.join(differences)}"
+        )
+
+
+def _vision_of(config: Qwen2_5_VLConfig) -> dict[str, Any]:
+    vision: Any = config.vision_config
+    derived = {"head width": vision.hidden_size // vision.num_heads, "rope_theta": vision.rope_parameters["rope_theta"]}
+    return {key: getattr(vision, key) for key in SHARED_VISION} | derived
 
 
 def _joined(cls: type[EditPipeline], processor: EditProcessor, **parts: Any) -> EditPipeline:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from diffusers import AutoencoderKLQwenImage, FlowMatchEulerDiscreteScheduler, QwenImageTransformer2DModel
@@ -11,11 +11,11 @@ from diffusers.loaders.lora_pipeline import QwenImageLoraLoaderMixin
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from eacps.models.backbones.qwen_image_edit.config import NAME, Config
-from eacps.models.backbones.qwen_image_edit.contract import DENOISER, TEXT_ENCODER
+from eacps.models.backbones.qwen_image_edit.contract import DENOISER, JUDGE, TEXT_ENCODER
 from eacps.models.backbones.qwen_image_edit.preprocessing import condition_grid
 from eacps.models.backbones.qwen_image_edit.prompt import IMAGE_PAD
 from eacps.models.checkpoint_config import ServedShapes, UnsupportedCheckpoint
-from eacps.tensors import VAE_DECODER, VAE_ENCODER
+from eacps.tensors import VAE_DECODER, VAE_ENCODER, ModelSpec
 from export.backbones.backbone import BackboneExporter
 from export.backbones.qwen_image_edit.assets import (
     read_checkpoint_config,
@@ -25,9 +25,12 @@ from export.backbones.qwen_image_edit.assets import (
 )
 from export.backbones.qwen_image_edit.case_shapes import CaseShapes
 from export.backbones.qwen_image_edit.checkpoint import (
+    JUDGE_PART,
+    OPTIONAL_PARTS,
     PARTS,
     CheckpointSettings,
     EditPipeline,
+    load_judge,
     load_skeleton,
     load_text_encoder,
     load_transformer,
@@ -35,9 +38,10 @@ from export.backbones.qwen_image_edit.checkpoint import (
     max_pictures,
 )
 from export.backbones.qwen_image_edit.denoiser import DenoiserNetwork
+from export.backbones.qwen_image_edit.judge import JudgeNetwork
 from export.backbones.qwen_image_edit.processor import EditProcessor
 from export.backbones.qwen_image_edit.shapes import QwenShapes
-from export.backbones.qwen_image_edit.text_encoder import TextEncoderNetwork
+from export.backbones.qwen_image_edit.text_encoder import TextEncoderNetwork, TextShape
 from export.backbones.qwen_image_edit.vae import VaeDecoderNetwork, VaeEncoderNetwork
 from export.buckets import Buckets, Size, buckets_for, check_sizes
 from export.checkpoint import IncompleteCheckpoint
@@ -55,6 +59,7 @@ class QwenExporter(BackboneExporter[CheckpointSettings, Config]):
 
     name = NAME
     parts = PARTS
+    optional_parts = OPTIONAL_PARTS
     readers = {  # noqa: RUF012  # annotated in the base class
         "transformer": lambda folder: QwenImageTransformer2DModel.from_config(
             QwenImageTransformer2DModel.load_config(folder, subfolder="transformer")
@@ -64,6 +69,9 @@ class QwenExporter(BackboneExporter[CheckpointSettings, Config]):
         ),
         "text_encoder": lambda folder: Qwen2_5_VLForConditionalGeneration(
             Qwen2_5_VLConfig.from_pretrained(folder / "text_encoder")
+        ),
+        JUDGE_PART: lambda folder: Qwen2_5_VLForConditionalGeneration(
+            Qwen2_5_VLConfig.from_pretrained(folder / JUDGE_PART)
         ),
         "processor": lambda folder: EditProcessor.from_pretrained(folder / "processor"),
         "scheduler": lambda folder: FlowMatchEulerDiscreteScheduler.from_pretrained(folder, subfolder="scheduler"),
@@ -81,16 +89,19 @@ class QwenExporter(BackboneExporter[CheckpointSettings, Config]):
         return load_skeleton(checkpoint)
 
     def check_tokenizer(self, checkpoint: Path, pipeline: EditPipeline) -> None:
-        """Check the number of the mark that stands for a picture's token, too."""
-        text_encoder, tokenizer = pipeline.text_encoder.config, pipeline.tokenizer
-        tokens, rows = len(tokenizer), text_encoder.text_config.vocab_size
-        given, expected = tokenizer.convert_tokens_to_ids(IMAGE_PAD), text_encoder.image_token_id
-        if given != expected:
-            raise IncompleteCheckpoint(
-                f"{checkpoint}: the tokenizer numbers {IMAGE_PAD} {given}, the text encoder expects it as {expected}"
-            )
-        if tokens > rows:
-            raise IncompleteCheckpoint(f"{checkpoint}: the tokenizer has {tokens} tokens, the text encoder {rows}")
+        """Check the number of the mark that stands for a picture's token, too, and the judge's embeddings."""
+        readers = {"text encoder": pipeline.text_encoder.config}
+        if hasattr(pipeline, JUDGE_PART):
+            readers["judge"] = pipeline.judge.config
+        tokens, given = len(pipeline.tokenizer), pipeline.tokenizer.convert_tokens_to_ids(IMAGE_PAD)
+        for name, config in readers.items():
+            rows, expected = config.text_config.vocab_size, config.image_token_id
+            if given != expected:
+                raise IncompleteCheckpoint(
+                    f"{checkpoint}: the tokenizer numbers {IMAGE_PAD} {given}, the {name} expects it as {expected}"
+                )
+            if tokens > rows:
+                raise IncompleteCheckpoint(f"{checkpoint}: the tokenizer has {tokens} tokens, the {name} {rows}")
 
     def buckets(
         self, checkpoint: Path, settings: CheckpointSettings, pipeline: EditPipeline, request: ExportRequest
@@ -129,7 +140,7 @@ class QwenExporter(BackboneExporter[CheckpointSettings, Config]):
         return QwenShapes(config, buckets, pipeline.transformer.config.joint_attention_dim)
 
     def jobs(self, prepared: PreparedCheckpoint) -> Iterator[NetworkJob]:
-        """Yield autoencoder, text encoder and denoiser."""
+        """Yield autoencoder, text encoder, judge and denoiser."""
         folder, cases = prepared.ingredients.source.folder, _cases(prepared)
         for spec, network in ((VAE_DECODER, VaeDecoderNetwork), (VAE_ENCODER, VaeEncoderNetwork)):
             yield pipeline_job(
@@ -142,17 +153,11 @@ class QwenExporter(BackboneExporter[CheckpointSettings, Config]):
                 code=(CHECKPOINT_CODE,),
                 load=lambda spec=spec, network=network: network(load_vae(folder), cases.vae(spec)),  # type: ignore[misc]
             )
-        vision = _config(prepared).vision
-        yield pipeline_job(
-            prepared,
-            spec=TEXT_ENCODER,
-            network=TextEncoderNetwork,
-            part="text_encoder",
-            precision=prepared.precision,
-            settings=(repr(vision),),
-            code=(CHECKPOINT_CODE, "eacps.models.backbones.qwen_image_edit.vision_tables"),
-            load=lambda: TextEncoderNetwork(load_text_encoder(folder), vision, cases.text_encoder()),
+        yield self._text_job(
+            prepared, TEXT_ENCODER, TextEncoderNetwork, lambda: load_text_encoder(folder), cases.text_encoder()
         )
+        if _config(prepared).own_judge:
+            yield self._text_job(prepared, JUDGE, JudgeNetwork, lambda: load_judge(folder), cases.judge())
         yield self._denoiser_job(prepared, cases)
 
     def write_assets(self, folder: Path, prepared: PreparedCheckpoint) -> None:
@@ -160,8 +165,29 @@ class QwenExporter(BackboneExporter[CheckpointSettings, Config]):
         write_tokenizer(folder, prepared.pipeline)
 
     def write_judge_assets(self, folder: Path, prepared: PreparedCheckpoint) -> None:
-        """Write the language head's rows for the answers."""
+        """Write the rows for the answers of the language head of what answers."""
         write_judge_head(folder, prepared.ingredients.source.folder, prepared.pipeline.tokenizer)
+
+    def _text_job(
+        self,
+        prepared: PreparedCheckpoint,
+        spec: ModelSpec,
+        network: type[TextEncoderNetwork],
+        load: Callable[[], Qwen2_5_VLForConditionalGeneration],
+        shapes: Sequence[TextShape],
+    ) -> NetworkJob:
+        """Return the job of a Qwen2.5-VL, whose part has the network's name."""
+        vision = _config(prepared).vision
+        return pipeline_job(
+            prepared,
+            spec=spec,
+            network=network,
+            part=spec.name,
+            precision=prepared.precision,
+            settings=(repr(vision),),
+            code=(CHECKPOINT_CODE, "eacps.models.backbones.qwen_image_edit.vision_tables"),
+            load=lambda: network(load(), vision, shapes),
+        )
 
     def _denoiser_job(self, prepared: PreparedCheckpoint, cases: CaseShapes) -> NetworkJob:
         folder, lora = prepared.ingredients.source.folder, prepared.lora

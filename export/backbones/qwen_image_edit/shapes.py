@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from eacps.models.backbones.qwen_image_edit.config import Config
-from eacps.models.backbones.qwen_image_edit.contract import DENOISER, TEXT_ENCODER
+from eacps.models.backbones.qwen_image_edit.contract import DENOISER, JUDGE, TEXT_ENCODER
 from eacps.models.backbones.qwen_image_edit.preprocessing import condition_grid, fitted_size
 from eacps.tensors import VAE_DECODER, VAE_ENCODER, ModelSpec
 from export.buckets import Bucket, Buckets, Size
@@ -33,7 +33,8 @@ class QwenShapes(NetworkShapes):
         """Return the profiles of a network, those of the default size first."""
         shapes = {
             DENOISER.name: self._denoiser,
-            TEXT_ENCODER.name: self._text_encoder,
+            TEXT_ENCODER.name: lambda: self._texts(max(self.buckets.max_pictures, JUDGED_PICTURES)),
+            JUDGE.name: lambda: self._texts(JUDGED_PICTURES),
             VAE_ENCODER.name: self._vae_encoder,
             VAE_DECODER.name: self._vae_decoder,
         }
@@ -45,7 +46,7 @@ class QwenShapes(NetworkShapes):
         text = bucket.text_tokens if fixed else WARMUP_TOKENS
         if spec is DENOISER:
             return self.denoiser_shapes(replace(bucket, text_tokens=text))
-        if spec is TEXT_ENCODER:
+        if spec in (TEXT_ENCODER, JUDGE):
             return self.text_shapes(self.vision_grid(bucket.size), 1, text)
         return without_batch(spec, self.profiles(spec)[0].usual)
 
@@ -84,10 +85,11 @@ class QwenShapes(NetworkShapes):
             "txt_rope": (text, pairs, 2),
         }
 
-    def _text_encoder(self) -> Iterator[Profile]:
+    def _texts(self, most: int) -> Iterator[Profile]:
+        """Of texts with 1 to ``most`` pictures of each grid."""
         longest = max(length for _, length in self.buckets.texts)
         for grid in sorted({self.vision_grid(size) for size in self.buckets.sizes}):
-            for pictures in range(1, max(self.buckets.max_pictures, JUDGED_PICTURES) + 1):
+            for pictures in range(1, most + 1):
                 least = self.text_shapes(grid, pictures, MIN_TEXT_TOKENS)
                 tokens = self._picture_tokens(grid) * max(0, pictures - self.buckets.max_pictures)
                 largest = self.text_shapes(grid, pictures, longest + tokens + self.config.template_tokens)

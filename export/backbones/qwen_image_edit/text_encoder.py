@@ -169,6 +169,10 @@ class TextEncoderNetwork(TorchNetwork):
         for shape in self.shapes:
             yield self._case(shape)
 
+    def answer(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:  # noqa: ARG002  # others need it
+        """Return what the graph answers, by the original's hidden states and the attention mask."""
+        return hidden
+
     @torch.no_grad()
     def _case(self, shape: TextShape) -> ParityCase:
         """Compute one case; item k is padded by 2k tokens, on the right."""
@@ -197,7 +201,8 @@ class TextEncoderNetwork(TorchNetwork):
             "image_index": kinds.to(torch.long) * kinds.cumsum(1),
         }
         sizes = f"{shape.pictures} pictures of {shape.grid[0]}x{shape.grid[1]} patches"
-        return case_of(f"batch {shape.batch}, {ids.shape[1]} tokens, {sizes}", inputs, {"hidden_states": original})
+        expected = {self.spec.outputs[0].name: self.answer(original, mask)}
+        return case_of(f"batch {shape.batch}, {ids.shape[1]} tokens, {sizes}", inputs, expected)
 
     def _pixels(self, shape: TextShape, generator: torch.Generator) -> torch.Tensor:
         """Draw patched pictures (batch, pictures, patches, values)."""

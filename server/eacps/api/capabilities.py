@@ -62,4 +62,5 @@ def _checkpoint(served: ServedCheckpoint) -> pb.CheckpointInfo:
         max_pictures=served.max_pictures,
         face_swap=served.face_swap,
         negative_prompts=served.negative_prompts,
+        own_judge=served.own_judge,
     )

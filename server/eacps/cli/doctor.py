@@ -13,7 +13,7 @@ from eacps.cli.exit_codes import ExitCode
 from eacps.cli.streams import print_json
 from eacps.licenses import business_use
 from eacps.manifest import BrokenRepository, CalibrationRecord, Manifest, verify
-from eacps.tensors import FACE_SWAPPER, FACE_VERIFIER, VLM_JUDGE
+from eacps.tensors import FACE_SWAPPER, FACE_VERIFIER, JUDGE_NETWORK, VLM_JUDGE
 from eacps.triton.installation import Check, check_installation
 
 NOTES = ("calibration", "licenses")
@@ -59,7 +59,8 @@ def describe_manifest(manifest: Manifest) -> str:
     gate = f"furthest from its original: {model}, {error:.1e}"
     optional = {FACE_SWAPPER: "no face swapper", VLM_JUDGE: "no judge"}
     lacking = "".join(f", {words}" for spec, words in optional.items() if spec.name not in manifest.models)
-    made_of = f"{manifest.checkpoint}{revision}{added}{lacking}, {manifest.target} in {precisions}"
+    judge = ", with a judge of its own" if JUDGE_NETWORK in manifest.models else ""
+    made_of = f"{manifest.checkpoint}{revision}{added}{judge}{lacking}, {manifest.target} in {precisions}"
     return f"{made_of}, build {manifest.build}; {gate}"
 
 

@@ -1,4 +1,4 @@
-"""The backbone's own text encoder as a judge: P(yes) from `vlm_judge` in Triton, without extra memory."""
+"""The checkpoint's own judge, or its text encoder as a judge: P(yes) from `vlm_judge` in Triton."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol

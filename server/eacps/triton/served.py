@@ -83,6 +83,7 @@ def describe(config: Any, *, triton_version: str) -> ServedCheckpoint:
             backbone=values[BACKBONE_PARAMETER],
             guidance=values["guidance"],
             judge=_FLAGS[values["judge"]],
+            own_judge=_FLAGS[values["own_judge"]],
         )
     except (KeyError, ValueError) as exc:
         raise TritonModelFailed(f"{SAMPLER.name} does not say which checkpoint it serves: {exc}") from exc

@@ -34,11 +34,12 @@ class ServedCheckpoint:
         build: Digest of the networks as exported, all of which passed the parity gate (`eacps.manifest`).
         revision: Commit of the checkpoint on the hub it came from; empty for a folder.
         target: What runs the networks: embedded, onnxruntime, torch or tensorrt.
-        precision: Of denoiser and text encoder: fp32 or bf16.
+        precision: Of denoiser, text encoder and judge: fp32 or bf16.
         face_swap: Whether a face swapper is served, and with it `face_prior`.
         backbone: Family of diffusion models that the checkpoint belongs to.
         guidance: How it heeds a negative prompt: true_cfg, or distilled, which takes none.
         judge: Whether a network of the backbone answers questions about pictures, and with it `vlm_judge`.
+        own_judge: Whether that network is a judge that the checkpoint brings.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ServedCheckpoint:
     backbone: str = ""
     guidance: str = "true_cfg"
     judge: bool = True
+    own_judge: bool = False
 
     def __post_init__(self) -> None:
         if not self.sizes:
@@ -83,7 +85,8 @@ class ServedCheckpoint:
         revision = f", revision {self.revision}" if self.revision else ""
         made = f"build {self.build} of {self.backbone}, {self.target} in {self.precision}"
         lacking = ("" if self.face_swap else ", no face swapper") + ("" if self.judge else ", no judge")
-        return f"{self.name}@{self.fingerprint}{revision}: {made}{lacking}"
+        judge = ", with a judge of its own" if self.own_judge else ""
+        return f"{self.name}@{self.fingerprint}{revision}: {made}{judge}{lacking}"
 
 
 @dataclass(frozen=True)

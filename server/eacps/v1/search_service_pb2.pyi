@@ -1150,7 +1150,7 @@ class GetCapabilitiesResponse(_message.Message):
     def __init__(self, checkpoint: _Optional[_Union[CheckpointInfo, _Mapping]] = ..., scorers: _Optional[_Iterable[_Union[OfferedScorer, _Mapping]]] = ..., judges: _Optional[_Iterable[str]] = ..., ranges: _Optional[_Iterable[_Union[FieldRange, _Mapping]]] = ..., limits: _Optional[_Union[RequestLimits, _Mapping]] = ..., strategies: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CheckpointInfo(_message.Message):
-    __slots__ = ("name", "build", "default_steps", "sizes", "max_pictures", "face_swap", "negative_prompts")
+    __slots__ = ("name", "build", "default_steps", "sizes", "max_pictures", "face_swap", "negative_prompts", "own_judge")
     NAME_FIELD_NUMBER: _ClassVar[int]
     BUILD_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -1158,6 +1158,7 @@ class CheckpointInfo(_message.Message):
     MAX_PICTURES_FIELD_NUMBER: _ClassVar[int]
     FACE_SWAP_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_PROMPTS_FIELD_NUMBER: _ClassVar[int]
+    OWN_JUDGE_FIELD_NUMBER: _ClassVar[int]
     name: str
     build: str
     default_steps: int
@@ -1165,7 +1166,8 @@ class CheckpointInfo(_message.Message):
     max_pictures: int
     face_swap: bool
     negative_prompts: bool
-    def __init__(self, name: _Optional[str] = ..., build: _Optional[str] = ..., default_steps: _Optional[int] = ..., sizes: _Optional[_Iterable[_Union[PictureSize, _Mapping]]] = ..., max_pictures: _Optional[int] = ..., face_swap: _Optional[bool] = ..., negative_prompts: _Optional[bool] = ...) -> None: ...
+    own_judge: bool
+    def __init__(self, name: _Optional[str] = ..., build: _Optional[str] = ..., default_steps: _Optional[int] = ..., sizes: _Optional[_Iterable[_Union[PictureSize, _Mapping]]] = ..., max_pictures: _Optional[int] = ..., face_swap: _Optional[bool] = ..., negative_prompts: _Optional[bool] = ..., own_judge: _Optional[bool] = ...) -> None: ...
 
 class PictureSize(_message.Message):
     __slots__ = ("width", "height")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from eacps.models.checkpoint_config import CheckpointConfig
 
 NAME = "qwen_image_edit"
-# The judge's assets only: arrays "yes" and "no", float32 [text channels], the rows of the language head for the first
-# token of `prompt.YES` and of `prompt.NO`.
+# The judge's assets only: arrays "yes" and "no", float32 [channels], the rows of its language head for the first token
+# of `prompt.YES` and of `prompt.NO`.
 JUDGE_HEAD_FILE = "judge_head.npz"
 
 
@@ -49,6 +49,7 @@ class Config(CheckpointConfig):
         edit_template: Prompt template with one ``{}``; where it shows a picture itself, it is for one picture alone.
         template_tokens: Tokens at its beginning, before any picture, which are dropped from the embeddings.
         vision: Picture preprocessing of Qwen2.5-VL.
+        own_judge: Whether the checkpoint brings a judge; otherwise the text encoder answers questions.
     """
 
     backbone: str = NAME
@@ -59,3 +60,4 @@ class Config(CheckpointConfig):
     edit_template: str
     template_tokens: int
     vision: VisionConfig
+    own_judge: bool = False

@@ -1,6 +1,15 @@
 """Contract 3 of Qwen-Image-Edit: its networks. Imports no torch: processes that run a graph do without."""
 
-from eacps.tensors import MAX_BACKBONE_BATCH, VAE_DECODER, VAE_ENCODER, DType, Kind, ModelSpec, TensorSpec
+from eacps.tensors import (
+    JUDGE_NETWORK,
+    MAX_BACKBONE_BATCH,
+    VAE_DECODER,
+    VAE_ENCODER,
+    DType,
+    Kind,
+    ModelSpec,
+    TensorSpec,
+)
 
 # One evaluation of the diffusion transformer: the velocity of the noisy latents, beside text and conditioning pictures.
 # picture_latents are the packed latents of all conditioning pictures, one picture after the other. RoPE tables hold
@@ -44,4 +53,16 @@ TEXT_ENCODER = ModelSpec(
     outputs=(TensorSpec("hidden_states", DType.FP32, ("tokens", "text_channels")),),
 )
 
-NETWORKS = (DENOISER, TEXT_ENCODER, VAE_ENCODER, VAE_DECODER)
+# Another Qwen2.5-VL, which a checkpoint may bring to answer questions: the state of each text's last token. Two rows of
+# its language head make the answer of it. Inputs are the text encoder's.
+JUDGE = ModelSpec(
+    name=JUDGE_NETWORK,
+    kind=Kind.NETWORK,
+    max_batch_size=MAX_BACKBONE_BATCH,
+    dynamic_batching=True,
+    optional=True,
+    inputs=TEXT_ENCODER.inputs,
+    outputs=(TensorSpec("last_state", DType.FP32, ("text_channels",)),),
+)
+
+NETWORKS = (DENOISER, TEXT_ENCODER, VAE_ENCODER, VAE_DECODER, JUDGE)

@@ -1,4 +1,7 @@
-"""`vlm_judge`: P(yes) of questions about pictures, from the text encoder and two rows of its language head."""
+"""`vlm_judge`: P(yes) of questions about pictures, from a Qwen2.5-VL and two rows of its language head.
+
+The checkpoint's own judge is asked where it brings one, its text encoder otherwise.
+"""
 
 import asyncio
 from pathlib import Path
@@ -8,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from eacps.models.backbones.qwen_image_edit.config import JUDGE_HEAD_FILE, Config
-from eacps.models.backbones.qwen_image_edit.contract import TEXT_ENCODER
+from eacps.models.backbones.qwen_image_edit.contract import JUDGE, TEXT_ENCODER
 from eacps.models.backbones.qwen_image_edit.preprocessing import Patches, condition_patches
 from eacps.models.backbones.qwen_image_edit.prompt import judge_prompt
 from eacps.models.backbones.qwen_image_edit.tokens import TextItem, TextReader, collate
@@ -27,17 +30,17 @@ def read_answer_direction(assets: Path) -> torch.Tensor:
 
 
 class Judge:
-    """Answers yes/no questions with the text encoder of one checkpoint.
+    """Answers yes/no questions with a network of one checkpoint.
 
     Args:
         config: Of the checkpoint.
-        networks: Its networks, of which it asks the text encoder.
+        networks: Its networks, of which it asks the judge or the text encoder.
         assets: Folder of the exporter's files.
     """
 
     def __init__(self, config: Config, networks: Networks, assets: Path) -> None:
         self._config, self._reader = config, TextReader(assets / TOKENIZER_FILE)
-        self._encode_text = networks[TEXT_ENCODER.name]
+        self._network = networks[JUDGE.name if config.own_judge else TEXT_ENCODER.name]
         self._direction = read_answer_direction(assets)
 
     async def p_yes(self, pictures: NDArray[np.uint8], questions: list[str]) -> torch.Tensor:
@@ -52,7 +55,7 @@ class Judge:
 
         Raises:
             InvalidInput: Nothing to judge, an unusable question, or pictures of an unsupported size.
-            NetworkFailed: The text encoder did.
+            NetworkFailed: The network did.
         """
         self._check(pictures, questions)
         items = self._items(pictures, questions)
@@ -74,10 +77,16 @@ class Judge:
         return condition_patches(picture, self._config.condition_image_area, self._config.vision)
 
     async def _answer(self, items: list[TextItem]) -> torch.Tensor:
-        hidden = await self._encode_text(collate(items))
-        last = torch.tensor([item.length - 1 for item in items], device=hidden.device)
-        states = hidden[torch.arange(len(items), device=hidden.device), last]
-        return torch.sigmoid(states.float() @ self._direction.to(hidden.device)).cpu()
+        states = await self._last_states(items)
+        return torch.sigmoid(states.float() @ self._direction.to(states.device)).cpu()
+
+    async def _last_states(self, items: list[TextItem]) -> torch.Tensor:
+        """Return the state of each item's last token: [items, channels]."""
+        answer = await self._network(collate(items))
+        if self._config.own_judge:
+            return answer
+        last = torch.tensor([item.length - 1 for item in items], device=answer.device)
+        return answer[torch.arange(len(items), device=answer.device), last]
 
     def _check(self, pictures: NDArray[np.uint8], questions: list[str]) -> None:
         violations = []

@@ -86,7 +86,7 @@ def collate(items: Sequence[TextItem]) -> dict[str, torch.Tensor]:
     Attention is causal, so what stands to the right of an item's last token never reaches it.
 
     Returns:
-        The inputs of ``contract.TEXT_ENCODER`` by name, with the batch axis first.
+        The inputs of ``contract.TEXT_ENCODER`` and ``contract.JUDGE`` by name, with the batch axis first.
     """
     longest = max(item.length for item in items)
 
