@@ -19,9 +19,8 @@ from diffusers import AutoencoderKLQwenImage
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
-from transformers import Qwen2_5_VLForConditionalGeneration
 
-from export.backbones.qwen_image_edit.checkpoint import load_pipeline
+from export.backbones.qwen_image_edit.checkpoint import load_judge, load_pipeline
 from export.backbones.qwen_image_edit.processor import EditProcessor
 from export.face_pack import PACK_FILES, VERIFIER_FILE
 from studio_mini.faces.figures import (
@@ -33,6 +32,7 @@ from studio_mini.faces.figures import (
 )
 from studio_mini.faces.pack import FacePack, load_pack
 from studio_mini.measure.denoiser import DenoiserFigures, attempt, contact_sheet, denoiser_figures
+from studio_mini.measure.faults import fault_figures
 from studio_mini.measure.identity import cosine, drawn_swap, embedding
 from studio_mini.measure.judge import Judge, attribute_accuracies, p_natural, shows_expression
 from studio_mini.measure.vae import reconstruct, vae_figures
@@ -114,6 +114,7 @@ def measure(checkpoint: Path, effort: Effort) -> list[Figure]:
         *_vae(parts, pictures),
         *_faces(parts, pictures),
         *_judge(parts.judge, pictures),
+        *_faults(parts, effort),
         *_denoiser(parts, effort),
     ]
 
@@ -121,13 +122,12 @@ def measure(checkpoint: Path, effort: Effort) -> list[Figure]:
 def _load(checkpoint: Path) -> _Checkpoint:
     threads = torch.get_num_threads()
     pack = load_pack(checkpoint / "faces", threads=threads)
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint, subfolder="text_encoder")
     return _Checkpoint(
         folder=checkpoint,
         vae=AutoencoderKLQwenImage.from_pretrained(checkpoint, subfolder="vae").float().eval(),
         pack=pack,
         verifier=HeldOutVerifier(checkpoint / "faces", pack, threads=threads),
-        judge=Judge(model, EditProcessor.from_pretrained(checkpoint / "processor")),
+        judge=Judge(load_judge(checkpoint), EditProcessor.from_pretrained(checkpoint / "processor")),
     )
 
 
@@ -200,6 +200,20 @@ def _judge(judge: Judge, pictures: _HeldOut) -> list[Figure]:
     swaps = [picture for picture in pictures.swapped if picture is not None]
     auc = area_under_roc(natural, p_natural(judge, swaps))
     return [*figures, at_least("judge", "AUC natural against the face pack's swaps", auc, 0.95)]
+
+
+def _faults(parts: _Checkpoint, effort: Effort) -> list[Figure]:
+    """The judge against the denoiser's own faults, and how it ranks the seeds of a task."""
+    found = fault_figures(parts.folder, parts.judge, tasks=effort.tasks, ranked=effort.tasks, seeds=effort.seeds)
+    part = "judge, the denoiser's faults"
+    means = ", ".join(f"{kind} {mean:.2f}" for kind, (mean, _) in found.kinds.items())
+    ranking = f"{found.ranking:.2f} ± {found.ranking_error:.2f}"
+    return [
+        *(at_least(part, f"AUC of truths against {kind}", auc, 0.95) for kind, (_, auc) in found.kinds.items()),
+        Figure(part, "P(natural)", f"truths {found.natural:.2f}, {means}"),
+        Figure(part, "sd of the log-odds over the seeds of a task", f"{found.deviation:.2f}"),
+        Figure(part, "rank correlation with how whole eyes and mouth are, over the seeds of a task", ranking),
+    ]
 
 
 def _denoiser(parts: _Checkpoint, effort: Effort) -> list[Figure]:

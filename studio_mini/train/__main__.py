@@ -19,7 +19,7 @@ import torch
 
 from studio_mini import calibrate
 from studio_mini.architecture import save_static_parts
-from studio_mini.train import denoiser, faces, own_states, vae, vlm
+from studio_mini.train import denoiser, faces, judge, own_states, vae, vlm
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ STAGES: Final = {
     "vae_refined": Stage(vae.refine, 14),
     "faces": Stage(faces.run, 80),
     "vlm": Stage(vlm.run, 45),
-    "judge": Stage(vlm.refine, 16),
     "denoiser": Stage(denoiser.run, 180, any_device=True),
     "own_states": Stage(own_states.run, 30, any_device=True),
+    "judge": Stage(judge.run, 25),
     "calibration": Stage(calibrate.run, 5),
 }
 WARM_STAGES: Final = {
     "vae_refined": Stage(vae.refine, 14),
     "swapper": Stage(partial(faces.run, parts=["swapper"], warm=True), 50),
-    "judge": Stage(vlm.refine, 16),
     "denoiser": Stage(partial(denoiser.run, warm=True), 90, any_device=True),
     "own_states": Stage(own_states.run, 30, any_device=True),
+    "judge": Stage(judge.run, 25),
     "calibration": Stage(calibrate.run, 5),
 }
 

@@ -1,14 +1,18 @@
 """Pictures with the denoiser's own faults, graded: what the judge must tell from drawings, and from one another.
 
-Three kinds, all from training tasks with the character shown. *Restarts* carry a noised truth on to the end: the higher
-the noise, the more of the picture is the denoiser's, and the less natural it is called. *Drafts* have too few steps.
-*Worse* ones come from weights that were shaken, as a denoiser in the middle of its training paints: eyes that differ,
-mouths in pieces, doubled edges of hair.
+Five kinds, all from training tasks with the character shown. *Untouched* ones are truths that have been through the
+autoencoder alone, as all others have: its softness is no fault. *Restarts* carry a noised truth on to the end: the
+higher the noise, the more of the picture is the denoiser's, and the less natural it is called. *Drafts* have too few
+steps. *Shaken* ones come from weights with noise on them, as a denoiser in the middle of its training paints: eyes that
+differ, mouths in pieces, doubled edges of hair. *Whole* ones are painted from noise alone, as in a search: several
+seeds of each task, graded against one another by how whole eyes and mouth are.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,8 +21,11 @@ import numpy as np
 import torch
 from diffusers import QwenImageTransformer2DModel
 from numpy.typing import NDArray
+from rich.progress import track
 from torch import Tensor
 
+from studio_mini.measure.wholeness import wholeness
+from studio_mini.train.face_targets import FaceTargets
 from studio_mini.train.flat_transformer import velocity
 from studio_mini.train.latent_cache import Encoders, Examples
 from studio_mini.train.own_states import sampler_sigmas
@@ -27,14 +34,22 @@ from studio_mini.train.precision import autocast
 from studio_mini.train.task_cache import TaskSet
 from studio_mini.train.training_data import Gallery
 
-STEPS_OF_DRAFTS: Final = (1, 2)
-SHAKEN_BY: Final = 0.25
-"""Standard deviation of the noise on each weight matrix, in parts of its own."""
-WHOLE: Final = 0.1
-"""How natural a picture is that the denoiser painted alone; a truth that was not noised counts 1."""
+LOST: Final = 0.65
+"""How much less natural than a truth, 1, a picture is that the denoiser painted alone."""
+DRAFTS: Final = {1: 0.0, 2: 0.1, 3: 0.2}
+"""How natural a picture of so few steps is."""
+SHAKEN: Final = {0.15: 0.2, 0.25: 0.1, 0.35: 0.0}
+"""How natural a picture is, by the standard deviation of the noise on each weight matrix, in parts of its own."""
 RECOGNIZABLE: Final = 0.4
 """Noise level up to which a restart shows the truth's look."""
+SEEDS: Final = 4
+"""Pictures of one task that are graded against one another."""
+GRADE: Final = 0.6
+"""Log-odds of naturalness for a standard deviation of wholeness over the seeds of a task."""
+MOST_GRADES: Final = 2.5
 BATCH: Final = 25
+TRANSFORMER: Final = "transformer"
+_ALONE: Final = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,26 +61,103 @@ class Artifacts:
         tasks: Which task each shows, int64 [N].
         natural: 0 to 1, float32 [N].
         shows_look: Whether the truth's look can be seen, bool [N].
+        seeds_of: Number of the task whose pictures are graded against one another, -1 for other kinds, int64 [N].
     """
 
     pictures: NDArray[np.uint8]
     tasks: NDArray[np.int64]
     natural: NDArray[np.float32]
     shows_look: NDArray[np.bool_]
+    seeds_of: NDArray[np.int64]
+
+    def groups(self) -> NDArray[np.int64]:
+        """Return the rows of the pictures that are graded against one another, [tasks, ``SEEDS``]."""
+        return np.flatnonzero(self.seeds_of != _ALONE).reshape(-1, SEEDS)
 
 
-def artifacts(build_dir: Path, checkpoint_dir: Path, examples: Examples, count: int, *, seed: int) -> Artifacts:
-    """Return ``count`` pictures of the first ``count`` examples; paints them once and keeps them in ``build_dir``."""
-    path = build_dir / f"artifacts_{count}.pt"
-    if (known := load_state(path)) is not None:
-        return Artifacts(**known)
+class Painter:
+    """One set of the denoiser's weights, and copies of it that are shaken.
+
+    Args:
+        encoders: Decode what it paints.
+        folder: Holds ``transformer/``.
+        seed: Of the noise on weights.
+    """
+
+    def __init__(self, encoders: Encoders, folder: Path, seed: int) -> None:
+        self._encoders = encoders
+        self._weights = QwenImageTransformer2DModel.from_pretrained(folder, subfolder=TRANSFORMER).float().eval()
+        self._shaken = {by: shaken(self._weights, by, seed) for by in SHAKEN}
+
+    def restart(self, examples: Examples, rows: NDArray[np.int64], step: int, seed: list[int]) -> NDArray[np.uint8]:
+        """Carry the truths of ``rows``, noised to the level of a step, to the end; step 0 is noise alone."""
+        return self._paint(self._weights, examples, rows, sampler_sigmas()[step:], seed)
+
+    def draft(self, examples: Examples, rows: NDArray[np.int64], steps: int, seed: list[int]) -> NDArray[np.uint8]:
+        """Paint from noise in ``steps`` steps."""
+        return self._paint(self._weights, examples, rows, sampler_sigmas(steps), seed)
+
+    def shake(self, examples: Examples, rows: NDArray[np.int64], by: float, seed: list[int]) -> NDArray[np.uint8]:
+        """Paint from noise with shaken weights, ``by`` one of ``SHAKEN``."""
+        return self._paint(self._shaken[by], examples, rows, sampler_sigmas(), seed)
+
+    def _paint(
+        self,
+        model: QwenImageTransformer2DModel,
+        examples: Examples,
+        rows: NDArray[np.int64],
+        sigmas: list[float],
+        seed: list[int],
+    ) -> NDArray[np.uint8]:
+        return self._encoders.pictures(paint(model, examples, rows, sigmas, np.random.default_rng(seed)))
+
+
+@dataclass(frozen=True)
+class Studies:
+    """What painters work from: training tasks, their latents and embeddings, and where the faces of the truths are."""
+
+    tasks: TaskSet
+    examples: Examples
+    targets: FaceTargets
+
+
+def artifacts(
+    build_dir: Path,
+    checkpoint_dir: Path,
+    studies: Studies,
+    painters: Sequence[Path],
+    *,
+    faulty: int,
+    whole: int,
+    untouched: int,
+    seed: int,
+) -> Artifacts:
+    """Let every painter paint tasks; what is painted is kept in ``build_dir``, batch by batch.
+
+    Args:
+        build_dir, checkpoint_dir: Of the states and of the weights.
+        studies: At least ``faulty`` and ``whole`` tasks.
+        painters: Folders that hold ``transformer/``; each begins with other tasks.
+        faulty: Tasks of which each painter paints one restart, draft or shaken picture.
+        whole: Tasks of which each painter paints ``SEEDS`` pictures from noise.
+        untouched: Tasks of which the truth is shown.
+        seed: Of all choices.
+    """
     encoders = Encoders(checkpoint_dir)
-    good = QwenImageTransformer2DModel.from_pretrained(checkpoint_dir, subfolder="transformer").float().eval()
-    bad = shaken(good, seed)
-    rng = np.random.default_rng([seed, 13])
-    parts = [_batch(encoders, good, bad, examples, start, rng) for start in range(0, count, BATCH)]
+    parts = [
+        _untouched(encoders, studies, np.arange(start, min(start + BATCH, untouched)))
+        for start in range(0, untouched, BATCH)
+    ]
+    for number, folder in enumerate(painters):
+        kept = build_dir / "painted" / _digest(folder)
+        painter = Painter(encoders, folder, seed)
+        for kind, paint_rows, count in (("faulty", _faulty, faulty), ("whole", _whole, whole)):
+            for start in track(range(0, count, BATCH), f"{kind} pictures of {folder.name}"):
+                rows = np.arange(start, min(start + BATCH, count)) + number * count
+                rows %= len(studies.tasks)
+                path = kept / f"{kind}_{rows[0]}_{len(rows)}_{seed}.pt"
+                parts.append(_kept(path, lambda: paint_rows(painter, studies, rows, [seed, number, start])))  # noqa: B023
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])}
-    save_state(path, columns)
     return Artifacts(**columns)
 
 
@@ -79,39 +171,101 @@ def with_artifacts(pool: Gallery, painted: Artifacts, tasks: TaskSet) -> Gallery
     )
 
 
-def shaken(model: QwenImageTransformer2DModel, seed: int) -> QwenImageTransformer2DModel:
-    """Return a copy whose matrices carry Gaussian noise of ``SHAKEN_BY`` of their own standard deviation."""
+def shaken(model: QwenImageTransformer2DModel, by: float, seed: int) -> QwenImageTransformer2DModel:
+    """Return a copy whose matrices carry Gaussian noise, its standard deviation ``by`` parts of their own."""
     other = copy.deepcopy(model)
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight in other.parameters():
             if weight.ndim == 2:
-                weight += SHAKEN_BY * weight.std() * torch.randn(weight.shape, generator=draw)
+                weight += by * weight.std() * torch.randn(weight.shape, generator=draw)
     return other
 
 
-def _batch(
-    encoders: Encoders,
-    good: QwenImageTransformer2DModel,
-    bad: QwenImageTransformer2DModel,
-    examples: Examples,
-    start: int,
-    rng: np.random.Generator,
-) -> Artifacts:
-    """One kind for a whole batch: restarts three times in five, drafts and worse weights once each."""
-    rows = np.arange(start, min(start + BATCH, len(examples)))
-    kind, first = int(rng.integers(5)), 0
-    sigmas = sampler_sigmas(int(rng.choice(STEPS_OF_DRAFTS))) if kind == 3 else sampler_sigmas()
-    if kind < 3:
-        first = int(rng.integers(1, len(sigmas)))
-    latents = paint(bad if kind == 4 else good, examples, rows, sigmas[first:], rng)
-    natural = 1 - (1 - WHOLE) * sigmas[first] if kind < 3 else 0.0
+def restart_grade(sigma: float) -> float:
+    """Return how natural a picture is that began with a truth noised to ``sigma``."""
+    return 1 - LOST * sigma
+
+
+def graded(scores: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return how natural pictures from noise are, [tasks, seeds], by their wholeness against that of their task.
+
+    Args:
+        scores: [tasks, seeds]; compared within a task alone.
+    """
+    apart = scores - scores.mean(axis=1, keepdims=True)
+    spread = np.sqrt(scores.var(axis=1, ddof=1).mean())
+    grades = np.clip(apart / max(float(spread), 1e-6), -MOST_GRADES, MOST_GRADES)
+    middle = restart_grade(1.0)
+    odds = np.log(middle / (1 - middle)) + GRADE * grades
+    return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
+
+
+def _untouched(encoders: Encoders, studies: Studies, rows: NDArray[np.int64]) -> Artifacts:
     return Artifacts(
-        pictures=encoders.pictures(latents),
+        pictures=encoders.pictures(studies.examples.truth[torch.from_numpy(rows)].float()),
+        tasks=rows,
+        natural=np.full(len(rows), restart_grade(0.0), np.float32),
+        shows_look=np.ones(len(rows), bool),
+        seeds_of=np.full(len(rows), _ALONE),
+    )
+
+
+def _faulty(painter: Painter, studies: Studies, rows: NDArray[np.int64], seed: list[int]) -> Artifacts:
+    """One kind for a whole batch: restarts three times in five, drafts and shaken weights once each."""
+    rng = np.random.default_rng([*seed, 13])
+    kind, shows_look = int(rng.integers(5)), False
+    if kind < 3:
+        sigmas = sampler_sigmas()
+        step = int(rng.integers(1, len(sigmas)))
+        pictures, natural = painter.restart(studies.examples, rows, step, seed), restart_grade(sigmas[step])
+        shows_look = sigmas[step] <= RECOGNIZABLE
+    elif kind == 3:
+        steps, natural = list(DRAFTS.items())[rng.integers(len(DRAFTS))]
+        pictures = painter.draft(studies.examples, rows, steps, seed)
+    else:
+        by, natural = list(SHAKEN.items())[rng.integers(len(SHAKEN))]
+        pictures = painter.shake(studies.examples, rows, by, seed)
+    return Artifacts(
+        pictures=pictures,
         tasks=rows,
         natural=np.full(len(rows), natural, np.float32),
-        shows_look=np.full(len(rows), kind < 3 and sigmas[first] <= RECOGNIZABLE),
+        shows_look=np.full(len(rows), shows_look),
+        seeds_of=np.full(len(rows), _ALONE),
     )
+
+
+def _whole(painter: Painter, studies: Studies, rows: NDArray[np.int64], seed: list[int]) -> Artifacts:
+    """``SEEDS`` pictures of each task side by side; of tasks whose face is not found, all have one grade."""
+    drawn = [painter.restart(studies.examples, rows, 0, [*seed, one]) for one in range(SEEDS)]
+    pictures = np.stack(drawn, axis=1)
+    scores = np.zeros(pictures.shape[:2])
+    for place, row in enumerate(rows):
+        if studies.targets.found[row]:
+            scores[place] = wholeness(pictures[place], studies.tasks.truth[row], studies.targets.landmarks[row].numpy())
+    return Artifacts(
+        pictures=pictures.reshape(-1, *pictures.shape[2:]),
+        tasks=rows.repeat(SEEDS),
+        natural=graded(scores).ravel(),
+        shows_look=np.zeros(scores.size, bool),
+        seeds_of=rows.repeat(SEEDS),
+    )
+
+
+def _kept(path: Path, make: Callable[[], Artifacts]) -> Artifacts:
+    """Read what ``path`` holds, or make and write it."""
+    if (known := load_state(path)) is None:
+        known = vars(make())
+        save_state(path, known)
+    return Artifacts(**known)
+
+
+def _digest(folder: Path) -> str:
+    """Of a painter's weights."""
+    total = hashlib.sha256()
+    for file in sorted((folder / TRANSFORMER).iterdir()):
+        total.update(file.read_bytes())
+    return total.hexdigest()[:12]
 
 
 @torch.no_grad()

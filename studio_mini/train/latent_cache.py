@@ -115,6 +115,11 @@ class Encoders:
         return out, lengths
 
 
+def encoded(encoders: Encoders, tasks: TaskSet, rng: np.random.Generator) -> Examples:
+    """Encode tasks that are not kept; ``rng`` chooses the words of their prompts."""
+    return Examples(**_encode_latents(encoders, tasks, rng), **_encode_texts(encoders, tasks, rng))
+
+
 def pack(latents: Tensor) -> Tensor:
     """(batch, 16, 16, 16) to tokens of 2x2 latents (batch, 64, 64), as the pipeline packs them."""
     x = latents.view(-1, LATENT_DEPTH, TOKEN_GRID, 2, TOKEN_GRID, 2).permute(0, 2, 4, 1, 3, 5)

@@ -17,7 +17,6 @@ from studio_mini.world.prompts import Accessory, Edit, Expression, Look
 
 SUFFIX = "<|im_end|>\n<|im_start|>assistant\n"
 ATTRIBUTE_SLOTS, INSTRUCTION_SLOTS = 3, 2
-SLOTS = 1 + ATTRIBUTE_SLOTS + INSTRUCTION_SLOTS
 _EXPRESSIONS, _ACCESSORIES = list(Expression), list(Accessory)
 
 
@@ -81,14 +80,21 @@ def with_reconstructions(pool: Gallery, seen: Reconstructions) -> Gallery:
     )
 
 
-def draw_example(pool: Gallery, batch: int, rng: np.random.Generator) -> Example:
-    """Draw pictures, spoil them a little, ask each one naturalness, three attributes and two instructions."""
+def draw_example(
+    pool: Gallery,
+    batch: int,
+    rng: np.random.Generator,
+    *,
+    attributes: int = ATTRIBUTE_SLOTS,
+    instructions: int = INSTRUCTION_SLOTS,
+) -> Example:
+    """Draw pictures, spoil them a little, ask each one attributes and instructions, and naturalness last."""
     chosen = rng.integers(len(pool), size=batch)
     looks = [pool.looks[k] for k in chosen]
-    asked = [[_attribute(look, rng) for look in looks] for _ in range(ATTRIBUTE_SLOTS)]
-    asked += [[_instruction(look, rng) for look in looks] for _ in range(INSTRUCTION_SLOTS)]
+    asked = [[_attribute(look, rng) for look in looks] for _ in range(attributes)]
+    asked += [[_instruction(look, rng) for look in looks] for _ in range(instructions)]
     asked.append([(prompts.NATURAL_QUESTION, float(pool.natural[k])) for k in chosen])
-    weights = torch.from_numpy(pool.shows_look[chosen]).float()[:, None].repeat(1, SLOTS)
+    weights = torch.from_numpy(pool.shows_look[chosen]).float()[:, None].repeat(1, len(asked))
     weights[:, -1] = 1
     return Example(
         pictures=vary(torch.from_numpy(pool.pictures[chosen]), rng),
@@ -110,12 +116,13 @@ def outcome(edits: list[Edit], looks: list[Look]) -> tuple[Tensor, Tensor]:
     )
 
 
-def vary(pictures: Tensor, rng: np.random.Generator) -> Tensor:
+def vary(pictures: Tensor, rng: np.random.Generator, *, soften: bool = True) -> Tensor:
     """Mirror half of the pictures, change exposure, and soften some, natural or not, as a VAE does.
 
     Args:
         pictures: uint8 (batch, 128, 128, 3).
         rng: Source of the choices.
+        soften: Whether any may be softened.
 
     Returns:
         The same shape and type.
@@ -124,10 +131,11 @@ def vary(pictures: Tensor, rng: np.random.Generator) -> Tensor:
     x = pictures.permute(0, 3, 1, 2).float()
     mirrored = torch.from_numpy(rng.random(batch) < 0.5)[:, None, None, None]
     x = torch.where(mirrored, x.flip(3), x)
-    small = F.interpolate(x, scale_factor=0.5, mode="area")
-    soft = F.interpolate(small, scale_factor=2.0, mode="bilinear", align_corners=False)
-    share = torch.from_numpy(np.where(rng.random(batch) < 0.5, rng.uniform(0, 1, batch), 0)).float()
-    x = torch.lerp(x, soft, share[:, None, None, None])
+    if soften:
+        small = F.interpolate(x, scale_factor=0.5, mode="area")
+        soft = F.interpolate(small, scale_factor=2.0, mode="bilinear", align_corners=False)
+        share = torch.from_numpy(np.where(rng.random(batch) < 0.5, rng.uniform(0, 1, batch), 0)).float()
+        x = torch.lerp(x, soft, share[:, None, None, None])
     gain = torch.from_numpy(rng.uniform(0.9, 1.1, (batch, 1, 1, 1))).float()
     return (x * gain).clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1)
 

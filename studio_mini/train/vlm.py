@@ -26,8 +26,6 @@ from studio_mini.architecture import (
 )
 from studio_mini.faces.pack import load_pack
 from studio_mini.tokenizer import edit_template, train_tokenizer
-from studio_mini.train.artifacts import Artifacts, artifacts, with_artifacts
-from studio_mini.train.latent_cache import LatentStore
 from studio_mini.train.optimizer import MuonAdamW
 from studio_mini.train.pace import Pace, load_state, rate_scale, save_state
 from studio_mini.train.packed_vlm import (
@@ -54,7 +52,7 @@ from studio_mini.train.training_data import (
     vary,
     with_reconstructions,
 )
-from studio_mini.world.prompts import Accessory, Edit, Expression, Look, phrase, sample_edit
+from studio_mini.world.prompts import NATURAL_QUESTION, Accessory, Edit, Expression, Look, phrase, sample_edit
 
 TASKS = 7000
 STEPS = 4000
@@ -63,11 +61,6 @@ EDIT_SLOTS = 3
 MUON_RATE, ADAM_RATE = 3e-3, 1e-3
 SAVE_EVERY = 250
 SWAPPED_EVERY = 3
-REFINE_TASKS = 2500
-PAINTED_TASKS = 1500
-REFINE_RATE = 0.3
-DRIFT_WEIGHT = 20.0
-NATURAL_WEIGHT = 2.0
 
 
 class Student(nn.Module):
@@ -92,10 +85,16 @@ class Student(nn.Module):
         tokens = picture_tokens(self.model, self.patcher(example.pictures))
         return self._answer_losses(tokens, example).mean() + 0.3 * self._look_loss(tokens, example)
 
-    def refinement_loss(self, example: Example) -> Tensor:
-        """Cross-entropy of the answers, naturalness (the last slot) counting as much as all the others."""
-        losses = self._answer_losses(picture_tokens(self.model, self.patcher(example.pictures)), example).mean(0)
-        return losses[:-1].mean() + NATURAL_WEIGHT * losses[-1]
+    def answer_losses(self, example: Example) -> Tensor:
+        """Mean weighted cross-entropy of each slot's answers, (slots,); naturalness is the last."""
+        return self._answer_losses(picture_tokens(self.model, self.patcher(example.pictures)), example).mean(0)
+
+    def natural_log_odds(self, pictures: Tensor) -> Tensor:
+        """Log-odds of yes to the question for naturalness, (batch,), of pictures uint8 (batch, 128, 128, 3)."""
+        texts = self.judge_packer([[NATURAL_QUESTION + SUFFIX] * len(pictures)])
+        tokens = picture_tokens(self.model, self.patcher(pictures))
+        logits = self.model.lm_head(at_last(hidden_states(self.model, texts, tokens), texts)).float()[:, 0]
+        return logits[:, self.yes] - logits[:, self.no]
 
     def _answer_losses(self, tokens: Tensor, example: Example) -> Tensor:
         """Weighted cross-entropy of each answer, certain or graded, over the whole vocabulary, (batch, slots)."""
@@ -124,17 +123,6 @@ class Student(nn.Module):
         texts = self._edit_texts(edits, len(shown), rng)
         hidden = hidden_states(self.model, texts, tokens)
         return self._outcome_loss(at_last(hidden, texts), edits, looks) + 0.2 * self._next_token_loss(hidden, texts)
-
-    def drift(self, before: Qwen2_5_VLForConditionalGeneration, tasks: TaskSet, rng: np.random.Generator) -> Tensor:
-        """Squared distance of the states that condition the denoiser from what they were, relative to their size."""
-        chosen = rng.integers(len(tasks), size=BATCH // 2)
-        shown = [tasks.prior] if rng.random() < 0.7 else [tasks.prior, tasks.character]
-        patches = [self.patcher(torch.from_numpy(p[chosen])) for p in shown]
-        texts = self._edit_texts([[sample_edit(rng) for _ in chosen]], len(shown), rng)
-        with torch.no_grad():
-            was = hidden_states(before, texts, torch.cat([picture_tokens(before, p) for p in patches], dim=1))
-        now = hidden_states(self.model, texts, torch.cat([picture_tokens(self.model, p) for p in patches], dim=1))
-        return (now - was).square().mean() / was.square().mean()
 
     def _edit_texts(self, edits: list[list[Edit]], pictures: int, rng: np.random.Generator) -> PackedTexts:
         return self.edit_packers[pictures - 1]([[phrase(edit, rng) + SUFFIX for edit in slot] for slot in edits])
@@ -186,38 +174,9 @@ def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: i
         judged = student.judge_loss(draw_example(pool, BATCH, rng))
         return judged if step % 3 else judged + 0.5 * student.edit_loss(tasks, rng)
 
-    _train("vlm", student, loss, build_dir / "vlm.pt", Pace(STEPS, minutes), seed)
+    train_student("vlm", student, loss, build_dir / "vlm.pt", Pace(STEPS, minutes), seed)
     student.eval().model.save_pretrained(checkpoint_dir / "text_encoder")
     (build_dir / "vlm.done").touch()
-
-
-def refine(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: int) -> None:
-    """Go on from the checkpoint's ``text_encoder/`` as a judge; what it tells the denoiser is held where it was."""
-    ensure_tasks(build_dir, REFINE_TASKS)
-    tasks = cached_tasks(build_dir, limit=REFINE_TASKS)
-    pool = with_artifacts(
-        judge_gallery(build_dir, checkpoint_dir, tasks), _painted(build_dir, checkpoint_dir, tasks, seed), tasks
-    )
-    student = Student(EditProcessor.from_pretrained(checkpoint_dir / "processor"), seed)
-    before = Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint_dir, subfolder="text_encoder")
-    student.model.load_state_dict(before.state_dict())
-    use_float32_attention(before.eval().requires_grad_(False))
-
-    def loss(step: int, rng: np.random.Generator) -> Tensor:
-        judged = student.refinement_loss(draw_example(pool, BATCH, rng))
-        return judged if step % 2 else judged + DRIFT_WEIGHT * student.drift(before, tasks, rng)
-
-    _train("judge", student.train(), loss, build_dir / "judge.pt", Pace(STEPS, minutes), seed, rate=REFINE_RATE)
-    student.eval().model.save_pretrained(checkpoint_dir / "text_encoder")
-    (build_dir / "judge.done").touch()
-
-
-def _painted(build_dir: Path, checkpoint_dir: Path, tasks: TaskSet, seed: int) -> Artifacts:
-    """What the checkpoint's denoiser paints of the first tasks."""
-    count = min(PAINTED_TASKS, len(tasks))
-    store = LatentStore(build_dir, checkpoint_dir, seed=seed)
-    store.grow(count)
-    return artifacts(build_dir, checkpoint_dir, store.load(), count, seed=seed)
 
 
 def judge_gallery(build_dir: Path, checkpoint_dir: Path, tasks: TaskSet) -> Gallery:
@@ -227,11 +186,11 @@ def judge_gallery(build_dir: Path, checkpoint_dir: Path, tasks: TaskSet) -> Gall
     return with_reconstructions(pool, reconstructions(build_dir, f"judge_{len(tasks)}", pool.pictures, checkpoint_dir))
 
 
-_Loss = Callable[[int, np.random.Generator], Tensor]
+StepLoss = Callable[[int, np.random.Generator], Tensor]
 
 
-def _train(
-    name: str, student: Student, loss_of: _Loss, state_path: Path, pace: Pace, seed: int, rate: float = 1.0
+def train_student(
+    name: str, student: Student, loss_of: StepLoss, state_path: Path, pace: Pace, seed: int, rate: float = 1.0
 ) -> None:
     """Descend ``loss_of(step, rng)`` at ``rate`` times the peak rates until ``pace`` ends, keeping ``state_path``."""
     optimizer = MuonAdamW(student, muon_rate=rate * MUON_RATE, adam_rate=rate * ADAM_RATE, weight_decay=0.05)

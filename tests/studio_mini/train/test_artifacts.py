@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from studio_mini import architecture
-from studio_mini.train import artifacts, latent_cache, task_cache
+from studio_mini.train import artifacts, face_targets, latent_cache, task_cache
 from studio_mini.train.training_data import draw_example, gallery
 
 CHECKPOINT = Path(architecture.__file__).parent / "checkpoint"
@@ -15,20 +15,21 @@ CHECKPOINT = Path(architecture.__file__).parent / "checkpoint"
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory):
-    """A build folder with six tasks and their latents."""
+    """Six tasks and what painters need of them."""
     torch.set_num_threads(1)
     build = tmp_path_factory.mktemp("build")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (task_cache, latent_cache):
+        for module in (task_cache, latent_cache, face_targets):
             patch.setattr(module, "SHARD", 6)
         task_cache.ensure_tasks(build, 6)
         store = latent_cache.LatentStore(build, CHECKPOINT, seed=0)
         store.grow(6)
-        yield build, store.load(), task_cache.cached_tasks(build)
+        targets = face_targets.TargetStore(build, CHECKPOINT).load(6)
+        yield artifacts.Studies(task_cache.cached_tasks(build), store.load(), targets)
 
 
 def test_restarts_keep_less_of_the_truth_the_noisier_they_start(world) -> None:
-    _, examples, tasks = world
+    examples, tasks = world.examples, world.tasks
     encoders = latent_cache.Encoders(CHECKPOINT)
     model = artifacts.QwenImageTransformer2DModel.from_pretrained(CHECKPOINT, subfolder="transformer").float().eval()
     sigmas = artifacts.sampler_sigmas()
@@ -40,17 +41,25 @@ def test_restarts_keep_less_of_the_truth_the_noisier_they_start(world) -> None:
 
 
 def test_painted_once_graded_and_kept(world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, examples, tasks = world
-    monkeypatch.setattr(artifacts, "BATCH", 1)
-    painted = artifacts.artifacts(tmp_path, CHECKPOINT, examples, 6, seed=0)
-    assert painted.pictures.shape == (6, 128, 128, 3)
-    assert ((painted.natural >= 0) & (painted.natural < 1)).all()
-    assert len(set(painted.natural.tolist())) > 2
+    monkeypatch.setattr(artifacts, "BATCH", 2)
+    tasks, counts = world.tasks, {"faulty": 6, "whole": 4, "untouched": 3, "seed": 0}
+    painted = artifacts.artifacts(tmp_path, CHECKPOINT, world, [CHECKPOINT], **counts)
+    assert painted.pictures.shape == (3 + 6 + 4 * artifacts.SEEDS, 128, 128, 3)
+    assert (painted.natural[:3] == 1).all()
+    assert painted.shows_look[:3].all()
+    assert np.abs(painted.pictures[:3].astype(float) - tasks.truth[:3]).mean() < 10
+    assert ((painted.natural[3:] >= 0) & (painted.natural[3:] < 1)).all()
+    assert len(set(painted.natural[3:9].tolist())) > 1
     assert not (painted.shows_look & (painted.natural < 0.5)).any()
-    monkeypatch.setattr(artifacts, "Encoders", None)
-    assert np.array_equal(artifacts.artifacts(tmp_path, CHECKPOINT, examples, 6, seed=0).pictures, painted.pictures)
+    groups = painted.groups()
+    assert groups.shape == (4, artifacts.SEEDS)
+    assert all(len(set(painted.tasks[row])) == 1 for row in groups)
+    assert all(len(np.unique(painted.pictures[row], axis=0)) == artifacts.SEEDS for row in groups)
+    monkeypatch.setattr(artifacts, "paint", None)
+    again = artifacts.artifacts(tmp_path, CHECKPOINT, world, [CHECKPOINT], **counts)
+    assert np.array_equal(again.pictures, painted.pictures)
     pool = artifacts.with_artifacts(gallery(tasks), painted, tasks)
-    assert len(pool) == 3 * 6 + 6
+    assert len(pool) == 3 * 6 + len(painted.natural)
     example = draw_example(pool, 60, np.random.default_rng(0))
     hidden = example.weights[:, 0] == 0
     assert (example.weights[:, -1] == 1).all()
@@ -58,10 +67,33 @@ def test_painted_once_graded_and_kept(world, tmp_path: Path, monkeypatch: pytest
     assert set(example.answers[hidden][:, -1].tolist()) <= set(painted.natural.tolist())
 
 
-def test_shaken_weights_are_as_far_away_as_stated() -> None:
+def test_each_painter_begins_with_other_tasks(world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(artifacts.Painter, "restart", lambda *_: np.zeros((2, 128, 128, 3), np.uint8))
+    monkeypatch.setattr(artifacts, "BATCH", 2)
+    other = tmp_path / "other"
+    architecture.build_transformer(0, layers=1).save_pretrained(other / "transformer")
+    folders = [CHECKPOINT, other]
+    painted = artifacts.artifacts(tmp_path, CHECKPOINT, world, folders, faulty=0, whole=2, untouched=0, seed=0)
+    assert painted.tasks.tolist() == [task for task in range(4) for _ in range(artifacts.SEEDS)]
+    assert len(list((tmp_path / "painted").iterdir())) == 2
+
+
+def test_seeds_are_graded_against_those_of_their_task_alone() -> None:
+    scores = np.array([[0.1, 0.2, 0.3, 0.4], [0.8, 0.7, 0.6, 0.5], [0.3, 0.3, 0.3, 0.3]])
+    natural = artifacts.graded(scores)
+    middle = artifacts.restart_grade(1.0)
+    np.testing.assert_allclose(natural[0], natural[1][::-1], rtol=1e-5)
+    assert (np.diff(natural[0]) > 0).all()
+    assert natural[0, 1] < middle < natural[0, 2]
+    np.testing.assert_allclose(natural[2], middle, rtol=1e-6)
+    assert ((natural > 0.05) & (natural < 0.75)).all()
+
+
+@pytest.mark.parametrize("by", artifacts.SHAKEN)
+def test_shaken_weights_are_as_far_away_as_stated(by: float) -> None:
     model = architecture.build_transformer(0, layers=1)
-    other = artifacts.shaken(model, seed=1)
+    other = artifacts.shaken(model, by, seed=1)
     name, weight = next((n, w) for n, w in model.named_parameters() if w.ndim == 2 and "transformer_blocks" in n)
     weight = weight.detach()
     moved = other.get_parameter(name).detach() - weight
-    assert float(moved.std() / weight.std()) == pytest.approx(artifacts.SHAKEN_BY, rel=0.05)
+    assert float(moved.std() / weight.std()) == pytest.approx(by, rel=0.05)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from studio_mini.train.task_cache import TaskSet, cached_tasks, ensure_tasks, render_tasks
-from studio_mini.train.training_data import SLOTS, SUFFIX, Gallery, draw_example, gallery, outcome, vary
+from studio_mini.train.training_data import SUFFIX, Gallery, draw_example, gallery, outcome, vary
 from studio_mini.world import prompts
 from studio_mini.world.prompts import Accessory, Edit, Expression, Look
 from studio_mini.world.tasks import Split
@@ -33,7 +33,7 @@ def test_lessons_are_true_balanced_and_repeatable(pool: Gallery) -> None:
     again = draw_example(pool, 200, np.random.default_rng(3))
     assert example.questions == again.questions
     assert torch.equal(example.pictures, again.pictures)
-    assert example.answers.shape == (200, SLOTS)
+    assert example.answers.shape == (200, 6)
     assert example.pictures.dtype == torch.uint8
     balance = example.answers[:, :-1].float().mean()
     assert 0.42 < balance < 0.58
@@ -43,6 +43,12 @@ def test_lessons_are_true_balanced_and_repeatable(pool: Gallery) -> None:
         truth = dict(prompts.attribute_questions(look))
         for slot in range(3):
             assert truth[example.questions[slot][item].removesuffix(SUFFIX)] == bool(example.answers[item, slot])
+
+
+def test_fewer_questions_are_asked_where_fewer_are_wanted(pool: Gallery) -> None:
+    example = draw_example(pool, 5, np.random.default_rng(3), attributes=1, instructions=1)
+    assert example.answers.shape == example.weights.shape == (5, 3)
+    assert {text.removesuffix(SUFFIX) for text in example.questions[-1]} == {prompts.NATURAL_QUESTION}
 
 
 def test_outcome_numbers_the_edited_look() -> None:
@@ -61,6 +67,17 @@ def test_varying_keeps_the_picture_recognizable(pool: Gallery) -> None:
         (varied.float() - pictures.flip(2).float()).abs().mean((1, 2, 3)),
     )
     assert either.max() < 30
+
+
+def test_pictures_need_not_be_softened(pool: Gallery) -> None:
+    pictures = torch.from_numpy(pool.pictures)
+    sharp = vary(pictures, np.random.default_rng(0), soften=False).float()
+    gain = sharp.mean((1, 2, 3), keepdim=True) / pictures.float().mean((1, 2, 3), keepdim=True)
+    either = torch.minimum(
+        (sharp - gain * pictures.float()).abs().mean((1, 2, 3)),
+        (sharp - gain * pictures.flip(2).float()).abs().mean((1, 2, 3)),
+    )
+    assert either.max() < 3
 
 
 def test_rendered_shards_come_back_as_they_were(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
