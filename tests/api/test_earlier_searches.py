@@ -12,7 +12,7 @@ from PIL import Image
 
 from eacps.api import Rules
 from eacps.provenance import Marking
-from eacps.search.known import MAX_START_POINTS
+from eacps.search.defaults import MAX_START_POINTS
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.api.conftest import Serve

@@ -300,7 +300,7 @@ class TestUnexpectedErrors:
         self, house: House, models: Gated, submit: Submit, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         broken(monkeypatch, "fail")
-        models.errors = [CheckpointChanged("another build")]
+        models.served, models.changes_at = replace(TOY_CHECKPOINT, build="first"), 1
         async with house.serving() as engine:
             search = await engine.submit(await house.submission(submit))
             assert (await watched(engine, search.id))[-1].failed.reason == "CHECKPOINT_CHANGED"
