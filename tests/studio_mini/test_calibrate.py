@@ -10,6 +10,10 @@ from studio_mini import calibrate
 from tests.conftest import STUDIO_ANSWERS
 
 CHECKPOINT = Path(calibrate.__file__).parent / "checkpoint"
+SECTIONS = [
+    {"positive": {"quantiles": {"0.5": best, "0.95": best}}, "negative": {"quantiles": {"0.5": 0.1}}}
+    for best in (0.8, 0.9)
+]
 
 
 def test_the_stored_calibration_belongs_to_the_checked_in_networks() -> None:
@@ -21,12 +25,12 @@ def test_the_stored_calibration_belongs_to_the_checked_in_networks() -> None:
 def test_a_section_that_is_measured_again_is_replaced_with_its_networks(tmp_path: Path) -> None:
     copy = tmp_path / "checkpoint"
     shutil.copytree(CHECKPOINT, copy)
-    calibrate.write_section(copy, "scorers", {"realism": {"positive": 1}})
+    calibrate.write_section(copy, "scorers", {"realism": SECTIONS[0]})
     with (copy / STUDIO_ANSWERS / "config.json").open("a") as file:
         file.write("\n")
-    calibrate.write_section(copy, "scorers", {"prompt": {"positive": 2}})
+    calibrate.write_section(copy, "scorers", {"prompt": SECTIONS[1]})
     stored = json.loads((copy / CALIBRATION_FILE).read_text(encoding="utf-8"))
-    assert (stored["scorers"]["realism"], stored["scorers"]["prompt"]) == ({"positive": 1}, {"positive": 2})
+    assert [stored["scorers"]["realism"], stored["scorers"]["prompt"]] == SECTIONS
     networks = {name: noted.get(STUDIO_ANSWERS) for name, noted in stored["measured_with"].items()}
     assert networks["scorers.prompt"] != networks["scorers.realism"] == networks["landscape"]
 
