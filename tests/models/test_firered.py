@@ -19,9 +19,9 @@ import torch
 from PIL import Image
 
 from eacps.licenses import business_use
+from export.backbones import exporter_for
 from export.backbones.qwen_image_edit.assets import read_checkpoint_config, write_program_assets
 from export.backbones.qwen_image_edit.checkpoint import (
-    PARTS,
     CheckpointSettings,
     load_pipeline,
     load_text_encoder,
@@ -146,9 +146,10 @@ def test_it_is_served_as_2509_is(firered: Path, checkpoint_dir: Path) -> None:
 
 
 def test_every_weight_is_accounted_for(firered: Path) -> None:
-    check_configurations(firered, PARTS)
+    parts = exporter_for(firered).parts_of(firered)
+    check_configurations(firered, parts)
     pipeline = load_pipeline(firered)
-    check_headers(firered, {name: getattr(pipeline, name) for name in PARTS}, PARTS)
+    check_headers(firered, {name: getattr(pipeline, name) for name in parts}, parts)
 
 
 def test_files_of_transformers_4_are_read_as_ours_are(firered: Path, checkpoint_dir: Path) -> None:
