@@ -31,7 +31,7 @@ STEPS = 2200
 PICTURES, GROUPS = 24, 2
 """Of a batch: pictures of all kinds, and tasks of which several seeds are shown."""
 RATE = 0.5
-NATURAL_WEIGHT, SEEDS_WEIGHT, PAIRS_WEIGHT = 2.0, 1.0, 3.0
+NATURAL_WEIGHT, SEEDS_WEIGHT, PAIRS_WEIGHT = 2.0, 0.5, 0.3
 
 
 class SeedGroups:
