@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration
 
@@ -28,8 +29,11 @@ TASKS = 1500
 FAULTY, WHOLE = 750, 400
 """Tasks that each painter paints; see `artifacts`."""
 STEPS = 2200
-PICTURES, GROUPS = 24, 2
+PICTURES, GROUPS = 28, 1
 """Of a batch: pictures of all kinds, and tasks of which several seeds are shown."""
+GALLERY, UNTOUCHED, PAINTED = 0.68, 0.14, 0.18
+"""Shares of the pictures of all kinds. Where what the denoiser painted outnumbers truths that have been through the
+autoencoder, faces that the judge has not met are called painted."""
 RATE = 0.5
 NATURAL_WEIGHT, SEEDS_WEIGHT, PAIRS_WEIGHT = 2.0, 0.5, 0.3
 
@@ -77,7 +81,8 @@ def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: i
     ensure_tasks(build_dir, TASKS)
     tasks = cached_tasks(build_dir, limit=TASKS)
     painted = _painted(build_dir, checkpoint_dir, tasks, seed)
-    pool = with_artifacts(judge_gallery(build_dir, checkpoint_dir, tasks), painted, tasks)
+    known = judge_gallery(build_dir, checkpoint_dir, tasks)
+    pool, shares = with_artifacts(known, painted, tasks), _shares(len(known), painted)
     groups = SeedGroups(painted)
     torch.manual_seed(seed)
     student = Student(EditProcessor.from_pretrained(checkpoint_dir / "processor"), seed)
@@ -85,7 +90,8 @@ def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: i
     student.model.load_state_dict(before.state_dict())
 
     def loss(_step: int, rng: np.random.Generator) -> Tensor:
-        losses = student.answer_losses(draw_example(pool, PICTURES, rng, attributes=1, instructions=1))
+        example = draw_example(pool, PICTURES, rng, attributes=1, instructions=1, shares=shares)
+        losses = student.answer_losses(example)
         pictures, natural = groups.draw(GROUPS, rng)
         log_odds = student.natural_log_odds(pictures.flatten(0, 1)).unflatten(0, natural.shape)
         return losses[:-1].mean() + NATURAL_WEIGHT * losses[-1] + seeds_loss(log_odds, natural)
@@ -93,6 +99,16 @@ def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: i
     train_student("judge", student.train(), loss, build_dir / "judge.pt", Pace(STEPS, minutes), seed, rate=RATE)
     student.eval().model.half().save_pretrained(checkpoint_dir / "judge")
     (build_dir / "judge.done").touch()
+
+
+def _shares(known: int, painted: Artifacts) -> NDArray[np.float64]:
+    """Return how often each of ``known`` pictures, and each of those behind it, is drawn."""
+    untouched = painted.natural == 1
+    counts = known, int(untouched.sum()), int((~untouched).sum())
+    of_gallery, of_untouched, of_painted = (
+        share / count for share, count in zip((GALLERY, UNTOUCHED, PAINTED), counts, strict=True)
+    )
+    return np.concatenate([np.full(known, of_gallery), np.where(untouched, of_untouched, of_painted)])
 
 
 def _painted(build_dir: Path, checkpoint_dir: Path, tasks: TaskSet, seed: int) -> Artifacts:

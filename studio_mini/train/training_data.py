@@ -87,9 +87,18 @@ def draw_example(
     *,
     attributes: int = ATTRIBUTE_SLOTS,
     instructions: int = INSTRUCTION_SLOTS,
+    shares: NDArray[np.float64] | None = None,
 ) -> Example:
-    """Draw pictures, spoil them a little, ask each one attributes and instructions, and naturalness last."""
-    chosen = rng.integers(len(pool), size=batch)
+    """Draw pictures, spoil them a little, ask each one attributes and instructions, and naturalness last.
+
+    Args:
+        pool: To draw from.
+        batch: Pictures.
+        rng: Source of all choices.
+        attributes, instructions: Questions of each kind.
+        shares: How often each picture is drawn, [N], in all 1; None for equally often.
+    """
+    chosen = rng.choice(len(pool), size=batch, p=shares)
     looks = [pool.looks[k] for k in chosen]
     asked = [[_attribute(look, rng) for look in looks] for _ in range(attributes)]
     asked += [[_instruction(look, rng) for look in looks] for _ in range(instructions)]

@@ -35,6 +35,15 @@ def test_seeds_of_a_task_come_together_with_their_grades(monkeypatch: pytest.Mon
         assert np.array_equal(shown, known.pictures[first : first + 4])
 
 
+def test_kinds_of_pictures_are_drawn_by_their_shares() -> None:
+    known = painted([1.0, 1.0, 0.3, 0.2, 0.1], [-1, -1, -1, -1, -1])
+    shares = judge._shares(10, known)
+    assert shares.sum() == pytest.approx(1.0)
+    assert shares[:10].sum() == pytest.approx(judge.GALLERY)
+    assert shares[10:12].sum() == pytest.approx(judge.UNTOUCHED)
+    assert len(set(shares[12:].tolist())) == 1
+
+
 def test_the_loss_is_least_where_log_odds_are_those_of_the_grades() -> None:
     natural = torch.tensor([[0.2, 0.4, 0.5, 0.6]])
     right = natural.logit().clone().requires_grad_()

@@ -51,6 +51,13 @@ def test_fewer_questions_are_asked_where_fewer_are_wanted(pool: Gallery) -> None
     assert {text.removesuffix(SUFFIX) for text in example.questions[-1]} == {prompts.NATURAL_QUESTION}
 
 
+def test_pictures_are_drawn_as_often_as_is_asked_for(pool: Gallery) -> None:
+    shares = np.zeros(len(pool))
+    shares[[1, 7]] = 0.75, 0.25
+    example = draw_example(pool, 200, np.random.default_rng(0), attributes=1, instructions=1, shares=shares)
+    assert 0.65 < float(example.answers[:, -1].mean()) < 0.85  # the second is a prior
+
+
 def test_outcome_numbers_the_edited_look() -> None:
     edits = [Edit(Expression.SAD), Edit(accessory=Accessory.HAT)]
     expressions, accessories = outcome(edits, [Look(Expression.SMILE, Accessory.GLASSES)] * 2)
