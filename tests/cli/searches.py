@@ -65,7 +65,7 @@ def candidate(
     return pb.CandidateScored(
         candidate_id=name,
         steps=8,
-        generation=int(name[1]),
+        generation=int(name[1:].partition("-")[0]),
         move=pb.MOVE_SPHERICAL if parent else pb.MOVE_EXPLORE,
         parents=[parent] if parent else [],
         recipe=pb.Recipe(terms=terms),

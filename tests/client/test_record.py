@@ -11,10 +11,10 @@ def test_candidates_rank_by_potential_and_failed_ones_come_last() -> None:
     assert search.ranking[-1].potential is None
 
 
-def test_equal_candidates_rank_in_order_of_their_ids_whatever_the_order_of_arrival() -> None:
-    names = ["g0-002", "g0-000", "g0-001"]
+def test_equal_candidates_rank_in_order_of_proposal_whatever_the_order_of_arrival() -> None:
+    names = ["g10-000", "g0-1000", "g2-000", "g0-002", "g0-000", "g0-999"]
     search = searches.complete([searches.candidate(name, (0.5, 0.5, 0.5)) for name in names])
-    assert [one.id for one in search.ranking] == sorted(names)
+    assert [one.id for one in search.ranking] == ["g0-000", "g0-002", "g0-999", "g0-1000", "g2-000", "g10-000"]
     assert search.first_candidate.id == "g0-000"
 
 

@@ -48,6 +48,20 @@ def test_many_candidates_are_thumbnails_until_one_is_opened(open_page: Open, man
     assert len([one for one in asked if one.endswith("/whole")]) == 1
 
 
+def test_equal_candidates_stay_in_order_of_proposal_whatever_the_order_of_arrival(open_page: Open) -> None:
+    ranked = open_page().evaluate(
+        """async (names) => {
+          const { SearchModel } = await import("/static/model.js"), { Weighing } = await import("/static/weigh.js");
+          const model = new SearchModel({ request: { scorers: [{ name: "identity", weight: 1 }] } });
+          names.forEach((name, place) => model.add({ sequence: place + 1, candidate_scored: { candidate_id: name,
+            picture: { artifact: name }, evaluation: { scores: [{ scorer: "identity", value: 0 }] } } }));
+          return new Weighing(model, () => {}).ranked().map((entry) => entry.one.id);
+        }""",
+        ["g10-000", "g0-1000", "g2-000", "g0-002", "g0-000", "g0-999"],
+    )
+    assert ranked == ["g0-000", "g0-002", "g0-999", "g0-1000", "g2-000", "g10-000"]
+
+
 def test_what_is_chosen_is_asked_for(open_page: Open, keyed: str, tmp_path: Path) -> None:
     page = signed_in(open_page)
     with Client(keyed, api_key=CAROL) as client:

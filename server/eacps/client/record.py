@@ -111,14 +111,19 @@ class CandidateRecord:
 
 
 def ranked(candidates: Iterable[CandidateRecord]) -> list[CandidateRecord]:
-    """Return candidates from best to worst: those that meet every floor, then those that miss one by the least, last
-    those without a potential; ties by id."""
+    """Return candidates from best to worst: those that meet every floor, by potential, then those that miss one by the
+    least, last those without a potential; ties in order of proposal."""
 
-    def order(one: CandidateRecord) -> tuple[bool, float, float, str]:
+    def order(one: CandidateRecord) -> tuple[bool, float]:
         shortfall = one.evaluation.shortfall if one.evaluation else 0.0
-        return one.potential is None, shortfall, -(one.potential or 0.0), one.id
+        return one.potential is None, shortfall or -(one.potential or 0.0)
 
-    return sorted(candidates, key=order)
+    return sorted(proposed(candidates), key=order)
+
+
+def proposed(candidates: Iterable[CandidateRecord]) -> list[CandidateRecord]:
+    """Return candidates in the order in which their search proposed them; results arrive shuffled."""
+    return sorted(candidates, key=lambda one: (one.generation, len(one.id), one.id))
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,7 @@ class CompleteSearch:
     @property
     def first_candidate(self) -> CandidateRecord:
         """Candidate 0: the result of a single plain run."""
-        return min(self.candidates, key=lambda candidate: candidate.id)
+        return proposed(self.candidates)[0]
 
     def candidate(self, candidate_id: str) -> CandidateRecord:
         """Return the candidate with that id.
@@ -201,11 +206,6 @@ class SearchRecord:
     def spent(self) -> float:
         """Cost so far in whole trajectories."""
         return self._steps / self.started.steps if self.started else 0.0
-
-    @property
-    def in_order_of_proposal(self) -> list[CandidateRecord]:
-        """Candidates as the search proposed them; results arrive shuffled."""
-        return sorted(self.candidates, key=lambda one: (one.generation, len(one.id), one.id))
 
     @property
     def best_potential(self) -> float | None:

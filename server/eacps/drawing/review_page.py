@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from eacps.client.record import CandidateRecord, ScoredPicture, SearchRecord
+from eacps.client.record import CandidateRecord, ScoredPicture, SearchRecord, proposed
 from eacps.imaging import TRUSTED, decode_picture
 
 LARGEST_SIDE = 1024
@@ -90,7 +90,7 @@ def _data_of(search: ReviewedSearch) -> dict[str, Any]:
         "pictures": dict(search.pictures),
         "candidates": [
             _candidate(one, search.candidates[one.id])
-            for one in search.record.in_order_of_proposal
+            for one in proposed(search.record.candidates)
             if one.id in search.candidates
         ],
     }

@@ -31,6 +31,7 @@ const objective = {
       return sum + weight * (below + upTo) / (2 * all.length);
     }, 0));
   },
+  // Candidates come in order of proposal, and ties stay in it.
   rank(candidates, rawWeights, floors, method) {
     const weights = objective.normalized(rawWeights);
     const rated = candidates
@@ -41,6 +42,6 @@ const objective = {
       const value = sums ? sums[index] : entry.potential.value;
       entry.utility = entry.potential.shortfall > 0 ? -entry.potential.shortfall : value;
     });
-    return rated.sort((left, right) => right.utility - left.utility); // stable: ties stay in order of proposal
+    return rated.sort((left, right) => right.utility - left.utility); // stable
   },
 };

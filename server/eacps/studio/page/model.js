@@ -32,6 +32,12 @@ export class SearchModel {
     return [...this.candidates.values()].filter((one) => one.artifact);
   }
 
+  /** The same as the search proposed them, which is how it breaks ties; results arrive shuffled. */
+  get inOrderOfProposal() {
+    const { compare } = new Intl.Collator("en", { numeric: true });
+    return this.shown.sort((left, right) => compare(left.id, right.id)); // an id is a generation and a place in it
+  }
+
   /** Cost so far in whole trajectories. */
   get spent() {
     return this.started ? this.steps / this.started.steps : 0;
