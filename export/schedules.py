@@ -52,13 +52,14 @@ def schedule_named(name: str) -> dict[str, Any]:
 def check_schedule(settings: dict[str, Any]) -> str:
     """Return why the settings of a scheduler are not those of the sampler; empty if they are.
 
-    diffusers reads the settings of any scheduler, of whatever class, and does not look at their types.
+    diffusers reads the settings of any scheduler, of whatever class, and does not look at their types or ranges.
     """
     name = settings.get("_class_name", SAMPLER)
     if name != SAMPLER:
         return f"is of {name}; served is {SAMPLER}"
     kinds = get_type_hints(ScheduleConfig)
     wrong = [key for key, kind in kinds.items() if key in settings and not _is_a(kind, settings[key])]
+    wrong = wrong or ScheduleConfig(**{key: settings[key] for key in kinds if key in settings}).violations()
     return f"holds no usable {', '.join(wrong)}" if wrong else ""
 
 

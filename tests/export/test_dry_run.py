@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
 import shlex
@@ -102,6 +103,8 @@ REFUSALS: dict[str, tuple[Break, list[str], int, str]] = {
     "a sampler": (edit("scheduler/scheduler_config.json", use_karras_sigmas=True), [], 1, "use_karras_sigmas"),
     "another scheduler": (edit(SCHEDULER, _class_name="DDIMScheduler"), [], 1, "is of DDIMScheduler; served is Flow"),
     "a shift of letters": (edit(SCHEDULER, shift="x", max_shift=True), [], 1, "holds no usable shift, max_shift"),
+    "a last level above 1": (edit(SCHEDULER, shift_terminal=2), [], 1, "holds no usable shift_terminal"),
+    "a shift that is no number": (edit(SCHEDULER, max_shift=math.nan), [], 1, "holds no usable max_shift"),
     "a scheduler of braces": (overwrite(SCHEDULER, "{"), [], 1, "checkpoint/scheduler cannot be read"),
     "layers of letters": (
         edit("transformer/config.json", num_layers="many"),

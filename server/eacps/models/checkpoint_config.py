@@ -7,6 +7,7 @@ the models holds no number of one checkpoint. Every backbone has a class of its 
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self, get_type_hints
@@ -56,6 +57,26 @@ class ScheduleConfig:
             raise UnsupportedCheckpoint(f"scheduler config turns on {', '.join(asked)}")
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(**{name: config[name] for name in names if name in config})
+
+    def violations(self) -> list[str]:
+        """Name the fields with which sigmas would not fall from 1 to 0; diffusers looks at none of them."""
+        linear = self.time_shift_type == "linear"
+        usable = {
+            "num_train_timesteps": self.num_train_timesteps >= 1,
+            "shift_terminal": 0 <= (self.shift_terminal or 0) < 1,
+            "time_shift_type": linear or self.time_shift_type == "exponential",
+        }
+        if self.use_dynamic_shifting:
+            usable["base_shift"] = _is_between(0 if linear else -math.inf, self.base_shift)
+            usable["max_shift"] = _is_between(0 if linear else -math.inf, self.max_shift)
+            usable["max_image_seq_len"] = self.max_image_seq_len != self.base_image_seq_len
+        else:
+            usable["shift"] = _is_between(0, self.shift)
+        return [name for name, is_usable in usable.items() if not is_usable]
+
+
+def _is_between(low: float, value: float) -> bool:
+    return low < value < math.inf
 
 
 @dataclass(frozen=True)
