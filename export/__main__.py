@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from export.face_pack import UnsupportedFacePack
 from export.provenance import is_current
 from export.request import ExportRequest, Ingredients, InvalidOption, gather
 from export.sources import MissingSource
@@ -120,8 +121,8 @@ def main(
     )
     console = Console(stderr=True)
     with _terminable():
-        ingredients = _gathered(request, console, weights=not dry_run)
-        if not dry_run and is_current(output, ingredients.sha256()):
+        ingredients, up_to_date = _gathered(request, output, console, dry_run=dry_run)
+        if up_to_date:
             _say(console, f"{output} is up to date")
             return
         _run(ingredients, output, console, dry_run=dry_run, unchecked=unchecked, wait_s=wait)
@@ -137,12 +138,14 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _gathered(request: ExportRequest, console: Console, *, weights: bool) -> Ingredients:
+def _gathered(request: ExportRequest, output: Path, console: Console, *, dry_run: bool) -> tuple[Ingredients, bool]:
+    """Return what the export is made of, and whether the output is made of just that."""
     try:
-        return gather(request, weights=weights)
+        ingredients = gather(request, weights=not dry_run)
+        return ingredients, not dry_run and is_current(output, ingredients.sha256())
     except (InvalidOption, MissingSource) as wrong:
         _fail(console, str(wrong), WRONG_OPTION)
-    except OSError as error:
+    except (OSError, UnsupportedFacePack) as error:
         _fail(console, str(error), FAILED)
 
 

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eacps.errors import InvalidSearchSpec
-from eacps.manifest import CalibrationRecord, content_sha256, digest_of
+from eacps.manifest import CalibrationRecord, digest_of
 from eacps.scoring.score_maps import ScoreMaps
 from eacps.search.calibration import Calibration
 from eacps.tensors import FACE_DETECTOR, FACE_RECOGNIZER, FACE_SWAPPER, FACE_VERIFIER, JUDGE_NETWORK
-from export.face_pack import FaceFiles
+from export.face_pack import FaceFiles, network_sha256
 from export.request import Ingredients
 
 CALIBRATION_FILE = "calibration.json"
@@ -115,7 +115,7 @@ def digests_of_faces(faces: FaceFiles) -> dict[str, str]:
         FACE_SWAPPER.name: faces.swapper,
         FACE_VERIFIER.name: faces.verifier,
     }
-    return {name: content_sha256(path) for name, path in files.items() if path is not None}
+    return {name: network_sha256(path) for name, path in files.items() if path is not None}
 
 
 def digests_of(checkpoint: Path, faces: FaceFiles, additions: Mapping[str, str] | None = None) -> dict[str, str]:

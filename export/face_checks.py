@@ -16,9 +16,17 @@ from insightface.model_zoo.scrfd import SCRFD
 from onnx.helper import tensor_dtype_to_np_dtype
 
 from eacps.contract import output_violations, violation
-from eacps.manifest import content_sha256
 from eacps.tensors import FACE_DETECTOR, FACE_RECOGNIZER, FACE_SWAPPER, FACE_VERIFIER, ModelSpec
-from export.face_pack import FaceFiles, UnsupportedFacePack, dims_of, form_of, graph_inputs, read_graph, role_of
+from export.face_pack import (
+    FaceFiles,
+    UnsupportedFacePack,
+    dims_of,
+    form_of,
+    graph_inputs,
+    network_sha256,
+    read_graph,
+    role_of,
+)
 from export.networks.faces import FaceNetwork, face_network, open_exported, read_emap
 from export.networks.network import ParityCase, Tensors
 from export.parity import TOLERANCE, relative_error
@@ -61,7 +69,7 @@ def check_faces(files: FaceFiles, *, fixed: bool) -> None:
         read_emap(files.swapper)
     if files.verifier is not None:
         _check(FACE_VERIFIER, files.verifier, files, fixed, _embedding_errors)
-        if content_sha256(files.verifier) == content_sha256(files.recognizer) or _answer_alike(files, fixed=fixed):
+        if network_sha256(files.verifier) == network_sha256(files.recognizer) or _answer_alike(files, fixed=fixed):
             raise UnsupportedFacePack(f"{files.verifier} is the recognizer itself, and so not held out")
 
 
@@ -168,6 +176,8 @@ def _embedding_errors(_case: ParityCase, answers: Tensors, _ask: Ask) -> Iterato
         lengths = np.linalg.norm(embeddings, axis=1)
     if not (lengths > 0).all() or not np.isfinite(lengths).all():
         yield "an embedding is zero, or too long to be normalized"
+    if embeddings.min() >= 0 and np.allclose(embeddings.sum(axis=1), 1, atol=1e-3):
+        yield "its answers are probabilities of classes, no embedding of a face"
     if len(embeddings) > 1 and np.ptp(embeddings, axis=0).max() == 0:
         yield "it answers the same to every picture"
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import onnx
 from google.protobuf.message import DecodeError
+from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_model, uses_external_data
+
+from eacps.manifest import content_sha256
 
 DETECTOR_FILE, RECOGNIZER_FILE, SWAPPER_FILE = "detector.onnx", "recognizer.onnx", "swapper.onnx"
 VERIFIER_FILE = "verifier.onnx"
@@ -96,12 +103,72 @@ def read_graph(path: Path, *, weights: bool = True) -> onnx.ModelProto:
         UnsupportedFacePack: It is none, or cannot be read.
     """
     try:
-        model = onnx.load(str(path), load_external_data=weights)
+        model = onnx.load(str(path), load_external_data=False)
+        if weights:
+            _load_weights_beside(path, model)
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
         raise UnsupportedFacePack(f"{path} cannot be read as an ONNX file: {error}") from error
     if not graph_inputs(model.graph) or not model.graph.output:
         raise UnsupportedFacePack(f"{path} is no ONNX file of a network: it has no inputs or no outputs")
     return model
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return an ONNX file and those beside it that hold its weights.
+
+    Raises:
+        UnsupportedFacePack: It cannot be read.
+    """
+    return [path, *_weights_beside(path, read_graph(path, weights=False))]
+
+
+def network_sha256(path: Path) -> str:
+    """Return the SHA-256 of an ONNX file's content, weights beside it included.
+
+    Raises:
+        UnsupportedFacePack: It cannot be read.
+    """
+    digests = [content_sha256(file) for file in files_of(path)]
+    return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
+
+
+def _load_weights_beside(path: Path, model: onnx.ModelProto) -> None:
+    """Load the weights that lie beside a file into its model.
+
+    The caches of hubs and of deployments consist of links, which onnx refuses to follow; copies of their targets it
+    takes.
+    """
+    if files := _weights_beside(path, model):
+        with TemporaryDirectory() as folder:
+            for file in files:
+                shutil.copyfile(file, Path(folder, file.name))
+            load_external_data_for_model(model, folder)
+
+
+def _weights_beside(path: Path, model: onnx.ModelProto) -> list[Path]:
+    """Return the files that hold a model's weights, by name.
+
+    Raises:
+        UnsupportedFacePack: One does not lie beside the model's own file.
+    """
+    names = {ExternalDataInfo(one).location for one in _tensors_of(model.graph) if uses_external_data(one)}
+    files = [path.parent / name for name in sorted(names)]
+    for name, file in zip(sorted(names), files, strict=True):
+        if Path(name).name != name or not file.is_file():
+            raise UnsupportedFacePack(
+                f"{path} cannot be read as an ONNX file: its weights {name!r} do not lie beside it"
+            )
+    return files
+
+
+def _tensors_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Yield the weights and constants of a graph and of the graphs inside it."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _tensors_of(inner)
 
 
 def graph_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:

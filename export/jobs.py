@@ -19,6 +19,7 @@ from eacps.tensors import (
     FACE_VERIFIER,
     ModelSpec,
 )
+from export.face_pack import files_of
 from export.networks.faces import FaceNetwork, face_network
 from export.networks.network import Network, sources_of
 from export.precision import Precision
@@ -82,12 +83,13 @@ def _face_jobs(prepared: PreparedCheckpoint) -> Iterator[NetworkJob]:
     }
     for spec, source in sources.items():
         if source is not None:
+            files = files_of(source)
             yield NetworkJob(
                 spec=spec,
                 network=FaceNetwork,
                 precision=Precision.FP32,
-                weights=source.stat().st_size // 4,
-                files=(source,),
+                weights=sum(file.stat().st_size for file in files) // 4,
+                files=tuple(files),
                 settings=_decided_by(prepared, spec),
                 code=prepared.target.code,
                 profiles=prepared.profiles(spec),

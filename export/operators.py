@@ -34,6 +34,9 @@ SUPPORTED = frozenset(
 Source: the support matrix of onnx/onnx-tensorrt, ``docs/operators.md``, as of TensorRT 10.15.
 """
 
+RANDOM = frozenset(name for name in SUPPORTED if name.startswith("Random")) | {"Bernoulli", "Multinomial"}
+"""Operators that answer by chance: with them no picture could be made again from its recipe."""
+
 CONSTANT_INPUTS: dict[str, tuple[int, ...]] = {
     "CumSum": (1,),  # axis
     "Dropout": (1, 2),  # ratio, training mode
@@ -56,11 +59,12 @@ Stricter than the parser in places: it evaluates some computed operands, but whi
 
 
 class UnsupportedGraph(Exception):
-    """A graph holds what TensorRT's parser does not take; the message names network, node and operator."""
+    """A graph holds what the parser does not take, or what is random; the message names network, node and operator."""
 
 
 def check_operators(model: ir.Model, network: str) -> None:
-    """Check that TensorRT's parser has every operator of a graph, and that build-time operands are constants.
+    """Check that TensorRT's parser has every operator of a graph, that build-time operands are constants, and that
+    nothing is random.
 
     Args:
         model: The graph, its subgraphs included. Local functions must have been inlined.
@@ -71,17 +75,20 @@ def check_operators(model: ir.Model, network: str) -> None:
     """
     found = list(violations(model))
     if found:
-        raise UnsupportedGraph(f"TensorRT cannot read the graph of {network}: {'; '.join(found)}")
+        raise UnsupportedGraph(f"the graph of {network} cannot be served: {'; '.join(found)}")
 
 
 def violations(model: ir.Model) -> Iterator[str]:
-    """Yield what TensorRT's parser would refuse, in words, in the order of the graph."""
+    """Yield what TensorRT's parser would refuse, and what answers by chance, in words, in the order of the graph."""
     opset = model.opset_imports.get("", 0)
     if opset not in OPSETS:
         yield f"opset {opset}, where {OPSETS.start} to {OPSETS.stop - 1} are known"
     for function in model.functions.values():
         yield f"{function.domain}::{function.name} is a local function"
     for node in model.graph.all_nodes():
+        if node.domain in ("", "ai.onnx") and node.op_type in RANDOM:
+            yield f"node {node.name} is a {node.op_type}, which answers otherwise every time"
+            continue
         if node.domain not in ("", "ai.onnx") or node.op_type not in SUPPORTED:
             yield f"node {node.name} is a {node.domain and node.domain + '::'}{node.op_type}, which it does not have"
             continue

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from eacps.manifest import content_sha256, digest_of
+from export.face_pack import files_of
 from export.sources import MissingSource, Source, locate_checkpoint, locate_file
 
 PACK_ROOT = Path("~/.insightface").expanduser()
@@ -89,8 +90,13 @@ class Ingredients:
 
     def additions(self) -> dict[str, str]:
         """What is added to the checkpoint, by name, each with its digest."""
-        files = {name: getattr(self, name) for name in ("faces", "swapper", "verifier", "lora", "schedule")}
-        added = {name: f"{path.name}@{digest_of([path])[:16]}" for name, path in files.items() if path is not None}
+        paths = {name: getattr(self, name) for name in ("faces", "swapper", "verifier", "lora", "schedule")}
+        files = {
+            name: files_of(path) if name in ("swapper", "verifier") else [path]
+            for name, path in paths.items()
+            if path is not None
+        }
+        added = {name: f"{found[0].name}@{digest_of(found)[:16]}" for name, found in files.items()}
         if self.lora is not None and self.request.lora_scale != 1.0:
             added["lora"] += f"*{self.request.lora_scale!r}"
         if self.request.schedule is not None and self.schedule is None:

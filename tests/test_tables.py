@@ -3,6 +3,7 @@
 import math
 import re
 from enum import StrEnum
+from importlib import resources
 from pathlib import Path
 from typing import get_args
 
@@ -115,6 +116,11 @@ def test_the_api_states_its_other_limits(field: str, most: str) -> None:
 
 def test_tools_take_and_name_what_the_api_does() -> None:
     assert list(get_args(StateWord)) == enums.SEARCH_STATE.words
+
+
+def test_the_studio_takes_the_short_names_that_the_api_takes() -> None:
+    settings = resources.files("eacps.studio").joinpath("page", "settings.js").read_text(encoding="utf-8")
+    assert re.findall('pattern: "(.*?)"', settings) == [limits.QUESTION_LABEL]
 
 
 def test_the_usual_quality_of_openais_interface_costs_what_a_search_costs_by_default() -> None:

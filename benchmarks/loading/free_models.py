@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 
 from eacps.arrays import Picture, UInt8
-from eacps.evaluation.toy import TOY_CHECKPOINT, ToyModels
 from eacps.scoring.scorer import EditContext, Score
 from eacps.triton.types import Generated, GenerateRequest, ServedCheckpoint
+from tests.toy import TOY_CHECKPOINT, ToyModels
 
 SCORER = "stamp"
 PACED_STEPS = 100

@@ -115,7 +115,7 @@ class FaceNetwork:
             UnsupportedFacePack: ONNX Runtime does not take it.
         """
         try:
-            return open_session(self.source)
+            return open_session(self.model.SerializeToString())
         except Exception as error:  # ONNX Runtime's errors share no base but Exception
             raise UnsupportedFacePack(f"{self.source} is no graph that ONNX Runtime runs: {error}") from error
 

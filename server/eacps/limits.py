@@ -20,6 +20,8 @@ MAX_UPLOAD_BYTES = 256 * 2**20
 """Of a picture that is uploaded."""
 MAX_PROMPT_CHARACTERS = 2000
 MAX_QUESTION_CHARACTERS = 500
+QUESTION_LABEL = "[a-z0-9_]{1,32}"
+"""Form of a question's short name."""
 MAX_SCORERS = 16
 MAX_SCORED_IMAGES = 16
 MAX_LABELS = 16

@@ -1,11 +1,10 @@
-"""Pictures with the denoiser's own faults, graded: what the judge must tell from drawings, and from one another.
+"""Pictures with the denoiser's own faults, graded: what the judge must tell from drawings.
 
 Five kinds, all from training tasks with the character shown. *Untouched* ones are truths that have been through the
-autoencoder alone, as all others have: its softness is no fault. *Restarts* carry a noised truth on to the end: the
-higher the noise, the more of the picture is the denoiser's, and the less natural it is called. *Drafts* have too few
-steps. *Shaken* ones come from weights with noise on them, as a denoiser in the middle of its training paints: eyes that
-differ, mouths in pieces, doubled edges of hair. *Whole* ones are painted from noise alone, as in a search: several
-seeds of each task, graded against one another by how whole eyes and mouth are.
+autoencoder alone, as all others have: its softness is no fault. *Whole* ones are painted from noise alone, as in a
+search. *Restarts* carry a noised truth on to the end: the higher the noise, the more of the picture is the denoiser's,
+and the less natural it is called. *Drafts* have too few steps. *Shaken* ones come from weights with noise on them, as a
+denoiser in the middle of its training paints: eyes that differ, mouths in pieces, doubled edges of hair.
 """
 
 from __future__ import annotations
@@ -24,8 +23,6 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
-from studio_mini.measure.wholeness import wholeness
-from studio_mini.train.face_targets import FaceTargets
 from studio_mini.train.flat_transformer import velocity
 from studio_mini.train.latent_cache import Encoders, Examples
 from studio_mini.train.own_states import sampler_sigmas
@@ -42,14 +39,10 @@ SHAKEN: Final = {0.15: 0.2, 0.25: 0.1, 0.35: 0.0}
 """How natural a picture is, by the standard deviation of the noise on each weight matrix, in parts of its own."""
 RECOGNIZABLE: Final = 0.4
 """Noise level up to which a restart shows the truth's look."""
-SEEDS: Final = 4
-"""Pictures of one task that are graded against one another."""
-GRADE: Final = 0.6
-"""Log-odds of naturalness for a standard deviation of wholeness over the seeds of a task."""
-MOST_GRADES: Final = 2.5
+KINDS: Final = ("whole", "whole", "restart", "restart", "draft", "shaken")
+"""Of what a painter paints; one is drawn for each batch."""
 BATCH: Final = 25
 TRANSFORMER: Final = "transformer"
-_ALONE: Final = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,18 +54,12 @@ class Artifacts:
         tasks: Which task each shows, int64 [N].
         natural: 0 to 1, float32 [N].
         shows_look: Whether the truth's look can be seen, bool [N].
-        seeds_of: Number of the task whose pictures are graded against one another, -1 for other kinds, int64 [N].
     """
 
     pictures: NDArray[np.uint8]
     tasks: NDArray[np.int64]
     natural: NDArray[np.float32]
     shows_look: NDArray[np.bool_]
-    seeds_of: NDArray[np.int64]
-
-    def groups(self) -> NDArray[np.int64]:
-        """Return the rows of the pictures that are graded against one another, [tasks, ``SEEDS``]."""
-        return np.flatnonzero(self.seeds_of != _ALONE).reshape(-1, SEEDS)
 
 
 class Painter:
@@ -114,11 +101,10 @@ class Painter:
 
 @dataclass(frozen=True)
 class Studies:
-    """What painters work from: training tasks, their latents and embeddings, and where the faces of the truths are."""
+    """What painters work from: training tasks, their latents and embeddings."""
 
     tasks: TaskSet
     examples: Examples
-    targets: FaceTargets
 
 
 def artifacts(
@@ -128,7 +114,6 @@ def artifacts(
     painters: Sequence[Path],
     *,
     faulty: int,
-    whole: int,
     untouched: int,
     seed: int,
 ) -> Artifacts:
@@ -136,10 +121,9 @@ def artifacts(
 
     Args:
         build_dir, checkpoint_dir: Of the states and of the weights.
-        studies: At least ``faulty`` and ``whole`` tasks.
+        studies: At least ``faulty`` tasks.
         painters: Folders that hold ``transformer/``; each begins with other tasks.
-        faulty: Tasks of which each painter paints one restart, draft or shaken picture.
-        whole: Tasks of which each painter paints ``SEEDS`` pictures from noise.
+        faulty: Tasks of which each painter paints one picture.
         untouched: Tasks of which the truth is shown.
         seed: Of all choices.
     """
@@ -151,12 +135,10 @@ def artifacts(
     for number, folder in enumerate(painters):
         kept = build_dir / "painted" / _digest(folder)
         painter = Painter(encoders, folder, seed)
-        for kind, paint_rows, count in (("faulty", _faulty, faulty), ("whole", _whole, whole)):
-            for start in track(range(0, count, BATCH), f"{kind} pictures of {folder.name}"):
-                rows = np.arange(start, min(start + BATCH, count)) + number * count
-                rows %= len(studies.tasks)
-                path = kept / f"{kind}_{rows[0]}_{len(rows)}_{seed}.pt"
-                parts.append(_kept(path, lambda: paint_rows(painter, studies, rows, [seed, number, start])))  # noqa: B023
+        for start in track(range(0, faulty, BATCH), f"pictures of {folder.name}"):
+            rows = (np.arange(start, min(start + BATCH, faulty)) + number * faulty) % len(studies.tasks)
+            path = kept / f"{rows[0]}_{len(rows)}_{seed}.pt"
+            parts.append(_kept(path, lambda: _faulty(painter, studies, rows, [seed, number, start])))  # noqa: B023
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])}
     return Artifacts(**columns)
 
@@ -187,40 +169,25 @@ def restart_grade(sigma: float) -> float:
     return 1 - LOST * sigma
 
 
-def graded(scores: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return how natural pictures from noise are, [tasks, seeds], by their wholeness against that of their task.
-
-    Args:
-        scores: [tasks, seeds]; compared within a task alone.
-    """
-    apart = scores - scores.mean(axis=1, keepdims=True)
-    spread = np.sqrt(scores.var(axis=1, ddof=1).mean())
-    grades = np.clip(apart / max(float(spread), 1e-6), -MOST_GRADES, MOST_GRADES)
-    middle = restart_grade(1.0)
-    odds = np.log(middle / (1 - middle)) + GRADE * grades
-    return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
-
-
 def _untouched(encoders: Encoders, studies: Studies, rows: NDArray[np.int64]) -> Artifacts:
     return Artifacts(
         pictures=encoders.pictures(studies.examples.truth[torch.from_numpy(rows)].float()),
         tasks=rows,
         natural=np.full(len(rows), restart_grade(0.0), np.float32),
         shows_look=np.ones(len(rows), bool),
-        seeds_of=np.full(len(rows), _ALONE),
     )
 
 
 def _faulty(painter: Painter, studies: Studies, rows: NDArray[np.int64], seed: list[int]) -> Artifacts:
-    """One kind for a whole batch: restarts three times in five, drafts and shaken weights once each."""
+    """One kind for a whole batch."""
     rng = np.random.default_rng([*seed, 13])
-    kind, shows_look = int(rng.integers(5)), False
-    if kind < 3:
+    kind, shows_look = KINDS[rng.integers(len(KINDS))], False
+    if kind in ("whole", "restart"):
         sigmas = sampler_sigmas()
-        step = int(rng.integers(1, len(sigmas)))
+        step = int(rng.integers(1, len(sigmas))) if kind == "restart" else 0
         pictures, natural = painter.restart(studies.examples, rows, step, seed), restart_grade(sigmas[step])
         shows_look = sigmas[step] <= RECOGNIZABLE
-    elif kind == 3:
+    elif kind == "draft":
         steps, natural = list(DRAFTS.items())[rng.integers(len(DRAFTS))]
         pictures = painter.draft(studies.examples, rows, steps, seed)
     else:
@@ -231,24 +198,6 @@ def _faulty(painter: Painter, studies: Studies, rows: NDArray[np.int64], seed: l
         tasks=rows,
         natural=np.full(len(rows), natural, np.float32),
         shows_look=np.full(len(rows), shows_look),
-        seeds_of=np.full(len(rows), _ALONE),
-    )
-
-
-def _whole(painter: Painter, studies: Studies, rows: NDArray[np.int64], seed: list[int]) -> Artifacts:
-    """``SEEDS`` pictures of each task side by side; of tasks whose face is not found, all have one grade."""
-    drawn = [painter.restart(studies.examples, rows, 0, [*seed, one]) for one in range(SEEDS)]
-    pictures = np.stack(drawn, axis=1)
-    scores = np.zeros(pictures.shape[:2])
-    for place, row in enumerate(rows):
-        if studies.targets.found[row]:
-            scores[place] = wholeness(pictures[place], studies.tasks.truth[row], studies.targets.landmarks[row].numpy())
-    return Artifacts(
-        pictures=pictures.reshape(-1, *pictures.shape[2:]),
-        tasks=rows.repeat(SEEDS),
-        natural=graded(scores).ravel(),
-        shows_look=np.zeros(scores.size, bool),
-        seeds_of=rows.repeat(SEEDS),
     )
 
 

@@ -52,7 +52,7 @@ from studio_mini.train.training_data import (
     vary,
     with_reconstructions,
 )
-from studio_mini.world.prompts import NATURAL_QUESTION, Accessory, Edit, Expression, Look, phrase, sample_edit
+from studio_mini.world.prompts import Accessory, Edit, Expression, Look, phrase, sample_edit
 
 TASKS = 7000
 STEPS = 4000
@@ -88,13 +88,6 @@ class Student(nn.Module):
     def answer_losses(self, example: Example) -> Tensor:
         """Mean weighted cross-entropy of each slot's answers, (slots,); naturalness is the last."""
         return self._answer_losses(picture_tokens(self.model, self.patcher(example.pictures)), example).mean(0)
-
-    def natural_log_odds(self, pictures: Tensor) -> Tensor:
-        """Log-odds of yes to the question for naturalness, (batch,), of pictures uint8 (batch, 128, 128, 3)."""
-        texts = self.judge_packer([[NATURAL_QUESTION + SUFFIX] * len(pictures)])
-        tokens = picture_tokens(self.model, self.patcher(pictures))
-        logits = self.model.lm_head(at_last(hidden_states(self.model, texts, tokens), texts)).float()[:, 0]
-        return logits[:, self.yes] - logits[:, self.no]
 
     def _answer_losses(self, tokens: Tensor, example: Example) -> Tensor:
         """Weighted cross-entropy of each answer, certain or graded, over the whole vocabulary, (batch, slots)."""

@@ -17,9 +17,9 @@ from eacps.durable import Codec, Database, ObjectStore, QueueLimits, SearchEngin
 from eacps.durable.local_workflows import LocalWorkflows
 from eacps.durable.protocols import ConcurrencyLimits
 from eacps.evaluation import ExecutionLimits, Observer, Services
-from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.imaging import encode_png
 from eacps.v1 import search_service_pb2 as pb
+from tests.toy import ToyModels, ToyScorer
 
 SAMPLE = Path(__file__).parents[2] / "studio_mini" / "samples" / "smile"
 SMALL = {

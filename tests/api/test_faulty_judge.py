@@ -9,7 +9,6 @@ import grpc.aio
 import httpx2
 import pytest
 
-from eacps.evaluation.toy import ToyScorer
 from eacps.metrics import SearchMetrics
 from eacps.scoring import PictureJudge, load_question
 from eacps.scoring.judge import RetryPolicy
@@ -20,6 +19,7 @@ from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.api.conftest import RULES, events_in
 from tests.api.test_metrics import scraped
 from tests.scoring.endpoint import Endpoint, Reply, listening, send
+from tests.toy import ToyScorer
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 Serve = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]

@@ -12,7 +12,6 @@ from eacps.api.priors import settings_of
 from eacps.api.validation import plan_of
 from eacps.errors import InvalidRequest
 from eacps.evaluation.plan import PriorMode
-from eacps.evaluation.toy import ToyModels
 from eacps.imaging import decode_picture
 from eacps.scene.faces import Faces
 from eacps.triton import Generated, GenerateRequest, ServedCheckpoint
@@ -21,6 +20,7 @@ from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from eacps.wire import copy_fields, images_in
 from tests.api.conftest import RULES, Serve
 from tests.api.test_stored_searches import create, refused, violations_of, watched
+from tests.toy import ToyModels
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 Png = Callable[..., bytes]

@@ -15,7 +15,6 @@ from eacps.assembly import serving
 from eacps.durable.protocols import ConcurrencyLimits
 from eacps.errors import InvalidRequest
 from eacps.evaluation import Services
-from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.metrics import SearchMetrics
 from eacps.scoring import EditContext, MissingScore, Question, Score, callers_question
 from eacps.settings import JudgeProvider, JudgeSettings, Settings
@@ -27,6 +26,7 @@ from tests.api.conftest import SAMPLE, Serve, engine_over, events_in
 from tests.api.test_metrics import scraped
 from tests.scoring.endpoint import Endpoint, listening, send
 from tests.scoring.test_openai_provider import completion
+from tests.toy import ToyModels, ToyScorer
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 RULES = replace(TOY_RULES, judges=frozenset({"triton", "openai"}))

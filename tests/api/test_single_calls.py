@@ -12,12 +12,12 @@ from grpc_status import rpc_status
 from PIL import Image
 
 from eacps.assembly import serving
-from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.settings import Settings
 from eacps.triton.embedded import EmbeddedTriton
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.api.conftest import UNRATED, Serve, events_in
+from tests.toy import ToyModels, ToyScorer
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 

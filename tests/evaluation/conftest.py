@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from eacps.evaluation import ExecutionLimits, SearchPictures, SearchPlan, SearchSettings, Services
-from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.search.objective import Objective
 from eacps.search.potential import Weights
 from eacps.search.spec import EacpsSpec
+from tests.toy import ToyModels, ToyScorer
 
 NO_PAUSE = ExecutionLimits(retry_delay_s=0.0)
 

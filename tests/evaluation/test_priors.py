@@ -11,7 +11,6 @@ from eacps.errors import InvalidRequest, NoFaceFound
 from eacps.evaluation import MemoryRecorder, SearchPlan, SearchRunner, Services
 from eacps.evaluation.plan import Inputs
 from eacps.evaluation.prepare import fit_inputs
-from eacps.evaluation.toy import TOY_CHECKPOINT, ToyModels, ToyScorer
 from eacps.evaluation.updates import SearchUpdate
 from eacps.scene.choice import ByBox, ByIndex, ByLikeness
 from eacps.scene.faces import Faces, ShownFace
@@ -19,6 +18,7 @@ from eacps.scene.frame import Frame, Framing, choose_frame
 from eacps.scene.person import Person
 from eacps.scoring import EditContext
 from eacps.triton import Generated, GenerateRequest, ServedCheckpoint
+from tests.toy import TOY_CHECKPOINT, ToyModels, ToyScorer
 
 MakePlan = Callable[..., SearchPlan]
 MakeServices = Callable[..., Services]

@@ -36,7 +36,6 @@ from eacps.evaluation import (
     SearchUpdate,
     Services,
 )
-from eacps.evaluation.toy import TOY_CHECKPOINT, ToyModels, ToyScorer
 from eacps.imaging import decode_picture
 from eacps.scoring import EditContext, Score
 from eacps.search.budget import Budget, StopReason
@@ -45,6 +44,7 @@ from eacps.search.potential import Weights
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec, EacpsSpec, SearchSpec
 from eacps.triton import Generated, GenerateRequest, ServedCheckpoint, TritonGateway
 from eacps.triton.embedded import EmbeddedTriton
+from tests.toy import TOY_CHECKPOINT, ToyModels, ToyScorer
 
 MakePlan = Callable[..., SearchPlan]
 MakeServices = Callable[..., Services]

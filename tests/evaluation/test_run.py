@@ -34,7 +34,6 @@ from eacps.evaluation import (
     SearchUpdate,
     Services,
 )
-from eacps.evaluation.toy import ToyModels, ToyScorer
 from eacps.imaging import decode_picture
 from eacps.scoring import EditContext, MissingScore, Score
 from eacps.search.budget import Budget, StopReason
@@ -43,6 +42,7 @@ from eacps.search.potential import Weights
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec
 from eacps.search.strategy import Strategy
 from eacps.triton import Generated, GenerateRequest
+from tests.toy import ToyModels, ToyScorer
 
 NO_DEADLINE = Deadline()
 MakePlan = Callable[..., SearchPlan]

@@ -13,10 +13,10 @@ from eacps.evaluation import Deadline, ExecutionLimits
 from eacps.evaluation.codec import card_from_json, card_to_json
 from eacps.evaluation.score import ask_scorers
 from eacps.evaluation.services import ModelCalls
-from eacps.evaluation.toy import ToyModels
 from eacps.scoring import EditContext, MissingScore, Score
 from eacps.scoring.score_maps import ScoreMaps
 from eacps.search.potential import ScoreCard
+from tests.toy import ToyModels
 
 NO_DEADLINE = Deadline()
 PICTURES = {name: np.zeros((8, 8, 3), np.uint8) for name in ("a", "b")}

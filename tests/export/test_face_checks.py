@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,15 @@ import onnx
 import pytest
 from insightface.model_zoo.arcface_onnx import ArcFaceONNX
 from insightface.model_zoo.scrfd import SCRFD
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 from eacps.tensors import FACE_DETECTOR, FACE_RECOGNIZER
 from export.face_checks import check_faces
-from export.face_pack import FaceFiles, UnsupportedFacePack, find_faces
+from export.face_pack import FaceFiles, UnsupportedFacePack, find_faces, network_sha256, read_graph
 from export.networks.faces import face_network
 from export.parity import check_parity, onnx_answers, open_session
 from export.precision import Precision
+from export.request import ExportRequest, gather
 from tests.export.packs import arcface, inswapper, scrfd
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -181,6 +183,28 @@ def test_a_verifier_of_few_numbers_is_none(pack: FaceFiles, tmp_path: Path) -> N
         check_faces(replace(pack, verifier=arcface(tmp_path / "age.onnx", features=3)), fixed=False)
 
 
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        (helper.make_node("Softmax", ["683"], ["answer"], axis=1), "are probabilities of classes, no embedding"),
+        (
+            helper.make_node("RandomNormalLike", ["683"], ["answer"], seed=1.0),
+            "a RandomNormalLike, which answers other",
+        ),
+    ],
+    ids=["classifier", "chance"],
+)
+def test_a_recognizer_that_answers_by_class_or_by_chance_is_none(
+    pack: FaceFiles, tmp_path: Path, node: onnx.NodeProto, message: str
+) -> None:
+    model = onnx.load(pack.recognizer)
+    model.graph.node.append(node)
+    model.graph.output[0].name = "answer"
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(UnsupportedFacePack, match=message):
+        check_faces(replace(pack, recognizer=tmp_path / "other.onnx"), fixed=False)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a graph", b"\x08\x07"], ids=["empty", "text", "no graph"])
 def test_what_is_no_graph_is_named(pack: FaceFiles, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "torn.onnx").write_bytes(content)
@@ -194,6 +218,67 @@ def test_weights_that_do_not_lie_beside_are_named(pack: FaceFiles, tmp_path: Pat
     (tmp_path / "apart.data").unlink()
     with pytest.raises(UnsupportedFacePack, match=r"apart\.onnx cannot be read"):
         check_faces(replace(pack, recognizer=tmp_path / "apart.onnx"), fixed=False)
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link], ids=["symbolic", "hard"])
+def test_weights_beside_are_read_through_links(
+    pack: FaceFiles, tmp_path: Path, link: Callable[[Path, Path], None]
+) -> None:
+    """The caches of hubs are symbolic links to blobs, and onnx refuses to follow either kind."""
+    blobs, cache = tmp_path / "blobs", tmp_path / "cache"
+    blobs.mkdir()
+    cache.mkdir()
+    for file in (pack.detector, pack.recognizer, pack.swapper):
+        assert file is not None
+        onnx.save(
+            onnx.load(file),
+            blobs / file.name,
+            save_as_external_data=True,
+            location=f"{file.stem}.data",
+            size_threshold=0,
+        )
+    for file in blobs.iterdir():
+        link(file, cache / file.name)
+    found = find_faces(cache)
+    check_faces(found, fixed=False)
+    for ours, theirs in (
+        (found.detector, pack.detector),
+        (found.recognizer, pack.recognizer),
+        (found.swapper, pack.swapper),
+    ):
+        assert ours is not None
+        assert theirs is not None
+        read, meant = read_graph(ours).graph, onnx.load(theirs).graph
+        for one, other in zip(read.initializer, meant.initializer, strict=True):
+            np.testing.assert_array_equal(numpy_helper.to_array(one), numpy_helper.to_array(other))
+
+
+def test_other_weights_beside_make_it_another_network(pack: FaceFiles, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        (tmp_path / name).mkdir()
+        model = onnx.load(arcface(tmp_path / f"{name}.onnx", seed=seed))
+        onnx.save(
+            model, tmp_path / name / "rec.onnx", save_as_external_data=True, location="rec.data", size_threshold=0
+        )
+    one, other = (tmp_path / name / "rec.onnx" for name in "ab")
+    assert one.read_bytes() == other.read_bytes()
+    assert network_sha256(one) != network_sha256(other)
+    check_faces(replace(pack, recognizer=one, verifier=other), fixed=False)
+    requests = [replace(gather(ExportRequest("studio_mini/checkpoint")), verifier=path) for path in (one, other)]
+    assert requests[0].sha256() != requests[1].sha256()
+
+
+def test_weights_elsewhere_are_refused(pack: FaceFiles, tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    apart = tmp_path / "inner" / "apart.onnx"
+    onnx.save(onnx.load(pack.recognizer), apart, save_as_external_data=True, location="apart.data", size_threshold=0)
+    (tmp_path / "inner" / "apart.data").rename(tmp_path / "apart.data")
+    model = onnx.load(apart, load_external_data=False)
+    for tensor in model.graph.initializer:
+        next(entry for entry in tensor.external_data if entry.key == "location").value = "../apart.data"
+    apart.write_bytes(model.SerializeToString())
+    with pytest.raises(UnsupportedFacePack, match=r"apart\.onnx cannot be read"):
+        check_faces(replace(pack, recognizer=apart), fixed=False)
 
 
 @pytest.mark.parametrize("dry_run", [True, False], ids=["dry run", "export"])

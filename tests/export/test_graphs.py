@@ -124,7 +124,7 @@ def test_a_graph_that_the_parser_would_refuse_is_not_written(
     model = ir.from_proto(model_of(body, inputs=inputs))
     model.opset_imports["com.microsoft"] = 1
     next(iter(model.graph)).name = "odd"
-    with pytest.raises(UnsupportedGraph, match="TensorRT cannot read the graph of face_swapper: .*" + message):
+    with pytest.raises(UnsupportedGraph, match="the graph of face_swapper cannot be served: .*" + message):
         write_graph(model, tmp_path / NETWORK_FILE, "face_swapper")
     assert list(tmp_path.iterdir()) == []
 

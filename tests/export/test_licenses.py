@@ -55,17 +55,17 @@ def card(folder: Path, text: str) -> None:
 
 
 def test_studio_mini_is_under_this_projects_license(checkpoint_dir: Path) -> None:
-    told = found(checkpoint_dir)
-    assert set(told) == {*BACKBONE, "face_detector", "face_recognizer", "face_swapper", "face_verifier"}
-    assert {(one.name, one.commercial) for one in told.values()} == {("Apache-2.0", YES)}
-    assert business_use(told).answer == "yes"
+    known = found(checkpoint_dir)
+    assert set(known) == {*BACKBONE, "face_detector", "face_recognizer", "face_swapper", "face_verifier"}
+    assert {(one.name, one.commercial) for one in known.values()} == {("Apache-2.0", YES)}
+    assert business_use(known).answer == "yes"
 
 
 def test_what_nothing_states_is_not_stated(unstated: Path, pack: Path) -> None:
-    told = found(unstated, faces=str(pack))
-    assert set(told.values()) == {License()}
+    known = found(unstated, faces=str(pack))
+    assert set(known.values()) == {License()}
     assert (License().name, License().commercial) == ("not stated", NOT_STATED)
-    answer = business_use(told)
+    answer = business_use(known)
     assert answer.answer == "not known"
     assert "face_detector, face_recognizer has no license that is stated" in str(answer)
 
@@ -92,8 +92,8 @@ def test_what_nothing_states_is_not_stated(unstated: Path, pack: Path) -> None:
 def test_model_cards_are_read(unstated: Path, pack: Path, text: str, name: str, commercial: CommercialUse) -> None:
     card(unstated, text)
     card(pack, text)
-    told = found(unstated, faces=str(pack))
-    assert {(one.name, one.commercial) for one in told.values()} == {(name, commercial)}
+    known = found(unstated, faces=str(pack))
+    assert {(one.name, one.commercial) for one in known.values()} == {(name, commercial)}
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def test_a_licenses_text_counts_where_there_is_no_card(unstated: Path, text: str
     ],
 )
 def test_checkpoints_are_known_by_name(unstated: Path, folder: str, name: str, commercial: CommercialUse) -> None:
-    told = found(unstated.rename(unstated.with_name(folder)))["denoiser"]
-    assert (told.name, told.commercial) == (name, commercial)
-    assert folder in told.source or not told.source
+    known = found(unstated.rename(unstated.with_name(folder)))["denoiser"]
+    assert (known.name, known.commercial) == (name, commercial)
+    assert folder in known.source or not known.source
 
 
 @pytest.mark.parametrize(
@@ -150,27 +150,27 @@ def test_packs_are_known_by_name(
 ) -> None:
     (pack / "detector.onnx").rename(pack / f"{detector}.onnx")
     (pack / "recognizer.onnx").rename(pack / f"{recognizer}.onnx")
-    told = found(checkpoint_dir, faces=str(pack.rename(pack.with_name(folder))))
+    known = found(checkpoint_dir, faces=str(pack.rename(pack.with_name(folder))))
     for network in ("face_detector", "face_recognizer"):
-        assert (told[network].name, told[network].commercial) == (name, commercial)
+        assert (known[network].name, known[network].commercial) == (name, commercial)
 
 
 def test_content_counts_before_a_card(checkpoint_dir: Path, pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """AuraFace's folder is Apache-2.0 by its card; the detector in it is InsightFace's, byte for byte."""
     card(pack, "license: apache-2.0")
-    known = licenses._Known(
+    entry = licenses._Known(
         "InsightFace's models", "LicenseRef-InsightFace", "https://i", (), (content_sha256(pack / "detector.onnx"),)
     )
-    monkeypatch.setattr(licenses, "_table", lambda: (known,))
-    told = found(checkpoint_dir, faces=str(pack))
+    monkeypatch.setattr(licenses, "_table", lambda: (entry,))
+    known = found(checkpoint_dir, faces=str(pack))
     card_says = f"model card {pack.name}/README.md says Apache-2.0, but the file is not its own"
     said = f"InsightFace's models, by content: https://i; {card_says}"
-    assert told["face_detector"] == License("LicenseRef-InsightFace", NO, said)
-    assert (told["face_recognizer"].name, told["face_recognizer"].source) == (
+    assert known["face_detector"] == License("LicenseRef-InsightFace", NO, said)
+    assert (known["face_recognizer"].name, known["face_recognizer"].source) == (
         "Apache-2.0",
         f"model card {pack.name}/README.md",
     )
-    assert str(business_use(told)) == (
+    assert str(business_use(known)) == (
         f"may a business use this: no, because face_detector is under LicenseRef-InsightFace ({said})"
     )
     card(pack, "license: other\nlicense_name: insightface")
@@ -190,10 +190,10 @@ def test_aurafaces_detector_is_insightfaces_and_its_recognizer_is_not() -> None:
 def test_a_swapper_and_a_verifier_count_by_themselves(checkpoint_dir: Path, pack: Path, tmp_path: Path) -> None:
     card(pack, "license: apache-2.0")
     swapper, verifier = inswapper(tmp_path / "inswapper_128.onnx"), arcface(tmp_path / "second.onnx", features=192)
-    told = found(checkpoint_dir, faces=str(pack), swapper=str(swapper), verifier=str(verifier))
-    assert told["face_swapper"].commercial is NO
-    assert told["face_verifier"] == License()
-    assert business_use(told).answer == "no"
+    known = found(checkpoint_dir, faces=str(pack), swapper=str(swapper), verifier=str(verifier))
+    assert known["face_swapper"].commercial is NO
+    assert known["face_verifier"] == License()
+    assert business_use(known).answer == "no"
     without = found(checkpoint_dir, faces=str(pack))
     assert "face_swapper" not in without
     assert business_use(without).answer == "yes"
@@ -211,8 +211,8 @@ def test_a_lora_counts(checkpoint_dir: Path, tmp_path: Path, file: str, name: st
     path = tmp_path / f"{file}.safetensors"
     path.write_bytes(b"")
     ingredients = gather(ExportRequest(str(checkpoint_dir)))
-    told = licenses.licenses_of(replace(ingredients, lora=path), prepare(ingredients).faces, ["denoiser"])
-    assert told["lora"].name == name
+    known = licenses.licenses_of(replace(ingredients, lora=path), prepare(ingredients).faces, ["denoiser"])
+    assert known["lora"].name == name
 
 
 @pytest.mark.parametrize(
@@ -228,8 +228,8 @@ def test_a_lora_counts(checkpoint_dir: Path, tmp_path: Path, file: str, name: st
 def test_whoever_exports_may_know_better(
     unstated: Path, pack: Path, stated: str, network: str, expected: tuple[str, CommercialUse]
 ) -> None:
-    told = found(unstated, faces=str(pack), licenses=(stated,))[network]
-    assert (told.name, told.commercial, told.source) == (*expected, "as stated by --license")
+    known = found(unstated, faces=str(pack), licenses=(stated,))[network]
+    assert (known.name, known.commercial, known.source) == (*expected, "as stated by --license")
 
 
 @pytest.mark.parametrize("stated", ["MIT", "face_swapper=MIT", "face_detector=", "judge=MIT", "faces=MIT:maybe"])
@@ -245,9 +245,9 @@ def test_manifest_plan_and_doctor_say_it(model_repository_dir: Path, checkpoint_
     assert manifest.licenses == found(checkpoint_dir)
     plain = json.loads((model_repository_dir / "manifest.json").read_text(encoding="utf-8"))["licenses"]["denoiser"]
     assert plain == {"name": "Apache-2.0", "commercial": "yes", "source": "model card checkpoint/README.md"}
-    (told,) = (check for check in examine(model_repository_dir) if check.name == "licenses")
-    assert told.ok
-    assert told.detail.startswith("may a business use this: yes: denoiser, ")
+    (known,) = (check for check in examine(model_repository_dir) if check.name == "licenses")
+    assert known.ok
+    assert known.detail.startswith("may a business use this: yes: denoiser, ")
     console = Console(record=True, width=300)
     prepared = prepare(gather(ExportRequest(str(checkpoint_dir), faces=str(pack))))
     print_plan(prepared, pack.parent / "output", console)

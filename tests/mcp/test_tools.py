@@ -24,13 +24,13 @@ from PIL import Image
 
 from eacps.api.access import KeyRing, add_key
 from eacps.client import AsyncClient
-from eacps.evaluation.toy import ToyModels
 from eacps.http.serving import serving_http
 from eacps.mcp import create_server, mcp_app
 from eacps.mcp.app import with_callers_key
 from tests.api.certificates import Authority
 from tests.cli.conftest import toy_server
 from tests.cli.searches import half_white, picture
+from tests.toy import ToyModels
 
 ROOT = Path(__file__).parents[2]
 

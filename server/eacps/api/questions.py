@@ -5,13 +5,13 @@ import unicodedata
 from collections.abc import Iterable
 
 from eacps.api.violations import Violations
-from eacps.limits import MAX_QUESTION_CHARACTERS
+from eacps.limits import MAX_QUESTION_CHARACTERS, QUESTION_LABEL
 from eacps.scoring.questions import PLACEHOLDERS, Question, callers_question
 from eacps.v1 import search_service_pb2 as pb
 
 # Marks of the text encoder's chat template: inside a text they would act as structure.
 RESERVED_MARK = re.compile(r"<\|\w+\|>")
-_LABEL = re.compile(r"[a-z0-9_]{1,32}")
+_LABEL = re.compile(QUESTION_LABEL)
 _PLACEHOLDER = re.compile(r"\{\w*\}")
 _BREAKS = ("Cc", "Zl", "Zp")
 """Unicode categories of control characters, line separators and paragraph separators."""

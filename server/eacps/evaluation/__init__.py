@@ -25,7 +25,6 @@ Beside a running search:
 
     candidates     rank and deliver the candidates of a stored search
     single_steps   run one step without a search
-    toy            test doubles of the models and of a scorer
 
 This package does not know gRPC, the wire format, or where progress is stored.
 """

@@ -17,6 +17,7 @@ T = TypeVar("T")
 TRAJECTORIES = {"low": 16, "medium": 32, "high": 64, "xhigh": 128, "max": 256}
 """What a search costs, by OpenAI's word for quality."""
 DEFAULT_QUALITY = "medium"
+"""What a search costs of which nothing is said: the search server's own default is left as it is."""
 _QUALITIES = {"auto": DEFAULT_QUALITY, "standard": DEFAULT_QUALITY} | {name: name for name in TRAJECTORIES}
 _IMAGES, _MASKS = ("image", "image[]"), ("mask",)
 _FIXED = {

@@ -160,7 +160,7 @@ class EacpsAdaptive(Strategy):
             return observations
         best = set(np.argsort([-one.value for one in observations], kind="stable")[: MODEL_SIZE // 2].tolist())
         recent = set(range(len(observations) - MODEL_SIZE // 2, len(observations)))
-        return [observations[place] for place in sorted(best | recent)]
+        return [observations[index] for index in sorted(best | recent)]
 
     def _noise_of(self, candidate: Candidate) -> Recipe:
         return self._as_noise(candidate.recipe)
@@ -214,8 +214,8 @@ class EacpsAdaptive(Strategy):
     def _crossings(self, parents: Sequence[Candidate], stranger: int) -> list[_Offer]:
         seen = {one.recipe for one in self._proposed()}
         offers = []
-        for place, one in enumerate(parents):
-            for other in parents[place + 1 :]:
+        for index, one in enumerate(parents):
+            for other in parents[index + 1 :]:
                 child = cross(one.recipe, other.recipe)
                 for angle in CROSSED_ANGLES_RAD:
                     recipe = perturb(child, angle=angle, seed=stranger)
@@ -238,8 +238,8 @@ class EacpsAdaptive(Strategy):
         noises = {candidate.id: self._noise_of(candidate) for candidate in ranked}
         mean, _ = model.predict(list(noises.values()))
         chosen: list[Candidate] = []
-        for place in np.argsort(-mean, kind="stable"):
-            candidate = ranked[place]
+        for index in np.argsort(-mean, kind="stable"):
+            candidate = ranked[index]
             if all(correlation(noises[candidate.id], noises[known.id]) <= TOO_CLOSE for known in chosen):
                 chosen.append(candidate)
         return chosen[: self._settings.parents]
@@ -253,11 +253,11 @@ class EacpsAdaptive(Strategy):
         taken: list[_Offer] = []
         while (prices <= steps).any():
             gains = np.where((left > 0) & (prices <= steps), value.gains(means, sds) / prices, -np.inf)
-            place = 0 if len(taken) < fresh else int(np.argmax(gains))
-            value.take(float(means[place]), float(sds[place]))
-            left[place] -= 1
-            steps -= offers[place].steps
-            taken.append(offers[place])
+            index = 0 if len(taken) < fresh else int(np.argmax(gains))
+            value.take(float(means[index]), float(sds[index]))
+            left[index] -= 1
+            steps -= offers[index].steps
+            taken.append(offers[index])
         self._predicted_gain = value.value - best
         return taken
 

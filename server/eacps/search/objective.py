@@ -181,4 +181,4 @@ def contested(utilities: Sequence[float], keep: int, *, most: int) -> tuple[int,
     order = np.argsort(-np.asarray(utilities, np.float64), kind="stable")
     half = max(1, most // 2)
     near = order[max(0, keep - half) : keep + half]
-    return tuple(sorted(int(place) for place in near))
+    return tuple(sorted(int(index) for index in near))

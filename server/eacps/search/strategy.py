@@ -182,7 +182,7 @@ class Strategy(ABC):
         """Rank all candidates with a potential, best first; ties by order of proposal."""
         scored = self._known()
         order = self.objective.order([known for _, known in scored])  # ties stay in order of proposal
-        return tuple(Ranked(rank, *scored[place]) for rank, place in enumerate(order))
+        return tuple(Ranked(rank, *scored[index]) for rank, index in enumerate(order))
 
     def history(self) -> tuple[Evaluated, ...]:
         """Return all candidates reported so far with their outcomes, in order of proposal, failures included."""

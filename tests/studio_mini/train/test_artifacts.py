@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from studio_mini import architecture
-from studio_mini.train import artifacts, face_targets, latent_cache, task_cache
+from studio_mini.train import artifacts, latent_cache, task_cache
 from studio_mini.train.training_data import draw_example, gallery
 
 CHECKPOINT = Path(architecture.__file__).parent / "checkpoint"
@@ -19,13 +19,12 @@ def world(tmp_path_factory: pytest.TempPathFactory):
     torch.set_num_threads(1)
     build = tmp_path_factory.mktemp("build")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (task_cache, latent_cache, face_targets):
+        for module in (task_cache, latent_cache):
             patch.setattr(module, "SHARD", 6)
         task_cache.ensure_tasks(build, 6)
         store = latent_cache.LatentStore(build, CHECKPOINT, seed=0)
         store.grow(6)
-        targets = face_targets.TargetStore(build, CHECKPOINT).load(6)
-        yield artifacts.Studies(task_cache.cached_tasks(build), store.load(), targets)
+        yield artifacts.Studies(task_cache.cached_tasks(build), store.load())
 
 
 def test_restarts_keep_less_of_the_truth_the_noisier_they_start(world) -> None:
@@ -42,19 +41,15 @@ def test_restarts_keep_less_of_the_truth_the_noisier_they_start(world) -> None:
 
 def test_painted_once_graded_and_kept(world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(artifacts, "BATCH", 2)
-    tasks, counts = world.tasks, {"faulty": 6, "whole": 4, "untouched": 3, "seed": 0}
+    tasks, counts = world.tasks, {"faulty": 6, "untouched": 3, "seed": 0}
     painted = artifacts.artifacts(tmp_path, CHECKPOINT, world, [CHECKPOINT], **counts)
-    assert painted.pictures.shape == (3 + 6 + 4 * artifacts.SEEDS, 128, 128, 3)
+    assert painted.pictures.shape == (3 + 6, 128, 128, 3)
     assert (painted.natural[:3] == 1).all()
     assert painted.shows_look[:3].all()
     assert np.abs(painted.pictures[:3].astype(float) - tasks.truth[:3]).mean() < 10
     assert ((painted.natural[3:] >= 0) & (painted.natural[3:] < 1)).all()
-    assert len(set(painted.natural[3:9].tolist())) > 1
+    assert len(set(painted.natural[3:].tolist())) > 1
     assert not (painted.shows_look & (painted.natural < 0.5)).any()
-    groups = painted.groups()
-    assert groups.shape == (4, artifacts.SEEDS)
-    assert all(len(set(painted.tasks[row])) == 1 for row in groups)
-    assert all(len(np.unique(painted.pictures[row], axis=0)) == artifacts.SEEDS for row in groups)
     monkeypatch.setattr(artifacts, "paint", None)
     again = artifacts.artifacts(tmp_path, CHECKPOINT, world, [CHECKPOINT], **counts)
     assert np.array_equal(again.pictures, painted.pictures)
@@ -69,24 +64,14 @@ def test_painted_once_graded_and_kept(world, tmp_path: Path, monkeypatch: pytest
 
 def test_each_painter_begins_with_other_tasks(world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(artifacts.Painter, "restart", lambda *_: np.zeros((2, 128, 128, 3), np.uint8))
+    monkeypatch.setattr(artifacts, "KINDS", ("whole",))
     monkeypatch.setattr(artifacts, "BATCH", 2)
     other = tmp_path / "other"
     architecture.build_transformer(0, layers=1).save_pretrained(other / "transformer")
     folders = [CHECKPOINT, other]
-    painted = artifacts.artifacts(tmp_path, CHECKPOINT, world, folders, faulty=0, whole=2, untouched=0, seed=0)
-    assert painted.tasks.tolist() == [task for task in range(4) for _ in range(artifacts.SEEDS)]
+    painted = artifacts.artifacts(tmp_path, CHECKPOINT, world, folders, faulty=2, untouched=0, seed=0)
+    assert painted.tasks.tolist() == [0, 1, 2, 3]
     assert len(list((tmp_path / "painted").iterdir())) == 2
-
-
-def test_seeds_are_graded_against_those_of_their_task_alone() -> None:
-    scores = np.array([[0.1, 0.2, 0.3, 0.4], [0.8, 0.7, 0.6, 0.5], [0.3, 0.3, 0.3, 0.3]])
-    natural = artifacts.graded(scores)
-    middle = artifacts.restart_grade(1.0)
-    np.testing.assert_allclose(natural[0], natural[1][::-1], rtol=1e-5)
-    assert (np.diff(natural[0]) > 0).all()
-    assert natural[0, 1] < middle < natural[0, 2]
-    np.testing.assert_allclose(natural[2], middle, rtol=1e-6)
-    assert ((natural > 0.05) & (natural < 0.75)).all()
 
 
 @pytest.mark.parametrize("by", artifacts.SHAKEN)

@@ -98,8 +98,8 @@ def test_every_term_is_seen_and_moves_the_denoiser(tmp_path: Path, judges: own_s
     before = [weight.detach().clone() for weight in learning.model.parameters()]
     for _ in range(4):  # both trajectories reach the noise levels where truths are shown
         learning.step(*material)
-    told = {"adversary", "features", "told_apart"}
-    assert set(learning.losses) == {"flow", "identity", "look", "drawing"} | told
+    opponent = {"adversary", "features", "told_apart"}
+    assert set(learning.losses) == {"flow", "identity", "look", "drawing"} | opponent
     assert all(np.isfinite(list(learning.losses.values())))
     moved = [not torch.equal(a, b) for a, b in zip(before, learning.model.parameters(), strict=True)]
     assert np.mean(moved) > 0.7  # the text's half of the last block leads nowhere

@@ -1,4 +1,5 @@
-// The settings of a search, made from what the server says it accepts: nothing here is a copy of its limits.
+// The settings of a search, made from what the server says it accepts. The one copy of a limit, the form of a
+// question's short name, is held against the server's by a test.
 
 import { made } from "./dom.js";
 import { PictureList } from "./pictures.js";
