@@ -359,3 +359,9 @@ def fault_of(reason: str) -> Fault | None:
     for kind in kinds:
         kinds += kind.__subclasses__()
     return next((kind.fault for kind in kinds if kind.reason == reason), None)
+
+
+def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first failure of a task group, which cancelled all others: callers look for errors of this module."""
+    first = group.exceptions[0]
+    return first_failure(first) if isinstance(first, BaseExceptionGroup) else first

@@ -12,6 +12,7 @@ from grpc_status import rpc_status
 from PIL import Image
 
 from eacps.assembly import serving
+from eacps.errors import TritonUnavailable
 from eacps.settings import Settings
 from eacps.triton.embedded import EmbeddedTriton
 from eacps.v1 import search_service_pb2 as pb
@@ -129,6 +130,26 @@ class TestOverToys:
             (evaluation,) = (await SearchServiceStub(channel).ScoreImages(request, timeout=60)).evaluations
         assert not evaluation.complete
         assert [bool(score.failure) for score in evaluation.scores] == [False, True]
+
+    async def test_an_outage_while_scoring_is_an_outage_of_the_call(
+        self, serve: Serve, make_request: MakeRequest
+    ) -> None:
+        class Away(ToyScorer):
+            async def score(self, *_: object) -> dict[str, float]:
+                raise TritonUnavailable("away")
+
+        search = make_request()
+        request = pb.ScoreImagesRequest(
+            scene=search.scene,
+            character=search.character,
+            prompt="smile",
+            images=[search.scene],
+            scorers=[pb.ScorerSettings(name="other", weight=1.0)],
+        )
+        async with serve(scorers={"other": Away("other")}) as channel:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await SearchServiceStub(channel).ScoreImages(request, timeout=60)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
     async def test_every_fault_is_named_at_once(self, serve: Serve, make_request: MakeRequest) -> None:
         search, junk = make_request(), pb.Image(data=b"junk")

@@ -30,6 +30,7 @@ from eacps.durable import (
     sqlite_url,
 )
 from eacps.durable.outages import store_error
+from eacps.durable.running import RunningSearch
 from eacps.errors import (
     ArtifactNotFound,
     CheckpointChanged,
@@ -391,6 +392,27 @@ class TestOutages:
         assert events[-1].finished.stop_reason == pb.STOP_REASON_WALL_TIME
         assert events[-1].finished.best_candidate_id
 
+    async def test_of_the_database_whose_lost_record_is_stored_after_all(
+        self, house: House, submit: Submit, whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is stored when the next attempt has already read the progress without it."""
+        record, calls = SearchStore.record, list[tuple[Any, dict[str, Any]]]()
+
+        async def late(store: SearchStore, *arguments: Any, **fields: Any) -> None:
+            calls.append((arguments, fields))
+            if len(calls) == 3:
+                raise StoreUnavailable("no answer")
+            if len(calls) == 4:
+                lost, its_fields = calls[2]
+                await record(store, *lost, **its_fields)
+            await record(store, *arguments, **fields)
+
+        monkeypatch.setattr(SearchStore, "record", late)
+        async with house.serving() as engine:
+            search = await engine.submit(await house.submission(submit))
+            assert essence(await watched(engine, search.id)) == whole
+            assert (await engine.store.get("ada", search.id)).state is SearchState.SUCCEEDED
+
 
 class TestFullDisks:
     @pytest.mark.parametrize("url", ["sqlite"], indirect=True)  # a PostgreSQL with a full disk would stop all tests
@@ -485,6 +507,49 @@ class TestEnding:
                 await engine.store.get("ada", search.id)
             assert [task for task in asyncio.all_tasks() if search.id in task.get_name()] == []
         assert not [one for one in caplog.records if one.levelname in ("ERROR", "CRITICAL") or one.exc_info]
+
+    async def test_a_caller_that_gives_up_as_the_attempt_ends_holds_nothing_up(self, house: House) -> None:
+        """Were its lock free at once, the server would go round in circles, and nobody else would run."""
+        async with house.serving() as engine:
+            running = RunningSearch("0" * 32, engine._dependencies)
+            attempts, ends = list[int](), asyncio.Event()
+
+            async def attempt() -> None:
+                attempts.append(len(attempts))
+                await ends.wait()
+                if len(attempts) == 2:
+                    running._outcome = ("finished", "")
+
+            async def pause() -> None:
+                async with running.paused():
+                    raise AssertionError("it was cancelled before")
+
+            running._attempt = attempt  # type: ignore[method-assign]
+            run = asyncio.create_task(running.run(lambda: False))
+            await until(lambda: attempts)
+            caller = asyncio.create_task(pause())
+            await asyncio.sleep(0.01)
+            ends.set()
+            caller.cancel()
+            async with asyncio.timeout(60):
+                await run
+            assert attempts == [0, 1]
+            assert caller.cancelled()
+
+    async def test_one_whose_workflow_is_executed_twice_runs_once(
+        self, house: House, models: Gated, submit: Submit, whole: dict[str, Any]
+    ) -> None:
+        models.gate.clear()
+        async with house.serving() as engine:
+            search = await engine.submit(await house.submission(submit))
+            await until(lambda: models.calls)
+            again = asyncio.create_task(engine._run(search.id))
+            await asyncio.sleep(0.05)
+            assert not again.done(), "its workflow would count as done while the search runs"
+            models.gate.set()
+            assert essence(await watched(engine, search.id)) == whole
+            await asyncio.wait_for(again, 60)
+            assert models.calls == 3
 
     async def test_many_at_once_may_end_it(self, house: House, models: Gated, submit: Submit) -> None:
         models.gate.clear()

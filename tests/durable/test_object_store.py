@@ -8,6 +8,7 @@ import pytest
 
 from eacps.artifacts import Artifact
 from eacps.durable import Database, ObjectStore, Retention, SearchStore, StoredEvent, Submission, Sweeper, open_store
+from eacps.durable import sweeper as sweeping
 from eacps.errors import ArtifactNotFound, InvalidRequest
 from tests.durable.conftest import Clock
 
@@ -102,6 +103,22 @@ class TestSweeping:
         assert gone not in files_in(tmp_path)
         assert forgotten not in files_in(tmp_path)
         assert (await sweeper.sweep()).searches == ()
+
+    async def test_all_that_is_old_goes_at_once(
+        self,
+        store: SearchStore,
+        objects: ObjectStore,
+        database: Database,
+        submit: Submit,
+        clock: Clock,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(sweeping, "_AT_ONCE", 2)
+        for number in range(5):
+            await run_out(store, objects, submit(), bytes([number]))
+        clock.now_s += 100
+        swept = await Sweeper(database, objects, Retention(search_s=50), clock).sweep()
+        assert (len(swept.searches), swept.size) == (5, 5)
 
     async def test_too_much_goes_oldest_first(
         self, store: SearchStore, objects: ObjectStore, database: Database, submit: Submit, clock: Clock, tmp_path: Path

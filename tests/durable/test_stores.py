@@ -1,7 +1,10 @@
 """What every store of bytes promises: a folder, and obstore's own store in memory in the place of a cloud."""
 
+import asyncio
+import os
 from pathlib import Path
 
+import obstore
 import pytest
 from obstore.store import MemoryStore
 
@@ -41,6 +44,35 @@ async def test_a_folder_holds_nothing_but_whole_files(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         await store.put({"ab/one": b"first"})
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+async def test_a_folder_loses_what_was_never_finished(tmp_path: Path) -> None:
+    (tmp_path / "ab").mkdir()
+    old, young, whole = (tmp_path / "ab" / name for name in ("one#12345678", "two#12345678", "three"))
+    for file in (old, young, whole):
+        file.write_bytes(b"half")
+    for file in (old, whole):
+        os.utime(file, (0, 0))
+    Folder(tmp_path)
+    async with asyncio.timeout(60):
+        while old.exists():
+            await asyncio.sleep(0.01)
+    assert young.exists()
+    assert whole.exists()
+
+
+async def test_a_bucket_that_fails_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = list[str]()
+
+    async def fail(_store: object, path: str, _data: bytes) -> None:
+        begun.append(path)
+        await asyncio.sleep(0)
+        raise OSError("away")
+
+    monkeypatch.setattr(obstore, "put_async", fail)
+    with pytest.raises(StoreUnavailable):
+        await Bucket(MemoryStore()).put({f"ab/{number}": b"" for number in range(1000)})
+    assert len(begun) <= 64
 
 
 async def test_a_folder_that_was_removed_is_made_again(tmp_path: Path) -> None:

@@ -116,15 +116,13 @@ class TestScores:
         assert len(scorer.timeouts_s) == 1
 
     async def test_are_not_taken_from_other_weights(self) -> None:
-        with pytest.raises(ExceptionGroup) as caught:
+        with pytest.raises(CheckpointChanged):
             await ask({"scripted": Scripted(CheckpointChanged("another build"))})
-        assert caught.group_contains(CheckpointChanged)
 
     async def test_are_waited_for_where_triton_stays_away(self) -> None:
         scorer = Scripted(TritonUnavailable("away"))
-        with pytest.raises(ExceptionGroup) as caught:
+        with pytest.raises(TritonUnavailable):
             await ask({"scripted": scorer})
-        assert caught.group_contains(TritonUnavailable), "an outage says nothing of a picture"
         assert len(scorer.timeouts_s) == 2
 
     async def test_are_asked_for_within_the_time_left(self) -> None:
@@ -138,9 +136,8 @@ class TestScores:
         hung = Scripted(DeadlineExceeded("face_embed"))
         assert "no answer within 60 s" in (await ask({"scripted": hung}))["a"].missing["scripted"]
         assert len(hung.timeouts_s) == 1
-        with pytest.raises(ExceptionGroup) as caught:
+        with pytest.raises(DeadlineExceeded):
             await ask({"scripted": hung}, deadline=Deadline.after(5.0))
-        assert caught.group_contains(DeadlineExceeded)
 
     async def test_survive_json(self) -> None:
         cards = await ask({"scripted": Scripted({"a": 0.1, "b": MissingScore("x")})})

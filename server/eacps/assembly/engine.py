@@ -97,6 +97,9 @@ async def _sweep(sweeper: Sweeper, workflows: Workflows, interval_s: float) -> N
         except EacpsError as exc:
             _log.warning("could not sweep: %s", exc)
             continue
+        except Exception:  # this task must survive any error of one sweep
+            _log.exception("could not sweep")
+            continue
         if swept.searches or swept.size:
             _log.info("swept %d searches and %d bytes", len(swept.searches), swept.size)
 
@@ -124,8 +127,10 @@ async def count_searches(
                     await asyncio.sleep(interval_s)
         except EacpsError as exc:
             _log.warning("could not count the searches: %s", exc)
-            observer.counted({})
-            observer.queued_for(0.0)
+        except Exception:  # see above
+            _log.exception("could not count the searches")
+        observer.counted({})
+        observer.queued_for(0.0)
         await asyncio.sleep(interval_s)
 
 

@@ -76,7 +76,7 @@ class Database:
         Raises:
             StoreUnavailable: The database cannot be reached.
         """
-        with _translated():
+        with database_errors():
             connection = self._engine.connect()
         connection.detach()  # its settings and locks end with it
         return connection
@@ -115,16 +115,16 @@ class Database:
                 self._transacted(kind, time.monotonic() - begun_s)
 
     def _transact(self, work: Callable[[Connection], T]) -> T:
-        with _translated(), self._engine.begin() as connection:
+        with database_errors(), self._engine.begin() as connection:
             return work(connection)
 
     def _transact_read(self, work: Callable[[Connection], T]) -> T:
-        with _translated(), self._engine.connect() as connection:
+        with database_errors(), self._engine.connect() as connection:
             return work(connection.execution_options(**{_READ_ONLY: True}))
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def database_errors() -> Iterator[None]:
     """Raise `StoreUnavailable` if the database failed; other errors pass."""
     try:
         yield

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -38,7 +39,7 @@ class DbosWorkflows:
 
     resumes_by_itself = True
     _run: ClassVar[Run | None] = None
-    _active: ClassVar[set[str]] = set()
+    _active: ClassVar[Counter[str]] = Counter()
 
     def __init__(
         self, url: str, *, executor_id: str, limits: ConcurrencyLimits, stranded_s: float = _STRANDED_S
@@ -89,11 +90,13 @@ class DbosWorkflows:
             self._call(partial(DBOS.destroy, workflow_completion_timeout_sec=round(grace_s) + 2))
         )
         await asyncio.wait({destroyed}, timeout=grace_s)
-        if not destroyed.done():
-            await abandon()
-        await destroyed
-        self._thread.shutdown()
-        DbosWorkflows._run = None
+        try:
+            if not destroyed.done():
+                await abandon()
+            await destroyed
+        finally:
+            self._thread.shutdown()
+            DbosWorkflows._run = None
 
     async def _resume_stranded(self) -> None:
         """Resume workflows that this server has claimed and does not run.
@@ -106,12 +109,14 @@ class DbosWorkflows:
             await asyncio.sleep(self._stranded_s)
             try:
                 claimed = await self._call(self._claimed)
-                stranded = frozenset(claimed) - DbosWorkflows._active
+                stranded = frozenset(claimed) - DbosWorkflows._active.keys()
                 for search_id in stranded & seen:  # one that was seen once may have been about to start
                     _log.warning("search %s: was claimed and not started; it is resumed", search_id)
                     await self._call(partial(DBOS.resume_workflow, search_id))
             except StoreUnavailable as exc:
                 _log.debug("cannot look for stranded workflows: %s", exc)
+            except Exception:  # this task must survive any error of one look
+                _log.exception("could not look for stranded workflows")
             else:
                 seen = stranded - seen
 
@@ -145,8 +150,9 @@ async def _run_search(search_id: str) -> None:
     run = DbosWorkflows._run
     if run is None:
         raise asyncio.CancelledError
-    DbosWorkflows._active.add(search_id)
+    DbosWorkflows._active[search_id] += 1  # a workflow that is resumed may be executed twice at once
     try:
         await run(search_id)
     finally:
-        DbosWorkflows._active.discard(search_id)
+        DbosWorkflows._active[search_id] -= 1
+        DbosWorkflows._active += Counter()  # forgets those at 0

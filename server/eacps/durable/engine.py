@@ -55,8 +55,8 @@ class SearchEngine:
     ) -> None:
         self._objects, self._codec, self._workflows, self._limits = objects, codec, workflows, limits
         self._store, self._running = SearchStore(database), dict[str, RunningSearch]()
-        self._shared = not database.is_sqlite
-        poll_s = POLL_S if self._shared else None
+        self._has_peers = not database.is_sqlite
+        poll_s = POLL_S if self._has_peers else None
         self._feeds = Feeds(self._store, poll_s, lambda search_id: search_id in self._running)
         self._dependencies = SearchDependencies(
             self._store, objects, codec, open_services, self._feeds, observer, backoff, clock
@@ -72,7 +72,7 @@ class SearchEngine:
 
     async def start(self) -> None:
         """Start running searches, including those that earlier processes left unfinished."""
-        if self._shared:
+        if self._has_peers:
             self._polling = asyncio.create_task(self._poll_ended_elsewhere(), name="searches ended elsewhere")
         await self._workflows.start(self._run)
         # A search may have been stored, and the process ended before it was enqueued.
@@ -85,13 +85,15 @@ class SearchEngine:
         if self._stopping:
             return
         self._stopping = True
-        await self._workflows.stop(self._abandon, grace_s)
-        pending = {*self._pending, *([self._polling] if self._polling is not None else [])}
-        for task in pending:
-            task.cancel()
-        if pending:
-            await asyncio.wait(pending)
-        self._feeds.stop()
+        try:
+            await self._workflows.stop(self._abandon, grace_s)
+        finally:
+            pending = {*self._pending, *([self._polling] if self._polling is not None else [])}
+            for task in pending:
+                task.cancel()
+            if pending:
+                await asyncio.wait(pending)
+            self._feeds.stop()
 
     async def submit(self, submission: Submission) -> StoredSearch:
         """Store and enqueue a search. If this is cancelled, so is the search if it is attached.
@@ -187,8 +189,7 @@ class SearchEngine:
         Raises:
             SearchNotFound: The tenant has no such search.
         """
-        running = self._running.get(search_id)
-        async with self._paused(tenant, search_id):
+        async with self._paused(tenant, search_id) as running:
             digests = await self._store.delete(tenant, search_id)
         self._feeds.notify(search_id)
         if running is not None:
@@ -197,8 +198,8 @@ class SearchEngine:
         await self._workflows.forget([search_id])
 
     @asynccontextmanager
-    async def _paused(self, tenant: str, search_id: str) -> AsyncIterator[None]:
-        """Interrupt a search on this server until the block ends.
+    async def _paused(self, tenant: str, search_id: str) -> AsyncIterator[RunningSearch | None]:
+        """Interrupt a search until the block ends; yield it if it runs on this server.
 
         Raises:
             SearchNotFound: The tenant has no such search; nothing was interrupted.
@@ -206,16 +207,19 @@ class SearchEngine:
         await self._store.get(tenant, search_id)
         running = self._running.get(search_id)
         if running is None:
-            yield
+            yield None
             return
         async with running.paused():
-            yield
+            yield running
 
     async def _run(self, search_id: str) -> None:
         if self._stopping:
             raise asyncio.CancelledError
-        if search_id in self._running:
-            return
+        while (known := self._running.get(search_id)) is not None:  # its workflow is executed a second time
+            await known.stopped.wait()
+            if self._stopping:
+                raise asyncio.CancelledError
+            await asyncio.sleep(0)
         running = self._running[search_id] = RunningSearch(search_id, self._dependencies)
         try:
             await running.run(lambda: self._stopping)

@@ -14,7 +14,7 @@ from eacps.durable.stored import StoredEvent
 from eacps.errors import EacpsError, SearchNotFound, ServerStopping
 
 BUFFERED_BYTES = 256 * 2**20
-"""Of all events together that are held in memory."""
+"""Of all events that are held in memory, about: a feed is cut to its share when events are added to it."""
 _PAGE = 64
 
 

@@ -88,4 +88,5 @@ class LocalWorkflows:
         del self._running[search_id]
         self._enqueued.discard(search_id)
         self._used_slots[tenant] -= 1
+        self._used_slots += Counter()  # forgets tenants without searches
         self._fill()

@@ -72,7 +72,7 @@ class Workflows(Protocol):
         ...
 
     async def start(self, run: Run) -> None:
-        """Start running searches: those in the queue, and those that an earlier process left running.
+        """Run searches from now on: those that are enqueued and, if it `resumes_by_itself`, those left running before.
 
         Args:
             run: Runs a search by its id to its end. If it is cancelled, the search stays unfinished and can be resumed.

@@ -16,14 +16,14 @@ class SearchRecorder:
         codec: Encodes events.
         feeds: Receive the events of the search.
         observer: Notified of every update.
-        reported: How many events the search has already.
+        events: How many the search has already.
     """
 
     def __init__(
-        self, search_id: str, store: SearchStore, codec: Codec, feeds: Feeds, observer: Observer, *, reported: int
+        self, search_id: str, store: SearchStore, codec: Codec, feeds: Feeds, observer: Observer, *, events: int
     ) -> None:
         self._search_id, self._store, self._codec, self._feeds = search_id, store, codec, feeds
-        self._observer, self._reported = observer, reported
+        self._observer, self._events = observer, events
         self.records, self.finished = 0, False
 
     async def record(self, record: Record) -> None:
@@ -35,13 +35,13 @@ class SearchRecorder:
         """
         events = [
             StoredEvent(sequence, self._codec.event_of(entry.update, sequence=sequence), entry.report)
-            for sequence, entry in enumerate(record.entries, start=self._reported + 1)
+            for sequence, entry in enumerate(record.entries, start=self._events + 1)
         ]
         finished = any(isinstance(entry.update, SearchFinished) for entry in record.entries)
         await self._store.record(
-            self._search_id, events, before=self._reported, spent=record.spent, parts=record.parts, finished=finished
+            self._search_id, events, before=self._events, spent=record.spent, parts=record.parts, finished=finished
         )
-        self._reported += len(events)
+        self._events += len(events)
         self.records += 1
         self.finished = finished
         for entry in record.entries:

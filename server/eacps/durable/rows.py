@@ -13,9 +13,11 @@ from eacps.errors import RequestIdTaken, SearchNotFound, SearchOver, TooManySear
 from eacps.evaluation import Progress
 
 _ID_DIGITS = 32
+_SUBMISSIONS_LOCK = 0x6561637074  # any number that other programs do not use
 
+# Parameters have names that no column has: SQLAlchemy keeps those for the values of an update.
 _NEXT = (SEARCHES.c.id == bindparam("of")) & (SEARCHES.c.events == bindparam("before"))
-_COUNTED = _NEXT & (SEARCHES.c.state == bindparam("during"))
+_COUNTED = _NEXT & (SEARCHES.c.state == bindparam("state_so_far"))
 _COUNT = update(SEARCHES).where(_COUNTED).values(events=bindparam("now"))
 _COUNT_ALONE = Statement(lambda _: _COUNT)
 _COUNT_AND_SPEND = Statement(lambda _: _COUNT.values(spent=bindparam("spent_so_far"), waiting=None))
@@ -47,11 +49,11 @@ _END = Statement(
         update(SEARCHES)
         .where(SEARCHES.c.id == bindparam("of"))
         .values(
-            state=bindparam("to"),
+            state=bindparam("new_state"),
             finished_s=bindparam("now_s"),
-            result=bindparam("with"),
-            failure=bindparam("why"),
-            retryable=bindparam("again"),
+            result=bindparam("new_result"),
+            failure=bindparam("new_failure"),
+            retryable=bindparam("may_retry"),
             waiting=None,
         )
     )
@@ -102,7 +104,7 @@ def delete_search(connection: Connection, search_id: str) -> list[str]:
 def by_request_id(connection: Connection, submission: Submission) -> StoredSearch | None:
     """Return the search of a submission's ``request_id``; None if there is none.
 
-    A search that failed because its servers were unavailable loses its ``request_id``: the request is run again.
+    A search that failed because its servers were unavailable gives its ``request_id`` up: the request is run again.
 
     Raises:
         RequestIdTaken: Another request has it.
@@ -121,6 +123,12 @@ def by_request_id(connection: Connection, submission: Submission) -> StoredSearc
         connection.execute(update(SEARCHES).where(SEARCHES.c.id == rows[0].id).values(request_id=None))
         return None
     return stored(connection, rows)[0]
+
+
+def lock_submissions(connection: Connection) -> None:
+    """Let no other search be inserted until the transaction ends, so that all of them are counted."""
+    if connection.dialect.name == "postgresql":  # SQLite has one writer
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SUBMISSIONS_LOCK})")
 
 
 def check_limits(connection: Connection, tenant: str, limits: QueueLimits) -> None:
@@ -182,7 +190,7 @@ def append_event(
     Raises:
         SearchOver: It is in another state.
     """
-    fields = {"of": search_id, "before": event.sequence - 1, "during": state.value, "now": event.sequence}
+    fields = {"of": search_id, "before": event.sequence - 1, "state_so_far": state.value, "now": event.sequence}
     if not _COUNT_ALONE.execute(connection, fields).rowcount:
         raise SearchOver(f"search {search_id} is over, or another server has recorded events of it")
     _EVENT.execute(connection, {"search_id": search_id, **vars(event)})
@@ -195,7 +203,13 @@ def record(connection: Connection, search_id: str, before: int, events: Sequence
         SearchOver: It is not running any more.
     """
     now = before + len(events)
-    fields = {"of": search_id, "before": before, "now": now, "during": SearchState.RUNNING.value, "spent_so_far": spent}
+    fields = {
+        "of": search_id,
+        "before": before,
+        "now": now,
+        "state_so_far": SearchState.RUNNING.value,
+        "spent_so_far": spent,
+    }
     if not _COUNT_AND_SPEND.execute(connection, fields).rowcount:
         raise SearchOver(f"search {search_id} is over, or another server has recorded events of it")
     if events:
@@ -241,8 +255,8 @@ def end(
     retryable: bool = False,
 ) -> None:
     """Record how and when a search ended."""
-    outcome = {"to": state.value, "now_s": now_s, "with": result, "why": failure, "again": retryable}
-    _END.execute(connection, {"of": search_id, **outcome})
+    outcome = {"new_state": state.value, "new_result": result, "new_failure": failure, "may_retry": retryable}
+    _END.execute(connection, {"of": search_id, "now_s": now_s, **outcome})
 
 
 def unfinished() -> Any:

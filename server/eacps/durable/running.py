@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,18 +16,20 @@ from eacps.durable.object_store import ObjectStore, SearchArtifacts
 from eacps.durable.protocols import Codec
 from eacps.durable.recorder import SearchRecorder
 from eacps.durable.search_store import SearchStore
-from eacps.durable.stored import StoredEvent, StoredSearch
-from eacps.errors import EacpsError, SearchOver, StoreUnavailable, TritonUnavailable
-from eacps.evaluation import Deadline, Observer, SearchPictures, SearchRunner, Services
+from eacps.durable.stored import SearchState, StoredEvent, StoredSearch
+from eacps.errors import DeadlineExceeded, EacpsError, SearchOver, StoreUnavailable, TritonUnavailable
+from eacps.evaluation import Deadline, Observer, SearchPictures, SearchPlan, SearchRunner, Services
 from eacps.evaluation.codec import has_prior
 
 _log = logging.getLogger(__name__)
 OUTAGES = (StoreUnavailable, TritonUnavailable)
 """Outages of the database, the object store or Triton. A search waits until they end, however long that takes."""
 _RETRIES = 2
-"""Of a call to Triton, before the search itself waits for the end of the outage."""
+"""Retries of one call to Triton, before the search itself waits for the end of the outage."""
 _ATTACHED_ATTEMPTS = 5
 """Of a search whose caller waits, before an outage of the database or the object store ends it."""
+_OUTCOMES: Mapping[SearchState | None, str] = {SearchState.SUCCEEDED: "finished", SearchState.FAILED: "failed"}
+"""How a search that was ended elsewhere is counted; all others, deleted ones too, were cancelled."""
 T = TypeVar("T")
 
 
@@ -108,6 +110,8 @@ class RunningSearch:
                         await self._attempt()
                 if self._outcome is None and is_stopping():
                     raise asyncio.CancelledError
+                if self._pausing:
+                    await asyncio.sleep(0)  # a caller that was cancelled while it waited has yet to leave `paused`
         finally:
             self.stopped.set()
             self._dependencies.feeds.notify(self._id)
@@ -157,13 +161,13 @@ class RunningSearch:
 
     async def _begin_and_search(self) -> None:
         logs.search_id.set(self._id)
-        begun = await self._retry_outages(lambda: self._dependencies.store.begin(self._id))
-        if begun is None:
-            self._outcome = ("cancelled", "")
+        started = await self._retry_outages(lambda: self._dependencies.store.begin(self._id))
+        if started is None:
+            self._outcome = await self._ended()
             return
-        search = begun.search
-        if begun.waited_s is not None:
-            self._dependencies.observer.waited(begun.waited_s)
+        search = started.search
+        if started.waited_s is not None:
+            self._dependencies.observer.waited(started.waited_s)
         if not self.begun:
             self.begun = True
             self._dependencies.observer.began()
@@ -174,7 +178,7 @@ class RunningSearch:
                 await self._retry_outages(lambda: self._search(search), attached=search.attached)
             self._outcome = ("finished", "")
         except SearchOver:
-            self._outcome = ("cancelled", "")
+            self._outcome = await self._ended()
         except Exception as error:
             self._outcome = await self._fail(error)
 
@@ -190,26 +194,45 @@ class RunningSearch:
             services = replace(
                 services, limits=replace(services.limits, retries=min(services.limits.retries, _RETRIES))
             )
-        reported, progress = await shared.store.progress(search.id)
+        events, progress = await shared.store.progress(search.id)
         self._recorder = SearchRecorder(
             search.id,
             shared.store,
             shared.codec,
             shared.feeds,
             shared.observer,
-            reported=reported,
+            events=events,
         )
         pictures: list[SearchPictures | None] = [None]
         if progress is not None and has_prior(progress):
             settings = shared.codec.settings_of(search.request, search_id=search.id)
         else:
-            plan = await shared.codec.plan_of(search.request, shared.objects.get, search_id=search.id)
+            plan = await self._plan_of(search)
             settings, pictures = plan.settings, [plan.pictures]
             del plan
         runner = SearchRunner(settings, services, self._recorder, deadline=self._deadline, progress=progress)
         await runner.run(pictures.pop())  # the only reference, so that the runner can release them
 
-    async def _fail(self, error: Exception) -> tuple[str, str]:
+    async def _plan_of(self, search: StoredSearch) -> SearchPlan:
+        """Decode the request, which may have to wait for memory: not beyond the deadline."""
+        shared = self._dependencies
+        try:
+            async with asyncio.timeout(self._deadline.left_s()) as limit:
+                return await shared.codec.plan_of(search.request, shared.objects.get, search_id=search.id)
+        except TimeoutError as exc:
+            if not limit.expired():
+                raise
+            raise DeadlineExceeded("time is up") from exc
+
+    async def _ended(self) -> tuple[str, str] | None:
+        """Return how the search ended, perhaps elsewhere; None if it runs.
+
+        Then a record that was thought lost has been stored since its progress was read; the next attempt reads it anew.
+        """
+        state = await self._retry_outages(lambda: self._dependencies.store.state(self._id))
+        return None if state is SearchState.RUNNING else (_OUTCOMES.get(state, "cancelled"), "")
+
+    async def _fail(self, error: Exception) -> tuple[str, str] | None:
         """Record why it failed; return outcome and reason."""
         event_of, failure = self._dependencies.codec.failed(error)
 
@@ -221,7 +244,7 @@ class RunningSearch:
         try:
             await self._retry_outages(fail)
         except SearchOver:
-            return "cancelled", ""
+            return await self._ended()
         return "failed", known.reason.lower()
 
     async def _retry_outages(self, work: Callable[[], Awaitable[T]], *, attached: bool = False) -> T:
@@ -250,12 +273,12 @@ class RunningSearch:
             await asyncio.sleep(pause_s)
 
     def _pause_after(self, attempts: int) -> float:
-        """Return how many seconds to wait: not beyond the deadline, when the search ends."""
+        """Return how many seconds to wait: not beyond the deadline, when the search ends; after it, the whole pause."""
         pause_s, left_s = self._dependencies.backoff.after(attempts), self._deadline.left_s()
         return min(pause_s, left_s) if left_s else pause_s
 
     async def _record_waiting(self, reason: str) -> None:
         try:
-            await self._dependencies.store.wait(self._id, reason)
+            await self._dependencies.store.record_waiting(self._id, reason)
         except StoreUnavailable as exc:
             _log.debug("search %s: cannot record that it waits: %s", self._id, exc)  # nobody can read it either

@@ -58,6 +58,7 @@ class SearchStore:
             known = rows.by_request_id(connection, submission)
             if known is not None:
                 return rows.with_position(connection, known), False
+            rows.lock_submissions(connection)
             rows.check_limits(connection, submission.tenant, limits)
             if not rows.insert_search(connection, submission, self._clock()):  # another server was faster
                 known = rows.by_request_id(connection, submission)
@@ -112,6 +113,11 @@ class SearchStore:
 
         return await self._database.read(work)
 
+    async def state(self, search_id: str) -> SearchState | None:
+        """Return the state of a search; None if it was deleted."""
+        known = await self._database.read(lambda connection: rows.owner_and_state(connection, search_id))
+        return None if known is None else known[1]
+
     async def begin(self, search_id: str) -> StartedSearch | None:
         """Set a search to running, or resume it; None if it has ended or was deleted."""
 
@@ -162,7 +168,7 @@ class SearchStore:
         """Return how many events a search has, and its recorded progress; None before its first record."""
         return await self._database.read(lambda connection: rows.progress(connection, search_id))
 
-    async def wait(self, search_id: str, reason: str) -> None:
+    async def record_waiting(self, search_id: str, reason: str) -> None:
         """Record that a running search waits for the end of an outage."""
         running = (SEARCHES.c.id == search_id) & (SEARCHES.c.state == SearchState.RUNNING.value)
         statement = update(SEARCHES).where(running).values(waiting=reason)
@@ -257,8 +263,8 @@ class SearchStore:
     async def counts(self) -> dict[SearchState, int]:
         """Count the searches by state."""
         query = select(SEARCHES.c.state, func.count()).group_by(SEARCHES.c.state)
-        rows = await self._database.read(lambda connection: connection.execute(query).all())
-        return {SearchState(state): count for state, count in rows}
+        counts = await self._database.read(lambda connection: connection.execute(query).all())
+        return {SearchState(state): count for state, count in counts}
 
     async def longest_wait_s(self) -> float:
         """Return for how long the oldest queued search has waited, in seconds; 0 if none is queued."""

@@ -10,7 +10,7 @@ from typing import IO
 
 from sqlalchemy import Connection, text
 
-from eacps.durable.database import Database
+from eacps.durable.database import Database, database_errors
 from eacps.errors import ServerRunsAlready
 
 _POLL_S = 0.5
@@ -24,6 +24,8 @@ async def server_lock(
 ) -> AsyncIterator[None]:
     """Be the only server of a name on a database until the block or this process ends.
 
+    PostgreSQL gives the lock up as well when it restarts or loses this server's connection.
+
     Args:
         database: The lock is held in it, or beside its file.
         name: Name of this server.
@@ -32,6 +34,7 @@ async def server_lock(
 
     Raises:
         ServerRunsAlready: Another server holds the lock.
+        StoreUnavailable: The database failed.
     """
     end_s = asyncio.get_running_loop().time() + patience_s
     while (lock := await asyncio.to_thread(_try_to_lock, database, name)) is None:
@@ -49,13 +52,17 @@ def _try_to_lock(database: Database, name: str) -> Connection | IO[bytes] | None
         return _lock_file(Path(f"{database.file}.{hashlib.sha256(name.encode()).hexdigest()[:12]}.lock"))
     connection = database.connect()
     number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
-    for setting in _KEEPALIVES:
-        connection.execute(text(f"SET {setting}"))
-    if connection.execute(text("SELECT pg_try_advisory_lock(:number)"), {"number": number}).scalar():
-        connection.commit()  # the lock is the session's, not the transaction's
-        return connection
-    connection.close()
-    return None
+    locked = False
+    try:
+        with database_errors():
+            for setting in _KEEPALIVES:
+                connection.execute(text(f"SET {setting}"))
+            locked = bool(connection.execute(text("SELECT pg_try_advisory_lock(:number)"), {"number": number}).scalar())
+            connection.commit()  # the lock is the session's, not the transaction's
+    finally:
+        if not locked:
+            connection.close()
+    return connection if locked else None
 
 
 def _lock_file(path: Path) -> IO[bytes] | None:

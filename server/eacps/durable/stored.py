@@ -38,7 +38,8 @@ class Submission:
         priority: Smaller numbers go first among those of the tenant that wait.
         expires_s: Deadline, in seconds since the epoch: the search stops shortly before it and returns its best so far.
             None for no deadline.
-        attached: Whether it ends with its caller's call; an outage then ends it too.
+        attached: Whether it ends with its caller's call; an outage of Triton then ends it too, also when it was resumed
+            after a restart of the server and no caller is left.
     """
 
     id: str

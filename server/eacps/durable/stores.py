@@ -1,9 +1,11 @@
 """Where the bytes of objects are: a folder, or a bucket of a cloud. Paths are relative, with slashes."""
 
 import asyncio
+import logging
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,10 +16,14 @@ from obstore.exceptions import BaseError
 from obstore.store import from_url
 
 from eacps.durable.outages import store_error
-from eacps.errors import FieldViolation, InvalidRequest
+from eacps.errors import FieldViolation, InvalidRequest, first_failure
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 _FOLDER_THREADS = 8
+_REQUESTS_AT_ONCE = 32
+_PARTIAL, _PARTIAL_FILE_S = "#", 3600.0
+"""Mark in the names of files that are being written, and the age in seconds from which on nobody writes them."""
 
 
 class Store(Protocol):
@@ -75,6 +81,7 @@ class Folder:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._threads = ThreadPoolExecutor(_FOLDER_THREADS, thread_name_prefix="files")
+        self._threads.submit(_remove_partial_files, folder)
 
     async def put(self, objects: Mapping[str, bytes]) -> None:
         """See `Store.put`."""
@@ -125,12 +132,17 @@ class Bucket:
 
     async def put(self, objects: Mapping[str, bytes]) -> None:
         """See `Store.put`."""
-        await asyncio.gather(*(self._put(path, data) for path, data in objects.items()))
+        await self._each(objects, lambda path: self._put(path, objects[path]))
 
     async def missing(self, paths: Collection[str]) -> set[str]:
         """See `Store.missing`."""
-        held = await asyncio.gather(*(self._holds(path) for path in paths))
-        return {path for path, is_held in zip(paths, held, strict=True) if not is_held}
+        held: dict[str, bool] = {}
+
+        async def look(path: str) -> None:
+            held[path] = await self._holds(path)
+
+        await self._each(paths, look)
+        return {path for path, is_held in held.items() if not is_held}
 
     async def get(self, path: str) -> bytes:
         """See `Store.get`."""
@@ -147,6 +159,21 @@ class Bucket:
         """See `Store.delete`."""
         with _translated():
             obstore.delete(self._store, path)
+
+    async def _each(self, paths: Iterable[str], work: Callable[[str], Awaitable[None]]) -> None:
+        """Do work on every path, some at once; where one fails, the others are cancelled."""
+        slots = asyncio.Semaphore(_REQUESTS_AT_ONCE)
+
+        async def within_a_slot(path: str) -> None:
+            async with slots:
+                await work(path)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for path in paths:
+                    group.create_task(within_a_slot(path))
+        except ExceptionGroup as failed:
+            raise first_failure(failed) from failed
 
     async def _put(self, path: str, data: bytes) -> None:
         with _translated():
@@ -172,9 +199,26 @@ def _translated() -> Iterator[None]:
         raise store_error("the object store", exc) from exc
 
 
+def _remove_partial_files(folder: Path) -> None:
+    """Remove what earlier processes were killed in the middle of; what is younger may be another server's."""
+    oldest_s = time.time() - _PARTIAL_FILE_S
+    for file in folder.rglob(f"*{_PARTIAL}*"):
+        try:
+            if file.stat().st_mtime < oldest_s:
+                file.unlink()
+        except FileNotFoundError:
+            continue  # it was finished meanwhile
+        except OSError as exc:
+            _log.warning("%s is a file that was never finished, and cannot be removed: %s", file, exc)
+
+
 def _write(file: str, data: bytes) -> None:
-    """Write a file as a whole or not at all; its folder is created if it is missing."""
-    partial = f"{file}#{secrets.token_hex(4)}"
+    """Write a file as a whole or not at all; its folder is created if it is missing.
+
+    It is not forced to the disk: after a loss of power it may be missing or empty although the database names it, and
+    reading it then fails.
+    """
+    partial = f"{file}{_PARTIAL}{secrets.token_hex(4)}"
     try:
         try:
             _fill(partial, data)

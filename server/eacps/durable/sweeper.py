@@ -73,10 +73,10 @@ class Sweeper:
                 delete(UPLOADS).where(UPLOADS.c.created_s < now_s - self._retention.upload_s)
             )
         )
-        searches = await self._delete_searches(SEARCHES.c.finished_s < now_s - self._retention.search_s)
+        searches = await self._delete_expired(SEARCHES.c.finished_s < now_s - self._retention.search_s)
         try:
             size = await self._remove()
-            while await self._database.run(_size) > self._retention.size:
+            while await self._database.read(_size) > self._retention.size:
                 if not await self._database.run(_delete_oldest_upload):
                     if not (deleted := await self._delete_searches(SEARCHES.c.finished_s.is_not(None), most=1)):
                         break
@@ -87,7 +87,14 @@ class Sweeper:
                 await on_deleted(searches)
         return Swept(tuple(searches), size)
 
-    async def _delete_searches(self, condition: ColumnElement[bool], *, most: int = _AT_ONCE) -> list[str]:
+    async def _delete_expired(self, condition: ColumnElement[bool]) -> list[str]:
+        searches: list[str] = []
+        while True:
+            searches += (deleted := await self._delete_searches(condition, most=_AT_ONCE))
+            if len(deleted) < _AT_ONCE:  # so that others can write in between
+                return searches
+
+    async def _delete_searches(self, condition: ColumnElement[bool], *, most: int) -> list[str]:
         def work(connection: Connection) -> list[str]:
             over = SEARCHES.c.state.not_in([state.value for state in UNFINISHED])
             query = select(SEARCHES.c.id).where(over, condition).order_by(SEARCHES.c.finished_s).limit(most)
@@ -109,7 +116,7 @@ class Sweeper:
             .limit(_AT_ONCE)
         )
         size = 0
-        while digests := await self._database.run(lambda connection: list(connection.execute(unreferred).scalars())):
+        while digests := await self._database.read(lambda connection: list(connection.execute(unreferred).scalars())):
             size += (removed := await self._objects.remove_unreferred(digests))
             if not removed:
                 break

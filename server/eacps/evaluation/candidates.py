@@ -118,6 +118,9 @@ async def deliver_candidate(
 
     Returns:
         The same file that the search delivers where this is its best candidate.
+
+    Raises:
+        CandidateNotFound: The search has no prior yet.
     """
     delivery, edit = await _delivery(progress, services)
     record = _record_of(edit, candidate, request)

@@ -34,7 +34,7 @@ from eacps.triton.types import ServedCheckpoint
 
 Json = dict[str, Any]
 _OUTCOMES = "outcomes-"
-"""Of the names of the parts that hold outcomes; the number of the first one follows."""
+"""Begins the names of parts that hold outcomes; the index of the first of these follows."""
 
 
 def to_text(data: Any) -> str:

@@ -16,7 +16,7 @@ class Observer:
     """
 
     def began(self) -> None:
-        """A search was accepted."""
+        """A search begins to run on this server, also after a restart."""
 
     def updated(self, update: SearchUpdate) -> None:
         """A search reports what happened."""
@@ -43,8 +43,8 @@ class Observer:
         """A search that began is over.
 
         Args:
-            outcome: ``finished``, ``failed`` or ``cancelled``.
-            reason: Why: of those finished the stop reason, of those failed the error's reason; else empty.
+            outcome: ``finished``, ``failed`` or ``cancelled``; ``abandoned`` where the server stops before.
+            reason: The error's reason if it failed here; else empty.
         """
 
     def refused(self, reason: str) -> None:
@@ -57,7 +57,7 @@ class Observer:
         """Record the number of stored searches by state, over all servers that share the database."""
 
     def queued_for(self, seconds: float) -> None:
-        """So long has the oldest queued search of the database waited; 0 if there is none, or another server counts."""
+        """Record for how many seconds the oldest queued search of the database has waited; 0 if there is none."""
 
     def span(
         self,

@@ -46,7 +46,7 @@ class SearchSettings:
         spec: How noise is chosen.
         objective: What counts; its weights and held-out scorers are those that are asked.
         budget: When to stop.
-        score_repeats: How often at most a stochastic scorer is asked about candidates on whom a selection turns.
+        score_repeats: Most times that a stochastic scorer is asked about a candidate near the boundary of a selection.
         negative_prompt: What the edit should not do; not empty.
         steps: Denoising steps of the full schedule; None takes the checkpoint's.
         true_cfg_scale: At least 1, which is no guidance.
@@ -56,7 +56,7 @@ class SearchSettings:
         questions: The caller's own, by the name of the scorer, ``<judge>.<label>``, that is to put them.
         framing: Which part of the scene is worked on.
         prior: How the prior is made.
-        notes: What was not taken as the files of the pictures have it, for people.
+        notes: How the decoded pictures differ from their files, for people.
     """
 
     search_id: str
@@ -142,7 +142,7 @@ class Inputs:
         more_characters: Further pictures of the person, fitted like ``character``, by name: ``more_characters[0]`` and
             so on.
         prior: How the prior is made.
-        given_prior: The caller's, ``uint8 [H, W, 3]``.
+        given_prior: The caller's, ``uint8 [H, W, 3]``; None in a search that was resumed, which has its prior.
     """
 
     frame: Frame

@@ -1,7 +1,8 @@
 """Run a search: prepare, then ask, evaluate and tell in every round, then finish.
 
-Progress is recorded as it is made (`eacps.evaluation.state`): after the prior, after each micro-batch and after each
-round. An interrupted search resumes from its records; micro-batches that were in flight are evaluated again.
+Progress is recorded as it is made (`eacps.evaluation.state`): what is served, then the prior, each micro-batch, each
+round and the result. An interrupted search resumes from its records. What was under way is done again: the preparation,
+micro-batches in flight, the repeated scores of the open round, the delivery.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,6 +23,7 @@ from eacps.errors import (
     FieldViolation,
     InvalidRequest,
     TritonModelFailed,
+    first_failure,
 )
 from eacps.evaluation import codec
 from eacps.evaluation.evaluate import Evaluator
@@ -112,7 +115,7 @@ class SearchRunner:
                 await self._finish(state)
         except ExceptionGroup as group:
             # Task groups wrap; callers look for errors of the tree. The first failure cancelled all others.
-            raise _first_of(group) from group
+            raise first_failure(group) from group
         except asyncio.CancelledError:
             _log.info("search %s: interrupted", self._settings.search_id)
             raise
@@ -276,7 +279,8 @@ async def _off_the_loop(work: Callable[[], T]) -> T:
     A model of the landscape takes seconds for thousands of candidates, their ranking, encoding and decoding tenths of a
     second. If the task is cancelled meanwhile, the thread goes on with a strategy that nobody uses any more.
     """
-    return await asyncio.get_running_loop().run_in_executor(_STRATEGY_THREADS, work)
+    context = copy_context()  # log lines name the search
+    return await asyncio.get_running_loop().run_in_executor(_STRATEGY_THREADS, partial(context.run, work))
 
 
 def _best_after(strategy: Strategy, outcomes: Mapping[str, Outcome]) -> Ranked | None:
@@ -324,8 +328,3 @@ def _nothing_scored(reports: Reports) -> Exception:
     if unscored:
         return EvaluationFailed(f"not one of {len(unscored)} pictures could be scored: {unscored[0]}")
     return TritonModelFailed(next(report.failure or "" for report in reports))
-
-
-def _first_of(group: ExceptionGroup[Exception]) -> Exception:
-    first = group.exceptions[0]
-    return _first_of(first) if isinstance(first, ExceptionGroup) else first

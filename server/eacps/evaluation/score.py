@@ -8,7 +8,7 @@ from dataclasses import replace
 from numbers import Real
 
 from eacps.arrays import Picture
-from eacps.errors import CheckpointChanged, DeadlineExceeded, EacpsError, TritonUnavailable
+from eacps.errors import CheckpointChanged, DeadlineExceeded, EacpsError, TritonUnavailable, first_failure
 from eacps.evaluation.observer import Observer
 from eacps.evaluation.plan import Edit, SearchSettings
 from eacps.evaluation.services import ModelCalls, Services
@@ -67,7 +67,7 @@ class Scoring:
             One card for each picture.
 
         Raises:
-            ExceptionGroup: As for `ask_scorers`.
+            DeadlineExceeded, TritonUnavailable, CheckpointChanged: As for `ask_scorers`.
         """
         scorers = {name: one for name, one in self._scorers.items() if only is None or name in only}
         with self._stopwatch.measure("score", pictures=len(pictures)):
@@ -107,7 +107,7 @@ async def ask_scorers(
 ) -> dict[str, ScoreCard]:
     """Ask every scorer about every picture, all scorers at once.
 
-    A scorer that fails, or answers what is no score, leaves scores missing; it never spoils those of the others.
+    A scorer that fails, or answers what is no score, leaves its own scores missing and no others.
 
     Args:
         scorers: By name.
@@ -122,8 +122,8 @@ async def ask_scorers(
         One card for each picture, with a value or a reason for each scorer.
 
     Raises:
-        ExceptionGroup: Holds `DeadlineExceeded`, the search's time is up; or `TritonUnavailable` or
-            `CheckpointChanged`, which say nothing of a picture, and must not become missing scores.
+        DeadlineExceeded: The search's time is up.
+        TritonUnavailable, CheckpointChanged: They say nothing of a picture, and must not become missing scores.
     """
     watching = observer or Observer()
 
@@ -131,8 +131,11 @@ async def ask_scorers(
         with watching.span(f"score {name}", {"pictures": len(pictures)}):
             return await _ask(scorers[name], pictures, context, calls=calls, timeout_s=timeout_s)
 
-    async with asyncio.TaskGroup() as group:
-        asked = {name: group.create_task(ask(name)) for name in scorers}
+    try:
+        async with asyncio.TaskGroup() as group:
+            asked = {name: group.create_task(ask(name)) for name in scorers}
+    except ExceptionGroup as failed:
+        raise first_failure(failed) from failed
     answers = {name: task.result() for name, task in asked.items()}
     return {picture: _card({name: answers[name].get(picture) for name in scorers}, maps) for picture in pictures}
 

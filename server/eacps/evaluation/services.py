@@ -20,7 +20,8 @@ from eacps.scoring.scorer import Scorer
 from eacps.triton.types import Generated, GenerateRequest, ServedCheckpoint
 
 _log = logging.getLogger(__name__)
-_MOST_DELAYS = 10
+_LONGEST_PAUSE = 10
+"""In units of the first pause."""
 T = TypeVar("T")
 
 
@@ -172,7 +173,7 @@ class ModelCalls:
                 if tried >= self._limits.retries:
                     raise
                 _log.warning("search %s: trying again: %s", self._search_id, exc)
-            await asyncio.sleep(self._limits.retry_delay_s * min(2**tried, _MOST_DELAYS))
+            await asyncio.sleep(self._limits.retry_delay_s * min(2**tried, _LONGEST_PAUSE))
             tried += 1
 
     async def _check_availability(self) -> None:

@@ -61,7 +61,7 @@ class RenderedCandidate:
     Args:
         picture: PNG.
         picture_sha256: Hash of the pixels (`eacps.imaging.content_hash`).
-        steps: Denoising steps done.
+        steps: Denoising steps that its last trajectory took.
         versions: Of everything that made it.
         delivered: The scene as it came with the picture in it.
     """
@@ -93,7 +93,7 @@ class _Steps:
 
     @asynccontextmanager
     async def prepared(self) -> AsyncIterator[tuple[ServedCheckpoint, Edit]]:
-        """Return what is served, and the edit; until the block ends, no other checkpoint answers."""
+        """Yield what is served, and the edit; until the block ends, no other checkpoint answers."""
         checkpoint = await self.preparation.describe()
         with self._services.models.expecting(checkpoint.build):
             yield checkpoint, await self.preparation.edit_of(self._settings, self._pictures, checkpoint)
@@ -129,11 +129,13 @@ async def detect_faces(picture: Picture, services: Services, *, call_id: str, de
 
 
 async def prepare_prior(plan: SearchPlan, services: Services, *, deadline: Deadline) -> PreparedPrior:
-    """Put the character's face into the scene, and nothing else.
+    """Make the identity prior of an edit, as its request says, and lay it into the scene.
 
     Raises:
         NoFaceFound: A picture shows no face, or not the one that is meant.
-        TritonUnavailable, TritonModelFailed: The models failed.
+        InvalidRequest: The checkpoint cannot do what is asked for.
+        TritonUnavailable, TritonModelFailed, CallTimedOut: The models failed.
+        CheckpointChanged: Other weights are served than at the beginning of the call.
         DeadlineExceeded: Time is up.
     """
     steps = _Steps(plan, services, deadline)
@@ -159,7 +161,8 @@ async def render_candidate(
     """Make one picture from its recipe: for the inputs and settings of its search the very same one.
 
     Raises:
-        NoFaceFound, TritonUnavailable, TritonModelFailed, DeadlineExceeded: As for `prepare_prior`.
+        NoFaceFound, TritonUnavailable, TritonModelFailed, CallTimedOut, CheckpointChanged, DeadlineExceeded: As for
+            `prepare_prior`.
         InvalidRequest: A model does not take what the caller asked for, such as a prompt of too many tokens; or a
             restart begins beyond the last step.
     """
@@ -176,7 +179,7 @@ async def render_candidate(
         return RenderedCandidate(
             picture=picture.png.data,
             picture_sha256=picture.content_hash,
-            steps=edit.steps,
+            steps=candidate.evaluations(edit.steps),
             versions=versions(checkpoint, {}),
             delivered=await steps.delivered(edit, picture.png.digest, recipe),
         )
@@ -191,7 +194,8 @@ async def score_pictures(
     others fitted to it, what overhangs cut off evenly.
 
     Raises:
-        NoFaceFound, TritonUnavailable, TritonModelFailed, DeadlineExceeded: As for `prepare_prior`.
+        NoFaceFound, TritonUnavailable, TritonModelFailed, CallTimedOut, CheckpointChanged, DeadlineExceeded: As for
+            `prepare_prior`.
     """
     steps, scene_shape = _Steps(plan, services, deadline), plan.pictures.scene.shape
     async with steps.prepared() as (checkpoint, edit):

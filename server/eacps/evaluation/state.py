@@ -232,7 +232,7 @@ class Recorder(Protocol):
     """Stores the records of one search."""
 
     async def record(self, record: Record) -> None:
-        """Store a record as a whole; if this raises, nothing is stored."""
+        """Store a record as a whole. If this raises, it may be stored or not: the progress has to be read again."""
         ...
 
 

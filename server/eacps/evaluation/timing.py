@@ -10,8 +10,9 @@ from eacps.evaluation.observer import Attribute, Observer
 from eacps.search.budget import Allowance, Budget, Price, Spent
 
 FINISHING_S = 1.0
-"""Of the call's time, kept for encoding the result and handing it out; of a short time a fifth."""
+"""Seconds before the deadline that are kept for encoding and sending the result."""
 FINISHING_SHARE = 0.2
+"""Of the time that is left: no more than this is kept."""
 PASTING_S = 0.25
 """For a megapixel of the scene, into which the result is put back; measured 0.14 on one busy core."""
 

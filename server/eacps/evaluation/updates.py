@@ -124,7 +124,7 @@ class Gain:
     """What the search gained by one scorer, in its raw scores.
 
     Args:
-        held_out: Whether it was not searched.
+        held_out: Whether the scorer is reported without a weight.
         over_first: Of the best over candidate 0; None where either is unknown.
         over_prior: Of the best over the prior; None if either is unknown.
     """
@@ -144,7 +144,7 @@ class SearchFinished:
         evaluation: Of the winner.
         lineage: Ids from the winner back to its first ancestor.
         statistics: Of all candidates.
-        missing_scores: Scoring calls that failed for good.
+        missing_scores: Pairs of a candidate and a scorer without a score.
         prior_potential: None where the prior could not be scored, or not completely.
         stop_reason: Why it is over.
         spent: What it took.
