@@ -259,14 +259,14 @@ class TestProgress:
 
     async def test_it_is_said_what_a_search_waits_for(self, store: SearchStore, submit: Submit) -> None:
         search, _ = await store.create(submit())
-        await store.wait(search.id, "TRITON_UNAVAILABLE")
+        await store.record_waiting(search.id, "TRITON_UNAVAILABLE")
         assert (await store.get("ada", search.id)).waiting is None, "it does not run"
         await store.begin(search.id)
-        await store.wait(search.id, "TRITON_UNAVAILABLE")
+        await store.record_waiting(search.id, "TRITON_UNAVAILABLE")
         assert (await store.get("ada", search.id)).waiting == "TRITON_UNAVAILABLE"
         await record(store, search.id, event(1))
         assert (await store.get("ada", search.id)).waiting is None
-        await store.wait(search.id, "STORE_FULL")
+        await store.record_waiting(search.id, "STORE_FULL")
         assert (await store.cancel("ada", search.id, event)).waiting is None
 
 

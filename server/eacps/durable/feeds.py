@@ -9,9 +9,10 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 
+from eacps.durable.rows import no_search
 from eacps.durable.search_store import SearchStore
 from eacps.durable.stored import StoredEvent
-from eacps.errors import EacpsError, SearchNotFound, ServerStopping
+from eacps.errors import EacpsError, ServerStopping
 
 BUFFERED_BYTES = 256 * 2**20
 """Of all events that are held in memory, about: a feed is cut to its share when events are added to it."""
@@ -101,7 +102,7 @@ class Feeds:
             while True:
                 changed = feed.changed()
                 if feed.tenant is not None and feed.tenant != tenant:
-                    raise _not_found(search_id)
+                    raise no_search(search_id)
                 events = feed.after(after) if feed.tenant is not None else []
                 if events is None:  # dropped here
                     events = await self._store.events(search_id, after=after, most=_PAGE)
@@ -171,7 +172,7 @@ class Feeds:
 
     async def _refresh(self, search_id: str, feed: Feed) -> None:
         while True:
-            tenant, ended, events = await self._store.news(search_id, after=feed.last, most=_PAGE)
+            tenant, ended, events = await self._store.owner_state_and_events(search_id, after=feed.last, most=_PAGE)
             feed.tenant = tenant
             feed.add(events, most_bytes=self._most_bytes)
             if len(events) < _PAGE:
@@ -196,7 +197,3 @@ def _for_each_watcher(error: Exception) -> Exception:
     unexpected = RuntimeError("the reader of the search failed")
     unexpected.__cause__ = error
     return unexpected
-
-
-def _not_found(search_id: str) -> SearchNotFound:
-    return SearchNotFound(f"there is no search {search_id[:64]!r}")

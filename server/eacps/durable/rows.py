@@ -269,6 +269,11 @@ def newest_first(query: Select[Any]) -> Select[Any]:
     return query.order_by(SEARCHES.c.created_s.desc(), SEARCHES.c.id.desc())
 
 
+def no_search(search_id: str) -> SearchNotFound:
+    """Return the error that a caller has no search of an id."""
+    return SearchNotFound(f"there is no search {search_id[:64]!r}")
+
+
 def check_id(search_id: str) -> None:
     """Check the form of a search id before the database is queried.
 
@@ -276,7 +281,7 @@ def check_id(search_id: str) -> None:
         SearchNotFound: It is not the id of a search.
     """
     if len(search_id) != _ID_DIGITS or not set(search_id) <= set("0123456789abcdef"):
-        raise SearchNotFound(f"there is no search {search_id[:64]!r}")
+        raise no_search(search_id)
 
 
 def of_tenant(connection: Connection, tenant: str, search_id: str, *, lock: bool = False) -> StoredSearch:
@@ -289,7 +294,7 @@ def of_tenant(connection: Connection, tenant: str, search_id: str, *, lock: bool
     query = select(SEARCHES).where(SEARCHES.c.id == search_id, SEARCHES.c.tenant == tenant)
     rows = connection.execute(query.with_for_update() if lock else query).all()
     if not rows:
-        raise SearchNotFound(f"there is no search {search_id[:64]!r}")
+        raise no_search(search_id)
     return stored(connection, rows)[0]
 
 

@@ -18,7 +18,7 @@ from eacps.durable.stored import (
     Submission,
 )
 from eacps.durable.tables import LABELS, SEARCHES
-from eacps.errors import RequestIdTaken, SearchNotFound
+from eacps.errors import RequestIdTaken
 from eacps.evaluation import Progress
 
 _LIMITS = QueueLimits()
@@ -236,7 +236,9 @@ class SearchStore:
         """Return the events after a sequence number, in order."""
         return await self._database.read(lambda connection: rows.events(connection, search_id, after=after, most=most))
 
-    async def news(self, search_id: str, *, after: int = 0, most: int = 64) -> tuple[str, bool, list[StoredEvent]]:
+    async def owner_state_and_events(
+        self, search_id: str, *, after: int = 0, most: int = 64
+    ) -> tuple[str, bool, list[StoredEvent]]:
         """Return the owner of a search, whether it has ended, and its events after a sequence number, in order.
 
         Raises:
@@ -247,7 +249,7 @@ class SearchStore:
             rows.check_id(search_id)
             known = rows.owner_and_state(connection, search_id)  # first: a search that has ended gets no more events
             if known is None:
-                raise SearchNotFound(f"there is no search {search_id[:64]!r}")
+                raise rows.no_search(search_id)
             tenant, state = known
             return tenant, state.ended, rows.events(connection, search_id, after=after, most=most)
 

@@ -20,10 +20,10 @@ METADATA = MetaData()
 _ID, _DIGEST, _TENANT = 32, 64, 64
 
 
-def _search_id(*, primary_key: bool = True) -> Column[str]:
+def _search_id() -> Column[str]:
     """Return a column that refers to a search, whose deletion deletes the row."""
     return Column(
-        "search_id", String(_ID), ForeignKey("searches.id", ondelete="CASCADE"), primary_key=primary_key, nullable=False
+        "search_id", String(_ID), ForeignKey("searches.id", ondelete="CASCADE"), primary_key=True, nullable=False
     )
 
 

@@ -21,8 +21,8 @@ from eacps.evaluation.state import (
     Report,
     Reports,
     evaluation_of,
-    failed,
-    scored,
+    report_of_failure,
+    report_of_scores,
 )
 from eacps.scene.frame import Frame
 from eacps.search import factory
@@ -49,7 +49,9 @@ def checkpoint_part(checkpoint: ServedCheckpoint) -> dict[str, str]:
 
 def prepared_part(state: PreparedSearch) -> dict[str, str]:
     """Encode the part that does not change after the prior is made, by its name."""
-    return {"prepared": to_text({"edit": _edit_to_json(state.edit), "prior": card_to_json(state.prior.card)})}
+    return {
+        "prepared": to_text({"edit": _edit_to_json(state.edit), "prior": card_to_json(state.prior_evaluation.card)})
+    }
 
 
 def strategy_parts(state: PreparedSearch, *, recorded: int = 0) -> dict[str, str]:
@@ -132,7 +134,7 @@ def reports_in(progress: Progress, strategy: Strategy) -> Reports:
             reports.add(report)
     for candidate_id, card in _averaged_in(progress).items():
         reports.average(candidate_id, card)
-    reports.settle(strategy.best())
+    reports.set_best(strategy.best())
     for report in known:
         if report.candidate.id not in closed:
             reports.add(report)
@@ -238,12 +240,12 @@ def _report_from_json(data: Json, candidate: Candidate, objective: Objective) ->
         objective: Of the search.
     """
     if data["picture"] is None:
-        return failed(candidate, data["failure"])
+        return report_of_failure(candidate, data["failure"])
     latents = None
     if data["latents"] is not None:
         digest, tokens, channels = data["latents"]
         latents = Latents(digest, (tokens, channels))
-    return scored(candidate, data["picture"], card_from_json(data["card"]), objective, latents)
+    return report_of_scores(candidate, data["picture"], card_from_json(data["card"]), objective, latents)
 
 
 def card_to_json(card: ScoreCard) -> Json:

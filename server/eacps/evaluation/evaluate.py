@@ -18,11 +18,11 @@ from eacps.artifacts import (
 )
 from eacps.errors import EvaluationFailed
 from eacps.evaluation import codec
-from eacps.evaluation.generate import Generator, batch_key
+from eacps.evaluation.generate import Generator, NotMade, batch_key
 from eacps.evaluation.plan import SearchSettings
 from eacps.evaluation.score import Scoring, averaged
 from eacps.evaluation.services import Services
-from eacps.evaluation.state import Entry, Latents, PreparedSearch, Report, failed, scored
+from eacps.evaluation.state import Entry, Latents, PreparedSearch, Report, report_of_failure, report_of_scores
 from eacps.evaluation.timing import BudgetTracker
 from eacps.evaluation.updates import CandidateScored
 from eacps.scoring.score_maps import ScoreMaps
@@ -103,13 +103,13 @@ class Evaluator:
         edit, objective = self._state.edit, self._state.strategy.objective
         with self._watching(batch):
             made = await self._generator.make(edit, batch, latents=await self._begin(batch), expendable=expendable)
-            if isinstance(made, str):
-                return [Made(failed(candidate, made), None) for candidate in batch]
+            if isinstance(made, NotMade):
+                return [Made(report_of_failure(candidate, made.reason), None) for candidate in batch]
             shown, kept = await self._keep(made)
             pictures = {candidate.id: picture for candidate, picture in zip(batch, made.pictures, strict=True)}
             cards = await self._scoring.score(edit, pictures)
         return [
-            Made(scored(candidate, one.png.digest, cards[candidate.id], objective, latents), one)
+            Made(report_of_scores(candidate, one.png.digest, cards[candidate.id], objective, latents), one)
             for candidate, one, latents in zip(batch, shown, kept, strict=True)
         ]
 
@@ -136,9 +136,10 @@ class Evaluator:
 
     async def _report(self, batch: Sequence[Made]) -> None:
         """Record the outcomes of a micro-batch."""
-        await self._record([self._entry_of(one) for one in batch])
+        await self._record([self._take_in(one) for one in batch])
 
-    def _entry_of(self, one: Made) -> Entry:
+    def _take_in(self, one: Made) -> Entry:
+        """Count what a candidate took, add its report to the state, and return what is to be recorded."""
         report, reports = one.report, self._state.reports
         steps = report.candidate.evaluations(self._state.strategy.steps)
         if report.picture is not None:

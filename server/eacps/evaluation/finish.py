@@ -182,7 +182,7 @@ def find_winner(state: PreparedSearch) -> Winner:
     """Return the best candidate so far, or the prior if there is none."""
     best = state.strategy.best()
     if best is None:
-        return Winner(None, state.edit.digests["prior"], state.prior)
+        return Winner(None, state.edit.digests["prior"], state.prior_evaluation)
     report = state.reports[best.candidate.id]
     if report.picture is None or report.evaluation is None:
         raise EvaluationFailed(f"the best candidate {best.candidate.id} has no picture")
@@ -218,7 +218,7 @@ def finished_update(
         lineage=() if winner.candidate is None else lineage_of(winner.candidate.id, reports),
         statistics=summarize(strategy.history()),
         missing_scores=sum(len(report.card.missing) for report in reports),
-        prior_potential=measured(state.prior.potential),
+        prior_potential=measured(state.prior_evaluation.potential),
         stop_reason=_stop_reason_of(strategy),
         spent=spent,
         pareto_front=_front_of(strategy),
@@ -226,7 +226,7 @@ def finished_update(
             name: Gain(
                 held_out=name in strategy.objective.held_out,
                 over_first=_difference(winner.evaluation, first, name),
-                over_prior=_difference(winner.evaluation, state.prior, name),
+                over_prior=_difference(winner.evaluation, state.prior_evaluation, name),
             )
             for name in sorted(identities)
         },

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,13 @@ from eacps.search.recipe import Recipe, stack
 from eacps.triton.types import Generated, GenerateRequest
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class NotMade:
+    """There are no pictures of a micro-batch; the search goes on without them."""
+
+    reason: str
 
 
 class Generator:
@@ -50,7 +57,7 @@ class Generator:
         *,
         latents: Sequence[Float32] = (),
         expendable: bool,
-    ) -> Generated | str:
+    ) -> Generated | NotMade:
         """Make the pictures of one micro-batch, all of the same `batch_key`.
 
         Args:
@@ -61,7 +68,7 @@ class Generator:
             expendable: Whether the search may go on without these pictures.
 
         Returns:
-            Pictures and latents in the order of the candidates, or the reason why there are none.
+            Pictures and latents in the order of the candidates, or why there are none.
 
         Raises:
             TritonUnavailable: There is an outage.
@@ -77,7 +84,7 @@ class Generator:
                     raise
                 self._last_batch_failed = True
                 _log.warning("search %s: %d candidates failed: %s", self._settings.search_id, len(candidates), exc)
-                return f"{exc.reason}: {exc}"
+                return NotMade(f"{exc.reason}: {exc}")
             self._last_batch_failed = False
             return made
 

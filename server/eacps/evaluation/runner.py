@@ -230,7 +230,7 @@ class SearchRunner:
         strategy, reports = state.strategy, state.reports
         recorded = len(strategy.history())
         best = await _off_the_loop(partial(_best_after, strategy, reports.outcomes(cohort)))
-        reports.settle(best)
+        reports.set_best(best)
         if in_time and not reports.any_scored:
             raise _nothing_scored(reports)
         updates: list[SearchUpdate] = []
@@ -302,7 +302,7 @@ def _prior_ready(state: PreparedSearch) -> PriorReady:
     return PriorReady(
         prior=edit.digests["prior"],
         scene=edit.digests["scene"],
-        evaluation=state.prior,
+        evaluation=state.prior_evaluation,
         scene_box=edit.replaced_face,
         character_box=edit.character_box,
         frame=edit.inputs.frame.rectangle,

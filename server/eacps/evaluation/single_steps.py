@@ -8,7 +8,7 @@ from eacps.arrays import Picture
 from eacps.artifacts import encode_pictures, png_of
 from eacps.errors import FieldViolation, InvalidRequest, TritonModelFailed
 from eacps.evaluation.finish import Delivery, provenance_record, versions
-from eacps.evaluation.generate import Generator
+from eacps.evaluation.generate import Generator, NotMade
 from eacps.evaluation.plan import Edit, PriorMode, SearchPlan
 from eacps.evaluation.prepare import Preparation, face_search
 from eacps.evaluation.score import Scoring
@@ -172,8 +172,8 @@ async def render_candidate(
             raise InvalidRequest([FieldViolation("recipe.restarts", error)])
         candidate = Candidate("rendered", recipe, (), 0, Move.EXPLORE)
         made = await steps.generator().make(edit, [candidate], expendable=False)
-        if isinstance(made, str):  # why there is none; a batch that is not expendable raises instead
-            raise TritonModelFailed(made)
+        if isinstance(made, NotMade):  # a batch that is not expendable raises instead
+            raise TritonModelFailed(made.reason)
         (picture,) = await encode_pictures(list(made.pictures))
         await services.artifacts.put([picture.png])
         return RenderedCandidate(

@@ -73,7 +73,7 @@ def evaluation_of(card: ScoreCard, objective: Objective) -> Evaluation:
     return Evaluation(card, objective.potential(card) if answered else None)
 
 
-def scored(
+def report_of_scores(
     candidate: Candidate, picture: str, card: ScoreCard, objective: Objective, latents: Latents | None = None
 ) -> Report:
     """Return the report of a candidate whose picture was scored."""
@@ -84,7 +84,7 @@ def scored(
     return Report(candidate, picture, evaluation, failure, latents)
 
 
-def failed(candidate: Candidate, reason: str) -> Report:
+def report_of_failure(candidate: Candidate, reason: str) -> Report:
     """Return the report of a candidate that has no picture."""
     return Report(candidate, None, None, reason)
 
@@ -151,10 +151,10 @@ class Reports:
         self._averaged[candidate_id] = card
         before = self._reports[candidate_id]
         if before.picture is not None:
-            after = scored(before.candidate, before.picture, card, self._objective, before.latents)
+            after = report_of_scores(before.candidate, before.picture, card, self._objective, before.latents)
             self._reports[candidate_id] = after
 
-    def settle(self, best: Ranked | None) -> None:
+    def set_best(self, best: Ranked | None) -> None:
         """Take for the best so far what the strategy ranks first: scores, or ranks among them, may have changed."""
         self._best = None if best is None else self._reports[best.candidate.id]
 
@@ -189,13 +189,13 @@ class PreparedSearch:
 
     Args:
         edit: Shared by all candidates.
-        prior: Scores of the prior.
+        prior_evaluation: Scores of the prior.
         strategy: Proposes the cohorts.
         reports: Outcomes of the candidates.
     """
 
     edit: Edit
-    prior: Evaluation
+    prior_evaluation: Evaluation
     strategy: Strategy
     reports: Reports
 
