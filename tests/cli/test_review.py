@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eacps.client import Client, v1
-from eacps.search.objective import Objective, Scalarization
+from eacps.search.objective import MissingPolicy, Objective, Scalarization
 from eacps.search.potential import ScoreCard, Weights
 from tests.cli.searches import picture
 
@@ -129,22 +129,26 @@ def test_missing_scores_and_ties_are_ranked_as_the_search_core_ranks_them(page: 
     weights = st.fixed_dictionaries({name: st.sampled_from([0.0, 0.25, 0.5, 1.0]) for name in "abc"})
 
     @settings(max_examples=60, deadline=None)
-    @given(cards, weights, st.sampled_from([None, 0.5]), st.sampled_from(list(Scalarization)))
-    def agree(known: list[dict[str, float]], raw: dict[str, float], floor: float | None, method: Scalarization) -> None:
+    @given(cards, weights, st.sampled_from([None, 0.5]), st.sampled_from(list(Scalarization)), st.booleans())
+    def agree(
+        known: list[dict[str, float]], raw: dict[str, float], floor: float | None, method: Scalarization, drops: bool
+    ) -> None:
         if not any(raw.values()):
             return
         first = max(raw, key=lambda name: raw[name])
         floors = {} if floor is None else {first: floor}
-        objective = Objective(Weights(raw), floors, method)
+        missing = MissingPolicy.DROP if drops else MissingPolicy.LOWER_BOUND
+        objective = Objective(Weights(raw), floors, method, missing=missing)
         full = [ScoreCard(card, {name: "timed out" for name in "abc" if name not in card}) for card in known]
         answered = [one for one in range(len(full)) if any(name in known[one] for name in objective.weights.normalized)]
+        answered = [one for one in answered if objective.takes(objective.potential(full[one]))]
         potentials = [objective.potential(full[one]) for one in answered]
         utilities = objective.utilities(potentials)
         shown = page.evaluate(
-            "([cards, weights, floors, method]) =>"
-            " objective.rank(cards.map((scores, id) => ({id, scores})), weights, floors, method)"
+            "([cards, weights, floors, method, drops]) =>"
+            " objective.rank(cards.map((scores, id) => ({id, scores})), weights, floors, method, drops)"
             ".map((entry) => [entry.one.id, entry.utility, entry.potential.value, entry.potential.complete])",
-            [known, raw, floors, method.value],
+            [known, raw, floors, method.value, drops],
         )
         by_id = {answered[place]: (utilities[place], potentials[place]) for place in range(len(answered))}
         assert sorted(one[0] for one in shown) == sorted(by_id)

@@ -52,7 +52,8 @@ def test_equal_candidates_stay_in_order_of_proposal_whatever_the_order_of_arriva
     ranked = open_page().evaluate(
         """async (names) => {
           const { SearchModel } = await import("/static/model.js"), { Weighing } = await import("/static/weigh.js");
-          const model = new SearchModel({ request: { scorers: [{ name: "identity", weight: 1 }] } });
+          const scorers = [{ name: "identity", weight: 1 }], state = "SEARCH_STATE_RUNNING";
+          const model = new SearchModel({ state, request: { scorers } });
           names.forEach((name, place) => model.add({ sequence: place + 1, candidate_scored: { candidate_id: name,
             picture: { artifact: name }, evaluation: { scores: [{ scorer: "identity", value: 0 }] } } }));
           return new Weighing(model, () => {}).ranked().map((entry) => entry.one.id);

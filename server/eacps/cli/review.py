@@ -98,6 +98,7 @@ async def _reviewed(client: AsyncClient, search_id: str) -> ReviewedSearch:
         state=SEARCH_STATE.word_of(search.state) or "",
         prompt=search.request.prompt,
         method=SCALARIZATION.word_of(search.request.scalarization) or "",
+        drops_incomplete=search.request.missing_scores == pb.MISSING_SCORES_DROP,
         pictures={name: await _fetched(client, image.artifact) for name, image in pictures.items()},
         candidates={name: await _fetched(client, artifact) for name, artifact in made.items()},
     )

@@ -30,6 +30,7 @@ class ReviewedSearch:
         state: In a word.
         prompt: What it was asked for.
         method: How its scores are put together: weighted_sum, geometric_mean or rank_sum.
+        drops_incomplete: Whether candidates that lack a weighted score are not ranked.
         pictures: Pictures, as `embedded` returns them, by what they are, in order: scene, character, prior, result.
         candidates: Likewise by candidate; those without are left out of the page.
     """
@@ -40,6 +41,7 @@ class ReviewedSearch:
     state: str
     prompt: str
     method: str
+    drops_incomplete: bool
     pictures: Mapping[str, str]
     candidates: Mapping[str, str]
 
@@ -73,6 +75,7 @@ def _data_of(search: ReviewedSearch) -> dict[str, Any]:
         "state": search.state,
         "prompt": search.prompt,
         "method": search.method,
+        "drops_incomplete": search.drops_incomplete,
         "checkpoint": "" if started is None else started.checkpoint,
         "steps": 0 if started is None else started.steps,
         "best": finished.best_candidate_id if finished is not None and finished.best_candidate_id else None,

@@ -31,12 +31,12 @@ const objective = {
       return sum + weight * (below + upTo) / (2 * all.length);
     }, 0));
   },
-  // Candidates come in order of proposal, and ties stay in it.
-  rank(candidates, rawWeights, floors, method) {
+  // Candidates come in order of proposal, and ties stay in it. Those that lack a weighted score may be left out.
+  rank(candidates, rawWeights, floors, method, dropsIncomplete = false) {
     const weights = objective.normalized(rawWeights);
     const rated = candidates
       .map((one) => ({ one, potential: objective.potential(one.scores, weights, floors, method) }))
-      .filter((entry) => entry.potential !== null);
+      .filter((entry) => entry.potential?.complete || (entry.potential && !dropsIncomplete));
     const sums = method === "rank_sum" ? objective.rankSums(rated.map((entry) => entry.one.scores), weights) : null;
     rated.forEach((entry, index) => {
       const value = sums ? sums[index] : entry.potential.value;

@@ -65,7 +65,7 @@ function slider(word, name, values) {
 
 function update() {
   if (Object.values(weights).some((weight) => weight > 0)) {
-    ranked = objective.rank(search.candidates, weights, floors, method);
+    ranked = objective.rank(search.candidates, weights, floors, method, search.drops_incomplete);
   }
   showInputs();
   showGrid();

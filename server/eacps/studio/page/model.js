@@ -55,6 +55,11 @@ export class SearchModel {
     }));
   }
 
+  /** Whether candidates that lack a weighted score are not ranked. */
+  get dropsIncomplete() {
+    return this.search.request.missing_scores === "MISSING_SCORES_DROP";
+  }
+
   get method() {
     return word(this.search.request.scalarization ?? "SCALARIZATION_WEIGHTED_SUM", "SCALARIZATION").replaceAll(" ", "_");
   }

@@ -38,7 +38,7 @@ export class Weighing {
   ranked() {
     if (this.model.scorers.map((one) => one.name).join() !== this.known) this.asInSearch();
     if (!Object.values(this.weights).some((one) => one > 0)) return [];
-    return objective.rank(this.model.inOrderOfProposal, this.weights, this.floors, this.method);
+    return objective.rank(this.model.inOrderOfProposal, this.weights, this.floors, this.method, this.model.dropsIncomplete);
   }
 
   #scorer(one) {
