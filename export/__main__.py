@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -176,7 +177,7 @@ def _run(
             raise
         except (*FAILURES, *WRONG_OPTIONS) as failure:
             bar.stop()
-            _fail(console, str(failure), WRONG_OPTION if isinstance(failure, WRONG_OPTIONS) else FAILED)
+            _fail(console, steps.described(failure), WRONG_OPTION if isinstance(failure, WRONG_OPTIONS) else FAILED)
     for notice in outcome.notices:
         _say(console, notice)
     written = f"wrote {output} in {time.monotonic() - started:.0f} s"
@@ -200,6 +201,11 @@ class _Steps:
         """Show the progress of a phase of the current step."""
         if self.bar.tasks:
             self.bar.update(self.bar.tasks[-1].id, description=f"{self.description}: {name} {done}/{total}")
+
+    def described(self, failure: Exception) -> str:
+        """Return the message of an error, with the network where the operating system names no file: on a full disk."""
+        nameless = isinstance(failure, OSError) and failure.filename is None
+        return f"{self.description}: {failure}" if nameless and self.description.startswith("export ") else str(failure)
 
     def finish(self) -> None:
         """End the current step."""
@@ -233,4 +239,7 @@ def _fail(console: Console, message: str, code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names may not be valid text
     typer.run(main)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +131,7 @@ def digests_of(checkpoint: Path, faces: FaceFiles, additions: Mapping[str, str] 
     found = digests_of_faces(faces) | {part: digest_of([checkpoint / part]) for part in parts}
     for part, addition in (("transformer", "lora"), ("scheduler", "schedule")):
         if additions and addition in additions and part in found:
-            found[part] = hashlib.sha256(f"{found[part]} {additions[addition]}".encode()).hexdigest()
+            found[part] = hashlib.sha256(os.fsencode(f"{found[part]} {additions[addition]}")).hexdigest()
     return found
 
 

@@ -17,7 +17,7 @@ from export.jobs import NetworkJob
 from export.precision import Precision
 from export.targets import Target, TargetUnavailable
 
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 BYTES = {Precision.FP32: 4, Precision.BF16: 2}
 # Interpreter, libraries, small parity cases.
 BASE_MEMORY = 2 * GIB
@@ -125,5 +125,5 @@ def available_memory() -> int:
 
 
 def in_gib(size: int) -> str:
-    """Format a size in GiB."""
-    return f"{size / GIB:.1f} GiB"
+    """Format a size in GiB, a small one in MiB."""
+    return f"{size / GIB:.1f} GiB" if size >= GIB / 10 else f"{size / MIB:.0f} MiB"

@@ -12,7 +12,7 @@ from export.face_checks import check_faces
 from export.prepared import PreparedCheckpoint
 from export.request import Ingredients, InvalidOption
 from export.serving import config_details, programs_of
-from export.staging import check_replaceable
+from export.staging import check_replaceable, staging_area_of
 from export.weights import check_headers, check_tied, check_values
 
 
@@ -52,17 +52,31 @@ def check_output(output: Path) -> None:
 
     Raises:
         NotARepository: It holds something else.
-        OSError: A folder that leads to it is none, or may not be written to.
+        OSError: A folder that leads to it is none, or may not be written to; it is mounted or write-protected itself,
+            so that it cannot be moved; or its name is too long for a staging area beside it.
     """
     check_replaceable(output)
     with suppress(FileNotFoundError, NotADirectoryError):
         output.stat()  # not `resolve`, which from Python 3.13 on returns a link that leads to itself
+    with suppress(FileNotFoundError, NotADirectoryError):
+        staging_area_of(output).stat()
+    _check_movable(output.resolve())
     parent = output.resolve().parent
     nearest = next(path for path in (parent, *parent.parents) if path.exists())
     if not nearest.is_dir():
         raise NotADirectoryError(f"{nearest} is not a folder, so {output} cannot be written")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise PermissionError(f"{nearest} may not be written to, so {output} cannot be written")
+
+
+def _check_movable(output: Path) -> None:
+    """Check that a folder can be moved aside, and files can be moved out of it, to make room for a new repository."""
+    if output.is_mount():
+        raise OSError(f"{output} is where a file system is mounted, so it cannot be replaced: name a folder in it")
+    folders = [folder for folder, _, _ in os.walk(output)] if output.is_dir() else []
+    for folder in folders:
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(f"{folder} may not be written to, so {output} cannot be replaced")
 
 
 def check_apart(ingredients: Ingredients, output: Path) -> None:

@@ -108,9 +108,11 @@ def _make(results: Connection, ingredients: Ingredients, network: str, version: 
     try:
         prepared = prepare(ingredients)
         job = next(job for job in network_jobs(prepared) if job.spec.name == network)
-        with known_noise_hidden(), TemporaryDirectory() as scratch:
+        # In the staging area, which is cleaned up even if this process is killed.
+        with known_noise_hidden(), TemporaryDirectory(dir=version) as scratch:
             bench = Bench(version, Path(scratch), cache, job.profiles)
-            results.send(make_network(job, prepared.target, bench))
+            figures = make_network(job, prepared.target, bench)
+        results.send(figures)
     except Exception as error:
         results.send(error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -110,7 +111,7 @@ class Ingredients:
         # The scale of scores decides no picture, so it is no addition; it decides what is served.
         calibration = "" if self.calibration is None else content_sha256(self.calibration)
         state = [repr(options), self.source.name, self.checkpoint_sha256, repr(self.additions()), calibration]
-        return hashlib.sha256("\n".join(state).encode()).hexdigest()
+        return hashlib.sha256(os.fsencode("\n".join(state))).hexdigest()
 
 
 def gather(request: ExportRequest, *, weights: bool = True) -> Ingredients:

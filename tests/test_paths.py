@@ -22,6 +22,8 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from eacps.durable import Database, open_store, sqlite_url
 from eacps.errors import TritonNotInstalled
+from eacps.manifest import digest_of
+from eacps.settings import Settings
 from eacps.tensors import SAMPLER
 from eacps.triton import installation, launch
 from eacps.triton.embedded import EmbeddedTriton
@@ -87,6 +89,31 @@ async def test_pictures_are_kept_in_the_folder_that_was_named(folder: Path) -> N
     store = open_store(str(folder / "artifacts"))
     await store.put({"ab/cd": b"picture"})
     assert (folder / "artifacts" / "ab" / "cd").read_bytes() == b"picture"
+
+
+@every_name
+def test_settings_hold_the_folders_that_were_named(folder: Path) -> None:
+    environment = {"EACPS_DATA": str(folder), "EACPS_ARTIFACTS": str(folder), "EACPS_API_KEYS": str(folder / "keys ")}
+    settings = Settings.from_environment(environment)
+    assert settings.store is not None
+    assert (settings.store.folder, settings.store.artifacts) == (folder, str(folder))
+    assert settings.api_keys == folder / "keys "
+
+
+def test_a_folder_is_no_url_and_a_name_need_not_be_text(tmp_path: Path) -> None:
+    named = os.fsdecode(b"%s/a://b\xff " % os.fsencode(tmp_path))
+    settings = Settings.from_environment({"EACPS_ARTIFACTS": named})
+    assert settings.store is not None
+    assert settings.store.artifacts == named
+    open_store(named)
+    assert Path(named).is_dir()
+
+
+def test_a_file_whose_name_is_no_text_counts_in_a_digest(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"a\xff")).write_bytes(b"1")
+    named = digest_of([tmp_path])
+    (tmp_path / os.fsdecode(b"a\xff")).rename(tmp_path / os.fsdecode(b"a\xfe"))
+    assert digest_of([tmp_path]) != named
 
 
 @every_name

@@ -5,10 +5,14 @@ Face networks are ONNX graphs from the start, and are served as such.
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch.export import ExportedProgram
 
 from eacps.models.arguments import COMPILE_PARAMETER
 from eacps.models.torch_network import PROGRAM_FILE
@@ -49,7 +53,9 @@ class TorchTarget(Target):
         if not isinstance(network, TorchNetwork):
             return EMBEDDED.install(network, precision, bench)
         path = bench.version / PROGRAM_FILE
-        torch.export.save(network.program(precision, fused=True), path)
+        program = network.program(precision, fused=True)
+        _check_room(program, path)
+        torch.export.save(program, path)
         module = torch.export.load(path).module()
         names = [tensor.name for tensor in network.spec.inputs]
 
@@ -59,6 +65,18 @@ class TorchTarget(Target):
             return {network.spec.outputs[0].name: answered.numpy()}
 
         return answer
+
+
+def _check_room(program: ExportedProgram, path: Path) -> None:
+    """Check that the disk has room for a program: torch does not raise when it has none, it aborts the process.
+
+    Raises:
+        OSError: It has not.
+    """
+    held = [*program.state_dict.values(), *program.constants.values()]
+    size = sum(weight.nbytes for weight in held if isinstance(weight, torch.Tensor))
+    if shutil.disk_usage(path.parent).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 TORCH = TorchTarget()

@@ -198,7 +198,7 @@ def digest_of(paths: Iterable[Path]) -> str:
     total = hashlib.sha256()
     for root in paths:
         for path in sorted(_files_in(root)) if root.is_dir() else [root]:
-            total.update(f"{path.relative_to(root.parent).as_posix()} {content_sha256(path)}\n".encode())
+            total.update(os.fsencode(f"{path.relative_to(root.parent).as_posix()} {content_sha256(path)}\n"))
     return total.hexdigest()
 
 

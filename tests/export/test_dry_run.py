@@ -24,6 +24,7 @@ from transformers.utils.logging import is_progress_bar_enabled
 from typer.testing import CliRunner
 
 from export.__main__ import main
+from export.inspection import check_output
 from tests.export.hub import serving_hub
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -177,6 +178,7 @@ REFUSALS: dict[str, tuple[Break, list[str], int, str]] = {
         1,
         "exists and is not an exported repository",
     ),
+    "an output of too long a name": (nothing, ["--output", "{tmp}/" + 247 * "n"], 1, "File name too long"),
     "an output in a file": (
         lambda folder: (folder.parent / "file").write_text(""),
         ["--output", "{tmp}/file/repository"],
@@ -203,6 +205,27 @@ def test_what_an_export_refuses_its_dry_run_refuses_in_the_same_words(
         assert message.format(tmp=tmp_path) in " ".join(answer.output.split())
     assert refusal(answers[0].output) == refusal(answers[1].output)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("cause", ["mounted", "protected"])
+def test_an_output_that_cannot_be_moved_aside_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: str
+) -> None:
+    """As a volume of a container is, and a repository that was copied write-protected."""
+    output = tmp_path / "output"
+    (output / "denoiser").mkdir(parents=True)
+    (output / "manifest.json").write_text('{"checkpoint": "", "target": "", "models": {}}')
+    check_output(output)
+    if cause == "mounted":
+        monkeypatch.setattr(Path, "is_mount", lambda path: path == output)
+    else:  # root may write everywhere
+        allowed = os.access
+        monkeypatch.setattr(os, "access", lambda path, mode: path != str(output / "denoiser") and allowed(path, mode))
+    with pytest.raises(OSError, match="cannot be replaced"):
+        check_output(output)
+    (tmp_path / "link").symlink_to(output)
+    with pytest.raises(OSError, match="cannot be replaced"):
+        check_output(tmp_path / "link")
 
 
 def process_settings() -> tuple[object, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,22 @@ def test_a_process_that_dies_is_an_error(ingredients: Ingredients, tmp_path: Pat
         os.kill(beside.pid, signal.SIGKILL)
         with pytest.raises(ProcessDied, match="that made denoiser ended with exit code -9"):
             beside.figures()
+
+
+@pytest.mark.parametrize("how", ["killed", "ended"])
+def test_it_leaves_nothing_outside_of_the_folder_that_it_writes_to(
+    ingredients: Ingredients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "version").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    with NetworkBeside(ingredients, DENOISER.name, tmp_path / "version", tmp_path) as beside:
+        while not any((tmp_path / "version").iterdir()):
+            os.kill(beside.pid, 0)
+            time.sleep(0.02)
+        if how == "killed":
+            os.kill(beside.pid, signal.SIGKILL)
+    assert not [path for path in (tmp_path / "temporary").iterdir() if path.name.startswith("tmp")]
 
 
 def test_it_ends_with_its_context(ingredients: Ingredients, tmp_path: Path) -> None:

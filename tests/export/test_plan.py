@@ -13,7 +13,7 @@ from rich.console import Console
 from eacps.models.backbones.qwen_image_edit.contract import DENOISER, TEXT_ENCODER
 from eacps.models.faces.program import FaceSettings
 from eacps.tensors import FACE_EMBED, FACE_PRIOR, FACE_VERIFY, VAE_DECODER
-from export.estimates import GIB, NotEnough, check_room, estimate
+from export.estimates import GIB, NotEnough, check_room, estimate, in_gib
 from export.jobs import network_jobs
 from export.plan import plan_of, print_plan
 from export.serving import config_details
@@ -89,3 +89,7 @@ def test_a_checkpoint_of_another_pipeline_is_refused(full_size: Path, checkpoint
     (other / "model_index.json").write_text(json.dumps({"_class_name": "QwenImagePipeline"}))
     with pytest.raises(ValueError, match="is for QwenImagePipeline; served are QwenImageEditPipeline"):
         planned(other, checkpoint_dir / "faces", "tensorrt")
+
+
+def test_a_small_size_is_in_mebibytes() -> None:
+    assert [in_gib(size) for size in (3 * 2**20, 2**30, 93 * 2**30)] == ["3 MiB", "1.0 GiB", "93.0 GiB"]

@@ -18,6 +18,7 @@ import onnx
 import onnx_ir
 import psutil
 import pytest
+import rich.progress
 from onnx import numpy_helper
 
 from eacps.errors import TritonUnavailable
@@ -28,6 +29,7 @@ from eacps.models.checkpoint_config import ASSETS_FOLDER, TOKENIZER_FILE
 from eacps.tensors import FACE_RECOGNIZER, Kind
 from eacps.triton.embedded import EmbeddedTriton
 from export import jobs, making
+from export.__main__ import _Steps
 from export.backbones.qwen_image_edit.checkpoint import CheckpointSettings
 from export.jobs import network_jobs, origin_of
 from export.lock import InUse
@@ -470,6 +472,17 @@ def test_code_that_decides_a_network_makes_it_anew(
     assert [name for name, one in made.items() if origin_of(one) != before[name]] == ["denoiser"]
     code = {path.name for path in found(made["text_encoder"].network, *made["text_encoder"].code)}
     assert {"vision_tables.py", "onnx.py", "text_encoder.py"} <= code
+
+
+def test_an_error_that_names_no_file_is_told_with_its_network() -> None:
+    """numpy, writing to a full disk, does not say where."""
+    steps = _Steps(rich.progress.Progress())
+    steps("export denoiser")
+    assert steps.described(OSError("problem writing element 7 to file")) == (
+        "export denoiser: problem writing element 7 to file"
+    )
+    assert steps.described(FileNotFoundError(2, "No such file", "a.onnx")) == "[Errno 2] No such file: 'a.onnx'"
+    assert steps.described(ValueError("no")) == "no"
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(checkpoint_dir: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from export.precision import Precision
 from export.prepared import prepare
 from export.repository import export_repository
 from export.request import ExportRequest, gather
+from export.targets.target import Bench
+from export.targets.torch import TORCH
 from studio_mini.architecture import build_text_encoder, build_transformer
 from studio_mini.tokenizer import train_tokenizer
 from tests.export.test_networks import VISION
@@ -48,6 +51,19 @@ async def test_it_makes_the_pipelines_pictures(
         finally:
             await gateway.close()
     assert_same_picture(made.pictures[0], reference_picture(pipeline, [PRIOR, REFERENCE], PROMPT, 5, steps=STEPS))
+
+
+def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where torch finds no room for a program it aborts."""
+    network = DenoiserNetwork(build_transformer(layers=1))
+    full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        TORCH.install(network, Precision.FP32, Bench(tmp_path, tmp_path, tmp_path, ()))
+    assert raised.value.filename == str(tmp_path / "network.pt2")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_program_moves_whole_to_another_device() -> None:

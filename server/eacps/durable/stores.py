@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
@@ -24,6 +25,7 @@ _FOLDER_THREADS = 8
 _REQUESTS_AT_ONCE = 32
 _PARTIAL, _PARTIAL_FILE_S = "#", 3600.0
 """Mark in the names of files that are being written, and the age in seconds from which on nobody writes them."""
+_URL = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://")  # a folder's path may hold this further on
 
 
 class Store(Protocol):
@@ -63,7 +65,7 @@ def open_store(location: str) -> Store:
         InvalidRequest: The store cannot be opened.
     """
     try:
-        return Bucket(from_url(location)) if "://" in location else Folder(Path(location).absolute())
+        return Bucket(from_url(location.strip())) if _URL.match(location) else Folder(Path(location).absolute())
     except (BaseError, OSError, ValueError) as exc:
         raise InvalidRequest([FieldViolation("artifacts", f"{location} cannot be opened: {exc}")]) from exc
 

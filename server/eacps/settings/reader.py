@@ -24,10 +24,13 @@ class Reader:
 
     def get(self, name: str, parse: Callable[[str], T], default: D) -> T | D:
         """Return the variable's value, or ``default`` if it is unset or empty."""
-        text = self._environment.get(name, "").strip()
-        if not text:
+        given = self._environment.get(name, "")
+        if not given.strip():
             return default
-        if parse is not Path and not _is_unicode(text):
+        # White space and bytes that are no text are parts of a file's name.
+        of_file = parse in (Path, folder_or_url)
+        text = given if of_file else given.strip()
+        if not of_file and not _is_unicode(text):
             self.violations.append(FieldViolation(name, "is not valid UTF-8"))
             return default
         try:
@@ -44,6 +47,11 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def folder_or_url(text: str) -> str:
+    """Read a folder or a URL as it is written; `eacps.durable.open_store` tells them apart."""
+    return text
 
 
 def duration_s(text: str) -> float:

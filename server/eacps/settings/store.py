@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from eacps.settings.reader import Reader, duration_s, positive
+from eacps.settings.reader import Reader, duration_s, folder_or_url, positive
 
 DAY_S = 86400.0
 DEFAULT_FOLDER = Path("eacps-data")
@@ -53,7 +53,7 @@ def store_of(reader: Reader) -> StoreSettings:
     return own(
         folder=reader.get("EACPS_DATA", Path, own.folder),
         database=database,
-        artifacts=reader.get("EACPS_ARTIFACTS", str, None),
+        artifacts=reader.get("EACPS_ARTIFACTS", folder_or_url, None),
         # In a StatefulSet the host's name is the same again after a restart, and no other's.
         executor_id=reader.get("EACPS_EXECUTOR_ID", str, os.uname().nodename if database else own.executor_id),
         claim_patience_s=reader.get("EACPS_CLAIM_PATIENCE_S", duration_s, own.claim_patience_s),
