@@ -22,8 +22,8 @@ _LEVEL = 1
 def encode_png(picture: Picture | Mask | UInt16) -> bytes:
     """Encode ``uint8`` or ``uint16``, ``[H, W]`` or ``[H, W, C]`` of 1 to 4 channels, the last of 2 or 4 being alpha.
 
-    Releases the interpreter for most of its time. Bytes for the same pixels may differ between kinds of processors,
-    whose best instructions ISA-L chooses; `eacps.imaging.content_hash` does not.
+    Releases the interpreter for most of its time. Bytes for the same pixels may differ, between kinds of processors,
+    whose best instructions ISA-L chooses, and rarely from one call to the next; `eacps.imaging.content_hash` does not.
     """
     height, width = picture.shape[:2]
     depth = 8 * picture.dtype.itemsize
