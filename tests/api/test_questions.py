@@ -101,6 +101,12 @@ def test_a_name_asks_one_question(make_request: MakeRequest) -> None:
     assert "named twice" in faults(make_request(scorers=asked))["scorers[2].name"]
 
 
+def test_of_too_many_scorers_only_the_first_are_read(make_request: MakeRequest) -> None:
+    found = faults(make_request(scorers=[pb.ScorerSettings(question="")] * 1000))
+    assert found["scorers"] == "are 1000; at most 16 are accepted"
+    assert len(found) <= 1 + 2 * 16
+
+
 def test_a_name_without_its_question_is_not_offered(make_request: MakeRequest) -> None:
     found = faults(make_request(scorers=[pb.ScorerSettings(name="triton.no_hat", weight=1.0)]))
     assert "is not offered" in found["scorers[0].name"]

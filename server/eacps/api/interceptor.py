@@ -18,6 +18,8 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 from grpc_status import rpc_status
@@ -27,6 +29,7 @@ from opentelemetry.context import attach, detach
 from eacps.api.access import Access
 from eacps.api.admission import ANYONE, Admission, AdmittedCall
 from eacps.api.calls import Call, CallObserver, Context, FinishedCall, Unobserved, set_current_call
+from eacps.api.message_items import check_items
 from eacps.api.status import RecordedFailure, incident_status, reason_in, status_of
 from eacps.errors import DeadlineExceeded, EacpsError, Fault, FieldViolation, InvalidRequest, QuotaExceeded
 from eacps.evaluation import Observer
@@ -118,7 +121,7 @@ class _Method:
 
     def __init__(self, method: str, handler: Any, dependencies: CallDependencies) -> None:
         self._method, self._handler, self._dependencies = method, handler, dependencies
-        self._name = method.rpartition("/")[2]
+        self._name, self._input = method.rpartition("/")[2], _input_of(method)
         self._behavior = next(
             one
             for one in (handler.unary_unary, handler.unary_stream, handler.stream_unary, handler.stream_stream)
@@ -186,11 +189,14 @@ class _Method:
             yield self._parsed(data)
 
     def _parsed(self, data: Any) -> Any:
+        check_items(data, self._input)
         try:
-            return self._handler.request_deserializer(data)
+            message = self._handler.request_deserializer(data)
         except DecodeError as exc:
             text = "is not a message of this call: its bytes are damaged, or a text in it is not UTF-8"
             raise InvalidRequest([FieldViolation("request", text)]) from exc
+        message.DiscardUnknownFields()  # else searches would be stored with them, of any size
+        return message
 
     @contextmanager
     def _span(self, context: Context) -> Iterator[None]:
@@ -212,6 +218,15 @@ class _Method:
         incident_id = uuid.uuid4().hex[:12]
         _log.error("%s: incident %s", self._method, incident_id, exc_info=error)
         return incident_status(incident_id)
+
+
+def _input_of(method: str) -> Descriptor | None:
+    """Return the type of a method's requests; None if it is not in the default pool, as services of tests."""
+    try:
+        found: Descriptor = descriptor_pool.Default().FindMethodByName(method[1:].replace("/", ".")).input_type
+    except KeyError:
+        return None
+    return found
 
 
 def _level_of(error: EacpsError) -> int:

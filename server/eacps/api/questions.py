@@ -2,10 +2,10 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from eacps.api.violations import Violations
-from eacps.limits import MAX_QUESTION_CHARACTERS, QUESTION_LABEL
+from eacps.limits import MAX_QUESTION_CHARACTERS, MAX_SCORERS, QUESTION_LABEL
 from eacps.scoring.questions import PLACEHOLDERS, Question, callers_question
 from eacps.v1 import search_service_pb2 as pb
 
@@ -18,18 +18,18 @@ _BREAKS = ("Cc", "Zl", "Zp")
 
 
 def questions_of(
-    violations: Violations, scorers: Iterable[pb.ScorerSettings], offered: frozenset[str], judges: frozenset[str]
+    violations: Violations, scorers: Sequence[pb.ScorerSettings], offered: frozenset[str], judges: frozenset[str]
 ) -> dict[str, Question]:
     """Return the questions of a request by the names of their scorers, invalid ones included.
 
     Args:
         violations: Collects them.
-        scorers: Scorers of the request.
+        scorers: Scorers of the request; those beyond `MAX_SCORERS` are not read, since `objective_of` refuses them.
         offered: Names of the scorers of the server.
         judges: Names of the judges that can be asked.
     """
     questions = {}
-    for index, scorer in enumerate(scorers):
+    for index, scorer in enumerate(scorers[:MAX_SCORERS]):
         if scorer.HasField("question"):
             _check_name(violations, f"scorers[{index}].name", scorer.name, offered, judges)
             _check_text(violations, f"scorers[{index}].question", scorer.question)
