@@ -107,6 +107,17 @@ class SyncView:
 
 
 class TestMapping:
+    @pytest.mark.parametrize("letter", ["x", "é", "👩", "%", "\n"])
+    async def test_an_error_of_any_length_reaches_clients(self, letter: str) -> None:
+        violations = [FieldViolation(f"images[{index}]", letter * 1000) for index in range(1000)]
+        error = await failure_of(InvalidRequest(violations))
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert sum(len(key) + len(value) + 32 for key, value in error.trailing_metadata()) < 6 * 2**10
+        _, bad_request = details_of(error)
+        named = bad_request.field_violations
+        assert (named[0].field, named[-1].field) == ("images[0]", "request")
+        assert named[-1].description == f"has {1000 - len(named) + 1} more errors"
+
     @pytest.mark.parametrize("streamed", [False, True])
     async def test_names_every_violation(self, streamed: bool) -> None:
         violations = [FieldViolation("prompt", "is empty"), FieldViolation("search.parents", "is 0")]

@@ -16,6 +16,10 @@ _JITTER = (0.5, 1.5)
 """Factors of the delay, so that callers that were refused together do not retry together."""
 INTERNAL_REASON = "INTERNAL"
 _MAX_MESSAGE = 500  # trailers are limited; the details carry the rest
+_MAX_MESSAGE_BYTES = 1500
+"""Of the message as gRPC encodes it: three bytes for each byte that is not printable ASCII."""
+_MAX_VIOLATIONS_BYTES = 4096
+"""Of all violated fields in one status. Many clients refuse trailers of 8 KiB, and the error with them."""
 
 
 class RecordedFailure(Exception):
@@ -39,11 +43,7 @@ def status_of(error: EacpsError) -> status_pb2.Status:
         error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=dict(error.metadata))
     ]
     if isinstance(error, InvalidRequest):
-        fields = [
-            error_details_pb2.BadRequest.FieldViolation(field=violation.field, description=violation.description)
-            for violation in error.violations
-        ]
-        details.append(error_details_pb2.BadRequest(field_violations=fields))
+        details.append(error_details_pb2.BadRequest(field_violations=_fields_of(error)))
     if isinstance(error, QuotaExceeded):
         violation = error_details_pb2.QuotaFailure.Violation(subject=error.subject, description=str(error))
         details.append(error_details_pb2.QuotaFailure(violations=[violation]))
@@ -75,5 +75,25 @@ def _status(code: grpc.StatusCode, message: str, details: list[Message]) -> stat
     return status
 
 
+def _fields_of(error: InvalidRequest) -> list[error_details_pb2.BadRequest.FieldViolation]:
+    """Return the violated fields, as many as fit, and how many are left out."""
+    fields, room = list[error_details_pb2.BadRequest.FieldViolation](), _MAX_VIOLATIONS_BYTES
+    for index, violation in enumerate(error.violations):
+        field = error_details_pb2.BadRequest.FieldViolation(
+            field=_clipped(violation.field), description=_clipped(violation.description)
+        )
+        room -= field.ByteSize()
+        if room < 0:
+            rest = f"has {len(error.violations) - index} more errors"
+            return [*fields, error_details_pb2.BadRequest.FieldViolation(field="request", description=rest)]
+        fields.append(field)
+    return fields
+
+
 def _clipped(message: str) -> str:
-    return message if len(message) <= _MAX_MESSAGE else message[: _MAX_MESSAGE - 3] + "..."
+    room = _MAX_MESSAGE_BYTES
+    for index, letter in enumerate(message):
+        room -= 1 if " " <= letter <= "~" and letter != "%" else 3 * len(letter.encode(errors="replace"))
+        if index >= _MAX_MESSAGE or room < 0:
+            return message[: max(0, index - 3)] + "..."
+    return message
