@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from eacps.api.converters import search_of
 from eacps.api.listing import Listing, listing_of, page_of
+from eacps.api.paging import token_of
 from eacps.durable import Retention, SearchCursor, SearchState, StoredSearch
 from eacps.errors import InvalidRequest
 from eacps.v1 import search_service_pb2 as pb
@@ -108,3 +109,10 @@ def test_the_largest_page_fits_into_a_message_and_nothing_is_left_out() -> None:
         seen, left = seen + page, left[len(page) :]
         assert bool(token) == bool(left)
     assert [one.id for one in seen] == [stored(n).id for n in range(500)]
+
+
+@pytest.mark.parametrize("position", [b"", b"x" * 23, b"x" * 25])
+def test_a_token_that_somebody_else_made_is_refused(position: bytes) -> None:
+    token = token_of(position, listing_of(pb.ListSearchesRequest()).filters)
+    with pytest.raises(InvalidRequest, match="page_token"):
+        next_of(token)

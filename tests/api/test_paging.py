@@ -25,8 +25,8 @@ def test_a_page_is_bounded_by_number_and_bytes(sizes: list[int], most: int, coun
 def test_a_token_is_good_for_what_it_is_bound_to() -> None:
     token = token_of(b"position", b"bound")
     violations = Violations()
-    assert position_of(violations, token, b"bound") == b"position"
-    assert position_of(violations, "", b"bound") is None
+    assert position_of(violations, token, b"bound", size=8) == b"position"
+    assert position_of(violations, "", b"bound", size=8) is None
     assert not violations.found
     for wrong in (
         token[:-4],
@@ -36,6 +36,14 @@ def test_a_token_is_good_for_what_it_is_bound_to() -> None:
         token_of(b"position", b"other"),
         token_of(b"positio", b"nbound"),
     ):
-        violations = Violations()
-        assert position_of(violations, wrong, b"bound") is None
-        assert [one.field for one in violations.found] == ["page_token"]
+        for size in (7, 8):
+            violations = Violations()
+            assert position_of(violations, wrong, b"bound", size=size) is None
+            assert [one.field for one in violations.found] == ["page_token"]
+
+
+@pytest.mark.parametrize("position", [b"", b"x", b"position" * 1000])
+def test_a_token_that_somebody_else_made_has_a_position_of_the_right_size(position: bytes) -> None:
+    violations = Violations()
+    assert position_of(violations, token_of(position, b"bound"), b"bound", size=8) is None
+    assert [one.field for one in violations.found] == ["page_token"]

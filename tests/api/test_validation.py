@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -246,6 +247,16 @@ def test_every_strategy_has_settings_of_its_own(make_request: MakeRequest) -> No
     )
     assert plan(make_request(**search(best_of_n={}))).settings.spec == BestOfNSpec(99, 16, None)
     assert plan(make_request(**search(best_of_n={"trajectories": 2}))).settings.spec == BestOfNSpec(99, 2, None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos"), [(2**62, 0), (-(2**62), 0), (1, -5), (0, 2**31 - 1), (315_576_000_001, 0), (0, 0), (0, -1)]
+)
+def test_a_wall_time_is_a_duration_above_nothing(make_request: MakeRequest, seconds: int, nanos: int) -> None:
+    budget = pb.Budget(wall_time=Duration(seconds=seconds, nanos=nanos))
+    with pytest.raises(InvalidRequest) as caught:
+        plan(make_request(budget=budget))
+    assert [violation.field for violation in caught.value.violations] == ["budget.wall_time"]
 
 
 def test_what_counts_and_when_to_stop_are_taken(make_request: MakeRequest) -> None:

@@ -24,6 +24,7 @@ from eacps.evaluation.candidates import (
 from eacps.search.objective import Objective
 from eacps.v1 import search_service_pb2 as pb
 
+_POSITION_BYTES = 4
 _FRAME_BYTES = 8
 """What an item of a repeated field takes beside its own bytes, at most."""
 
@@ -85,7 +86,8 @@ class CandidateCalls:
         """
         search = await self._store.get(tenant, request.search_id)
         violations, bound = Violations(), _bound_of(request)
-        size, position = page_size_of(violations, request.page_size), position_of(violations, request.page_token, bound)
+        size = page_size_of(violations, request.page_size)
+        position = position_of(violations, request.page_token, bound, size=_POSITION_BYTES)
         objective = _objective_of(violations, request, pb.RunSearchRequest.FromString(search.request))
         begin = 0 if position is None else int.from_bytes(position)
 
@@ -96,7 +98,7 @@ class CandidateCalls:
             del ranking.candidates[:]
             ranking.candidates.extend(page)
             if len(page) < len(left):
-                ranking.next_page_token = token_of((begin + len(page)).to_bytes(4), bound)
+                ranking.next_page_token = token_of((begin + len(page)).to_bytes(_POSITION_BYTES), bound)
             return ranking
 
         return await self._reader.read(search, page_in)

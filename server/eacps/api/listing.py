@@ -45,7 +45,7 @@ def listing_of(request: pb.ListSearchesRequest) -> Listing:
     check_labels(violations, request.labels)
     states = tuple(STATES[state] for state in request.states if state in STATES)
     listing = Listing(page_size_of(violations, request.page_size), states, dict(request.labels))
-    position = position_of(violations, request.page_token, listing.filters)
+    position = position_of(violations, request.page_token, listing.filters, size=_POSITION.size)
     if violations.found:
         raise InvalidRequest(violations.found)
     if position is None:

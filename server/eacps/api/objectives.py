@@ -97,17 +97,27 @@ def _check_scorer(
 def budget_of(violations: Violations, request: pb.RunSearchRequest) -> Budget:
     """Convert when to stop."""
     budget = request.budget
-    wall_time_s = None
-    if budget.HasField("wall_time"):
-        wall_time_s = budget.wall_time.ToTimedelta().total_seconds()
-        if not wall_time_s > 0:
-            violations.add("budget.wall_time", f"is {wall_time_s:g} s, not above 0")
-            wall_time_s = None
     return Budget(
         nfe=violations.given_integer(budget, "budget.denoiser_evaluations"),
         pictures=violations.given_integer(budget, "budget.pictures"),
         vlm_calls=violations.given_integer(budget, "budget.vlm_calls"),
-        wall_time_s=wall_time_s,
+        wall_time_s=_wall_time_s(violations, budget),
         target_potential=violations.given(budget, "budget.target_potential"),
         min_gain_per_trajectory=violations.given(budget, "budget.min_gain_per_trajectory"),
     )
+
+
+def _wall_time_s(violations: Violations, budget: pb.Budget) -> float | None:
+    if not budget.HasField("wall_time"):
+        return None
+    wall_time, path = budget.wall_time, "budget.wall_time"
+    try:
+        wall_time.ToJsonString()  # checks the ranges of seconds and nanoseconds, and that their signs agree
+    except ValueError:
+        violations.add(path, f"is {wall_time.seconds} s and {wall_time.nanos} ns, which is no duration")
+        return None
+    seconds = wall_time.ToTimedelta().total_seconds()
+    if not seconds > 0:
+        violations.add(path, f"is {seconds:g} s, not above 0")
+        return None
+    return seconds

@@ -48,8 +48,17 @@ def token_of(position: bytes, bound: bytes) -> str:
     return base64.urlsafe_b64encode(position + _checksum(position, bound)).decode()
 
 
-def position_of(violations: Violations, token: str, bound: bytes) -> bytes | None:
-    """Return the position of a token; None if there is no token, or if it is not one of this list."""
+def position_of(violations: Violations, token: str, bound: bytes, *, size: int) -> bytes | None:
+    """Return the position of a token; None if there is no token, or if it is not one of this list.
+
+    The checksum has no secret: anyone can write a token, so that only its form is certain, not its position.
+
+    Args:
+        violations: Collects them.
+        token: As it came.
+        bound: The rest of the request.
+        size: Bytes of a position.
+    """
     if not token:
         return None
     try:
@@ -57,7 +66,7 @@ def position_of(violations: Violations, token: str, bound: bytes) -> bytes | Non
     except (binascii.Error, ValueError):
         data = b""
     position, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
-    if checksum == _checksum(position, bound):
+    if len(position) == size and checksum == _checksum(position, bound):
         return position
     violations.add("page_token", "is not the token of a list with these filters")
     return None
