@@ -65,3 +65,34 @@ async def test_what_is_moved_is_held_still() -> None:
     assert memory.held == 4
     other.release()
     assert memory.held == 0
+
+
+async def test_calls_of_one_tenant_leave_bytes_to_others() -> None:
+    memory = MemoryBudget("bytes", 12, tenant_share=0.75)
+    first, second, other = memory.reservation("ada"), memory.reservation("ada"), memory.reservation("eve")
+    first.add(5)
+    with pytest.raises(TooManyCalls, match="5 bytes of bytes are held by you, of at most 9") as caught:
+        second.add(5)
+    assert (caught.value.subject, caught.value.metadata) == ("tenant:ada", {"limit": "9", "count": "5"})
+    second.add(4)
+    other.add(3)
+    for one in (first, second, other):
+        one.release()
+    second.add(9)
+    assert memory.held == 9
+
+
+async def test_one_call_may_hold_more_than_a_share() -> None:
+    memory = MemoryBudget("bytes", 12, tenant_share=0.75)
+    first = memory.reservation("ada")
+    first.add(8)
+    first.add(3)
+    with pytest.raises(TooManyCalls):
+        memory.reservation("ada").add(1)
+
+
+async def test_who_is_not_authenticated_may_have_all() -> None:
+    memory = MemoryBudget("bytes", 12, tenant_share=0.75)
+    for _ in range(2):
+        memory.reservation().add(6)
+    assert memory.held == 12

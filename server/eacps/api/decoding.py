@@ -54,9 +54,9 @@ class Decoding:
         return self._queue.slot(tenant)
 
     @contextmanager
-    def memory_for(self, headers: Sequence[Header]) -> Iterator[None]:
-        """Reserve memory for decoded pictures until the block ends; raises as `Reservation.add`."""
-        with self.memory.reservation() as reservation:
+    def memory_for(self, headers: Sequence[Header], tenant: str) -> Iterator[None]:
+        """Reserve memory for a tenant's decoded pictures until the block ends; raises as `Reservation.add`."""
+        with self.memory.reservation(tenant) as reservation:
             reservation.add(self.bytes_of(headers))
             yield
 

@@ -1,10 +1,12 @@
 """A budget of bytes that calls and searches share."""
 
 import asyncio
-from collections import deque
+import math
+from collections import Counter, deque
 from types import TracebackType
 from typing import Self
 
+from eacps.api.admission import ANYONE
 from eacps.errors import FieldViolation, InvalidRequest, TooManyCalls
 
 
@@ -14,15 +16,17 @@ class MemoryBudget:
     Args:
         what: Description of the bytes in error messages, such as ``decoded pictures``.
         most: Number of bytes.
+        tenant_share: Largest part that calls of one tenant may hold, unless it holds them for a single one; in (0, 1].
     """
 
-    def __init__(self, what: str, most: int) -> None:
+    def __init__(self, what: str, most: int, tenant_share: float = 1.0) -> None:
         self.what, self.most, self.held = what, most, 0
+        self._share, self._held_by = math.ceil(most * tenant_share), Counter[str]()
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    def reservation(self) -> "Reservation":
-        """Return an empty reservation for one call or search."""
-        return Reservation(self)
+    def reservation(self, tenant: str = ANYONE) -> "Reservation":
+        """Return an empty reservation for one call of a tenant, or, without one, for a search."""
+        return Reservation(self, tenant)
 
     @property
     def waited_for(self) -> int:
@@ -39,19 +43,28 @@ class MemoryBudget:
             text = f"need {size} bytes of {self.what}, of at most {self.most}"
             raise InvalidRequest([FieldViolation("pictures", text)])
 
-    def take(self, size: int) -> None:
+    def take(self, size: int, tenant: str = ANYONE, *, beside: int = 0) -> None:
         """Take bytes at once.
 
+        Args:
+            size: Number of bytes.
+            tenant: Whose share they count to; `ANYONE` may have all.
+            beside: How many bytes the same call holds already.
+
         Raises:
-            TooManyCalls: There are not so many that are neither held nor waited for.
+            TooManyCalls: There are not so many that are neither held nor waited for, or the tenant has its share.
         """
+        held = self._held_by[tenant]
+        if tenant != ANYONE and held > beside and held + size > self._share:
+            text = f"{held} bytes of {self.what} are held by you, of at most {self._share}"
+            raise TooManyCalls(text, limit=self._share, count=held, subject=f"tenant:{tenant}", retry_after_s=2.0)
         if self.held + self.waited_for + size > self.most:
             text = f"{self.held} bytes of {self.what} are held, of at most {self.most}"
             raise TooManyCalls(text, limit=self.most, count=self.held, retry_after_s=2.0)
-        self.held += size
+        self._hold(size, tenant)
 
     async def wait_for(self, size: int) -> None:
-        """Wait for bytes and take them, first come, first served."""
+        """Wait for bytes and take them for `ANYONE`, first come, first served."""
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((size, future))
         self._serve()
@@ -65,16 +78,22 @@ class MemoryBudget:
                 self.release(size)  # they came at the moment of the cancellation
             raise
 
-    def release(self, size: int) -> None:
+    def release(self, size: int, tenant: str = ANYONE) -> None:
         """Return bytes that were taken."""
-        self.held -= size
+        self._hold(-size, tenant)
         self._serve()
+
+    def _hold(self, size: int, tenant: str) -> None:
+        self.held += size
+        self._held_by[tenant] += size
+        if not self._held_by[tenant]:
+            del self._held_by[tenant]
 
     def _serve(self) -> None:
         while self._waiting and self.held + self._waiting[0][0] <= self.most:
             size, future = self._waiting.popleft()
             if not future.done():
-                self.held += size
+                self._hold(size, ANYONE)
                 future.set_result(None)
 
 
@@ -83,10 +102,11 @@ class Reservation:
 
     Args:
         memory: The budget that they are taken from.
+        tenant: Whose share they count to.
     """
 
-    def __init__(self, memory: MemoryBudget) -> None:
-        self._memory, self._size = memory, 0
+    def __init__(self, memory: MemoryBudget, tenant: str) -> None:
+        self._memory, self._tenant, self._size = memory, tenant, 0
 
     def __enter__(self) -> Self:
         return self
@@ -101,10 +121,10 @@ class Reservation:
 
         Raises:
             InvalidRequest: The reservation would exceed the whole budget.
-            TooManyCalls: Not so many bytes are free.
+            TooManyCalls: Not so many bytes are free, or the tenant has its share.
         """
         self._memory.check(self._size + size)
-        self._memory.take(size)
+        self._memory.take(size, self._tenant, beside=self._size)
         self._size += size
 
     async def wait_for(self, size: int) -> None:
@@ -119,11 +139,11 @@ class Reservation:
 
     def moved(self) -> "Reservation":
         """Move the bytes to a new reservation, and return that."""
-        other = Reservation(self._memory)
+        other = Reservation(self._memory, self._tenant)
         other._size, self._size = self._size, 0
         return other
 
     def release(self) -> None:
         """Release all bytes."""
         size, self._size = self._size, 0
-        self._memory.release(size)
+        self._memory.release(size, self._tenant)

@@ -181,7 +181,7 @@ class RequestPictures:
     async def decoded(self, check: Callable[[PictureReader], T], tenant: str) -> AsyncIterator[T]:
         """Check a request, and reserve memory for its decoded pictures until the block ends; otherwise as `checked`."""
         images, headers = await self._preliminary(check, tenant)
-        with self._decoding.memory_for(headers):
+        with self._decoding.memory_for(headers, tenant):
             files: dict[str, bytes] = {}
             yield check(KnownPictures(await self._read(images, tenant, files, pixels=True), files))
 
@@ -194,7 +194,7 @@ class RequestPictures:
             TooManyCalls: There is not enough memory, or too many pictures wait to be decoded.
         """
         header = await self._stored_header(artifact, tenant)
-        with self._decoding.memory_for([header]):
+        with self._decoding.memory_for([header], tenant):
             yield
 
     async def _preliminary(

@@ -72,6 +72,7 @@ class SearchServicer(SearchServiceServicer):
         open_services: Creates the services of one call that is not a search.
         decoding: Decodes callers' pictures; None decodes them in threads, by the decoder of ``rules``.
         uploaded_bytes: Most bytes of all uploads together that are arriving.
+        tenant_share: Largest part of them that one tenant may hold, in (0, 1].
         observer: Notified of requests for searches that are refused.
         retention: How long searches and uploads are kept, for ``expire_time``.
     """
@@ -85,6 +86,7 @@ class SearchServicer(SearchServiceServicer):
         *,
         decoding: Decoding | None = None,
         uploaded_bytes: int = UPLOADED_BYTES,
+        tenant_share: float = 1.0,
         observer: Observer | None = None,
         retention: Retention | None = None,
     ) -> None:
@@ -95,7 +97,7 @@ class SearchServicer(SearchServiceServicer):
         self._earlier_searches = EarlierSearches(engine.store, reader, objects)
         self._pictures = RequestPictures(objects, self._decoding, rules.pictures, rules.uploads)
         self._candidate_calls = CandidateCalls(engine.store, reader, objects, self._pictures, open_services)
-        self._uploads = MemoryBudget("uploads", uploaded_bytes)
+        self._uploads = MemoryBudget("uploads", uploaded_bytes, tenant_share)
         self._observer, self._retention = observer or Observer(), retention or Retention()
 
     async def RunSearch(self, request: pb.RunSearchRequest, context: Context) -> AsyncIterator[pb.RunSearchResponse]:
@@ -191,7 +193,7 @@ class SearchServicer(SearchServiceServicer):
     ) -> pb.UploadImageResponse:
         """See ``search_service.proto``."""
         call = current_call()
-        with self._uploads.reservation() as reservation:
+        with self._uploads.reservation(call.tenant) as reservation:
             data = await received(request_iterator, self._rules.uploads.max_bytes, reservation)
             call.admitted.received()
             async with self._decoding.slot(call.tenant):

@@ -66,7 +66,8 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
         observer = watching.searches
         # Starting searches have their own decoder with higher priority, so that uploads cannot delay them.
         own = stack.enter_context(DecodingWorkers(1))
-        memory = MemoryBudget("decoded pictures", settings.limits.decoded_bytes)
+        share = settings.limits.tenant_share
+        memory = MemoryBudget("decoded pictures", settings.limits.decoded_bytes, share)
         beginning = Decoding(own, at_once=1, memory=memory)
         stack.callback(beginning.close)
         callers = stack.enter_context(DecodingWorkers(settings.decoders, niceness=_NICENESS, wait_s=_DECODER_WAIT_S))
@@ -92,6 +93,7 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
             partial(open_services, callers),
             decoding=decoding,
             uploaded_bytes=settings.limits.uploaded_bytes,
+            tenant_share=share,
             observer=observer,
             retention=retention_of(settings),
         )
