@@ -60,6 +60,11 @@ class TestReceiving:
             with pytest.raises(DeadlineExceeded, match="less than 1000 bytes a second"):
                 await self.take(*[b"x", 0.05] * 100)
 
+    async def test_one_that_begins_fast_and_trickles_then_times_out(self) -> None:
+        async with asyncio.timeout(60):
+            with pytest.raises(DeadlineExceeded, match="the picture stopped after"):
+                await self.take(bytes(900), *[b"x", 0.05] * 20)
+
     async def test_one_that_is_slow_but_steady_does_not(self) -> None:
         assert len(await self.take(*[bytes(100), 0.05] * 8)) == 800
 

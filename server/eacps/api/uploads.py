@@ -15,16 +15,22 @@ class UploadSpeed:
     """How fast an upload has to arrive.
 
     Args:
-        idle_s: Longest time without a byte.
+        idle_s: Longest time without a byte, and longest that bytes which came faster make up for later.
         bytes_per_s: Least average speed after that time.
     """
 
     idle_s: float = 10.0
     bytes_per_s: float = 16 * 1024
 
-    def left_s(self, received: int, elapsed_s: float) -> float:
-        """Return how long to wait for the next bytes, after so many have been received in so many seconds."""
-        return min(self.idle_s, self.idle_s + received / self.bytes_per_s - elapsed_s)
+    def left_s(self, left_s: float, received: int, elapsed_s: float) -> float:
+        """Return how long to wait for the next bytes.
+
+        Args:
+            left_s: How long the last ones were waited for at most.
+            received: How many they were.
+            elapsed_s: How long they took.
+        """
+        return min(self.idle_s, left_s - elapsed_s + received / self.bytes_per_s)
 
 
 _SPEED = UploadSpeed()
@@ -51,10 +57,11 @@ async def received(
         DeadlineExceeded: It arrives too slowly, or not at all.
         TooManyCalls: The memory for uploads is exhausted.
     """
-    data, begun_s = bytearray(), clock()
+    data, left_s = bytearray(), speed.idle_s
     try:
         while True:
-            async with asyncio.timeout(speed.left_s(len(data), clock() - begun_s)):
+            begun_s = clock()
+            async with asyncio.timeout(left_s):
                 request = await _next_with_bytes(requests)
             if request is None:
                 return bytes(data)
@@ -62,6 +69,7 @@ async def received(
                 raise InvalidPicture(f"has more than {most} bytes")
             reservation.add(len(request.chunk))
             data += request.chunk
+            left_s = speed.left_s(left_s, len(request.chunk), clock() - begun_s)
     except TimeoutError as exc:
         raise DeadlineExceeded(
             f"the picture stopped after {len(data)} bytes: nothing came for {speed.idle_s:g} s, "
