@@ -15,10 +15,11 @@ from grpc_status import rpc_status
 
 from eacps.api import KeyRing
 from eacps.api.access import key_digest
-from eacps.api.admission import KINDS, CallKind, CallLimits
+from eacps.api.admission import KINDS, Admission, CallKind, CallLimits
 from eacps.api.decoding import Decoding
 from eacps.api.server import SEARCH_SERVICE
 from eacps.arrays import UInt8
+from eacps.errors import TooManyCalls
 from eacps.imaging import LocalDecoder
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
@@ -245,6 +246,24 @@ async def test_health_and_reflection_are_bounded_too(serve: Serve) -> None:
             call.cancel()
         answer = await admitted(lambda: health.Watch(health_pb2.HealthCheckRequest(), timeout=60))
         assert answer is not grpc.aio.EOF
+
+
+async def test_no_host_gets_all_health_checks() -> None:
+    admission, check = Admission(replace(UNRATED, probes=4)), "/grpc.health.v1.Health/Check"
+    for _ in range(3):
+        admission.admit(check, "ipv4:192.0.2.1").received()
+    with pytest.raises(TooManyCalls) as caught:
+        admission.admit(check, "ipv4:192.0.2.1").received()
+    assert caught.value.subject == "host:ipv4:192.0.2.1"
+    admission.admit(check, "ipv4:192.0.2.2").received()
+
+
+async def test_a_health_check_that_is_refused_says_so(serve: Serve) -> None:
+    async with serve(admitted=replace(UNRATED, probes=0)) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=60)
+        error = await failure_of(check)
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert details_of(error)["QuotaFailure"].violations[0].subject == "host:ipv4:127.0.0.1"
 
 
 class Swapping(ToyModels):

@@ -1,6 +1,7 @@
 """The service as a client meets it: events, errors, leaving, health, reflection. Over the toy landscape."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -270,6 +271,28 @@ async def see_refused(servicer: SearchServicer, is_ready: Callable[[], Awaitable
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(AddressUnavailable, match=f"cannot listen on {address}"):
             SearchServer(servicer, address=address, is_ready=is_ready)
+
+
+async def test_a_message_that_is_too_large_is_no_error_of_the_server(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    large = pb.RunSearchRequest(prompt="x" * 14 * 2**20)
+    with caplog.at_level(logging.DEBUG):
+        async with serve() as channel:
+            stub = SearchServiceStub(channel)
+            for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip):
+                calls = (
+                    stub.CreateSearch(pb.CreateSearchRequest(search=large), timeout=60, compression=compression),
+                    stub.UploadImage(
+                        iter([pb.UploadImageRequest(chunk=bytes(14 * 2**20))]), timeout=60, compression=compression
+                    ),
+                )
+                for call in calls:
+                    with pytest.raises(grpc.aio.AioRpcError) as caught:
+                        await call
+                    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            await asyncio.sleep(0.5)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 class TestHealth:

@@ -77,7 +77,7 @@ class CallLimits:
         uploads: Pictures that have arrived and are checked and stored.
         downloads: Pictures that are sent.
         receiving: Calls of each kind whose request is still arriving.
-        probes: Health checks.
+        probes: Health checks. They need no API key, so that the share of a tenant is that of a host here.
         standing: Streams of health and reflection.
         tenant_share: Largest part of the slots that one tenant may hold, in (0, 1].
         calls_per_second: Calls of one tenant that submit searches or need pictures; None for no limit.
@@ -127,10 +127,11 @@ class Slots:
         what: Description of the calls in error messages.
         most: Number of slots.
         tenant_share: Largest part that one tenant may hold, rounded up; in (0, 1].
+        owner: What tenants are called in error details.
     """
 
-    def __init__(self, what: str, most: int, tenant_share: float) -> None:
-        self._what, self._most, self._share = what, most, tenant_share
+    def __init__(self, what: str, most: int, tenant_share: float, owner: str = "tenant") -> None:
+        self._what, self._most, self._share, self._owner = what, most, tenant_share, owner
         self._taken = Counter[str]()
 
     def take(self, tenant: str) -> None:
@@ -145,7 +146,7 @@ class Slots:
                 f"{share} {self._what} of yours, as many as you may have at once",
                 limit=share,
                 count=self._taken[tenant],
-                subject=f"tenant:{tenant}",
+                subject=f"{self._owner}:{tenant}",
                 retry_after_s=1.0,
             )
         if self._taken.total() >= self._most:
@@ -174,7 +175,10 @@ class Admission:
     def __init__(self, limits: CallLimits | None = None) -> None:
         self.limits = limits or CallLimits()
         share = self.limits.tenant_share
-        self._answered = {kind: Slots(kind, most, share) for kind, most in self.limits.answered.items()}
+        self._answered = {
+            kind: Slots(kind, most, share, "host" if kind is CallKind.PROBE else "tenant")
+            for kind, most in self.limits.answered.items()
+        }
         self._receiving = {
             kind: Slots(f"{kind} that are still coming in", self.limits.receiving, share) for kind in CallKind
         }
@@ -187,7 +191,7 @@ class Admission:
 
         Args:
             method: Full name, ``/package.Service/Method``.
-            tenant: Tenant of the caller.
+            tenant: Tenant of the caller; for health checks its host.
 
         Raises:
             TooManyCalls: A rate limit is exceeded, or no slot is free.

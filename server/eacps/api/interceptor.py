@@ -90,24 +90,41 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             return None
         if not method.startswith(_OURS):
-            return self._admitted(handler, method)
+            return self._probed(handler, method) if handler.unary_unary else self._admitted(handler, method)
         if method not in self._handlers:
             answer = _Method(method, handler, self._dependencies).answer
             self._handlers[method] = grpc.stream_stream_rpc_method_handler(answer, None, handler.response_serializer)
         return self._handlers[method]
 
     def _admitted(self, handler: Any, method: str) -> Any:
-        """Admit a call of health or reflection; its slot is released when the task that answers it ends."""
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("calls are answered in tasks")
+        """Admit a stream of health or reflection."""
         try:
-            admitted = self._dependencies.admission.admit(method, ANYONE)
-            task.add_done_callback(lambda _: admitted.end())
-            admitted.received()
+            self._admit(method, ANYONE)
         except EacpsError as exc:
             return _refusal(status_of(exc))
         return handler
+
+    def _probed(self, handler: Any, method: str) -> Any:
+        """Admit a health check. Callers who do not read its response hold slots, so no host gets all of them."""
+
+        async def answer(request: Any, context: Context) -> Any:
+            try:
+                self._admit(method, context.peer().rpartition(":")[0])
+            except EacpsError as exc:
+                _set_status(context, status_of(exc))
+                return None
+            return await handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(answer, handler.request_deserializer, handler.response_serializer)
+
+    def _admit(self, method: str, tenant: str) -> None:
+        """Admit a call; its slot is released when the task that answers it ends."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("calls are answered in tasks")
+        admitted = self._dependencies.admission.admit(method, tenant)
+        task.add_done_callback(lambda _: admitted.end())
+        admitted.received()
 
 
 class _Method:

@@ -31,6 +31,15 @@ STREAM_METHODS = frozenset(method.name for method in _SERVICE.methods if method.
 UPLOAD_METHODS = frozenset(method.name for method in _SERVICE.methods if method.client_streaming)
 """Names of the methods that take a stream."""
 _WATCHED = (OVERALL_HEALTH, SEARCH_SERVICE)
+_GRPC_LOG = logging.getLogger("grpc._cython.cygrpc")
+
+
+def _not_of_a_caller_who_left(record: logging.LogRecord) -> bool:
+    """Whether a record of gRPC is not about a call that was over before its response could be sent.
+
+    The caller has left, or sent a message that gRPC itself refuses. gRPC logs that as an error, with a traceback.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], grpc.aio.BaseError))
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,7 @@ class SearchServer:
         keys: KeyRing | None = None,
         calls: CallObserver | None = None,
     ) -> None:
+        _GRPC_LOG.addFilter(_not_of_a_caller_who_left)  # added once, however many servers there are
         self._observer = observer or Observer()
         self._is_ready, self._limits = is_ready, limits or ServerLimits()
         self._server = grpc.aio.server(
