@@ -344,7 +344,7 @@ class TestUploading:
         async with serve() as channel:
             stub = SearchServiceStub(channel)
             image = (await stub.UploadImage(chunked(request.scene.data))).image
-            many = pb.ScoreImagesRequest(scene=image, character=image, prompt="x", images=[image] * 100_000)
+            many = pb.ScoreImagesRequest(scene=image, character=image, prompt="x", images=[image] * 20_000)
             error = await refused(stub.ScoreImages(many, timeout=60))
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert "images" in violations_of(error)

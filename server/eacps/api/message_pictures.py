@@ -1,13 +1,15 @@
 """Moves pictures of messages into the object store, where their hash names them, and back."""
 
-from collections.abc import Sequence
+import asyncio
 from typing import TypeVar
 
 from google.protobuf.message import Message
 
 from eacps.api.decoding import Decoding
+from eacps.api.memory_budget import Reservation
 from eacps.artifacts import Artifact
 from eacps.durable import ObjectStore
+from eacps.errors import InvalidRequest, TooManyCalls
 from eacps.v1 import search_service_pb2 as pb
 from eacps.wire import images_in, pictures_of
 
@@ -15,6 +17,8 @@ M = TypeVar("M", bound=Message)
 R = TypeVar("R", pb.PreparePriorResponse, pb.RenderCandidateResponse, pb.PickCandidateResponse)
 MOST_INLINE_BYTES = 3 * 2**20
 """Most bytes of pictures in one message: gRPC clients accept messages of 4 MiB by default."""
+_READ_AT_ONCE = 8
+"""Pictures for events that are read at once; only those that were read are reserved."""
 
 
 class MessagePictures:
@@ -27,6 +31,7 @@ class MessagePictures:
 
     def __init__(self, objects: ObjectStore, decoding: Decoding) -> None:
         self._objects, self._decoding = objects, decoding
+        self._reading = asyncio.Semaphore(_READ_AT_ONCE)
 
     async def put(self, tenant: str, data: bytes) -> str:
         """Store a picture of a tenant, and return its digest."""
@@ -45,9 +50,26 @@ class MessagePictures:
             await self._objects.put_uploads(tenant, [Artifact(digest, data) for digest, data in new.items()])
         return bare, frozenset(image.artifact for image in images)
 
-    async def fill_event(self, event: pb.SearchEvent) -> None:
-        """Replace the hashes of an event's pictures by their bytes, as long as they fit into one message."""
-        await self._fill(pictures_of(event))
+    async def fill_event(self, event: pb.SearchEvent, reservation: Reservation) -> None:
+        """Replace the hashes of an event's pictures by their bytes, as long as they fit into one message and in memory.
+
+        Args:
+            event: The event.
+            reservation: Grows by the bytes; to be held until the event was sent, since its reader may be slow.
+        """
+        room, known = MOST_INLINE_BYTES, dict[str, bytes]()
+        for image in pictures_of(event):
+            async with self._reading:
+                if (digest := image.artifact) not in known:
+                    known[digest] = await self._objects.get(digest)
+                if (size := len(known[digest])) > room:
+                    continue
+                try:
+                    reservation.add(size)
+                except (InvalidRequest, TooManyCalls):  # not even alone, or not now
+                    return
+                room -= size
+                image.data = known[digest]
 
     async def fitting(self, response: R, tenant: str) -> R:
         """Store the pictures of a response that do not fit into one message, and name them by hash."""
@@ -58,12 +80,3 @@ class MessagePictures:
             else:
                 room -= len(image.data)
         return response
-
-    async def _fill(self, images: Sequence[pb.Image]) -> None:
-        room, known = MOST_INLINE_BYTES, dict[str, bytes]()
-        for image in images:
-            if (digest := image.artifact) not in known:
-                known[digest] = await self._objects.get(digest)
-            if len(known[digest]) <= room:
-                room -= len(known[digest])
-                image.data = known[digest]

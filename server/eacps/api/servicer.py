@@ -58,6 +58,8 @@ from eacps.wire import CHUNK_BYTES
 
 _log = logging.getLogger(__name__)
 UPLOADED_BYTES = 512 * 2**20
+_INLINE_BYTES = 256 * 2**20
+"""Most bytes of pictures in all events together that are being sent."""
 _SHARED_RESPONSES = 256
 T = TypeVar("T")
 
@@ -72,7 +74,7 @@ class SearchServicer(SearchServiceServicer):
         open_services: Creates the services of one call that is not a search.
         decoding: Decodes callers' pictures; None decodes them in threads, by the decoder of ``rules``.
         uploaded_bytes: Most bytes of all uploads together that are arriving.
-        tenant_share: Largest part of them that one tenant may hold, in (0, 1].
+        tenant_share: Largest part of them, and of those of pictures in events, that one tenant may hold, in (0, 1].
         observer: Notified of requests for searches that are refused.
         retention: How long searches and uploads are kept, for ``expire_time``.
     """
@@ -98,6 +100,7 @@ class SearchServicer(SearchServiceServicer):
         self._pictures = RequestPictures(objects, self._decoding, rules.pictures, rules.uploads)
         self._candidate_calls = CandidateCalls(engine.store, reader, objects, self._pictures, open_services)
         self._uploads = MemoryBudget("uploads", uploaded_bytes, tenant_share)
+        self._inline = MemoryBudget("pictures in events", _INLINE_BYTES, tenant_share)
         self._observer, self._retention = observer or Observer(), retention or Retention()
 
     async def RunSearch(self, request: pb.RunSearchRequest, context: Context) -> AsyncIterator[pb.RunSearchResponse]:
@@ -313,9 +316,10 @@ class SearchServicer(SearchServiceServicer):
         async with aclosing(self._engine.watch(tenant, search_id, after=after)) as stored:
             async for one in stored:
                 event = pb.SearchEvent.FromString(one.payload)
-                if inline:
-                    await self._message_pictures.fill_event(event)
-                yield event
+                with self._inline.reservation(tenant) as reservation:
+                    if inline:
+                        await self._message_pictures.fill_event(event, reservation)
+                    yield event
 
     async def _raise_failure(self, tenant: str, search_id: str) -> None:
         search = await self._engine.store.get(tenant, search_id)
