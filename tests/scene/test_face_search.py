@@ -1,5 +1,7 @@
 """Faces of pictures of any size: where they are looked for, how often, and which of several boxes is of one face."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,8 @@ from hypothesis import strategies as st
 
 from eacps.arrays import Picture
 from eacps.errors import NoFaceFound
-from eacps.scene.choice import ByIndex, Largest
+from eacps.scene import face_search
+from eacps.scene.choice import ByIndex, ByLikeness, Largest
 from eacps.scene.face_search import CLOSE_SIDE, FaceSearch, is_small, same_face
 from eacps.scene.faces import Faces
 from eacps.scene.geometry import Box
@@ -157,12 +160,44 @@ async def test_a_person_is_looked_for_in_parts_though_others_are_found_at_once()
     picture, person = scene(1000, 800, *CROWD, TINY), np.eye(10, 512, dtype=np.float32)
     detector = Detector(0.05)
     seen = await FaceSearch(detector).by_likeness("scene", picture, person[9])
-    assert (seen.box, detector.looks) == (TINY, 1 + 4)
+    small = len(CROWD)
+    assert (seen.box, detector.looks) == (TINY, 1 + small + 4 + 1)
     detector = Detector(0.05)
     assert (await FaceSearch(detector).by_likeness("scene", picture, person[8])).index == 7
-    assert detector.looks == 1
+    assert detector.looks == 1 + small
     with pytest.raises(NoFaceFound, match=r"^9 faces found in \w+, none of them alike enough \(cosine 0.00 at best"):
         await FaceSearch(Detector(0.05)).by_likeness("scene", picture, person[0])
+
+
+class CoarseDetector(Detector):
+    """Also one that takes every face for the next person's where it is small."""
+
+    async def __call__(self, picture: Picture) -> Faces:
+        faces = await super().__call__(picture)
+        small = np.array([is_small(box, picture) for box in faces.as_tuples()], bool)
+        mistaken = np.roll(faces.embeddings, 1, axis=1)
+        return replace(faces, embeddings=np.where(small[:, None], mistaken, faces.embeddings))
+
+
+async def test_small_faces_are_compared_as_they_look_from_near_by() -> None:
+    """Else another one is taken for the person, or the person is missed."""
+    picture, person = scene(1000, 800, *CROWD), np.eye(10, 512, dtype=np.float32)
+    for number, box in enumerate(CROWD, start=1):
+        seen = await FaceSearch(CoarseDetector(0.02)).by_likeness("scene", picture, person[number])
+        assert seen.box == box
+        assert seen.faces.as_tuples() == CROWD
+    likeness = ByLikeness(scene(1000, 800, CROWD[0]))
+    assert (await FaceSearch(CoarseDetector(0.02)).meant("scene", picture, likeness)).box == CROWD[0]
+
+
+async def test_looks_at_small_faces_are_bounded_and_the_likest_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(face_search, "MOST_CLOSE_LOOKS", 3)
+    detector, person = Detector(0.02), np.eye(10, 512, dtype=np.float32)
+    seen = await FaceSearch(detector).by_likeness("scene", scene(1000, 800, *CROWD), person[8])
+    assert (seen.index, detector.looks) == (7, 1 + 3)
+    large = Detector(0.02)
+    await FaceSearch(large).by_likeness("scene", scene(500, 400, (0, 0, 60, 60), (200, 0, 290, 90)), person[1])
+    assert large.looks == 1
 
 
 async def test_numbers_count_the_whole_picture_alone() -> None:

@@ -7,7 +7,7 @@ picture. Parts of the picture are looked at where no face was found, or not the 
 
 import math
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,6 +36,8 @@ CLOSE_SIDE = 1024
 COARSE_FACE = 0.1
 """Of a picture's longer side: a smaller face is looked at closely before it is embedded. The detector sees it in 64
 pixels or fewer, its landmarks are coarse then."""
+MOST_CLOSE_LOOKS = 16
+"""At faces of one look that are compared with an identity: those that look most alike already."""
 _OVERLAP = 0.25  # of a part, with the next one; larger faces are found in the whole
 _LEAST_PART = 128  # pixels; smaller parts show a detector nothing new
 _SAME_FACE = 0.3  # of their union, that two boxes of one face share
@@ -101,7 +103,8 @@ class FaceSearch:
                 return await self.by_box(name, picture, box)
             case ByLikeness():
                 shown = await self.meant(f"{name}_face.likeness", choice.picture, Largest())
-                return await self.by_likeness(name, picture, shown.embedding)
+                close = await self._closely_embedded(shown.faces.chosen([shown.index]), choice.picture)
+                return await self.by_likeness(name, picture, close.embeddings[0])
 
     async def by_box(self, name: str, picture: Picture, box: Box) -> Face:
         """Find the face that a box means, see `eacps.scene.choice.by_box`: where the box is.
@@ -117,14 +120,17 @@ class FaceSearch:
     async def by_likeness(self, name: str, picture: Picture, embedding: Float32) -> Face:
         """Find the face that is most alike to an identity, see `eacps.scene.choice.by_likeness`.
 
+        Small faces are compared as they look from near by: embeddings of coarsely found ones are like anyone's.
+
         Raises:
             NoFaceFound: None is alike enough.
         """
-        faces = await self._find(picture)
+        faces = await self._closely_embedded(await self._find(picture), picture, embedding)
         for count in PARTS_OF_A_SIDE:
             if (faces.embeddings @ embedding >= LEAST_LIKENESS).any():
                 break
-            faces = _joined(faces, await self._in_parts(picture, _all_of(picture), count))
+            others = _new(faces, await self._in_parts(picture, _all_of(picture), count))
+            faces = faces.with_others(await self._closely_embedded(others, picture, embedding))
         return by_likeness(name, faces, embedding)
 
     async def closely(self, face: Face, picture: Picture) -> CloseUp | None:
@@ -140,6 +146,21 @@ class FaceSearch:
         faces = await self._in_part(picture, part)
         index = same_face(face.box, faces.as_tuples())
         return None if index is None else CloseUp(_shown(picture, part), Face(faces, index))
+
+    async def _closely_embedded(self, faces: Faces, picture: Picture, embedding: Float32 | None = None) -> Faces:
+        """Return faces with the embeddings that small ones have from near by: of `MOST_CLOSE_LOOKS` at most.
+
+        Args:
+            faces: Of the picture.
+            picture: ``uint8 [H, W, 3]``.
+            embedding: Those most alike to it come first; None for their own order.
+        """
+        order = range(len(faces)) if embedding is None else np.argsort(-(faces.embeddings @ embedding), kind="stable")
+        embeddings, boxes = faces.embeddings.copy(), faces.as_tuples()
+        for index in [int(one) for one in order if is_small(boxes[one], picture)][:MOST_CLOSE_LOOKS]:
+            if (close := await self.closely(Face(faces, index), picture)) is not None:
+                embeddings[index] = close.face.embedding
+        return replace(faces, embeddings=embeddings)
 
     async def _in_box(self, picture: Picture, box: Box, faces: Faces) -> Faces:
         """Add to faces those that a look at a box and what surrounds it shows, or at parts of the box."""
@@ -238,9 +259,13 @@ def _is_whole(box: Box, part: Rectangle, picture: Picture) -> bool:
 
 def _joined(faces: Faces, others: Faces) -> Faces:
     """Add to faces those of others that are not among them."""
+    return faces.with_others(_new(faces, others))
+
+
+def _new(faces: Faces, others: Faces) -> Faces:
+    """Return those of others that are not among faces."""
     boxes = others.as_tuples()
-    new = [index for index, box in enumerate(boxes) if (overlaps(faces.boxes, box) < _SAME_FACE).all()]
-    return faces.with_others(others.chosen(new))
+    return others.chosen([index for index, box in enumerate(boxes) if (overlaps(faces.boxes, box) < _SAME_FACE).all()])
 
 
 def _holds_middle(box: Box, other: Box) -> bool:
