@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -34,7 +35,7 @@ from export.calibration import (
 )
 from export.face_checks import check_faces
 from export.face_pack import IncompleteFacePack, UnsupportedFacePack, find_faces
-from export.people import Embedder, Embeddings, People, different_people, read_people, same_person
+from export.people import Embedder, Embeddings, MixedPeople, People, different_people, read_people, same_person
 from export.request import locate_face_pack
 from export.sources import MissingSource, locate_file
 
@@ -48,6 +49,9 @@ FEW_PEOPLE = 10
 
 class TooFewPictures(Exception):
     """There are too few pictures for a scale."""
+
+
+FAILURES = (IncompleteFacePack, UnsupportedFacePack, UnusableCalibration, TooFewPictures, MixedPeople)
 
 
 def main(
@@ -86,7 +90,7 @@ def main(
         write_sections(output, sections, digests_of_faces(files))
     except MissingSource as wrong:
         _fail(str(wrong), WRONG_OPTION)
-    except (IncompleteFacePack, UnsupportedFacePack, UnusableCalibration, TooFewPictures, OSError) as failure:
+    except (*FAILURES, OSError) as failure:
         _fail(str(failure), FAILED)
     _say(console, f"wrote {output}: python -m export --calibration {output}")
 
@@ -127,8 +131,23 @@ def report(people: People, measured: dict[str, Section], console: Console) -> No
     console.print(table)
     for scorer, scale in ScoreMaps.from_calibration({SCORERS: measured}).maps.items():
         _say(console, f"{scorer}: {scale.zero:.3f} counts as 0, {scale.one:.3f} as 1")
+    for first, second, likeness in alike(people):
+        _say(console, f"{first} and {second} look like one person (cosine {likeness:.3f} on average): are they two?")
     if (count := len(people.embeddings)) < FEW_PEOPLE:
         _say(console, f"measured with {count} people only; a scale that holds for others needs {FEW_PEOPLE} or more")
+
+
+def alike(people: People) -> Iterator[tuple[str, str, float]]:
+    """Yield the pairs of people whose pictures are as alike as those of one person, with their mean cosine.
+
+    The scale begins at the median of pairs of two people, and counts such a pair as two.
+    """
+    found = {name: recognizers["recognizer"] for name, recognizers in people.embeddings.items()}
+    usual = float(np.median(same_person([*found.values()])))
+    for first, second in combinations(found, 2):
+        likeness = float((found[first] @ found[second].T).mean())
+        if likeness >= usual:
+            yield first, second, likeness
 
 
 def _section(scorer: str, people: Sequence[Embeddings]) -> Section:

@@ -24,7 +24,13 @@ MOST_PICTURES = 10
 LIMITS = Limits(max_bytes=2**27, max_pixels=2 * 10**8, max_side=2**15)
 """For pictures on the user's own disk, including those of cameras."""
 
+HIDDEN = "it is hidden"  # as the thumbnails and notes are that file managers leave behind
+
 Embeddings = NDArray[np.float32]
+
+
+class MixedPeople(Exception):
+    """Two people's folders hold the same picture."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +96,23 @@ def read_people(folder: Path, embedder: Embedder, watch: Callable[[str], None] =
 
     Raises:
         MissingSource: There is no such folder.
+        MixedPeople: A picture is in two people's folders.
     """
     if not folder.is_dir():
         raise MissingSource(f"there is no folder {folder}")
-    people = People()
-    people.left_out.update({path: "it lies in no person's folder" for path in folder.iterdir() if path.is_file()})
-    for person in sorted(path for path in folder.iterdir() if path.is_dir()):
-        watch(person.name)
-        found = list(_embedded(person, embedder, people.left_out))
-        if found:
-            people.embeddings[person.name] = {name: np.stack([one[name] for one in found]) for name in found[0]}
+    people, known = People(), dict[str, Path]()
+    for person in sorted(folder.iterdir()):
+        if person.name.startswith("."):
+            people.left_out[person] = HIDDEN
+        elif not person.is_dir():
+            people.left_out[person] = "it lies in no person's folder"
+        else:
+            watch(person.name)
+            found = list(_embedded(person, embedder, people.left_out, known))
+            if found:
+                people.embeddings[person.name] = {name: np.stack([one[name] for one in found]) for name in found[0]}
+            elif not any(person in path.parents for path in people.left_out):
+                people.left_out[person] = "it is empty"
     return people
 
 
@@ -115,10 +128,19 @@ def different_people(people: Sequence[Embeddings]) -> NDArray[np.float64]:
     return np.concatenate(pairs).astype(np.float64) if pairs else np.zeros(0)
 
 
-def _embedded(person: Path, embedder: Embedder, left_out: dict[Path, str]) -> Iterator[Mapping[str, Embeddings]]:
-    known: dict[str, Path] = {}
-    for path in sorted(path for path in person.iterdir() if path.is_file()):
-        if len(known) == MOST_PICTURES:
+def _embedded(
+    person: Path, embedder: Embedder, left_out: dict[Path, str], known: dict[str, Path]
+) -> Iterator[Mapping[str, Embeddings]]:
+    """Embed the pictures of one person; ``known`` holds those of all people by their content, and gets these."""
+    count = 0
+    for path in sorted(person.iterdir()):
+        if path.name.startswith("."):
+            left_out[path] = HIDDEN
+            continue
+        if not path.is_file():
+            left_out[path] = "it is no file; pictures lie in the person's folder itself"
+            continue
+        if count == MOST_PICTURES:
             left_out[path] = f"{MOST_PICTURES} pictures of a person are enough"
             continue
         try:
@@ -127,8 +149,11 @@ def _embedded(person: Path, embedder: Embedder, left_out: dict[Path, str]) -> It
         except (InvalidPicture, ValueError) as error:
             left_out[path] = str(error)
             continue
-        if (twin := known.get(digest := content_hash(picture))) is not None:
+        twin = known.setdefault(content_hash(picture), path)
+        if twin.parent != person:
+            raise MixedPeople(f"{twin} and {path} are the same picture: of which of the two people is it?")
+        if twin != path:
             left_out[path] = f"it is the same picture as {twin.name}"
             continue
-        known[digest] = path
+        count += 1
         yield embeddings

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from eacps.scoring.score_maps import ScoreMaps
 from eacps.tensors import SAMPLER
+from export.calibrate import alike
 from export.calibration import (
     CALIBRATION_FILE,
     BelongingCalibration,
@@ -31,6 +32,7 @@ from export.calibration import (
 from export.face_pack import find_faces
 from export.inspection import inspect
 from export.notices import notices
+from export.people import MixedPeople, read_people
 from export.plan import print_plan
 from export.prepared import prepare
 from export.request import ExportRequest, gather
@@ -247,6 +249,12 @@ def test_what_is_left_out_and_what_does_not_suffice_is_said(checkpoint_dir: Path
     pair = [np.asarray(Image.open(people / f"person {k}" / "character.png").convert("RGB")) for k in (1, 2)]
     Image.fromarray(np.concatenate(pair, axis=1)).save(few / "anna" / "two.png")
     Image.new("RGB", (64, 64)).save(few / "loose.png")
+    shutil.copytree(people / "person 0", few / "anna" / "summer")
+    shutil.copytree(people / "person 0", few / ".thumbnails")
+    shutil.copy(few / "anna" / "truth.png", few / "anna" / "._truth.png")
+    (few / "anna" / "gone.png").symlink_to(few / "nowhere.png")
+    (few / "berta").mkdir()
+    (few / "carla" / "winter").mkdir(parents=True)
     pack = ("--faces", checkpoint_dir / "faces", "--detection-size", 128)
     done = calibrate(*pack, "--people", few, "--output", tmp_path / "cal.json")
     assert done.returncode == 1
@@ -257,10 +265,46 @@ def test_what_is_left_out_and_what_does_not_suffice_is_said(checkpoint_dir: Path
         "anna/wall.png: it shows no face",
         "anna/two.png: it shows 2 faces",
         "loose.png: it lies in no person's folder",
+        "anna/summer: it is no file; pictures lie in the person's folder itself",
+        "anna/gone.png: it is no file",
+        "anna/._truth.png: it is hidden",
+        "few/.thumbnails: it is hidden",
+        "few/berta: it is empty",
+        "carla/winter: it is no file; pictures lie in the person's folder itself",
     ):
         assert reason in said
     assert "anna/notes.txt: " in said
     assert not (tmp_path / "cal.json").exists()
+
+
+class Embedded:
+    """Embeds a picture of one color as the unit vector of its red."""
+
+    def embed(self, picture: np.ndarray) -> dict[str, np.ndarray]:
+        angle = float(picture[0, 0, 0]) / 255 * np.pi
+        return {"recognizer": np.array([np.cos(angle), np.sin(angle)], np.float32)}
+
+
+def colors(folder: Path, **people: list[int]) -> Path:
+    for name, reds in people.items():
+        (folder / name).mkdir(parents=True)
+        for number, red in enumerate(reds):
+            Image.new("RGB", (64, 64), (red, 0, 0)).save(folder / name / f"{number}.png")
+    return folder
+
+
+def test_a_picture_of_two_people_is_refused(tmp_path: Path) -> None:
+    """It would count as a pair of two people with a cosine of 1."""
+    folder = colors(tmp_path, anna=[0, 10], berta=[200, 10])
+    with pytest.raises(MixedPeople, match=r"anna/1\.png and .*berta/1\.png are the same picture"):
+        read_people(folder, Embedded())
+
+
+def test_one_person_in_two_folders_is_said(tmp_path: Path) -> None:
+    folder = colors(tmp_path, anna=[0, 20, 40], anna_again=[10, 30], berta=[200, 220])
+    ((first, second, likeness),) = alike(read_people(folder, Embedded()))
+    assert (first, second) == ("anna", "anna_again")
+    assert likeness > 0.9
 
 
 def test_folders_of_mixed_people_give_no_scale(checkpoint_dir: Path, people: Path, tmp_path: Path) -> None:
