@@ -1,11 +1,13 @@
 """Pings of clients: by the C library that most of gRPC's languages share, whose defaults a server's policy meets."""
 
 import asyncio
+import resource
 from collections.abc import Callable
 
 import grpc.aio
 import pytest
 
+from eacps.api import ServerLimits
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.api.conftest import Serve, straight
@@ -50,3 +52,38 @@ async def test_pings_do_not_end_a_connection(serve: Serve, make_request: MakeReq
                 if call is not None:
                     events = [response.event async for response in call]
                     assert events[-1].HasField("finished")
+
+
+async def test_connections_leave_descriptors_to_files(serve: Serve) -> None:
+    ports = Ports()
+    async with serve(limits=ServerLimits(max_connections=4), between=ports.to) as channel:
+        await SearchServiceStub(channel).GetCapabilities(pb.GetCapabilitiesRequest(), timeout=60)
+        silent = [await asyncio.open_connection("127.0.0.1", ports.port) for _ in range(8)]
+        async with asyncio.timeout(10):
+            while sum(reader.at_eof() for reader, _ in silent) < 5:
+                await asyncio.sleep(0.01)
+                await asyncio.gather(
+                    *(asyncio.wait_for(one.read(99), 0.1) for one, _ in silent), return_exceptions=True
+                )
+        assert sum(reader.at_eof() for reader, _ in silent) == 5
+        for _, writer in silent:
+            writer.close()
+        await asyncio.sleep(0.5)
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{ports.port}") as other:
+            await SearchServiceStub(other).GetCapabilities(pb.GetCapabilitiesRequest(), timeout=60)
+
+
+async def test_who_connects_and_says_nothing_is_disconnected(serve: Serve) -> None:
+    ports = Ports()
+    async with serve(limits=ServerLimits(handshake_timeout_s=0.3), between=ports.to):
+        reader, writer = await asyncio.open_connection("127.0.0.1", ports.port)
+        async with asyncio.timeout(10):
+            while await reader.read(99):
+                pass
+        writer.close()
+
+
+def test_half_of_the_descriptors_are_for_connections() -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert ServerLimits().connections == soft // 2
+    assert ServerLimits(max_connections=7).connections == 7

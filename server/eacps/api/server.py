@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -55,6 +56,9 @@ class ServerLimits:
         keepalive_timeout_s: Longest time until the answer to a ping.
         least_ping_interval_s: Shortest interval of keepalive pings from clients, also on a connection without calls. A
             client that pings more often is disconnected.
+        max_connections: How many there are at once; more are closed as they come. None for half of the descriptors that
+            this process may open: without any left, files and the database could not be opened.
+        handshake_timeout_s: How long a new connection may say nothing.
     """
 
     max_request_bytes: int = 13 * 2**20
@@ -63,6 +67,13 @@ class ServerLimits:
     keepalive_interval_s: float = 20.0
     keepalive_timeout_s: float = 10.0
     least_ping_interval_s: float = 1.0
+    max_connections: int | None = None
+    handshake_timeout_s: float = 20.0
+
+    @property
+    def connections(self) -> int:
+        """Most connections at once."""
+        return self.max_connections or max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
 
 class SearchServer:
@@ -111,6 +122,8 @@ class SearchServer:
                 ("grpc.http2.max_pings_without_data", 0),  # as often as the interval says
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_ping_interval_without_data_ms", round(self._limits.least_ping_interval_s * 1000)),
+                ("grpc.max_allowed_incoming_connections", self._limits.connections),
+                ("grpc.server_handshake_timeout_ms", round(self._limits.handshake_timeout_s * 1000)),
                 ("grpc.so_reuseport", 0),  # a second server on the port is a mistake
             ],
         )

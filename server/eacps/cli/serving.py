@@ -1,6 +1,7 @@
 """``eacps up`` and ``eacps serve``: the search server in the foreground, until Ctrl-C or SIGTERM."""
 
 import asyncio
+import resource
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from eacps.errors import TritonUnavailable
 from eacps.settings import Settings
 from eacps.triton.embedded import EmbeddedTriton
 
+_DESCRIPTORS = 65_536
 _WATCH_INTERVAL_S = 0.5
 _RESTARTS, _RESTARTS_WITHIN_S = 3, 300.0
 """An embedded Triton that ends by itself more often than that is given up."""
@@ -46,6 +48,7 @@ class Serving:
                 started.
         """
         preflight(self.composition.settings)
+        allow_descriptors()
         with embedded_triton(self.composition, log_file, self.console) as triton:
             settings = self.composition.with_options(triton=triton.grpc_url).settings
             run_cancellable(
@@ -54,6 +57,7 @@ class Serving:
 
     def over_triton(self) -> None:
         """Serve over the Triton that the settings name."""
+        allow_descriptors()
         run_cancellable(lambda: self._serve(self.composition.settings, asyncio.Event().wait), uvloop.new_event_loop)
 
     async def _serve(self, settings: Settings, death: Callable[[], Awaitable[object]]) -> None:
@@ -66,6 +70,17 @@ class Serving:
                 print_json({"address": address, "triton": settings.triton})
             await first_of(stop.wait(), death())
             self.console.print("stopping")
+
+
+def allow_descriptors() -> None:
+    """Allow this process as many descriptors as the system lets it have, since every connection needs one.
+
+    Shells and service managers often start programs with 1,024 of many more that they may ask for.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def kept_running(triton: EmbeddedTriton, console: Console) -> None:

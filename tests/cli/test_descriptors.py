@@ -1,0 +1,20 @@
+"""A server may open as many descriptors as the system lets it have."""
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import resource, sys
+from eacps.cli.serving import allow_descriptors
+resource.setrlimit(resource.RLIMIT_NOFILE, tuple(map(int, sys.argv[1:])))
+allow_descriptors()
+print(*resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+@pytest.mark.parametrize(("soft", "hard", "after"), [(256, 4096, "4096 4096"), (512, 512, "512 512")])
+def test_the_limit_of_descriptors_is_raised_as_far_as_it_may_be(soft: int, hard: int, after: str) -> None:
+    words = [sys.executable, "-c", PROGRAM, str(soft), str(hard)]
+    assert subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout.strip() == after
