@@ -20,8 +20,9 @@ from safetensors.torch import load_file, save_file
 from sqlalchemy import make_url, text
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from eacps.assembly.preflight import check_folder
 from eacps.durable import Database, open_store, sqlite_url
-from eacps.errors import TritonNotInstalled
+from eacps.errors import InvalidRequest, TritonNotInstalled
 from eacps.manifest import digest_of
 from eacps.settings import Settings
 from eacps.tensors import SAMPLER
@@ -107,6 +108,13 @@ def test_a_folder_is_no_url_and_a_name_need_not_be_text(tmp_path: Path) -> None:
     assert settings.store.artifacts == named
     open_store(named)
     assert Path(named).is_dir()
+
+
+def test_a_data_folder_that_no_database_address_can_hold_is_refused_by_name(tmp_path: Path) -> None:
+    named = tmp_path / os.fsdecode(b"a\xff")
+    with pytest.raises(InvalidRequest, match="its path is not valid UTF-8"):
+        check_folder(named)
+    assert not named.exists()
 
 
 def test_a_file_whose_name_is_no_text_counts_in_a_digest(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,14 +27,20 @@ def build_engine(graph: Path, plan: Path, profiles: Sequence[Profile], timing_ca
         watch: Called with the progress of TensorRT's phases.
 
     Raises:
-        EngineFailed: TensorRT cannot read the graph, or builds no engine; with its own messages.
+        EngineFailed: TensorRT cannot read the graph, takes no such profile, or builds no engine; with its own messages.
+        OSError: The timing cache cannot be written: the build, which may take an hour, is not begun.
     """
+    timing_cache.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(timing_cache.parent, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(timing_cache))
     logger = trt.Logger(trt.Logger.WARNING)
     builder = trt.Builder(logger)
     network = _parse(builder, graph, logger)
     config = builder.create_builder_config()
     for profile in profiles:
-        config.add_optimization_profile(_optimization_profile(builder, profile))
+        # A negative index says that it was not added: the engine would lack it, and later ones be taken for it.
+        if config.add_optimization_profile(_optimization_profile(builder, profile)) < 0:
+            raise EngineFailed(f"TensorRT takes no profile of {graph.name} from {profile.least} to {profile.largest}")
     _use_timing_cache(config, timing_cache)
     monitor = config.progress_monitor = _Monitor(watch)
     engine = builder.build_serialized_network(network, config)

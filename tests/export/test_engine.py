@@ -32,6 +32,9 @@ class Config:
         self.progress_monitor: Any = None
 
     def add_optimization_profile(self, profile: Any) -> int:
+        """Return the profile's index, or -1 for one that is refused, as ``addOptimizationProfile`` does."""
+        if not all(low <= usual <= high for low, usual, high in profile.shapes.values()):
+            return -1
         self.profiles.append(profile.shapes)
         return len(self.profiles) - 1
 
@@ -154,6 +157,25 @@ def test_a_timing_cache_of_another_version_is_begun_anew(
     graph.with_name("timing.cache").write_bytes(earlier)
     assert build(engine, graph).read_bytes() == b"engine"
     assert engine.trt.Builder.config.cache == used
+
+
+def test_a_profile_that_tensorrt_does_not_take_is_said(
+    engine: ModuleType, graph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the engine would lack it, and later ones would be taken for it."""
+    inverted = Profile({"x": (4, 8)}, {"x": (4, 8)}, {"x": (1, 8)})
+    monkeypatch.setattr(sys.modules[__name__], "PROFILES", [PROFILES[0], inverted, PROFILES[1]])
+    with pytest.raises(EngineFailed, match=r"no profile of network\.onnx from \{'x': \(4, 8\)\} to"):
+        build(engine, graph)
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_before_the_build(
+    engine: ModuleType, graph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine.os, "access", lambda *_: False)
+    with pytest.raises(PermissionError, match=r"timing\.cache"):
+        build(engine, graph)
+    assert not graph.with_name("network.plan").exists()
 
 
 def test_a_graph_that_tensorrt_cannot_read_is_said(engine: ModuleType, graph: Path) -> None:

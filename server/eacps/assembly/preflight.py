@@ -40,24 +40,34 @@ def preflight(settings: Settings) -> None:
         server_credentials(ServerTls(**vars(settings.tls)))
     check_judges(settings)
     if settings.store is not None:
-        _check_folder(settings.store.folder)
+        check_folder(settings.store.folder)
     for address in listened.values():
         _check_free(address)
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Check that searches can be kept in a folder.
 
     Raises:
-        InvalidRequest: It cannot be made, or is no folder.
+        InvalidRequest: It cannot be made, is no folder, or has a path that no database's address can hold.
         OSError: Nothing can be written there for another reason.
     """
+    if not _is_text(str(folder.absolute())):
+        raise InvalidRequest([FieldViolation("data", f"{str(folder)!r}: its path is not valid UTF-8")])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(bytes(_PROBE_BYTES))
     except (FileNotFoundError, FileExistsError, NotADirectoryError) as exc:
         raise InvalidRequest([FieldViolation("data", f"{folder}: {exc.strerror}")]) from exc
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_form(addresses: Mapping[str, str]) -> None:
