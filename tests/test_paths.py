@@ -21,6 +21,7 @@ from sqlalchemy import make_url, text
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from eacps.assembly.preflight import check_folder
+from eacps.cli.files import write_file
 from eacps.durable import Database, open_store, sqlite_url
 from eacps.errors import InvalidRequest, TritonNotInstalled
 from eacps.manifest import digest_of
@@ -108,6 +109,12 @@ def test_a_folder_is_no_url_and_a_name_need_not_be_text(tmp_path: Path) -> None:
     assert settings.store.artifacts == named
     open_store(named)
     assert Path(named).is_dir()
+
+
+def test_a_result_may_have_the_longest_name_there_is(tmp_path: Path) -> None:
+    file = tmp_path / (251 * "n" + ".png")
+    write_file(file, b"picture")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"picture"]
 
 
 def test_a_data_folder_that_no_database_address_can_hold_is_refused_by_name(tmp_path: Path) -> None:

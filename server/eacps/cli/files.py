@@ -1,6 +1,7 @@
 """Reading and writing the files that a command line names."""
 
 import errno
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,7 +71,7 @@ def write_file(path: Path, data: bytes) -> None:
         if is_stream(path):  # which has no second name
             path.write_bytes(data)
             return
-        part = path.with_name(f".{path.name}.part")
+        part = path.with_name(f".{secrets.token_hex(8)}.part")  # the file's own name may be as long as names can be
         try:
             part.write_bytes(data)
             part.replace(path)
