@@ -86,8 +86,8 @@ class Ingredients:
 
     @cached_property
     def checkpoint_sha256(self) -> str:
-        """Digest of all the checkpoint's files."""
-        return digest_of([self.source.folder])
+        """Digest of all the checkpoint's files, wherever its folder lies and whatever it is called."""
+        return digest_of(sorted(self.source.folder.iterdir()))
 
     def additions(self) -> dict[str, str]:
         """What is added to the checkpoint, by name, each with its digest."""

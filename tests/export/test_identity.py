@@ -10,6 +10,7 @@ import eacps
 from eacps.manifest import BrokenRepository, Manifest, programs_digest
 from eacps.models.repository_check import check_repository
 from export.provenance import REPOSITORY_SOURCES, sources_digest
+from export.request import ExportRequest, gather
 
 PACKAGE = Path(eacps.__file__).parent
 SAMPLER = ("sampler", "schedule", "denoising", "latents", "noise", "mask", "editing", "request", "checkpoint_config")
@@ -65,3 +66,11 @@ def test_sources_that_were_renamed_are_missed() -> None:
     assert sources_digest(REPOSITORY_SOURCES)
     with pytest.raises(FileNotFoundError, match=r"models/facts\.py"):
         sources_digest(["server/eacps/models/facts.py"])
+
+
+def test_a_checkpoint_is_the_same_wherever_it_lies(checkpoint_dir: Path, tmp_path: Path) -> None:
+    moved = shutil.copytree(checkpoint_dir, tmp_path / "another name")
+    digests = {gather(ExportRequest(str(folder))).checkpoint_sha256 for folder in (checkpoint_dir, moved)}
+    assert len(digests) == 1
+    (moved / "eacps.json").write_text("{}")
+    assert gather(ExportRequest(str(moved))).checkpoint_sha256 not in digests
