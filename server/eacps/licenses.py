@@ -65,10 +65,10 @@ def _grouped(licenses: Mapping[str, License]) -> tuple[str, ...]:
     groups: dict[License, list[str]] = {}
     for name, license in licenses.items():
         groups.setdefault(license, []).append(name)
-    return tuple(f"{', '.join(names)} {_in_words(license)}" for license, names in groups.items())
+    return tuple(f"{', '.join(names)} {_in_words(license, len(names))}" for license, names in groups.items())
 
 
-def _in_words(license: License) -> str:
+def _in_words(license: License, networks: int) -> str:
     if not license.source:
-        return "has no license that is stated"
-    return f"is under {license.name} ({license.source})"
+        return f"{'has' if networks == 1 else 'have'} no license that is stated"
+    return f"{'is' if networks == 1 else 'are'} under {license.name} ({license.source})"

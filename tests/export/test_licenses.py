@@ -67,7 +67,7 @@ def test_what_nothing_states_is_not_stated(unstated: Path, pack: Path) -> None:
     assert (License().name, License().commercial) == ("not stated", NOT_STATED)
     answer = business_use(known)
     assert answer.answer == "not known"
-    assert "face_detector, face_recognizer has no license that is stated" in str(answer)
+    assert "face_detector, face_recognizer have no license that is stated" in str(answer)
 
 
 @pytest.mark.parametrize(
