@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from eacps.cli.composition import Composition
+from eacps.cli.descriptors import allow_descriptors
 from eacps.cli.exit_codes import ExitCode
 from eacps.cli.gateway_access import access_to
 from eacps.cli.health import health_of
@@ -50,6 +51,7 @@ class HttpGateway:
             CommandFailed: The server cannot be reached, where that has to be known.
             AddressUnavailable: It cannot listen.
         """
+        allow_descriptors()
         server = self.composition.server or DEFAULT_SERVER
         with translated_errors(server):
             run_cancellable(lambda: self._serve(server))

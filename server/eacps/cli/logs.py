@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import rich.table  # noqa: F401  # else imported with the first record, when no descriptor may be left for its file
 from rich.console import Console
 from rich.logging import RichHandler
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from eacps.cli.composition import Composition
+from eacps.cli.descriptors import allow_descriptors
 from eacps.cli.exit_codes import ExitCode
 from eacps.cli.gateway_access import access_to
 from eacps.cli.interrupts import run_cancellable, signals_to_end
@@ -67,6 +68,7 @@ class McpGateway:
             CommandFailed: The server cannot be reached, where that has to be known.
             AddressUnavailable: It cannot listen.
         """
+        allow_descriptors()
         with translated_errors(self._server):
             run_cancellable(lambda: self._serve(address))
 

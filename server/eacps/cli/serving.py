@@ -1,7 +1,6 @@
 """``eacps up`` and ``eacps serve``: the search server in the foreground, until Ctrl-C or SIGTERM."""
 
 import asyncio
-import resource
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from rich.markup import escape
 
 from eacps.assembly import preflight, serving
 from eacps.cli.composition import Composition
+from eacps.cli.descriptors import allow_descriptors
 from eacps.cli.embedding import embedded_triton
 from eacps.cli.interrupts import first_of, run_cancellable, signals_to_end
 from eacps.cli.streams import print_json
@@ -20,7 +20,6 @@ from eacps.errors import TritonUnavailable
 from eacps.settings import Settings
 from eacps.triton.embedded import EmbeddedTriton
 
-_DESCRIPTORS = 65_536
 _WATCH_INTERVAL_S = 0.5
 _RESTARTS, _RESTARTS_WITHIN_S = 3, 300.0
 """An embedded Triton that ends by itself more often than that is given up."""
@@ -70,17 +69,6 @@ class Serving:
                 print_json({"address": address, "triton": settings.triton})
             await first_of(stop.wait(), death())
             self.console.print("stopping")
-
-
-def allow_descriptors() -> None:
-    """Allow this process as many descriptors as the system lets it have, since every connection needs one.
-
-    Shells and service managers often start programs with 1,024 of many more that they may ask for.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def kept_running(triton: EmbeddedTriton, console: Console) -> None:

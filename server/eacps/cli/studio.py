@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from eacps.cli.composition import Composition
+from eacps.cli.descriptors import allow_descriptors
 from eacps.cli.exit_codes import ExitCode
 from eacps.cli.gateway_access import access_to
 from eacps.cli.interrupts import first_of, run_cancellable, signals_to_end
@@ -139,6 +140,7 @@ class StudioCommand:
         from eacps.studio import Sessions, StudioSamples, studio_app
         from eacps.studio.app import TOKEN
 
+        allow_descriptors()
         host, port = split_address(self.listen)
         sessions = Sessions(connect, key=key)
         name = f"[{host}]" if ":" in host else host

@@ -11,13 +11,21 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from eacps.errors import AddressUnavailable
+from eacps.http.connections import ConnectionLimits, bounded
 
 _GRACE_S = 5
+_BACKLOG = 64
+"""Connections that are accepted at once, before they can be counted."""
+_LIMITS = ConnectionLimits()
 
 
 @asynccontextmanager
 async def serving_http(
-    app: ASGIApp, host: str, port: int, certificate: tuple[Path, Path] | None = None
+    app: ASGIApp,
+    host: str,
+    port: int,
+    certificate: tuple[Path, Path] | None = None,
+    limits: ConnectionLimits = _LIMITS,
 ) -> AsyncGenerator[int, None]:
     """Serve within the block, and yield the port. Requests that are not done at its end are cancelled after 5 s.
 
@@ -27,6 +35,7 @@ async def serving_http(
         port: 0 takes a free one.
         certificate: PEM files of the certificate and its key; None serves without TLS. Files that are replaced are read
             again, so that renewal needs no restart.
+        limits: Of connections.
 
     Raises:
         AddressUnavailable: The address is taken or is not this machine's, or the certificate cannot be used.
@@ -42,11 +51,13 @@ async def serving_http(
             log_config=None,
             access_log=False,
             server_header=False,
+            backlog=_BACKLOG,
             timeout_graceful_shutdown=_GRACE_S,
             ssl_certfile=certificate[0] if certificate else None,
             ssl_keyfile=certificate[1] if certificate else None,
         )
         config.load()
+        config.http_protocol_class = bounded(config.http_protocol_class, limits)
         if certificate is not None and config.ssl is not None:
             _follow(certificate, config.ssl)
         server = _Server(config)
