@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eacps.api.message_items import MAX_ITEMS, check_items
+from eacps.api.submission import check_envelope
+from eacps.api.violations import Violations
 from eacps.errors import InvalidRequest
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
@@ -91,6 +93,13 @@ async def test_a_request_of_a_million_scorers_delays_nobody(
         assert time.monotonic() - begun_s < LONGEST_S
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert caught.value.details() == "request: has more than 50000 fields and list items"
+
+
+def test_a_long_request_id_is_refused_by_its_length() -> None:
+    violations, begun_s = Violations(), time.process_time()
+    check_envelope(violations, pb.RunSearchRequest(request_id="x" * 12 * 2**20))
+    assert time.process_time() - begun_s < 0.1
+    assert [violation.field for violation in violations.found] == ["request_id"]
 
 
 async def test_unknown_fields_are_not_stored(serve: Serve, make_request: Callable[..., pb.RunSearchRequest]) -> None:

@@ -19,7 +19,7 @@ from eacps.v1 import search_service_pb2 as pb
 def check_envelope(violations: Violations, request: pb.RunSearchRequest) -> None:
     """Check the fields of a request that are not about the search itself."""
     name = request.request_id
-    if not all("!" <= letter <= "~" for letter in name) or len(name) > MAX_REQUEST_ID_CHARACTERS:
+    if len(name) > MAX_REQUEST_ID_CHARACTERS or not all("!" <= letter <= "~" for letter in name):
         violations.add("request_id", f"is not 1 to {MAX_REQUEST_ID_CHARACTERS} visible ASCII characters")
     check_labels(violations, request.labels)
     violations.integer(request, "priority")
