@@ -1,6 +1,7 @@
 """The service as a client meets it: events, errors, leaving, health, reflection. Over the toy landscape."""
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import Awaitable, Callable
@@ -293,6 +294,39 @@ async def test_a_message_that_is_too_large_is_no_error_of_the_server(
                     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             await asyncio.sleep(0.5)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize("name", ["baggage", "traceparent", "tracestate"])
+async def test_metadata_of_a_call_is_no_warning(serve: Serve, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    metadata = ((name, ",".join(f"k{index}=%ff" for index in range(500))),)
+    with caplog.at_level(logging.INFO):
+        async with serve() as channel:
+            await SearchServiceStub(channel).GetCapabilities(pb.GetCapabilitiesRequest(), metadata=metadata, timeout=60)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+class Exhausted(ToyModels):
+    """Finds no descriptor left at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    async def generate(self, request: GenerateRequest, *, timeout_s: float | None = None) -> Generated:
+        self.calls += 1
+        if self.calls == 1:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return await super().generate(request, timeout_s=timeout_s)
+
+
+async def test_a_search_goes_on_when_there_are_descriptors_again(serve: Serve, make_request: MakeRequest) -> None:
+    models = Exhausted()
+    async with serve(models=models) as channel:
+        stub = SearchServiceStub(channel)
+        created = await stub.CreateSearch(pb.CreateSearchRequest(search=make_request()), timeout=60)
+        watch = stub.WatchSearch(pb.WatchSearchRequest(search_id=created.search.search_id), timeout=60)
+        assert [one.event.WhichOneof("event") async for one in watch][-1] == "finished"
+    assert models.calls > 1
 
 
 class TestHealth:

@@ -33,6 +33,8 @@ UPLOAD_METHODS = frozenset(method.name for method in _SERVICE.methods if method.
 """Names of the methods that take a stream."""
 _WATCHED = (OVERALL_HEALTH, SEARCH_SERVICE)
 _GRPC_LOG = logging.getLogger("grpc._cython.cygrpc")
+_WARN_OF_CALLERS = ("opentelemetry.baggage.propagation", "opentelemetry.trace.propagation.tracecontext")
+"""Loggers that warn of the metadata of single calls, as often as a caller likes."""
 
 
 def _not_of_a_caller_who_left(record: logging.LogRecord) -> bool:
@@ -109,6 +111,8 @@ class SearchServer:
         calls: CallObserver | None = None,
     ) -> None:
         _GRPC_LOG.addFilter(_not_of_a_caller_who_left)  # added once, however many servers there are
+        for name in _WARN_OF_CALLERS:
+            logging.getLogger(name).setLevel(logging.ERROR)
         self._observer = observer or Observer()
         self._is_ready, self._limits = is_ready, limits or ServerLimits()
         self._server = grpc.aio.server(

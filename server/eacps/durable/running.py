@@ -1,6 +1,7 @@
 """One search on this server: started or resumed, retried through outages, ended; paused while a caller ends it."""
 
 import asyncio
+import errno
 import itertools
 import logging
 import time
@@ -175,7 +176,7 @@ class RunningSearch:
         about = {"search_id": search.id, "tenant": search.tenant}
         try:
             with self._dependencies.observer.span("search", about, search_id=search.id):
-                await self._retry_outages(lambda: self._search(search), attached=search.attached)
+                await self._retry_outages(lambda: _with_descriptors(self._search(search)), attached=search.attached)
             self._outcome = ("finished", "")
         except SearchOver:
             self._outcome = await self._ended()
@@ -282,3 +283,17 @@ class RunningSearch:
             await self._dependencies.store.record_waiting(self._id, reason)
         except StoreUnavailable as exc:
             _log.debug("search %s: cannot record that it waits: %s", self._id, exc)  # nobody can read it either
+
+
+async def _with_descriptors(work: Awaitable[T]) -> T:
+    """Await ``work``; that no descriptor is left is an outage of this machine, whatever needed one.
+
+    Raises:
+        StoreUnavailable: There is none for a file.
+    """
+    try:
+        return await work
+    except OSError as exc:
+        if exc.errno in (errno.EMFILE, errno.ENFILE):
+            raise StoreUnavailable("this server has no descriptor left to open a file") from exc
+        raise
