@@ -296,6 +296,16 @@ async def test_a_message_that_is_too_large_is_no_error_of_the_server(
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
+async def test_only_callers_who_left_are_kept_from_the_log_of_grpc(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serve():
+        log = logging.getLogger("grpc._cython.cygrpc")
+        log.error("the status could not be sent", exc_info=grpc.aio.BaseError("the call is over"))
+        log.error("a bug", exc_info=ValueError())
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == ["a bug"]
+
+
 @pytest.mark.parametrize("name", ["baggage", "traceparent", "tracestate"])
 async def test_metadata_of_a_call_is_no_warning(serve: Serve, caplog: pytest.LogCaptureFixture, name: str) -> None:
     metadata = ((name, ",".join(f"k{index}=%ff" for index in range(500))),)
