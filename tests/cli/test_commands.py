@@ -138,7 +138,10 @@ def test_a_bug_is_not_hidden() -> None:
         _ = 1 / 0
 
 
-@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated), (signal.SIGHUP, Terminated)],
+)
 def test_signals_cancel_the_work_and_wait_for_it_to_clean_up(
     number: signal.Signals, raised: type[BaseException]
 ) -> None:
@@ -157,10 +160,26 @@ def test_signals_cancel_the_work_and_wait_for_it_to_clean_up(
     assert cleaned == [True]
 
 
-def test_outside_the_loop_a_signal_raises_at_once() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_outside_the_loop_a_signal_raises_at_once(number: signal.Signals) -> None:
     with pytest.raises(Terminated), terminable():
-        signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        signal.raise_signal(number)
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_who_was_started_by_nohup_minds_no_end_of_a_terminal() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    async def work() -> str:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0.05)
+        return "done"
+
+    try:
+        with terminable():
+            assert run_cancellable(work) == "done"
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_doctor_names_what_is_missing_and_what_mends_it(eacps: Eacps, tmp_path: Path) -> None:

@@ -195,11 +195,12 @@ def test_a_second_server_on_the_address_is_refused(server: str, triton: Embedded
     assert f"cannot listen on {server}" in done.stderr
 
 
-def test_up_ends_with_its_triton_on_sigterm(model_repository_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_up_ends_with_its_triton(model_repository_dir: Path, tmp_path: Path, number: signal.Signals) -> None:
     with up(model_repository_dir, tmp_path) as (process, told):
         assert listens(told["address"])
         assert listens(told["triton"])
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         assert process.wait(timeout=ENDING_S) == 0
         assert not listens(told["address"])
         assert not listens(told["triton"])

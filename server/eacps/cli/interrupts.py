@@ -1,4 +1,8 @@
-"""Lets Ctrl-C and SIGTERM end a command in order, whatever it is doing, so that no model server is left running."""
+"""Lets Ctrl-C, SIGTERM and SIGHUP end a command in order, whatever it does, so that no model server is left running.
+
+SIGHUP is what the end of a terminal or of an SSH connection sends. Whoever starts a command by ``nohup`` ignores it,
+and so does the command then.
+"""
 
 import asyncio
 import signal
@@ -14,22 +18,28 @@ T = TypeVar("T")
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Within it SIGTERM raises `Terminated` in the main thread, as Ctrl-C raises KeyboardInterrupt."""
+    """Within it SIGTERM and SIGHUP raise `Terminated` in the main thread, as Ctrl-C raises KeyboardInterrupt."""
 
     def terminate(_signal: int, _frame: FrameType | None) -> None:
         raise Terminated
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = {number: signal.signal(number, terminate) for number in _terminations()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _terminations() -> list[signal.Signals]:
+    """Return the signals that ask for an orderly end, but for Ctrl-C and those that are ignored."""
+    return [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is not signal.SIG_IGN]
 
 
 def run_cancellable(
     work: Callable[[], Coroutine[Any, Any, T]], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
 ) -> T:
-    """Run asynchronous work; Ctrl-C and SIGTERM cancel it and wait for it to clean up.
+    """Run asynchronous work; Ctrl-C, SIGTERM and SIGHUP cancel it and wait for it to clean up.
 
     An exception thrown by a signal into a running event loop could get lost in a callback; a cancellation cannot.
 
@@ -40,12 +50,13 @@ def run_cancellable(
     Raises:
         KeyboardInterrupt, Terminated: After the work has ended.
     """
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in _terminations()}
     try:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             return runner.run(_until_terminated(work))
     finally:
-        signal.signal(signal.SIGTERM, before)  # the loop has put the system's own handler in its place
+        for number, handler in before.items():
+            signal.signal(number, handler)  # the loop has put the system's own handler in its place
 
 
 async def _until_terminated(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -55,7 +66,9 @@ async def _until_terminated(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         terminated.set()
         task.cancel()
 
-    loop.add_signal_handler(signal.SIGTERM, terminate)
+    numbers = _terminations()
+    for number in numbers:
+        loop.add_signal_handler(number, terminate)
     try:
         return await task
     except asyncio.CancelledError:
@@ -63,16 +76,17 @@ async def _until_terminated(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
             raise Terminated from None
         raise
     finally:
-        loop.remove_signal_handler(signal.SIGTERM)
+        for number in numbers:
+            loop.remove_signal_handler(number)
 
 
 def signals_to_end() -> asyncio.Event:
-    """Return an event that Ctrl-C and SIGTERM set from now on, both being the ordinary end of a server.
+    """Return an event that Ctrl-C, SIGTERM and SIGHUP set from now on: the ordinary end of a server.
 
     To be called in the event loop, before the address is printed: whoever reads it may end the server at once.
     """
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, *_terminations()):
         loop.add_signal_handler(number, stop.set)
     return stop
 

@@ -55,6 +55,6 @@ def pass_on(lines: IO[bytes], target: IO[bytes], written: int) -> None:
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM):  # it ends with the process before it, and not earlier
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # it ends with the process before it, and not earlier
         signal.signal(number, signal.SIG_IGN)
     pass_on(sys.stdin.buffer, sys.stdout.buffer, int(sys.argv[1]))
