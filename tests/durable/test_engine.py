@@ -746,6 +746,20 @@ async def test_a_request_that_is_not_taken_any_more_fails(house: House, submit: 
         assert (await watched(engine, search.id))[-1].failed.reason == "INVALID_REQUEST"
 
 
+@pytest.mark.parametrize("replaced", [False, True], ids=["removed", "replaced"])
+async def test_a_database_whose_file_is_gone_takes_nothing_in(tmp_path: Path, replaced: bool) -> None:
+    """SQLite itself would go on in a file without a name."""
+    file = tmp_path / "searches.sqlite"
+    opened = Database(sqlite_url(file))
+    for part in tmp_path.glob("searches.sqlite*"):
+        part.unlink()
+    if replaced:
+        Database(sqlite_url(file)).close()
+    with pytest.raises(StoreUnavailable, match=r"searches\.sqlite was removed or replaced"):
+        await opened.run(lambda connection: connection.exec_driver_sql("SELECT 1"))
+    opened.close()
+
+
 async def test_a_database_of_another_version_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "old.sqlite"
     with closing(sqlite3.connect(file)) as old:

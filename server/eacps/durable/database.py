@@ -1,6 +1,7 @@
 """A relational database, SQLite or PostgreSQL, off the event loop."""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from eacps.durable.outages import is_outage, store_error
 from eacps.durable.tables import METADATA
-from eacps.errors import FieldViolation, InvalidRequest
+from eacps.errors import FieldViolation, InvalidRequest, StoreUnavailable
 
 T = TypeVar("T")
 _WRITERS, _READERS = 8, 2
@@ -54,8 +55,10 @@ class Database:
         writers = 1 if self.is_sqlite else _WRITERS
         self._writers = ThreadPoolExecutor(writers, thread_name_prefix="database")
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="database-reader")
+        self._inode: int | None = None
         try:
             self._transact(_make_tables)
+            self._inode = self._inode_of_file()
         except BaseException:
             self.close()
             raise
@@ -115,8 +118,20 @@ class Database:
                 self._transacted(kind, time.monotonic() - begun_s)
 
     def _transact(self, work: Callable[[Connection], T]) -> T:
+        if self._inode is not None and self._inode_of_file() != self._inode:
+            # SQLite would go on in the file that has no name any more, and all of it would be lost at the next start.
+            raise StoreUnavailable(f"{self.file} was removed or replaced; the server has to be started again")
         with database_errors(), self._engine.begin() as connection:
             return work(connection)
+
+    def _inode_of_file(self) -> int | None:
+        """Return what the file system calls SQLite's file by now; None for PostgreSQL, 0 where there is none."""
+        if not self.is_sqlite:
+            return None
+        try:
+            return os.stat(self.file).st_ino
+        except OSError:
+            return 0
 
     def _transact_read(self, work: Callable[[Connection], T]) -> T:
         with database_errors(), self._engine.connect() as connection:
