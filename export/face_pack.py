@@ -138,11 +138,14 @@ def _load_weights_beside(path: Path, model: onnx.ModelProto) -> None:
     The caches of hubs and of deployments consist of links, which onnx refuses to follow; copies of their targets it
     takes.
     """
-    if files := _weights_beside(path, model):
-        with TemporaryDirectory() as folder:
-            for file in files:
-                shutil.copyfile(file, Path(folder, file.name))
-            load_external_data_for_model(model, folder)
+    files = _weights_beside(path, model)
+    if not any(file.is_symlink() or file.stat().st_nlink > 1 for file in files):
+        load_external_data_for_model(model, str(path.parent))
+        return
+    with TemporaryDirectory() as folder:
+        for file in files:
+            shutil.copyfile(file, Path(folder, file.name))
+        load_external_data_for_model(model, folder)
 
 
 def _weights_beside(path: Path, model: onnx.ModelProto) -> list[Path]:

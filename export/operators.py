@@ -35,7 +35,7 @@ Source: the support matrix of onnx/onnx-tensorrt, ``docs/operators.md``, as of T
 """
 
 RANDOM = frozenset(name for name in SUPPORTED if name.startswith("Random")) | {"Bernoulli", "Multinomial"}
-"""Operators that answer by chance: with them no picture could be made again from its recipe."""
+"""Random operators: a picture could not be reproduced from its recipe."""
 
 CONSTANT_INPUTS: dict[str, tuple[int, ...]] = {
     "CumSum": (1,),  # axis
@@ -79,7 +79,7 @@ def check_operators(model: ir.Model, network: str) -> None:
 
 
 def violations(model: ir.Model) -> Iterator[str]:
-    """Yield what TensorRT's parser would refuse, and what answers by chance, in words, in the order of the graph."""
+    """Yield what TensorRT's parser would refuse, and what is random, in words, in the order of the graph."""
     opset = model.opset_imports.get("", 0)
     if opset not in OPSETS:
         yield f"opset {opset}, where {OPSETS.start} to {OPSETS.stop - 1} are known"
@@ -87,7 +87,7 @@ def violations(model: ir.Model) -> Iterator[str]:
         yield f"{function.domain}::{function.name} is a local function"
     for node in model.graph.all_nodes():
         if node.domain in ("", "ai.onnx") and node.op_type in RANDOM:
-            yield f"node {node.name} is a {node.op_type}, which answers otherwise every time"
+            yield f"node {node.name} is a {node.op_type}, whose output is random"
             continue
         if node.domain not in ("", "ai.onnx") or node.op_type not in SUPPORTED:
             yield f"node {node.name} is a {node.domain and node.domain + '::'}{node.op_type}, which it does not have"

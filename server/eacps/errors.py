@@ -36,7 +36,8 @@ Each class says whose fault it is, the gRPC status code it maps to, a stable ``r
 same call may succeed later. This module knows nothing of gRPC itself: codes are named, `eacps.api` translates them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
@@ -361,7 +362,13 @@ def fault_of(reason: str) -> Fault | None:
     return next((kind.fault for kind in kinds if kind.reason == reason), None)
 
 
-def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first failure of a task group, which cancelled all others: callers look for errors of this module."""
-    first = group.exceptions[0]
-    return first_failure(first) if isinstance(first, BaseExceptionGroup) else first
+@contextmanager
+def ungrouped() -> Iterator[None]:
+    """Raise the first error of a task group, which cancelled all others, in its place: with its own cause."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        error: Exception = group
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
+        raise error from error.__cause__

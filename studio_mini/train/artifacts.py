@@ -40,7 +40,7 @@ SHAKEN: Final = {0.15: 0.2, 0.25: 0.1, 0.35: 0.0}
 RECOGNIZABLE: Final = 0.4
 """Noise level up to which a restart shows the truth's look."""
 KINDS: Final = ("whole", "whole", "restart", "restart", "draft", "shaken")
-"""Of what a painter paints; one is drawn for each batch."""
+"""Kinds of pictures that the denoiser makes; one is drawn for each batch."""
 BATCH: Final = 25
 TRANSFORMER: Final = "transformer"
 
@@ -179,7 +179,7 @@ def _untouched(encoders: Encoders, studies: Studies, rows: NDArray[np.int64]) ->
 
 
 def _faulty(painter: Painter, studies: Studies, rows: NDArray[np.int64], seed: list[int]) -> Artifacts:
-    """One kind for a whole batch."""
+    """Return a batch of pictures of one kind, drawn at random."""
     rng = np.random.default_rng([*seed, 13])
     kind, shows_look = KINDS[rng.integers(len(KINDS))], False
     if kind in ("whole", "restart"):

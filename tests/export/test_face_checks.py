@@ -189,7 +189,7 @@ def test_a_verifier_of_few_numbers_is_none(pack: FaceFiles, tmp_path: Path) -> N
         (helper.make_node("Softmax", ["683"], ["answer"], axis=1), "are probabilities of classes, no embedding"),
         (
             helper.make_node("RandomNormalLike", ["683"], ["answer"], seed=1.0),
-            "a RandomNormalLike, which answers other",
+            "a RandomNormalLike, whose output is random",
         ),
     ],
     ids=["classifier", "chance"],

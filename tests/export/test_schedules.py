@@ -41,9 +41,13 @@ def test_a_schedule_may_come_from_a_file(tmp_path: Path) -> None:
         ("shift", -1.0, False),
         ("shift", math.nan, False),
         ("shift", math.inf, False),
+        ("shift", 1e9, False),
+        ("shift", 1e-9, False),
+        ("base_shift", 1000.0, True),
         ("base_shift", math.nan, True),
         ("max_shift", -math.inf, True),
         ("max_image_seq_len", 256, True),
+        ("max_image_seq_len", 255, True),
         ("shift_terminal", 1.0, False),
         ("shift_terminal", -0.5, True),
         ("shift_terminal", math.nan, True),
@@ -59,18 +63,32 @@ def test_settings_whose_sigmas_do_not_fall_are_refused_by_name(field: str, value
 @given(
     shift=st.floats(1e-3, 1e3),
     terminal=st.none() | st.floats(0.01, 0.9),
-    ends=st.tuples(st.floats(-3, 3), st.floats(-3, 3)),
+    ends=st.tuples(st.floats(-6.9, 6.9), st.floats(-6.9, 6.9)),
     moving=st.booleans(),
     steps=st.integers(2, 60),
+    tokens=st.integers(256, 4096),
+    kind=st.sampled_from(["exponential", "linear"]),
 )
 def test_sigmas_fall_with_whatever_is_taken(
-    shift: float, terminal: float | None, ends: tuple[float, float], moving: bool, steps: int
+    shift: float,
+    terminal: float | None,
+    ends: tuple[float, float],
+    moving: bool,
+    steps: int,
+    tokens: int,
+    kind: str,
 ) -> None:
+    base, largest = (math.exp(end) for end in ends) if kind == "linear" else ends
     config = ScheduleConfig(
-        shift=shift, shift_terminal=terminal, base_shift=ends[0], max_shift=ends[1], use_dynamic_shifting=moving
+        shift=shift,
+        shift_terminal=terminal,
+        base_shift=base,
+        max_shift=largest,
+        use_dynamic_shifting=moving,
+        time_shift_type=kind,
     )
     assert config.violations() == []
-    sigmas = make_schedule(config, steps, linear_mu(config, 1024)).sigmas.numpy()
+    sigmas = make_schedule(config, steps, linear_mu(config, tokens)).sigmas.numpy()
     assert np.isfinite(sigmas).all()
     assert (np.diff(sigmas) < 0).all()
     assert (sigmas[0], sigmas[-1]) == (pytest.approx(1.0, abs=1e-4), 0.0)

@@ -127,7 +127,7 @@ async def count_searches(
                     await asyncio.sleep(interval_s)
         except EacpsError as exc:
             _log.warning("could not count the searches: %s", exc)
-        except Exception:  # see above
+        except Exception:  # this task must survive any error of one count
             _log.exception("could not count the searches")
         observer.counted({})
         observer.queued_for(0.0)

@@ -95,7 +95,7 @@ class DbosWorkflows:
                 await abandon()
             await destroyed
         finally:
-            self._thread.shutdown()
+            await asyncio.to_thread(self._thread.shutdown)
             DbosWorkflows._run = None
 
     async def _resume_stranded(self) -> None:

@@ -15,7 +15,7 @@ from eacps.durable.stored import StoredEvent
 from eacps.errors import EacpsError, ServerStopping
 
 BUFFERED_BYTES = 256 * 2**20
-"""Of all events that are held in memory, about: a feed is cut to its share when events are added to it."""
+"""Most bytes of events in memory. May be exceeded: a feed is trimmed only when events are added to it."""
 _PAGE = 64
 
 
@@ -172,7 +172,7 @@ class Feeds:
 
     async def _refresh(self, search_id: str, feed: Feed) -> None:
         while True:
-            tenant, ended, events = await self._store.owner_state_and_events(search_id, after=feed.last, most=_PAGE)
+            tenant, ended, events = await self._store.tenant_and_events(search_id, after=feed.last, most=_PAGE)
             feed.tenant = tenant
             feed.add(events, most_bytes=self._most_bytes)
             if len(events) < _PAGE:

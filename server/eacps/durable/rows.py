@@ -13,7 +13,7 @@ from eacps.errors import RequestIdTaken, SearchNotFound, SearchOver, TooManySear
 from eacps.evaluation import Progress
 
 _ID_DIGITS = 32
-_SUBMISSIONS_LOCK = 0x6561637074  # any number that other programs do not use
+_SUBMISSIONS_LOCK = 0x6561637074  # names this lock in PostgreSQL: a number that other programs do not use
 
 # Parameters have names that no column has: SQLAlchemy keeps those for the values of an update.
 _NEXT = (SEARCHES.c.id == bindparam("of")) & (SEARCHES.c.events == bindparam("before"))

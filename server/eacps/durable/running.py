@@ -84,6 +84,7 @@ class RunningSearch:
         self._working, self._pausing = asyncio.Lock(), 0  # how many callers want it paused
         self._task: asyncio.Task[None] | None = None
         self._interrupted = False
+        self._overtaken = 0  # attempts that found progress which they had not read
         self._outcome: tuple[str, str] | None = None
         self._recorder: SearchRecorder | None = None
         self._deadline = Deadline()
@@ -226,12 +227,19 @@ class RunningSearch:
             raise DeadlineExceeded("time is up") from exc
 
     async def _ended(self) -> tuple[str, str] | None:
-        """Return how the search ended, perhaps elsewhere; None if it runs.
+        """Return how the search ended, perhaps elsewhere; None, after a pause, if it runs.
 
-        Then a record that was thought lost has been stored since its progress was read; the next attempt reads it anew.
+        Then its progress has changed since it was read: a record that was thought lost has been stored after all, or
+        another server runs it too. The next attempt reads the progress anew.
         """
         state = await self._retry_outages(lambda: self._dependencies.store.state(self._id))
-        return None if state is SearchState.RUNNING else (_OUTCOMES.get(state, "cancelled"), "")
+        if state is not SearchState.RUNNING:
+            return _OUTCOMES.get(state, "cancelled"), ""
+        self._overtaken += 1
+        pause_s = self._dependencies.backoff.after(self._overtaken)
+        _log.warning("search %s: its progress has changed since it was read; goes on in %g s", self._id, pause_s)
+        await asyncio.sleep(pause_s)
+        return None
 
     async def _fail(self, error: Exception) -> tuple[str, str] | None:
         """Record why it failed; return outcome and reason."""

@@ -59,6 +59,8 @@ class SearchStore:
             if known is not None:
                 return rows.with_position(connection, known), False
             rows.lock_submissions(connection)
+            if (known := rows.by_request_id(connection, submission)) is not None:  # stored while this one waited
+                return rows.with_position(connection, known), False
             rows.check_limits(connection, submission.tenant, limits)
             if not rows.insert_search(connection, submission, self._clock()):  # another server was faster
                 known = rows.by_request_id(connection, submission)
@@ -236,10 +238,10 @@ class SearchStore:
         """Return the events after a sequence number, in order."""
         return await self._database.read(lambda connection: rows.events(connection, search_id, after=after, most=most))
 
-    async def owner_state_and_events(
+    async def tenant_and_events(
         self, search_id: str, *, after: int = 0, most: int = 64
     ) -> tuple[str, bool, list[StoredEvent]]:
-        """Return the owner of a search, whether it has ended, and its events after a sequence number, in order.
+        """Return the tenant of a search, whether it has ended, and its events after a sequence number, in order.
 
         Raises:
             SearchNotFound: There is no such search.

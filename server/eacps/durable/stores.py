@@ -17,7 +17,7 @@ from obstore.exceptions import BaseError
 from obstore.store import from_url
 
 from eacps.durable.outages import store_error
-from eacps.errors import FieldViolation, InvalidRequest, first_failure
+from eacps.errors import FieldViolation, InvalidRequest, ungrouped
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -25,6 +25,8 @@ _FOLDER_THREADS = 8
 _REQUESTS_AT_ONCE = 32
 _PARTIAL, _PARTIAL_FILE_S = "#", 3600.0
 """Mark in the names of files that are being written, and the age in seconds from which on nobody writes them."""
+_PARTIAL_NAME = re.compile(rf"[0-9a-f]{{64}}{_PARTIAL}[0-9a-f]{{8}}")
+"""An object's name is a digest."""
 _URL = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://")  # a folder's path may hold this further on
 
 
@@ -170,12 +172,10 @@ class Bucket:
             async with slots:
                 await work(path)
 
-        try:
+        with ungrouped():
             async with asyncio.TaskGroup() as group:
                 for path in paths:
                     group.create_task(within_a_slot(path))
-        except ExceptionGroup as failed:
-            raise first_failure(failed) from failed
 
     async def _put(self, path: str, data: bytes) -> None:
         with _translated():
@@ -204,14 +204,13 @@ def _translated() -> Iterator[None]:
 def _remove_partial_files(folder: Path) -> None:
     """Remove what earlier processes were killed in the middle of; what is younger may be another server's."""
     oldest_s = time.time() - _PARTIAL_FILE_S
-    for file in folder.rglob(f"*{_PARTIAL}*"):
-        try:
-            if file.stat().st_mtime < oldest_s:
-                file.unlink()
-        except FileNotFoundError:
-            continue  # it was finished meanwhile
-        except OSError as exc:
-            _log.warning("%s is a file that was never finished, and cannot be removed: %s", file, exc)
+    try:
+        for file in folder.glob(f"*/*{_PARTIAL}*"):
+            with suppress(FileNotFoundError):  # it was finished meanwhile
+                if _PARTIAL_NAME.fullmatch(file.name) and file.stat().st_mtime < oldest_s:
+                    file.unlink()
+    except OSError as exc:
+        _log.warning("files that were never finished cannot be removed: %s", exc)
 
 
 def _write(file: str, data: bytes) -> None:

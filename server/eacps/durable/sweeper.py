@@ -73,8 +73,9 @@ class Sweeper:
                 delete(UPLOADS).where(UPLOADS.c.created_s < now_s - self._retention.upload_s)
             )
         )
-        searches = await self._delete_expired(SEARCHES.c.finished_s < now_s - self._retention.search_s)
+        searches: list[str] = []
         try:
+            await self._delete_expired(SEARCHES.c.finished_s < now_s - self._retention.search_s, searches)
             size = await self._remove()
             while await self._database.read(_size) > self._retention.size:
                 if not await self._database.run(_delete_oldest_upload):
@@ -87,12 +88,13 @@ class Sweeper:
                 await on_deleted(searches)
         return Swept(tuple(searches), size)
 
-    async def _delete_expired(self, condition: ColumnElement[bool]) -> list[str]:
-        searches: list[str] = []
+    async def _delete_expired(self, condition: ColumnElement[bool], searches: list[str]) -> None:
+        """Delete all that expired, and add their ids to ``searches``: in batches, so that others write in between."""
         while True:
-            searches += (deleted := await self._delete_searches(condition, most=_AT_ONCE))
-            if len(deleted) < _AT_ONCE:  # so that others can write in between
-                return searches
+            deleted = await self._delete_searches(condition, most=_AT_ONCE)
+            searches += deleted
+            if len(deleted) < _AT_ONCE:
+                return
 
     async def _delete_searches(self, condition: ColumnElement[bool], *, most: int) -> list[str]:
         def work(connection: Connection) -> list[str]:

@@ -136,10 +136,10 @@ class Evaluator:
 
     async def _report(self, batch: Sequence[Made]) -> None:
         """Record the outcomes of a micro-batch."""
-        await self._record([self._take_in(one) for one in batch])
+        await self._record([self._count_and_add(one) for one in batch])
 
-    def _take_in(self, one: Made) -> Entry:
-        """Count what a candidate took, add its report to the state, and return what is to be recorded."""
+    def _count_and_add(self, one: Made) -> Entry:
+        """Count what a candidate cost, add its report to the state, and return the entry to record."""
         report, reports = one.report, self._state.reports
         steps = report.candidate.evaluations(self._state.strategy.steps)
         if report.picture is not None:

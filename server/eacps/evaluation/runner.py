@@ -23,7 +23,7 @@ from eacps.errors import (
     FieldViolation,
     InvalidRequest,
     TritonModelFailed,
-    first_failure,
+    ungrouped,
 )
 from eacps.evaluation import codec
 from eacps.evaluation.evaluate import Evaluator
@@ -105,7 +105,7 @@ class SearchRunner:
             TritonUnavailable: Triton is down; the recorded progress remains valid.
         """
         try:
-            with ExitStack() as expecting:  # all calls from then on are meant for the checkpoint that is described
+            with ungrouped(), ExitStack() as expecting:  # all calls are meant for the checkpoint that is described
                 state = await self._prepare(pictures, expecting)
                 del pictures
                 evaluator = self._evaluator(state)
@@ -113,9 +113,6 @@ class SearchRunner:
                     in_time = await evaluator.evaluate(cohort)
                     await self._tell(state, cohort, in_time=in_time)
                 await self._finish(state)
-        except ExceptionGroup as group:
-            # Task groups wrap; callers look for errors of the tree. The first failure cancelled all others.
-            raise first_failure(group) from group
         except asyncio.CancelledError:
             _log.info("search %s: interrupted", self._settings.search_id)
             raise

@@ -8,7 +8,7 @@ from dataclasses import replace
 from numbers import Real
 
 from eacps.arrays import Picture
-from eacps.errors import CheckpointChanged, DeadlineExceeded, EacpsError, TritonUnavailable, first_failure
+from eacps.errors import CheckpointChanged, DeadlineExceeded, EacpsError, TritonUnavailable, ungrouped
 from eacps.evaluation.observer import Observer
 from eacps.evaluation.plan import Edit, SearchSettings
 from eacps.evaluation.services import ModelCalls, Services
@@ -131,11 +131,9 @@ async def ask_scorers(
         with watching.span(f"score {name}", {"pictures": len(pictures)}):
             return await _ask(scorers[name], pictures, context, calls=calls, timeout_s=timeout_s)
 
-    try:
+    with ungrouped():
         async with asyncio.TaskGroup() as group:
             asked = {name: group.create_task(ask(name)) for name in scorers}
-    except ExceptionGroup as failed:
-        raise first_failure(failed) from failed
     answers = {name: task.result() for name, task in asked.items()}
     return {picture: _card({name: answers[name].get(picture) for name in scorers}, maps) for picture in pictures}
 

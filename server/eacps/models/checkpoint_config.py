@@ -18,6 +18,11 @@ CONFIG_FILE = "checkpoint.json"
 TOKENIZER_FILE = "tokenizer.json"  # the checkpoint's fast tokenizer, as the `tokenizers` library reads it
 
 
+LARGEST_SHIFT = 1000.0
+"""Of a schedule, and as a fraction the least; with larger ones FP32 has no other sigmas than 1 and 0."""
+_LARGEST_LOG_SHIFT = math.log(LARGEST_SHIFT)
+
+
 class UnsupportedCheckpoint(ValueError):
     """The checkpoint asks for something the sampler does not do."""
 
@@ -59,7 +64,7 @@ class ScheduleConfig:
         return cls(**{name: config[name] for name in names if name in config})
 
     def violations(self) -> list[str]:
-        """Name the fields with which sigmas would not fall from 1 to 0; diffusers looks at none of them."""
+        """Name the fields with which sigmas would not fall from 1 to 0 in FP32; diffusers looks at none of them."""
         linear = self.time_shift_type == "linear"
         usable = {
             "num_train_timesteps": self.num_train_timesteps >= 1,
@@ -67,16 +72,13 @@ class ScheduleConfig:
             "time_shift_type": linear or self.time_shift_type == "exponential",
         }
         if self.use_dynamic_shifting:
-            usable["base_shift"] = _is_between(0 if linear else -math.inf, self.base_shift)
-            usable["max_shift"] = _is_between(0 if linear else -math.inf, self.max_shift)
-            usable["max_image_seq_len"] = self.max_image_seq_len != self.base_image_seq_len
+            low, high = (1 / LARGEST_SHIFT, LARGEST_SHIFT) if linear else (-_LARGEST_LOG_SHIFT, _LARGEST_LOG_SHIFT)
+            usable["base_shift"] = low <= self.base_shift <= high
+            usable["max_shift"] = low <= self.max_shift <= high
+            usable["max_image_seq_len"] = self.max_image_seq_len > self.base_image_seq_len
         else:
-            usable["shift"] = _is_between(0, self.shift)
+            usable["shift"] = 1 / LARGEST_SHIFT <= self.shift <= LARGEST_SHIFT
         return [name for name, is_usable in usable.items() if not is_usable]
-
-
-def _is_between(low: float, value: float) -> bool:
-    return low < value < math.inf
 
 
 @dataclass(frozen=True)

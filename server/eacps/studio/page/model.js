@@ -35,7 +35,7 @@ export class SearchModel {
   /** The same as the search proposed them, which is how it breaks ties; results arrive shuffled. */
   get inOrderOfProposal() {
     const { compare } = new Intl.Collator("en", { numeric: true });
-    return this.shown.sort((left, right) => compare(left.id, right.id)); // an id is a generation and a place in it
+    return this.shown.sort((left, right) => compare(left.id, right.id)); // an id is a generation and an index in it
   }
 
   /** Cost so far in whole trajectories. */
