@@ -64,6 +64,7 @@ RULES = {
     "tensors": Rule(),
     "contract": Rule({"tensors"}),
     "licenses": Rule(),
+    "descriptors": Rule(),
     "manifest": Rule({"licenses"}),
     "limits": Rule({"tensors", "search"}),
     "enums": Rule({"v1"}, {"google"}),
@@ -84,14 +85,16 @@ RULES = {
     "wire": Rule({"v1"}, {"google"}),
     "durable": Rule({*EVALUATION, "evaluation", "logs"}, {"sqlalchemy", "dbos", "obstore"}),
     "api": Rule(
-        {*EVALUATION, "evaluation", "durable", "v1", "wire", "enums", "limits", "provenance"},
+        {*EVALUATION, "evaluation", "descriptors", "durable", "v1", "wire", "enums", "limits", "provenance"},
         {"numpy", "opentelemetry", *GRPC},
     ),
     "client": Rule({"v1", "wire", "enums", "limits"}, {"pyarrow", *GRPC}),
     "drawing": Rule({"arrays", "client", "imaging", "scene", "search"}, {"PIL", "numpy"}),
     "studio": Rule({"client", "drawing", "enums", "imaging", "limits", "v1", "wire"}, {"PIL", "starlette", *GRPC}),
     "settings": Rule({"errors"}),
-    "http": Rule({"client", "errors", "imaging", "v1"}, {"PIL", "grpc", "google", "numpy", "starlette", "uvicorn"}),
+    "http": Rule(
+        {"client", "descriptors", "errors", "imaging", "v1"}, {"PIL", "grpc", "google", "numpy", "starlette", "uvicorn"}
+    ),
     "provenance": Rule({"arrays", "errors", "processes"}, {"PIL", "c2pa", "cryptography"}),
     "mcp": Rule({"client", "enums", "imaging", "limits", "v1"}, {"mcp", "mcp_types", "pydantic", "starlette"}),
     "metrics": Rule({"errors", "evaluation"}, {"prometheus_client"}),
@@ -103,7 +106,7 @@ RULES = {
     "cli": Rule(
         {
             *{*EVALUATION, "evaluation", "v1", "wire", "api", "client", "drawing", "logs", "manifest", "settings"},
-            *{"assembly", "enums", "http", "licenses", "limits", "mcp", "provenance", "studio"},
+            *{"assembly", "descriptors", "enums", "http", "licenses", "limits", "mcp", "provenance", "studio"},
         },
         {"c2pa", "pyarrow", "rich", "typer", "uvloop", *GRPC},
     ),

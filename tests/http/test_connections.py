@@ -1,4 +1,4 @@
-"""Connections of the HTTP doors: bounded in number, and in the time that a request may take to begin."""
+"""Connections of the HTTP gateways: bounded in number, and in the time that a request may take to begin."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from eacps.descriptors import half_of_descriptors
 from eacps.http.connections import ConnectionLimits
 from eacps.http.serving import serving_http
 
@@ -70,3 +71,8 @@ async def test_so_is_a_later_one_and_an_answer_takes_its_time() -> None:
             assert answer.startswith(b"HTTP/1.1 200")
         stream[1].write(HALF)
         assert await ended(stream)
+
+
+def test_half_of_the_descriptors_are_for_connections() -> None:
+    assert ConnectionLimits().connections == half_of_descriptors()
+    assert [ConnectionLimits(most=most).connections for most in (7, 0)] == [7, 0]

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import resource
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from eacps.api.interceptor import CallInterceptor
 from eacps.api.reflection import enable_reflection
 from eacps.api.servicer import SearchServicer
 from eacps.api.tls import ServerTls, server_credentials
+from eacps.descriptors import half_of_descriptors
 from eacps.errors import AddressUnavailable
 from eacps.evaluation import Observer
 from eacps.v1 import search_service_pb2 as pb
@@ -75,7 +75,7 @@ class ServerLimits:
     @property
     def connections(self) -> int:
         """Most connections at once."""
-        return self.max_connections or max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+        return half_of_descriptors() if self.max_connections is None else self.max_connections
 
 
 class SearchServer:

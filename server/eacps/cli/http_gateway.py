@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from eacps.cli.composition import Composition
-from eacps.cli.descriptors import allow_descriptors
 from eacps.cli.exit_codes import ExitCode
 from eacps.cli.gateway_access import access_to
 from eacps.cli.health import health_of
@@ -17,6 +16,7 @@ from eacps.cli.outcome import CommandFailed
 from eacps.cli.remote import translated_errors
 from eacps.cli.server_caller import DEFAULT_SERVER
 from eacps.cli.streams import print_json
+from eacps.descriptors import allow_descriptors
 from eacps.settings.addresses import split_address
 
 try:

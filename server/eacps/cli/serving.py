@@ -12,10 +12,10 @@ from rich.markup import escape
 
 from eacps.assembly import preflight, serving
 from eacps.cli.composition import Composition
-from eacps.cli.descriptors import allow_descriptors
 from eacps.cli.embedding import embedded_triton
 from eacps.cli.interrupts import first_of, run_cancellable, signals_to_end
 from eacps.cli.streams import print_json
+from eacps.descriptors import allow_descriptors
 from eacps.errors import TritonUnavailable
 from eacps.settings import Settings
 from eacps.triton.embedded import EmbeddedTriton

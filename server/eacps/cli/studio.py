@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from eacps.cli.composition import Composition
-from eacps.cli.descriptors import allow_descriptors
 from eacps.cli.exit_codes import ExitCode
 from eacps.cli.gateway_access import access_to
 from eacps.cli.interrupts import first_of, run_cancellable, signals_to_end
@@ -22,6 +21,7 @@ from eacps.cli.outcome import CommandFailed
 from eacps.cli.remote import translated_errors
 from eacps.cli.streams import print_json
 from eacps.client import AsyncClient, Retries
+from eacps.descriptors import allow_descriptors
 from eacps.settings.addresses import split_address
 
 _NEEDED = ("starlette", "uvicorn", "python_multipart")

@@ -5,9 +5,10 @@ can neither accept a connection nor open a file.
 """
 
 import asyncio
-import resource
 from dataclasses import dataclass
 from typing import Any
+
+from eacps.descriptors import half_of_descriptors
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class ConnectionLimits:
     @property
     def connections(self) -> int:
         """Most connections at once."""
-        return self.most or max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+        return half_of_descriptors() if self.most is None else self.most
 
 
 def bounded(protocol: Any, limits: ConnectionLimits) -> Any:

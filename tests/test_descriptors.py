@@ -1,13 +1,16 @@
 """A server may open as many descriptors as the system lets it have."""
 
+import resource
 import subprocess
 import sys
 
 import pytest
 
+from eacps.descriptors import half_of_descriptors
+
 PROGRAM = """
 import resource, sys
-from eacps.cli.descriptors import allow_descriptors
+from eacps.descriptors import allow_descriptors
 resource.setrlimit(resource.RLIMIT_NOFILE, tuple(map(int, sys.argv[1:])))
 allow_descriptors()
 print(*resource.getrlimit(resource.RLIMIT_NOFILE))
@@ -18,6 +21,18 @@ print(*resource.getrlimit(resource.RLIMIT_NOFILE))
 def test_the_limit_of_descriptors_is_raised_as_far_as_it_may_be(soft: int, hard: int, after: str) -> None:
     words = [sys.executable, "-c", PROGRAM, str(soft), str(hard)]
     assert subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout.strip() == after
+
+
+@pytest.mark.parametrize(
+    ("soft", "half"),
+    [(256, 128), (1, 1), (resource.RLIM_INFINITY, 32_768), (2**40, 2**31 - 1)],
+    ids=["even", "one", "unlimited", "more than an int32"],
+)
+def test_half_of_the_descriptors_is_a_number_of_connections(
+    monkeypatch: pytest.MonkeyPatch, soft: int, half: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, resource.RLIM_INFINITY))
+    assert half_of_descriptors() == half
 
 
 LOGGING = """
