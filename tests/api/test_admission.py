@@ -29,12 +29,13 @@ from tests.toy import ToyModels
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 TINY = replace(UNRATED, reads=2, streams=4, receiving=4, tenant_share=0.5, request_timeout_s=1.0)
+HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 NOBODY = pb.GetSearchRequest(search_id="0" * 32)
 
 
 def raw(channel: grpc.aio.Channel, method: str) -> Any:
-    """A call of one of the service's methods that sends nothing by itself."""
-    return channel.stream_unary(f"/eacps.v1.SearchService/{method}")
+    """A call of a method, by default of the search service's, that sends nothing by itself."""
+    return channel.stream_unary(method if method.startswith("/") else f"/{SEARCH_SERVICE}/{method}")
 
 
 async def answer_of(call: Any) -> Any:
@@ -249,7 +250,7 @@ async def test_health_and_reflection_are_bounded_too(serve: Serve) -> None:
 
 
 async def test_no_host_gets_all_health_checks() -> None:
-    admission, check = Admission(replace(UNRATED, probes=4)), "/grpc.health.v1.Health/Check"
+    admission, check = Admission(replace(UNRATED, probes=4)), HEALTH_CHECK
     for _ in range(3):
         admission.admit(check, "ipv4:192.0.2.1").received()
     with pytest.raises(TooManyCalls) as caught:
@@ -264,6 +265,16 @@ async def test_a_health_check_that_is_refused_says_so(serve: Serve) -> None:
         error = await failure_of(check)
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert details_of(error)["QuotaFailure"].violations[0].subject == "host:ipv4:127.0.0.1"
+
+
+async def test_a_health_check_that_does_not_come_holds_a_slot_for_a_time(serve: Serve) -> None:
+    async with serve(admitted=replace(UNRATED, probes=4, tenant_share=0.5, request_timeout_s=2.0)) as channel:
+        calls = await silent(channel, HEALTH_CHECK, 5, ())
+        errors = await asyncio.gather(*map(failure_of, calls))
+        health = health_pb2_grpc.HealthStub(channel)
+        assert (await health.Check(health_pb2.HealthCheckRequest(), timeout=60)).status
+    exhausted, too_late = grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED
+    assert sorted(error.code().name for error in errors) == [too_late.name] * 2 + [exhausted.name] * 3
 
 
 class Swapping(ToyModels):

@@ -105,17 +105,22 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return handler
 
     def _probed(self, handler: Any, method: str) -> Any:
-        """Admit a health check. Callers who do not read its response hold slots, so no host gets all of them."""
+        """Admit a health check, before its request comes.
 
-        async def answer(request: Any, context: Context) -> Any:
+        Callers who send no request, or do not read the response, hold slots, so no host gets all of them.
+        """
+        kind, timeout_s = _input_of(method), self._dependencies.admission.limits.request_timeout_s
+
+        async def answer(_: object, context: Context) -> None:
             try:
                 self._admit(method, context.peer().rpartition(":")[0])
+                request = _parsed(await _received(context, timeout_s), kind, handler.request_deserializer)
             except EacpsError as exc:
                 _set_status(context, status_of(exc))
-                return None
-            return await handler.unary_unary(request, context)
+                return
+            await _write(context, await handler.unary_unary(request, context))
 
-        return grpc.unary_unary_rpc_method_handler(answer, handler.request_deserializer, handler.response_serializer)
+        return grpc.stream_stream_rpc_method_handler(answer, None, handler.response_serializer)
 
     def _admit(self, method: str, tenant: str) -> None:
         """Admit a call; its slot is released when the task that answers it ends."""
@@ -186,34 +191,16 @@ class _Method:
         """Return the request, or the stream of requests, whose servicer calls `AdmittedCall.received` itself."""
         if self._handler.request_streaming:
             return self._requests(context)
-        message = self._parsed(await self._received(context))
+        message = self._parsed(await _received(context, self._dependencies.admission.limits.request_timeout_s))
         admitted.received()
         return message
-
-    async def _received(self, context: Context) -> Any:
-        timeout_s = self._dependencies.admission.limits.request_timeout_s
-        try:
-            async with asyncio.timeout(timeout_s):
-                data = await context.read()
-        except TimeoutError as exc:
-            raise DeadlineExceeded(f"the request did not come within {timeout_s:g} s") from exc
-        if data is grpc.aio.EOF:
-            raise InvalidRequest([FieldViolation("request", "is missing")])
-        return data
 
     async def _requests(self, context: Context) -> AsyncIterator[Any]:
         while (data := await context.read()) is not grpc.aio.EOF:
             yield self._parsed(data)
 
     def _parsed(self, data: Any) -> Any:
-        check_items(data, self._input)
-        try:
-            message = self._handler.request_deserializer(data)
-        except DecodeError as exc:
-            text = "is not a message of this call: its bytes are damaged, or a text in it is not UTF-8"
-            raise InvalidRequest([FieldViolation("request", text)]) from exc
-        message.DiscardUnknownFields()  # else searches would be stored with them, of any size
-        return message
+        return _parsed(data, self._input, self._handler.request_deserializer)
 
     @contextmanager
     def _span(self, context: Context) -> Iterator[None]:
@@ -244,6 +231,30 @@ def _input_of(method: str) -> Descriptor | None:
     except KeyError:
         return None
     return found
+
+
+async def _received(context: Context, timeout_s: float) -> Any:
+    """Return the encoded request of a call."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            data = await context.read()
+    except TimeoutError as exc:
+        raise DeadlineExceeded(f"the request did not come within {timeout_s:g} s") from exc
+    if data is grpc.aio.EOF:
+        raise InvalidRequest([FieldViolation("request", "is missing")])
+    return data
+
+
+def _parsed(data: Any, kind: Descriptor | None, deserialize: Callable[[Any], Any]) -> Any:
+    """Return a request, which has to be of ``kind``."""
+    check_items(data, kind)
+    try:
+        message = deserialize(data)
+    except DecodeError as exc:
+        text = "is not a message of this call: its bytes are damaged, or a text in it is not UTF-8"
+        raise InvalidRequest([FieldViolation("request", text)]) from exc
+    message.DiscardUnknownFields()  # else searches would be stored with them, of any size
+    return message
 
 
 def _level_of(error: EacpsError) -> int:
