@@ -18,11 +18,14 @@ class Objects:
 
     def __init__(self) -> None:
         self.read = self.most_read = 0
+        self.asked: list[str] = []
+        self.gates: dict[str, asyncio.Event] = {}
 
     async def get(self, digest: str) -> bytes:
+        self.asked.append(digest)
         self.read += 1
         self.most_read = max(self.read, self.most_read)
-        await asyncio.sleep(0)
+        await (self.gates[digest].wait() if digest in self.gates else asyncio.sleep(0))
         self.read -= 1
         return bytes(int(digest))
 
@@ -71,3 +74,29 @@ async def test_slow_readers_hold_no_more_than_the_budget() -> None:
         sum(len(one.prior_ready.prior.data) + len(one.prior_ready.scene.data) for one in events) == budget.held <= 100
     )
     assert objects.most_read <= 8
+
+
+async def test_pictures_that_do_not_fit_are_in_memory_for_few_events_at_once() -> None:
+    large, objects, gate = MOST_INLINE_BYTES + 1, Objects(), asyncio.Event()
+    objects.gates["2"] = gate
+    pictures, budget, events = pictures_over(objects), MemoryBudget("pictures in events", 100), 50
+    work = [pictures.fill_event(event(large, 2), budget.reservation()) for _ in range(events)]
+    filled = asyncio.gather(*work)
+    for _ in range(10 * events):
+        await asyncio.sleep(0)
+    assert objects.asked.count(str(large)) == objects.asked.count("2") == 8
+    gate.set()
+    await filled
+    assert objects.asked.count(str(large)) == events
+
+
+async def test_an_event_without_pictures_waits_for_no_other() -> None:
+    objects = Objects()
+    objects.gates["1"] = asyncio.Event()
+    pictures, reservation = pictures_over(objects), MemoryBudget("pictures in events", 100).reservation()
+    others = [asyncio.ensure_future(pictures.fill_event(event(1, 1), reservation)) for _ in range(20)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await pictures.fill_event(pb.SearchEvent(), reservation)
+    for one in others:
+        one.cancel()

@@ -18,7 +18,7 @@ R = TypeVar("R", pb.PreparePriorResponse, pb.RenderCandidateResponse, pb.PickCan
 MOST_INLINE_BYTES = 3 * 2**20
 """Most bytes of pictures in one message: gRPC clients accept messages of 4 MiB by default."""
 _READ_AT_ONCE = 8
-"""Pictures for events that are read at once; only those that were read are reserved."""
+"""Events whose pictures are read at the same time."""
 
 
 class MessagePictures:
@@ -57,9 +57,11 @@ class MessagePictures:
             event: The event.
             reservation: Grows by the bytes; to be held until the event was sent, since its reader may be slow.
         """
+        if not (images := list(pictures_of(event))):
+            return
         room, known = MOST_INLINE_BYTES, dict[str, bytes]()
-        for image in pictures_of(event):
-            async with self._reading:
+        async with self._reading:  # to the end, since also pictures that do not fit are in memory until then
+            for image in images:
                 if (digest := image.artifact) not in known:
                     known[digest] = await self._objects.get(digest)
                 if (size := len(known[digest])) > room:
