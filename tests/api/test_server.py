@@ -274,26 +274,20 @@ async def see_refused(servicer: SearchServicer, is_ready: Callable[[], Awaitable
             SearchServer(servicer, address=address, is_ready=is_ready)
 
 
-async def test_a_message_that_is_too_large_is_no_error_of_the_server(
-    serve: Serve, caplog: pytest.LogCaptureFixture
-) -> None:
-    large = pb.RunSearchRequest(prompt="x" * 14 * 2**20)
-    with caplog.at_level(logging.DEBUG):
-        async with serve() as channel:
-            stub = SearchServiceStub(channel)
-            for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip):
-                calls = (
-                    stub.CreateSearch(pb.CreateSearchRequest(search=large), timeout=60, compression=compression),
-                    stub.UploadImage(
-                        iter([pb.UploadImageRequest(chunk=bytes(14 * 2**20))]), timeout=60, compression=compression
-                    ),
-                )
-                for call in calls:
-                    with pytest.raises(grpc.aio.AioRpcError) as caught:
-                        await call
-                    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-            await asyncio.sleep(0.5)
-    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip], ids=["plain", "gzip"])
+async def test_a_message_that_is_too_large_is_refused_by_its_size(serve: Serve, compression: grpc.Compression) -> None:
+    large = pb.CreateSearchRequest(search=pb.RunSearchRequest(prompt="x" * 14 * 2**20))
+    chunk = pb.UploadImageRequest(chunk=bytes(14 * 2**20))
+    async with serve() as channel:
+        stub = SearchServiceStub(channel)
+        calls = (
+            stub.CreateSearch(large, timeout=60, compression=compression),
+            stub.UploadImage(iter([chunk]), timeout=60, compression=compression),
+        )
+        for call in calls:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_only_callers_who_left_are_kept_from_the_log_of_grpc(
@@ -301,9 +295,11 @@ async def test_only_callers_who_left_are_kept_from_the_log_of_grpc(
 ) -> None:
     async with serve():
         log = logging.getLogger("grpc._cython.cygrpc")
-        log.error("the status could not be sent", exc_info=grpc.aio.BaseError("the call is over"))
+        log.error("the status could not be sent", exc_info=grpc.aio.InternalError("the call is over"))
         log.error("a bug", exc_info=ValueError())
-    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == ["a bug"]
+        log.error("wrong use of gRPC", exc_info=grpc.aio.UsageError("the status was sent already"))
+    errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert errors == ["a bug", "wrong use of gRPC"]
 
 
 @pytest.mark.parametrize("name", ["baggage", "traceparent", "tracestate"])

@@ -37,12 +37,13 @@ _WARN_OF_CALLERS = ("opentelemetry.baggage.propagation", "opentelemetry.trace.pr
 """Loggers that warn of the metadata of single calls, as often as a caller likes."""
 
 
-def _not_of_a_caller_who_left(record: logging.LogRecord) -> bool:
-    """Whether a record of gRPC is not about a call that was over before its response could be sent.
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Whether a record of gRPC is about more than a call that was over before its response could be sent.
 
-    The caller has left, or sent a message that gRPC itself refuses. gRPC logs that as an error, with a traceback.
+    The caller of such a call has left, or sent a message that gRPC itself refuses. gRPC logs that as an error, with a
+    traceback. Wrong use of gRPC is a `grpc.aio.UsageError`, which is logged.
     """
-    return not (record.exc_info and isinstance(record.exc_info[1], grpc.aio.BaseError))
+    return not (record.exc_info and isinstance(record.exc_info[1], grpc.aio.InternalError))
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class SearchServer:
         keys: KeyRing | None = None,
         calls: CallObserver | None = None,
     ) -> None:
-        _GRPC_LOG.addFilter(_not_of_a_caller_who_left)  # added once, however many servers there are
+        _GRPC_LOG.addFilter(_is_worth_logging)  # added once, however many servers there are
         for name in _WARN_OF_CALLERS:
             logging.getLogger(name).setLevel(logging.ERROR)
         self._observer = observer or Observer()
