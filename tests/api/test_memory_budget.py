@@ -96,3 +96,25 @@ async def test_who_is_not_authenticated_may_have_all() -> None:
     for _ in range(2):
         memory.reservation().add(6)
     assert memory.held == 12
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_bytes_that_are_waited_for_count_to_their_tenant(cancelled: bool) -> None:
+    memory = MemoryBudget("bytes", 10, tenant_share=0.5)
+    first, second = memory.reservation("eve"), memory.reservation("ada")
+    first.add(6)
+    waiting = asyncio.ensure_future(second.wait_for(5))
+    await started(waiting)
+    first.release()
+    if cancelled:
+        waiting.cancel()  # at the moment at which they come
+        await asyncio.wait({waiting})
+    else:
+        await waiting
+        with pytest.raises(TooManyCalls, match="5 bytes of bytes are held by you"):
+            memory.reservation("ada").add(1)
+        second.release()
+    third = memory.reservation("ada")
+    third.add(4)
+    with pytest.raises(TooManyCalls, match="4 bytes of bytes are held by you"):
+        memory.reservation("ada").add(2)

@@ -22,7 +22,7 @@ class MemoryBudget:
     def __init__(self, what: str, most: int, tenant_share: float = 1.0) -> None:
         self.what, self.most, self.held = what, most, 0
         self._share, self._held_by = math.ceil(most * tenant_share), Counter[str]()
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[int, str, asyncio.Future[None]]] = deque()
 
     def reservation(self, tenant: str = ANYONE) -> "Reservation":
         """Return an empty reservation for one call of a tenant, or, without one, for a search."""
@@ -31,7 +31,7 @@ class MemoryBudget:
     @property
     def waited_for(self) -> int:
         """How many bytes are waited for."""
-        return sum(size for size, _ in self._waiting)
+        return sum(size for size, _, _ in self._waiting)
 
     def check(self, size: int) -> None:
         """Check that the whole budget suffices for ``size`` bytes.
@@ -63,19 +63,19 @@ class MemoryBudget:
             raise TooManyCalls(text, limit=self.most, count=self.held, retry_after_s=2.0)
         self._hold(size, tenant)
 
-    async def wait_for(self, size: int) -> None:
-        """Wait for bytes and take them for `ANYONE`, first come, first served."""
+    async def wait_for(self, size: int, tenant: str = ANYONE) -> None:
+        """Wait for bytes and take them for a tenant, beyond its share if need be; first come, first served."""
         future = asyncio.get_running_loop().create_future()
-        self._waiting.append((size, future))
+        self._waiting.append((size, tenant, future))
         self._serve()
         try:
             await future
         except BaseException:
             if future.cancelled():
-                self._waiting = deque(entry for entry in self._waiting if entry[1] is not future)
+                self._waiting = deque(entry for entry in self._waiting if entry[2] is not future)
                 self._serve()
             else:
-                self.release(size)  # they came at the moment of the cancellation
+                self.release(size, tenant)  # they came at the moment of the cancellation
             raise
 
     def release(self, size: int, tenant: str = ANYONE) -> None:
@@ -91,9 +91,9 @@ class MemoryBudget:
 
     def _serve(self) -> None:
         while self._waiting and self.held + self._waiting[0][0] <= self.most:
-            size, future = self._waiting.popleft()
+            size, tenant, future = self._waiting.popleft()
             if not future.done():
-                self._hold(size, ANYONE)
+                self._hold(size, tenant)
                 future.set_result(None)
 
 
@@ -134,7 +134,7 @@ class Reservation:
             InvalidRequest: The reservation would exceed the whole budget.
         """
         self._memory.check(self._size + size)
-        await self._memory.wait_for(size)
+        await self._memory.wait_for(size, self._tenant)
         self._size += size
 
     def moved(self) -> "Reservation":
