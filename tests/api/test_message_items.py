@@ -1,6 +1,5 @@
 """Requests of millions of items are refused before they are parsed; others pass, whatever their bytes."""
 
-import time
 from collections.abc import Callable
 
 import grpc.aio
@@ -13,13 +12,13 @@ from eacps.api.message_items import MAX_ITEMS, check_items
 from eacps.api.submission import check_envelope
 from eacps.api.violations import Violations
 from eacps.errors import InvalidRequest
+from eacps.limits import MAX_SCORERS
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.api.conftest import Serve
 
 RUN = pb.RunSearchRequest.DESCRIPTOR
 MANY = MAX_ITEMS + 1
-LONGEST_S = 1.0
 
 
 def field(number: int, data: bytes) -> bytes:
@@ -52,14 +51,13 @@ def varint(number: int) -> bytes:
 )
 def test_many_items_are_refused_wherever_they_are(data: pb.RunSearchRequest | bytes) -> None:
     encoded = data if isinstance(data, bytes) else data.SerializeToString()
-    with pytest.raises(InvalidRequest, match="50000"):
+    with pytest.raises(InvalidRequest, match=f"more than {MAX_ITEMS} fields"):
         check_items(encoded, RUN)
 
 
 def test_the_largest_useful_request_passes() -> None:
-    other = pb.KnownPoint(
-        recipe={"terms": [pb.RecipeTerm(seed=2**31, coefficient=1.0)]}, scores={"a": 0.5, "b": 0.5, "c": 0.5}, build="x"
-    )
+    scores = {f"scorer-{index}": 0.5 for index in range(MAX_SCORERS)}
+    other = pb.KnownPoint(recipe={"terms": [pb.RecipeTerm(seed=2**31, coefficient=1.0)]}, scores=scores, build="x")
     known = pb.KnownPoint(recipe=other.recipe, scores=other.scores, build="x", others=[other] * 64)
     search = pb.SearchSettings(start=[pb.StartPoint(known=known)] * 16, avoided_seeds=range(2**31, 2**31 + 4096))
     request = pb.RunSearchRequest(scene=pb.Image(data=bytes(4 * 2**20)), search=search)
@@ -82,23 +80,21 @@ def test_a_message_that_is_too_deep_is_left_to_its_parser(depth: int) -> None:
     check_items(encoded, RUN)
 
 
-async def test_a_request_of_a_million_scorers_delays_nobody(
+async def test_a_request_of_a_million_scorers_is_not_parsed(
     serve: Serve, make_request: Callable[..., pb.RunSearchRequest]
 ) -> None:
-    data = make_request().SerializeToString() + field(8, varint(5 << 3 | 2) + b"\0") * 1_000_000
+    scorers = field(8, varint(5 << 3 | 2) + b"\0") * 1_000_000
+    data = make_request().SerializeToString() + scorers + b"\xff"  # whose end a parser would refuse
     async with serve() as channel:
-        begun_s = time.monotonic()
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await channel.unary_stream("/eacps.v1.SearchService/RunSearch")(data, timeout=60).read()
-        assert time.monotonic() - begun_s < LONGEST_S
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert caught.value.details() == "request: has more than 50000 fields and list items"
+    assert caught.value.details() == f"request: has more than {MAX_ITEMS} fields and list items"
 
 
 def test_a_long_request_id_is_refused_by_its_length() -> None:
-    violations, begun_s = Violations(), time.process_time()
+    violations = Violations()
     check_envelope(violations, pb.RunSearchRequest(request_id="x" * 12 * 2**20))
-    assert time.process_time() - begun_s < 0.1
     assert [violation.field for violation in violations.found] == ["request_id"]
 
 
