@@ -22,15 +22,15 @@ class UploadSpeed:
     idle_s: float = 10.0
     bytes_per_s: float = 16 * 1024
 
-    def left_s(self, left_s: float, received: int, elapsed_s: float) -> float:
+    def left_s(self, waited_for_s: float, received: int, elapsed_s: float) -> float:
         """Return how long to wait for the next bytes.
 
         Args:
-            left_s: How long the last ones were waited for at most.
+            waited_for_s: How long the last ones were waited for at most.
             received: How many they were.
             elapsed_s: How long they took.
         """
-        return min(self.idle_s, left_s - elapsed_s + received / self.bytes_per_s)
+        return min(self.idle_s, waited_for_s - elapsed_s + received / self.bytes_per_s)
 
 
 _SPEED = UploadSpeed()
