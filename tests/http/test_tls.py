@@ -1,6 +1,7 @@
 """Certificates of what serves HTTP: which are refused at the start, and renewal without a restart."""
 
 import asyncio
+import contextlib
 import shutil
 import ssl
 from pathlib import Path
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from starlette.applications import Starlette
 
 from eacps.errors import AddressUnavailable
+from eacps.http.connections import ConnectionLimits
 from eacps.http.serving import serving_http
 from tests.api.certificates import Authority
 
@@ -58,3 +60,14 @@ async def test_a_certificate_that_cannot_be_used_is_refused_at_the_start(tmp_pat
         with pytest.raises(AddressUnavailable, match="certificate for localhost cannot be used"):
             async with serving_http(Starlette(), "localhost", 0, files):
                 pass
+
+
+async def test_who_does_not_shake_hands_is_disconnected(tmp_path: Path) -> None:
+    served = Authority(tmp_path).issue("server", "127.0.0.1")
+    limits = ConnectionLimits(head_timeout_s=0.3)
+    async with serving_http(Starlette(), "127.0.0.1", 0, served, limits) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(30):  # by default asyncio waits for a minute
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.close()

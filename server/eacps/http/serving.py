@@ -3,8 +3,9 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -60,7 +61,7 @@ async def serving_http(
         config.http_protocol_class = bounded(config.http_protocol_class, limits)
         if certificate is not None and config.ssl is not None:
             _follow(certificate, config.ssl)
-        server = _Server(config)
+        server = _Server(config, limits.head_timeout_s)
         task = asyncio.ensure_future(server.serve(sockets=[listener]))
         try:
             while not server.started and not task.done():
@@ -74,7 +75,39 @@ async def serving_http(
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to the command that runs it."""
+    """Leaves signals to the command that runs it, and limits the time of TLS handshakes.
+
+    Args:
+        config: Settings of uvicorn.
+        handshake_timeout_s: Longest time of a handshake, for which asyncio allows a minute.
+    """
+
+    def __init__(self, config: uvicorn.Config, handshake_timeout_s: float) -> None:
+        super().__init__(config)
+        self._handshake_timeout_s = handshake_timeout_s
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, then listen: uvicorn would not pass on the timeout."""
+        await super().startup(sockets=[])
+        self.started = False
+        protocol: Callable[[], asyncio.Protocol] = partial(
+            self.config.http_protocol_class,  # type: ignore[call-arg]  # uvicorn's type says only that it is a protocol
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        loop, tls = asyncio.get_running_loop(), self.config.ssl
+        for listener in sockets or []:
+            self.servers.append(
+                await loop.create_server(
+                    protocol,
+                    sock=listener,
+                    ssl=tls,
+                    backlog=self.config.backlog,
+                    ssl_handshake_timeout=self._handshake_timeout_s if tls else None,
+                )
+            )
+        self.started = True
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
