@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
-from eacps.http.fields import EditFields
+from eacps.http.fields import DEFAULT_QUALITY, EditFields
 from eacps.http.searching import Partial, Searched
 
 NO_USAGE = {
@@ -71,7 +71,7 @@ def _base64(fields: EditFields, picture: bytes) -> str:
 def _common(fields: EditFields) -> dict[str, Any]:
     common: dict[str, Any] = {
         "output_format": fields.output.format,
-        "quality": fields.quality,
+        "quality": fields.quality or DEFAULT_QUALITY,
         "size": f"{fields.size[0]}x{fields.size[1]}",
     }
     return common | ({"safety_identifier": fields.user} if fields.user else {})

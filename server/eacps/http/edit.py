@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from eacps.errors import InvalidPicture
 from eacps.http.errors import HttpError
-from eacps.http.fields import DEFAULT_QUALITY, TRAJECTORIES, EditFields
+from eacps.http.fields import TRAJECTORIES, EditFields
 from eacps.http.mask import mask_of
 from eacps.v1 import search_service_pb2 as pb
 
@@ -33,7 +33,7 @@ def edit_request(fields: EditFields, request_id: str, most_s: float) -> pb.RunSe
             request.mask.data = mask_of(fields.mask)
         except InvalidPicture as exc:
             raise HttpError(400, f"Invalid 'mask': the picture {exc}", code="invalid_mask", param="mask") from exc
-    if request.search.WhichOneof("strategy") is None and fields.quality != DEFAULT_QUALITY:
+    if request.search.WhichOneof("strategy") is None and fields.quality is not None:
         request.search.eacps_adaptive.trajectories = TRAJECTORIES[fields.quality]
     budget = request.budget
     if not budget.HasField("wall_time") or budget.wall_time.ToTimedelta() > timedelta(seconds=most_s):

@@ -17,8 +17,8 @@ T = TypeVar("T")
 TRAJECTORIES = {"low": 16, "medium": 32, "high": 64, "xhigh": 128, "max": 256}
 """What a search costs, by OpenAI's word for quality."""
 DEFAULT_QUALITY = "medium"
-"""What a search costs of which nothing is said: the search server's own default is left as it is."""
-_QUALITIES = {"auto": DEFAULT_QUALITY, "standard": DEFAULT_QUALITY} | {name: name for name in TRAJECTORIES}
+"""What a search costs by the search server's own default, which is left as it is where nothing is said."""
+_QUALITIES = {"auto": None, "standard": None} | {name: name for name in TRAJECTORIES}
 _IMAGES, _MASKS = ("image", "image[]"), ("mask",)
 _FIXED = {
     "response_format": (("b64_json",), "a URL that opens without a key would give the picture to others"),
@@ -50,7 +50,7 @@ class EditFields:
         model: As asked for; None if it was not.
         n: Number of pictures to return.
         output: How to return them.
-        quality: Key of `TRAJECTORIES`.
+        quality: Key of `TRAJECTORIES`; None for the search server's default.
         stream: Whether to return events.
         partial_images: How many pictures to send before the last ones.
         user: Whom the request is for; empty if that was not said.
@@ -64,7 +64,7 @@ class EditFields:
     model: str | None
     n: int
     output: Output
-    quality: str
+    quality: str | None
     stream: bool
     partial_images: int
     user: str
