@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,14 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings of this machine must not affect a test."""
     for name in [name for name in os.environ if name.startswith(SETTINGS)]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def _in_a_terminal() -> Iterator[None]:
+    """Whoever runs the tests by nohup ignores SIGHUP, and so would they, and what they start."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @contextmanager

@@ -138,6 +138,7 @@ def test_a_bug_is_not_hidden() -> None:
         _ = 1 / 0
 
 
+@pytest.mark.usefixtures("_in_a_terminal")
 @pytest.mark.parametrize(
     ("number", "raised"),
     [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated), (signal.SIGHUP, Terminated)],
@@ -160,6 +161,7 @@ def test_signals_cancel_the_work_and_wait_for_it_to_clean_up(
     assert cleaned == [True]
 
 
+@pytest.mark.usefixtures("_in_a_terminal")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_outside_the_loop_a_signal_raises_at_once(number: signal.Signals) -> None:
     with pytest.raises(Terminated), terminable():

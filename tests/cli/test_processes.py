@@ -195,6 +195,7 @@ def test_a_second_server_on_the_address_is_refused(server: str, triton: Embedded
     assert f"cannot listen on {server}" in done.stderr
 
 
+@pytest.mark.usefixtures("_in_a_terminal")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_up_ends_with_its_triton(model_repository_dir: Path, tmp_path: Path, number: signal.Signals) -> None:
     with up(model_repository_dir, tmp_path) as (process, told):

@@ -251,7 +251,7 @@ def test_manifest_plan_and_doctor_say_it(model_repository_dir: Path, checkpoint_
     console = Console(record=True, width=300)
     prepared = prepare(gather(ExportRequest(str(checkpoint_dir), faces=str(pack))))
     print_plan(prepared, pack.parent / "output", console)
-    assert "may a business use this: not known, because face_detector, face_recognizer has no" in console.export_text()
+    assert "may a business use this: not known, because face_detector, face_recognizer have no" in console.export_text()
 
 
 def test_the_table_is_well_formed() -> None:
