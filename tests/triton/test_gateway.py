@@ -63,7 +63,7 @@ def sample(name: str) -> npt.NDArray[np.uint8]:
 
 
 async def again_if_it_dies(triton: EmbeddedTriton, cancel: Callable[[], Awaitable[None]]) -> None:
-    """Cancel, and once more where that ended the wheel's Triton, by its race of cancellation and response (server#7368).
+    """Cancel, and once more where that ended the wheel's Triton by its race of cancellation and response (server#7368).
 
     Later releases do not have it (docs/experiments.md). Any other failure is one.
     """
