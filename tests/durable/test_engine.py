@@ -382,12 +382,15 @@ class TestOutages:
     async def test_of_which_a_deadline_sees_no_end_leave_the_best_so_far(
         self, house: House, models: Gated, submit: Submit
     ) -> None:
-        models.shuts_after = 2
+        models.shuts_after, expires_s = 2, time.time() + LEFT_S
         async with house.serving() as engine:
-            search = await engine.submit(await house.submission(submit, expires_s=time.time() + 4.0))
-            await until(lambda: models.calls >= 2)
+            search = await engine.submit(await house.submission(submit, expires_s=expires_s))
+            async for one in engine.watch("ada", search.id):
+                if pb.SearchEvent.FromString(one.payload).HasField("candidate_scored"):
+                    break
             models.errors = [TritonUnavailable("away") for _ in range(100_000)]
-            models.gate.set()
+        models.gate.set()
+        async with house.serving(clock=lambda: expires_s - 1.0) as engine:
             events = await watched(engine, search.id)
         assert events[-1].finished.stop_reason == pb.STOP_REASON_WALL_TIME
         assert events[-1].finished.best_candidate_id
