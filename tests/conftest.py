@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.runner import runtestprotocol
 from sqlalchemy import create_engine, make_url, text
 
 from eacps.models.backbones import models_of
@@ -97,17 +98,42 @@ def triton(model_repository_dir: Path, tmp_path_factory: pytest.TempPathFactory)
         _SHARED.remove(server)
 
 
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Run a test once more if the shared Triton died under it of its own race, and of nothing else.
+
+    The wheel's release (24.10) dies now and then when a stream ends on both sides at once (server#7368, mended in 24.12;
+    docs/experiments.md). No client can prevent that. Searches and ``eacps up`` outlive it, as tests of their own show.
+    """
+    if "triton" not in getattr(item, "fixturenames", ()):
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    reports = runtestprotocol(item, log=False, nextitem=nextitem)
+    died = [server for server in _SHARED if _died_of_its_race(server)]
+    for server in died:
+        _log.warning("the shared Triton has ended by itself; its log: %s", server.log_file)
+        server.restart()
+    if died and any(report.failed for report in reports):
+        item._initrequest()  # type: ignore[attr-defined]  # fresh fixtures
+        reports = runtestprotocol(item, log=False, nextitem=nextitem)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """Start a shared Triton again, as ``eacps up`` does, that ended by itself in an earlier test.
-
-    The wheel's release dies now and then when a stream is cancelled (docs/experiments.md), and every later test of the
-    session would wait for it.
-    """
+    """Start a shared Triton again that has ended in an earlier test for any other reason: later tests need it."""
     for server in _SHARED:
         if not server.running:
-            _log.warning("the shared Triton has ended by itself; its log: %s", server.log_file)
+            _log.warning("the shared Triton has ended; its log: %s", server.log_file)
             server.restart()
+
+
+def _died_of_its_race(server: EmbeddedTriton) -> bool:
+    since_start = server.log_file.read_text(errors="replace").rpartition("Started GRPCInferenceService")[2]
+    signs = ("HandleCancellation called even when the context was not cancelled", "Signal (11) received")
+    return all(sign in since_start for sign in signs)
 
 
 @pytest.fixture(scope="session")

@@ -62,22 +62,6 @@ def sample(name: str) -> npt.NDArray[np.uint8]:
     return decode_picture((SAMPLE / f"{name}.png").read_bytes())
 
 
-async def again_if_it_dies(triton: EmbeddedTriton, cancel: Callable[[], Awaitable[None]]) -> None:
-    """Cancel, and once more where that ended the wheel's Triton by its race of cancellation and response (server#7368).
-
-    Later releases do not have it (docs/experiments.md). Any other failure is one.
-    """
-    try:
-        await cancel()
-    except TritonUnavailable:
-        async with asyncio.timeout(10):
-            while triton.running:
-                await asyncio.sleep(0.1)
-        assert "HandleCancellation called even when the context was not cancelled" in triton.log_file.read_text()
-        triton.restart()
-        await cancel()
-
-
 async def last_cancelled(triton: EmbeddedTriton, steps: int) -> int:
     """Waits for the sampler's word that a run of ``steps`` steps was cancelled, and gives the step."""
     async with asyncio.timeout(20):
@@ -187,27 +171,19 @@ class TestGenerating:
         self, triton: EmbeddedTriton, gateway: TritonGateway, request_of_two: GenerateRequest
     ) -> None:
         steps = MANY_STEPS
-
-        async def cancel() -> None:
-            task = asyncio.create_task(gateway.generate(replace(request_of_two, steps=steps)))
-            await asyncio.sleep(0.5)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-
-        await again_if_it_dies(triton, cancel)
+        task = asyncio.create_task(gateway.generate(replace(request_of_two, steps=steps)))
+        await asyncio.sleep(0.5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
         assert await last_cancelled(triton, steps) < steps
 
     async def test_a_passed_deadline_reaches_the_denoising_step(
         self, triton: EmbeddedTriton, gateway: TritonGateway, request_of_two: GenerateRequest
     ) -> None:
         steps = MANY_STEPS + 1
-
-        async def run_out() -> None:
-            with pytest.raises(DeadlineExceeded):
-                await gateway.generate(replace(request_of_two, steps=steps), timeout_s=0.5)
-
-        await again_if_it_dies(triton, run_out)
+        with pytest.raises(DeadlineExceeded):
+            await gateway.generate(replace(request_of_two, steps=steps), timeout_s=0.5)
         assert await last_cancelled(triton, steps) < steps
 
     async def test_without_time_left_nothing_is_asked(
