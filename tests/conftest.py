@@ -101,7 +101,7 @@ def triton(model_repository_dir: Path, tmp_path_factory: pytest.TempPathFactory)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Run a test once more if the shared Triton died under it of its own race, and of nothing else.
 
-    The wheel's release (24.10) dies now and then when a stream ends on both sides at once (server#7368, mended in 24.12;
+    The wheel's release (24.10) dies at times when a stream ends on both sides at once (server#7368, mended in 24.12;
     docs/experiments.md). No client can prevent that. Searches and ``eacps up`` outlive it, as tests of their own show.
     """
     if "triton" not in getattr(item, "fixturenames", ()):
