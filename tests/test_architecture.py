@@ -98,6 +98,7 @@ RULES = {
     "provenance": Rule({"arrays", "errors", "processes"}, {"PIL", "c2pa", "cryptography"}),
     "mcp": Rule({"client", "enums", "imaging", "limits", "v1"}, {"mcp", "mcp_types", "pydantic", "starlette"}),
     "metrics": Rule({"errors", "evaluation"}, {"prometheus_client"}),
+    "testing": Rule({"arrays", "scene", "scoring", "triton"}, {"numpy"}),
     "traces": Rule({"evaluation"}, {"opentelemetry"}),
     "assembly": Rule(
         {*EVALUATION, "evaluation", "durable", "api", "limits", "metrics", "provenance", "settings", "traces"},

@@ -11,8 +11,8 @@ import numpy as np
 
 from eacps.arrays import Picture, UInt8
 from eacps.scoring.scorer import EditContext, Score
+from eacps.testing import TOY_CHECKPOINT, ToyModels
 from eacps.triton.types import Generated, GenerateRequest, ServedCheckpoint
-from tests.toy import TOY_CHECKPOINT, ToyModels
 
 SCORER = "stamp"
 PACED_STEPS = 100

@@ -18,8 +18,8 @@ from eacps.durable.local_workflows import LocalWorkflows
 from eacps.durable.protocols import ConcurrencyLimits
 from eacps.evaluation import ExecutionLimits, Observer, Services
 from eacps.imaging import encode_png
+from eacps.testing import ToyModels, ToyScorer
 from eacps.v1 import search_service_pb2 as pb
-from tests.toy import ToyModels, ToyScorer
 
 SAMPLE = Path(__file__).parents[2] / "studio_mini" / "samples" / "smile"
 SMALL = {

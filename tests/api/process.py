@@ -26,9 +26,9 @@ from eacps.api.admission import Admission
 from eacps.durable.protocols import ConcurrencyLimits
 from eacps.evaluation import Services
 from eacps.imaging.workers import DecodingWorkers
+from eacps.testing import ToyModels, ToyScorer
 from eacps.triton import Generated, GenerateRequest
 from tests.api.conftest import RULES, UNRATED, engine_over
-from tests.toy import ToyModels, ToyScorer
 
 ROOT = Path(__file__).parents[2]
 

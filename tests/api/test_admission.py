@@ -21,11 +21,11 @@ from eacps.api.server import SEARCH_SERVICE
 from eacps.arrays import UInt8
 from eacps.errors import TooManyCalls
 from eacps.imaging import LocalDecoder
+from eacps.testing import ToyModels
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.api.conftest import UNRATED, Serve
 from tests.api.test_stored_searches import ADA, BOB, KEYS, Gated, chunked, create, watched
-from tests.toy import ToyModels
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 TINY = replace(UNRATED, reads=2, streams=4, receiving=4, tenant_share=0.5, request_timeout_s=1.0)

@@ -20,11 +20,11 @@ from eacps.api.decoding import Decoding
 from eacps.evaluation.candidates import Ranking, rank_candidates
 from eacps.imaging import Delivered, LocalDecoder
 from eacps.imaging.workers import DecodingWorkers
+from eacps.testing import ToyModels
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.api.conftest import Serve
 from tests.api.test_admission import answer_of, details_of, failure_of
-from tests.toy import ToyModels
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 RULES = Rules(frozenset({"brightness", "other"}), {"brightness": 0.75, "other": 0.25})

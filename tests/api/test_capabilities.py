@@ -7,10 +7,10 @@ import pytest
 
 from eacps.client.errors import failure_of
 from eacps.limits import RANGES
+from eacps.testing import TOY_CHECKPOINT
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.api.conftest import RULES, Serve
-from tests.toy import TOY_CHECKPOINT
 
 
 async def test_it_names_the_scorers_and_the_checkpoint(serve: Serve) -> None:

@@ -14,12 +14,12 @@ from eacps.scoring import PictureJudge, load_question
 from eacps.scoring.judge import RetryPolicy
 from eacps.scoring.moondream_provider import MoondreamProvider
 from eacps.scoring.provider_limiter import CircuitBreaker, ProviderLimiter
+from eacps.testing import ToyScorer
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.api.conftest import RULES, events_in
 from tests.api.test_metrics import scraped
 from tests.scoring.endpoint import Endpoint, Reply, listening, send
-from tests.toy import ToyScorer
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 Serve = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]

@@ -13,11 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from eacps.api.server import SEARCH_SERVICE, STREAM_METHODS, UPLOAD_METHODS
 from eacps.errors import AddressUnavailable
 from eacps.metrics import CallMetrics, SearchMetrics, describe_process, exposed
+from eacps.testing import ToyModels, ToyScorer
 from eacps.triton.types import Generated, GenerateRequest
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.api.conftest import UNRATED, Serve, events_in
-from tests.toy import ToyModels, ToyScorer
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 

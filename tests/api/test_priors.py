@@ -14,13 +14,13 @@ from eacps.errors import InvalidRequest
 from eacps.evaluation.plan import PriorMode
 from eacps.imaging import decode_picture
 from eacps.scene.faces import Faces
+from eacps.testing import ToyModels
 from eacps.triton import Generated, GenerateRequest, ServedCheckpoint
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from eacps.wire import copy_fields, images_in
 from tests.api.conftest import RULES, Serve
 from tests.api.test_stored_searches import create, refused, violations_of, watched
-from tests.toy import ToyModels
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 Png = Callable[..., bytes]

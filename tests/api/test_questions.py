@@ -18,6 +18,7 @@ from eacps.evaluation import Services
 from eacps.metrics import SearchMetrics
 from eacps.scoring import EditContext, MissingScore, Question, Score, callers_question
 from eacps.settings import JudgeProvider, JudgeSettings, Settings
+from eacps.testing import ToyModels, ToyScorer
 from eacps.triton.embedded import EmbeddedTriton
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
@@ -26,7 +27,6 @@ from tests.api.conftest import SAMPLE, Serve, engine_over, events_in
 from tests.api.test_metrics import scraped
 from tests.scoring.endpoint import Endpoint, listening, send
 from tests.scoring.test_openai_provider import completion
-from tests.toy import ToyModels, ToyScorer
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 RULES = replace(TOY_RULES, judges=frozenset({"triton", "openai"}))

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from eacps.durable import Database, ObjectStore, Retention, Sweeper, open_store, sqlite_url
+from eacps.testing import ToyModels
 from eacps.triton import Generated, GenerateRequest
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from eacps.wire import copy_fields, images_in
 from tests.api.conftest import Serve
 from tests.api.test_stored_searches import chunked, create, downloaded, refused, violations_of, watched
-from tests.toy import ToyModels
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 Png = Callable[..., bytes]

@@ -24,12 +24,12 @@ from eacps.durable.protocols import ConcurrencyLimits
 from eacps.errors import AddressUnavailable
 from eacps.evaluation import Services
 from eacps.imaging import content_hash, decode_picture
+from eacps.testing import ToyModels
 from eacps.triton import Generated, GenerateRequest
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.api.conftest import RULES, engine_over, events_in
 from tests.api.wire import Wire
-from tests.toy import ToyModels
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 Serve = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]

@@ -14,11 +14,11 @@ from PIL import Image
 from eacps.assembly import serving
 from eacps.errors import TritonUnavailable
 from eacps.settings import Settings
+from eacps.testing import ToyModels, ToyScorer
 from eacps.triton.embedded import EmbeddedTriton
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.api.conftest import UNRATED, Serve, events_in
-from tests.toy import ToyModels, ToyScorer
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 

@@ -19,11 +19,11 @@ from eacps.api.access import key_digest
 from eacps.api.rate_limit import RateLimit
 from eacps.errors import CallTimedOut, TooManyCalls
 from eacps.imaging import encode_png
+from eacps.testing import ToyModels
 from eacps.triton import Generated, GenerateRequest
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.api.conftest import UNRATED, events_in
-from tests.toy import ToyModels
 
 MakeRequest = Callable[..., pb.RunSearchRequest]
 Serve = Callable[..., AbstractAsyncContextManager[grpc.aio.Channel]]

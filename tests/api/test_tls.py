@@ -17,11 +17,11 @@ from eacps.client.connection import Keepalive, open_channel
 from eacps.durable.protocols import ConcurrencyLimits
 from eacps.errors import InvalidRequest
 from eacps.evaluation import Services
+from eacps.testing import ToyModels, ToyScorer
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from tests.api.certificates import Authority
 from tests.api.conftest import RULES, engine_over, events_in
-from tests.toy import ToyModels, ToyScorer
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from eacps.api import KeyRing, MessageCodec, Rules, SearchServer, SearchServicer
 from eacps.cli.app import app
 from eacps.durable.protocols import ConcurrencyLimits
 from eacps.evaluation import ExecutionLimits, Services
+from eacps.testing import ToyModels, ToyScorer
 from tests.api.conftest import engine_over
 from tests.cli.searches import picture
-from tests.toy import ToyModels, ToyScorer
 
 RULES = Rules(frozenset({"brightness", "other"}), {"brightness": 0.75, "other": 0.25})
 SETTINGS = ("EACPS_", "OPENAI_", "GEMINI_", "GOOGLE_", "MOONDREAM_")

@@ -21,10 +21,10 @@ from eacps.cli.outcome import CommandFailed
 from eacps.cli.shot_list import ShotList
 from eacps.client import Batch, BatchRunning, Client, InvalidBatch, Shot, v1
 from eacps.client.batch_lock import alone_in
+from eacps.testing import ToyModels
 from eacps.wire import images_in
 from tests.cli.conftest import toy_server
 from tests.cli.searches import picture
-from tests.toy import ToyModels
 
 Eacps = Callable[..., Any]
 SMALL = {"global-candidates": "4", "parents": "1", "children": "2", "seed": "5"}

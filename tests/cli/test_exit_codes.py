@@ -20,9 +20,9 @@ from eacps.cli.exit_codes import ExitCode
 from eacps.cli.outcome import exit_code_of
 from eacps.client import Client
 from eacps.errors import TritonModelFailed
+from eacps.testing import ToyModels
 from tests.cli.conftest import toy_server
 from tests.cli.searches import picture
-from tests.toy import ToyModels
 
 Eacps = Callable[..., Any]
 COMMANDS = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]  # a group has them

@@ -13,10 +13,10 @@ from PIL import Image
 
 from eacps.api import KeyRing, ServerTls
 from eacps.imaging import encode_png
+from eacps.testing import ToyModels
 from tests.cli import searches
 from tests.cli.conftest import toy_server
 from tests.evaluation.colored import COLORS, ColoredModels
-from tests.toy import ToyModels
 
 Eacps = Callable[..., Any]
 PROMPT = ("--prompt", "make the person smile")

@@ -13,12 +13,12 @@ import pytest
 from eacps.api.admission import CallLimits
 from eacps.client import AsyncClient, CallFailed, Client, InvalidSettings, Retries, v1
 from eacps.imaging import encode_png
+from eacps.testing import ToyModels
 from eacps.triton import Generated, GenerateRequest
 from tests.api.conftest import Serve, make_request, png, serve
 from tests.api.test_keepalive import Ports
 from tests.cli.conftest import toy, toy_server
 from tests.cli.searches import picture
-from tests.toy import ToyModels
 
 __all__ = ["make_request", "png", "serve", "toy"]  # fixtures
 MakeRequest = Callable[..., v1.RunSearchRequest]

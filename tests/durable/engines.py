@@ -19,10 +19,10 @@ from eacps.durable import (
 )
 from eacps.durable.local_workflows import LocalWorkflows
 from eacps.evaluation import ExecutionLimits, Services
+from eacps.testing import ToyModels, ToyScorer
 from eacps.v1 import search_service_pb2 as pb
 from tests.api.conftest import RULES
 from tests.cli.searches import picture
-from tests.toy import ToyModels, ToyScorer
 
 QUICK = Backoff(first_s=0.001, longest_s=0.02)
 SMALL = pb.SearchSettings(

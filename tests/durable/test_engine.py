@@ -43,12 +43,12 @@ from eacps.errors import (
 )
 from eacps.imaging import Limits
 from eacps.limits import RANGES
+from eacps.testing import TOY_CHECKPOINT, ToyModels
 from eacps.triton import Generated, GenerateRequest, ServedCheckpoint
 from eacps.v1 import search_service_pb2 as pb
 from tests.api.conftest import RULES
 from tests.durable.engines import House, essence, kinds, unfinished, watched
 from tests.faults.outages import replaced_by_file
-from tests.toy import TOY_CHECKPOINT, ToyModels
 
 Submit = Callable[..., Submission]
 LEFT_S = 3600.0

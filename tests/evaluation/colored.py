@@ -8,8 +8,8 @@ import numpy as np
 from eacps.arrays import Float32, UInt8
 from eacps.scene.faces import Faces
 from eacps.scene.geometry import Box
+from eacps.testing import TOY_CHECKPOINT, ToyModels
 from eacps.triton.types import Generated, GenerateRequest, ServedCheckpoint
-from tests.toy import TOY_CHECKPOINT, ToyModels
 
 COLORS = ((230, 30, 30), (30, 30, 230), (30, 200, 30))
 """Of the faces that there can be, one of each."""

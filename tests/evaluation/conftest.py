@@ -11,7 +11,7 @@ from eacps.evaluation import ExecutionLimits, SearchPictures, SearchPlan, Search
 from eacps.search.objective import Objective
 from eacps.search.potential import Weights
 from eacps.search.spec import EacpsSpec
-from tests.toy import ToyModels, ToyScorer
+from eacps.testing import ToyModels, ToyScorer
 
 NO_PAUSE = ExecutionLimits(retry_delay_s=0.0)
 

@@ -17,8 +17,8 @@ from eacps.scene.faces import Faces, ShownFace
 from eacps.scene.frame import Frame, Framing, choose_frame
 from eacps.scene.person import Person
 from eacps.scoring import EditContext
+from eacps.testing import TOY_CHECKPOINT, ToyModels, ToyScorer
 from eacps.triton import Generated, GenerateRequest, ServedCheckpoint
-from tests.toy import TOY_CHECKPOINT, ToyModels, ToyScorer
 
 MakePlan = Callable[..., SearchPlan]
 MakeServices = Callable[..., Services]

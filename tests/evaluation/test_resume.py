@@ -43,9 +43,9 @@ from eacps.search.budget import Budget, StopReason
 from eacps.search.objective import Objective
 from eacps.search.potential import Weights
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec, EacpsSpec, SearchSpec
+from eacps.testing import TOY_CHECKPOINT, ToyModels, ToyScorer
 from eacps.triton import Generated, GenerateRequest, ServedCheckpoint, TritonGateway
 from eacps.triton.embedded import EmbeddedTriton
-from tests.toy import TOY_CHECKPOINT, ToyModels, ToyScorer
 
 MakePlan = Callable[..., SearchPlan]
 MakeServices = Callable[..., Services]

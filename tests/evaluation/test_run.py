@@ -41,8 +41,8 @@ from eacps.search.objective import Objective
 from eacps.search.potential import Weights
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec
 from eacps.search.strategy import Strategy
+from eacps.testing import ToyModels, ToyScorer
 from eacps.triton import Generated, GenerateRequest
-from tests.toy import ToyModels, ToyScorer
 
 NO_DEADLINE = Deadline()
 MakePlan = Callable[..., SearchPlan]

@@ -16,7 +16,7 @@ from eacps.evaluation.services import ModelCalls
 from eacps.scoring import EditContext, MissingScore, Score
 from eacps.scoring.score_maps import ScoreMaps
 from eacps.search.potential import ScoreCard
-from tests.toy import ToyModels
+from eacps.testing import ToyModels
 
 NO_DEADLINE = Deadline()
 PICTURES = {name: np.zeros((8, 8, 3), np.uint8) for name in ("a", "b")}

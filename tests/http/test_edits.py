@@ -18,10 +18,10 @@ from PIL import Image
 
 from eacps.client import AsyncClient, v1
 from eacps.http import HttpLimits
+from eacps.testing import ToyModels
 from tests.cli.conftest import toy_server
 from tests.cli.searches import picture
 from tests.http.conftest import CHARACTER, SCENE, SMALL, client_of, file_of, gateway_over, see_through
-from tests.toy import ToyModels
 
 TASK: dict[str, Any] = {
     "image": [file_of(SCENE), file_of(CHARACTER)],

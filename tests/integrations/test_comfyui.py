@@ -13,11 +13,11 @@ from eacps.api.access import KeyRing, add_key
 from eacps.client import CallFailed, v1
 from eacps.imaging import TRUSTED, encode_png
 from eacps.imaging.reading import read_source
+from eacps.testing import ToyModels
 from integrations.comfyui import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS, searching
 from integrations.comfyui.searching import SearchHandle, Server
 from integrations.comfyui.tensors import files_of, images_of, mask_file_of
 from tests.cli.conftest import toy_server
-from tests.toy import ToyModels
 
 SCENE = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (1, 96, 160, 3)).astype(np.float32)) / 255
 CHARACTER = torch.full((2, 64, 64, 3), 0.5)

@@ -27,10 +27,10 @@ from eacps.client import AsyncClient
 from eacps.http.serving import serving_http
 from eacps.mcp import create_server, mcp_app
 from eacps.mcp.app import with_callers_key
+from eacps.testing import ToyModels
 from tests.api.certificates import Authority
 from tests.cli.conftest import toy_server
 from tests.cli.searches import half_white, picture
-from tests.toy import ToyModels
 
 ROOT = Path(__file__).parents[2]
 

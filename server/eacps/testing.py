@@ -1,7 +1,8 @@
 """Test doubles of the models: they make pictures from recipes in microseconds, to test orchestration.
 
 A candidate's picture is a gray field whose brightness is a smooth, deterministic function of its noise, which is also
-what its latents hold; the toy scorer reads the brightness back. No network is involved.
+what its latents hold; the toy scorer reads the brightness back. No network is involved, and the server uses nothing of
+this module.
 """
 
 import asyncio
@@ -46,17 +47,17 @@ class ToyModels:
         """See `Models.describe`."""
         return TOY_CHECKPOINT
 
-    def expecting(self, build: str) -> AbstractContextManager[None]:  # the toy is always the same
+    def expecting(self, build: str) -> AbstractContextManager[None]:  # noqa: ARG002  # the toy is always the same
         """See `Models.expecting`."""
         return nullcontext()
 
     async def swap_face(
         self,
         scene: UInt8,
-        landmarks: Float32,  # the toy sees one face everywhere
-        source: Float32,
+        landmarks: Float32,  # noqa: ARG002  # the toy sees one face everywhere
+        source: Float32,  # noqa: ARG002
         *,
-        timeout_s: float | None = None,
+        timeout_s: float | None = None,  # noqa: ARG002
     ) -> UInt8:
         """Return the scene, darker."""
         return (scene // 2).astype(np.uint8)
@@ -65,7 +66,7 @@ class ToyModels:
         self,
         pictures: UInt8,
         *,
-        timeout_s: float | None = None,
+        timeout_s: float | None = None,  # noqa: ARG002
     ) -> list[Faces]:
         """Take all of a picture, but for a margin, for its one face, and everybody for the same person."""
         left, top, right, bottom = box = _face_of(pictures[0])
@@ -79,7 +80,7 @@ class ToyModels:
         self,
         request: GenerateRequest,
         *,
-        timeout_s: float | None = None,
+        timeout_s: float | None = None,  # noqa: ARG002
     ) -> Generated:
         """One gray picture for each recipe."""
         await asyncio.sleep(self.duration_s)
@@ -110,7 +111,7 @@ class ToyScorer:
     async def score(
         self,
         pictures: Mapping[str, Picture],
-        context: EditContext,  # brightness needs none
+        context: EditContext,  # noqa: ARG002  # brightness needs none
     ) -> Mapping[str, Score]:
         """See `Scorer.score`."""
         await asyncio.sleep(self.duration_s)
