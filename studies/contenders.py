@@ -54,6 +54,11 @@ def drafted_contenders(draft: Draft) -> tuple[Contender, ...]:
     return (
         Contender("adaptive_drafted", "adaptive, drafts", lambda n, seed: DraftedAdaptiveSpec(seed, n, **settings)),
         Contender(
+            "adaptive_drafted_restarts",
+            "adaptive, drafts and restarts",
+            lambda n, seed: DraftedAdaptiveSpec(seed, n, **settings, restarts=True),
+        ),
+        Contender(
             "best_of_n_drafted",
             "best-of-N, drafts (Flash-BoN)",
             lambda n, seed: DraftedBestOfNSpec(seed, n, **settings),

@@ -42,7 +42,7 @@ PACKED_CHANNELS = 4 * LATENT_DEPTH
 TEXT_CHANNELS = 128
 VISION_PATCH = 16
 DEFAULT_STEPS = 8
-DENOISER_LAYERS = 6
+DENOISER_LAYERS = 8
 """Of a new denoiser; training that goes on from one of fewer layers adds the others."""
 
 SETTINGS = CheckpointSettings(

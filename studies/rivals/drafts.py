@@ -2,7 +2,10 @@
 
 After Flash-BoN (arXiv 2607.04461). What is known here of that paper: with cheap drafts, best-of-N beats guided searches
 by wall clock. That drafts have a coarse schedule, of how many steps, and how many of them are run in full is our
-reading, tried on other tasks. The adaptive search takes drafts as noisy observations of their recipes.
+reading, tried on other tasks. The adaptive search takes drafts as noisy observations of their recipes. Where it also
+restarts finished pictures, which costs no more than a draft, only the fresh seeds of its first round are drafted; those
+that were not run in full are observations and nothing more. (They were offered to later rounds at the price of the rest
+of their steps, and none ever took one.)
 
 A draft and the full trajectory share their first evaluation, of the noise itself, which is counted once.
 """
@@ -67,7 +70,7 @@ class Drafting(Strategy):
     def ask(self, allowance: Allowance = UNBOUNDED) -> Cohort | None:
         """See `Strategy.ask`."""
         cohort = super().ask(allowance)
-        if cohort is not None and not self._promising:
+        if cohort is not None and not self._promising and self._drafts_now():
             self._pending = self._drafted(cohort)
         return self._pending
 
@@ -99,7 +102,7 @@ class Drafting(Strategy):
         super()._recall(snapshot)
         known = {one.id: one for one in self._proposed()}
         self._promising = [known[name] for name in snapshot["promising"]]
-        if self._pending is not None and not self._promising:
+        if self._pending is not None and not self._promising and self._drafts_now():
             self._pending = self._drafted(self._pending)
 
     def _drafted(self, cohort: Cohort) -> DraftCohort:
@@ -120,7 +123,11 @@ class Drafting(Strategy):
         return self._promising or self._to_draft()
 
     def _proposed(self) -> list[Candidate]:
-        return [one.candidate for one in self._drafts]
+        return list(dict.fromkeys(one.candidate for one in (*self._drafts, *self._history)))
+
+    def _drafts_now(self) -> bool:
+        """Whether the candidates of the round that is next are drafted."""
+        return True
 
     def _affordable(self, steps: int) -> int:
         """How many candidates so many denoising steps pay for, at least one: drafts, and the kept ones in full."""
@@ -168,12 +175,13 @@ class DraftedBestOfN(Drafting):
 
 
 class DraftedAdaptive(Drafting, EacpsAdaptive):
-    """The adaptive search whose model knows drafts too; drafted candidates may have children."""
+    """The adaptive search whose model knows drafts too; without restarts, drafted candidates may have children."""
 
     kind: ClassVar[type[RivalSpec]] = DraftedAdaptiveSpec
 
     def __init__(self, spec: DraftedAdaptiveSpec, context: SearchContext, rng: np.random.Generator) -> None:
-        settings = AdaptiveSpec(spec.seed, spec.candidates, rounds=max(1, spec.rounds - 1), restarts=False)
+        rounds = max(1, spec.rounds - 1)
+        settings = AdaptiveSpec(spec.seed, spec.candidates, spec.first_share, rounds, restarts=spec.restarts)
         super().__init__(settings, context, rng)
         self._spec = self._draft = spec
 
@@ -183,8 +191,16 @@ class DraftedAdaptive(Drafting, EacpsAdaptive):
     def _to_draft(self) -> list[Candidate]:
         return EacpsAdaptive._propose(self)
 
+    def _drafts_now(self) -> bool:
+        return not (self.restarts and self._generation)
+
+    def _affordable(self, steps: int) -> int:
+        return super()._affordable(steps) if self._drafts_now() else EacpsAdaptive._affordable(self, steps)
+
     def _steps_done(self) -> int:
-        return len(self._drafts) * self._draft_steps + len(self._history) * (self.steps - 1)
+        drafted = {one.candidate.id for one in self._drafts}
+        run = (one.candidate.evaluations(self.steps) - (one.candidate.id in drafted) for one in self._history)
+        return len(self._drafts) * self._draft_steps + sum(run)
 
     def _promise(self, drafts: list[tuple[Candidate, Potential]]) -> Float64:
         """What the model, which knows the parents too, expects of the full trajectories."""
@@ -209,4 +225,4 @@ class DraftedAdaptive(Drafting, EacpsAdaptive):
     def _likely_parents(self) -> list[Candidate]:
         run = {one.candidate.id for one in self._history}
         drafted = [candidate for candidate, _ in self._known_in(self._drafts) if candidate.id not in run]
-        return [*super()._likely_parents(), *drafted]
+        return [*super()._likely_parents(), *([] if self.restarts else drafted)]

@@ -161,8 +161,15 @@ class DraftedBestOfNSpec(DraftedSpec):
 
 @dataclass(frozen=True)
 class DraftedAdaptiveSpec(DraftedSpec):
-    """The adaptive search, drafted."""
+    """The adaptive search, drafted.
+
+    Args:
+        first_share: Share of the candidates that pays for the first round, in ``(0, 1]``.
+        restarts: Whether later rounds restart finished pictures; then the first round alone is drafted.
+    """
 
     strategy: ClassVar[str] = "rival_adaptive_drafted"
 
     rounds: int = 7
+    first_share: float = 0.25
+    restarts: bool = False

@@ -2,14 +2,15 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 from eacps.search.calibration import Calibration, Landscape
-from eacps.search.cohort import Cohort, Failed, Outcome
+from eacps.search.cohort import Cohort, Failed, Move, Outcome
 from eacps.search.context import SearchContext
 from eacps.search.potential import Potential
 from eacps.search.recipe import Recipe
@@ -128,11 +129,26 @@ def test_diversity_is_that_of_all_drafted_seeds() -> None:
     assert not strategy.diversity.low
 
 
+def test_with_restarts_the_first_round_alone_is_drafted() -> None:
+    strategy = create(DraftedAdaptiveSpec(1, 32, **settings(3), restarts=True), CONTEXT)
+    drafts = strategy.ask()
+    assert isinstance(drafts, DraftCohort)
+    strategy.tell({one.id: Potential(0.5 - 0.001 * n) for n, one in enumerate(drafts.candidates)})
+    run = strategy.ask()
+    assert run is not None
+    strategy.tell({one.id: Potential(0.5) for one in run.candidates})
+    assert 3 * len(drafts.candidates) + 7 * len(run.candidates) <= 8 * STEPS, "a quarter of 32"
+    later = strategy.ask()
+    assert later is not None
+    assert not isinstance(later, DraftCohort)
+    parents = {parent for one in later.candidates if one.move is Move.RESTART for parent in one.parents}
+    assert parents
+    assert parents <= run.ids, "a draft has no picture to restart"
+
+
 @pytest.mark.parametrize("interrupted_after", [0, 1, 2, 3])
-@pytest.mark.parametrize("make", [DraftedBestOfNSpec, DraftedAdaptiveSpec])
-def test_restored_equals_uninterrupted(
-    make: type[DraftedBestOfNSpec] | type[DraftedAdaptiveSpec], interrupted_after: int
-) -> None:
+@pytest.mark.parametrize("make", [DraftedBestOfNSpec, DraftedAdaptiveSpec, partial(DraftedAdaptiveSpec, restarts=True)])
+def test_restored_equals_uninterrupted(make: Callable[..., RivalSpec], interrupted_after: int) -> None:
     def told(cohort: Cohort) -> dict[str, Outcome]:
         return {one.id: Potential(height(one.recipe, isinstance(cohort, DraftCohort))) for one in cohort.candidates}
 
