@@ -204,7 +204,7 @@ def _judge(judge: Judge, pictures: _HeldOut) -> list[Figure]:
 
 def _faults(parts: _Checkpoint, effort: Effort) -> list[Figure]:
     """The judge against the denoiser's own faults, and how it ranks the seeds of a task."""
-    found = fault_figures(parts.folder, parts.judge, tasks=effort.tasks, ranked=effort.tasks, seeds=effort.seeds)
+    found = fault_figures(parts.folder, parts.judge, tasks=effort.pictures, ranked=effort.tasks, seeds=effort.seeds)
     part = "judge, the denoiser's faults"
     means = ", ".join(f"{kind} {mean:.2f}" for kind, (mean, _) in found.kinds.items())
     ranking = f"{found.ranking:.2f} ± {found.ranking_error:.2f}"

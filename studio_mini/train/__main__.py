@@ -46,7 +46,7 @@ WARM_STAGES: Final = {
     "swapper": Stage(partial(faces.run, parts=["swapper"], warm=True), 50),
     "denoiser": Stage(partial(denoiser.run, warm=True), 90, any_device=True),
     "own_states": Stage(own_states.run, 30, any_device=True),
-    "judge": Stage(judge.run, 25),
+    "judge": Stage(partial(judge.run, warm=True), 25),
     "calibration": Stage(calibrate.run, 5),
 }
 

@@ -39,7 +39,7 @@ SHAKEN: Final = {0.15: 0.2, 0.25: 0.1, 0.35: 0.0}
 """How natural a picture is, by the standard deviation of the noise on each weight matrix, in parts of its own."""
 RECOGNIZABLE: Final = 0.4
 """Noise level up to which a restart shows the truth's look."""
-KINDS: Final = ("whole", "whole", "restart", "restart", "draft", "shaken")
+KINDS: Final = ("whole", "whole", "restart", "restart", "draft", "shaken", "shaken")
 """Kinds of pictures that the denoiser makes; one is drawn for each batch."""
 BATCH: Final = 25
 TRANSFORMER: Final = "transformer"

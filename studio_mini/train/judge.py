@@ -1,7 +1,7 @@
 """Stage ``judge``: a judge of its own, beside the text encoder, trained on the finished denoiser's faults.
 
-It begins as a copy of the text encoder. That one stays what the denoiser was conditioned by; the copy is free to learn
-what a generated face looks like, vision tower included.
+It begins as a copy of the text encoder, or, warm, as the judge that the checkpoint has. The text encoder stays what the
+denoiser was conditioned by; the copy is free to learn what a generated face looks like, vision tower included.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from studio_mini.train.task_cache import TaskSet, cached_tasks, ensure_tasks
 from studio_mini.train.training_data import draw_example
 from studio_mini.train.vlm import Student, judge_gallery, train_student
 
+TEXT_ENCODER, JUDGE = "text_encoder", "judge"
 TASKS = 1500
 FAULTY = 900
 """Tasks that each painter paints; see `artifacts`."""
@@ -36,7 +37,7 @@ NATURAL_WEIGHT = 2.0
 """Of the question for naturalness, against the mean of the others."""
 
 
-def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: int) -> None:
+def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: int, warm: bool = False) -> None:
     """Train, or go on training, and write ``judge/`` of the checkpoint, in float16 to keep it small.
 
     The checkpoint's ``transformer/`` paints, and so does every folder under ``build_dir``/painters.
@@ -48,7 +49,8 @@ def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: i
     pool, shares = with_artifacts(known, painted, tasks), _shares(len(known), painted)
     torch.manual_seed(seed)
     student = Student(EditProcessor.from_pretrained(checkpoint_dir / "processor"), seed)
-    before = Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint_dir, subfolder="text_encoder")
+    known = JUDGE if warm and (checkpoint_dir / JUDGE).exists() else TEXT_ENCODER
+    before = Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint_dir, subfolder=known)
     student.model.load_state_dict(before.state_dict())
 
     def loss(_step: int, rng: np.random.Generator) -> Tensor:
@@ -57,7 +59,7 @@ def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: i
         return losses[:-1].mean() + NATURAL_WEIGHT * losses[-1]
 
     train_student("judge", student.train(), loss, build_dir / "judge.pt", Pace(STEPS, minutes), seed, rate=RATE)
-    student.eval().model.half().save_pretrained(checkpoint_dir / "judge")
+    student.eval().model.half().save_pretrained(checkpoint_dir / JUDGE)
     (build_dir / "judge.done").touch()
 
 
