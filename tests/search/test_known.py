@@ -48,7 +48,7 @@ def test_each_point_is_a_candidate_of_the_first_round_after_the_plain_seed() -> 
 
 
 def test_a_point_with_a_score_is_searched_around_from_the_first_round_on() -> None:
-    candidates = list(first_round(SCORED, candidates=32, known=OTHERS).candidates)
+    candidates = list(first_round(SCORED, candidates=64, known=OTHERS).candidates)
     start = candidates[1]
     children = [one for one in candidates if one.parents == (start.id,)]
     assert start.recipe == GOOD

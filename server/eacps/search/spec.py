@@ -218,7 +218,7 @@ class AdaptiveSpec:
 
     seed: int
     candidates: int = DEFAULT_ADAPTIVE_CANDIDATES
-    first_share: float = 0.25
+    first_share: float = 0.15
     rounds: int = DEFAULT_ADAPTIVE_ROUNDS
     fresh_share: float = DEFAULT_FRESH_SHARE
     parents: int = 6
