@@ -18,7 +18,7 @@ SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
             "search": {
                 "eacps_adaptive": {
                     "trajectories": 32,
-                    "rounds": 6,
+                    "rounds": 8,
                     "fresh_share": 0.1,
                     "crossover": True,
                     "restarts": True,

@@ -230,7 +230,7 @@ def test_doctor_tells_what_identity_scores_mean(model_repository_dir: Path) -> N
     manifest = Manifest.read(model_repository_dir)
     assert manifest is not None
     assert check_calibration(manifest).detail == (
-        "identity runs from 0.004 (0) to 0.882 (1); identity_heldout runs from 0.001 (0) to 0.802 (1); without restarts"
+        "identity runs from 0.004 (0) to 0.882 (1); identity_heldout runs from 0.001 (0) to 0.802 (1)"
     )
     other = {name: CalibrationRecord("measured with another face_recognizer") for name in ("identity", "landscape")}
     told = check_calibration(dataclasses.replace(manifest, calibration=other)).detail
@@ -241,7 +241,7 @@ def test_doctor_tells_what_identity_scores_mean(model_repository_dir: Path) -> N
 def test_doctor_tells_what_the_repository_was_made_of(model_repository_dir: Path, tmp_path: Path) -> None:
     check = check_manifest(model_repository_dir)
     assert check.ok
-    assert "studio-mini, embedded in fp32, build " in check.detail
+    assert "studio-mini, with a judge of its own, embedded in fp32, build " in check.detail
     assert "furthest from its original: " in check.detail
     broken = check_manifest(tmp_path)
     assert not broken.ok

@@ -37,7 +37,7 @@ MakePlan = Callable[..., SearchPlan]
 MakeServices = Callable[..., Services]
 NO_DEADLINE = Deadline()
 SAMPLE = Path(__file__).parents[2] / "studio_mini" / "samples" / "smile"
-SPEC = AdaptiveSpec(seed=7, candidates=12, restarts=True)
+SPEC = AdaptiveSpec(seed=7, candidates=16, restarts=True)
 
 
 def scored_in(updates: list[object]) -> list[CandidateScored]:
@@ -51,8 +51,8 @@ async def test_what_a_search_spends_is_what_its_trajectories_took(
     finished = updates[-1]
     assert isinstance(finished, SearchFinished)
     steps = [4 - one.candidate.recipe.start_step for one in scored_in(updates)]
-    assert finished.spent.nfe == sum(steps) <= 12 * 4
-    assert len(steps) > 12
+    assert finished.spent.nfe == sum(steps) <= 16 * 4
+    assert len(steps) > 16
 
 
 async def test_every_restart_replays_from_its_recipe(make_plan: MakePlan, make_services: MakeServices) -> None:

@@ -73,7 +73,7 @@ def test_distributions_are_described() -> None:
 def test_the_checkpoints_own_networks_keep_all(checkpoint_dir: Path) -> None:
     found = known(checkpoint_dir)
     assert found.left_out == {}
-    assert found.data.keys() == {"scorers", "landscape"}
+    assert found.data.keys() == {"scorers", "landscape", "restarts"}
     assert found.records()["identity"].one == 0.882488
 
 
@@ -94,16 +94,16 @@ def test_what_was_measured_with_another_recognizer_is_left_out_by_name(checkpoin
     console = Console(record=True, width=200)
     print_plan(prepared, other_pack.parent / "output", console)
     shown = console.export_text()
-    assert "calibration of identity, landscape left out: measured with another face_recognizer" in shown
+    assert "calibration of identity, landscape, restarts left out: measured with another face_recognizer" in shown
     assert "identity not measured on these networks: raw cosines count" in shown
 
 
 @pytest.mark.parametrize(
     ("part", "lost"),
     [
-        (STUDIO_ANSWERS, {"scorers.realism", "scorers.prompt", "landscape"}),
-        ("transformer", {"landscape"}),
-        ("scheduler", {"landscape"}),
+        (STUDIO_ANSWERS, {"scorers.realism", "scorers.prompt", "landscape", "restarts"}),
+        ("transformer", {"landscape", "restarts"}),
+        ("scheduler", {"landscape", "restarts"}),
     ],
 )
 def test_other_parts_of_the_checkpoint_count_too(

@@ -27,7 +27,7 @@ from eacps.triton.embedded import EmbeddedTriton
 from eacps.v1 import search_service_pb2 as pb
 from eacps.v1.search_service_pb2_grpc import SearchServiceStub
 from export.backbones.qwen_image_edit.checkpoint import load_judge, load_text_encoder
-from export.backbones.qwen_image_edit.judge import JudgeGraph, JudgeNetwork
+from export.backbones.qwen_image_edit.judge import JudgeGraph, JudgeNetwork, last_states
 from export.backbones.qwen_image_edit.processor import EditProcessor
 from export.backbones.qwen_image_edit.text_encoder import shapes_for
 from export.calibration import calibration_for, digests_of, read_calibration, write_sections
@@ -279,3 +279,8 @@ def asked_of_transformers(
         return float(model(**inputs).logits[0, -1, answers].softmax(0)[0])
 
     return [[p_yes(picture, question) for question in QUESTIONS] for picture in pictures]
+
+
+def test_a_text_without_tokens_has_the_first_state() -> None:
+    hidden, mask = torch.arange(6.0).reshape(2, 3, 1), torch.tensor([[0, 0, 0], [1, 1, 0]])
+    assert last_states(hidden, mask).flatten().tolist() == [0.0, 4.0]

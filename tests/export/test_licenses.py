@@ -43,10 +43,9 @@ def pack(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def unstated(checkpoint_dir: Path, tmp_path: Path) -> Path:
-    """studio-mini without its card."""
+    """studio-mini without its cards."""
     copy = tmp_path / "checkpoint"
-    shutil.copytree(checkpoint_dir, copy)
-    (copy / "README.md").unlink()
+    shutil.copytree(checkpoint_dir, copy, ignore=shutil.ignore_patterns("README.md"))
     return copy
 
 
@@ -90,8 +89,8 @@ def test_what_nothing_states_is_not_stated(unstated: Path, pack: Path) -> None:
     ],
 )
 def test_model_cards_are_read(unstated: Path, pack: Path, text: str, name: str, commercial: CommercialUse) -> None:
-    card(unstated, text)
-    card(pack, text)
+    for folder in (unstated, unstated / "judge", pack):
+        card(folder, text)
     known = found(unstated, faces=str(pack))
     assert {(one.name, one.commercial) for one in known.values()} == {(name, commercial)}
 
@@ -232,7 +231,7 @@ def test_whoever_exports_may_know_better(
     assert (known.name, known.commercial, known.source) == (*expected, "as stated by --license")
 
 
-@pytest.mark.parametrize("stated", ["MIT", "face_swapper=MIT", "face_detector=", "judge=MIT", "faces=MIT:maybe"])
+@pytest.mark.parametrize("stated", ["MIT", "face_swapper=MIT", "face_detector=", "juror=MIT", "faces=MIT:maybe"])
 def test_a_license_of_nothing_is_refused(checkpoint_dir: Path, pack: Path, tmp_path: Path, stated: str) -> None:
     request = ExportRequest(str(checkpoint_dir), faces=str(pack), licenses=(stated,))
     with pytest.raises(InvalidOption, match="--license"):

@@ -83,7 +83,7 @@ def firered(checkpoint_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """The miniature, in the layout of the published folder."""
     folder = tmp_path_factory.mktemp("firered") / "FireRed-Image-Edit-1.1"
     shutil.copytree(
-        checkpoint_dir, folder, ignore=shutil.ignore_patterns("eacps.json", "calibration.json", "README.md")
+        checkpoint_dir, folder, ignore=shutil.ignore_patterns("eacps.json", "calibration.json", "README.md", "judge")
     )
     write(folder / "model_index.json", MODEL_INDEX)
     write(folder / "scheduler" / "scheduler_config.json", SCHEDULER)

@@ -47,6 +47,10 @@ class JudgeNetwork(TextEncoderNetwork):
 
 
 def last_states(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Pick the state of the last token of each text, padded on the right: (batch, tokens, channels) to one each."""
-    last = mask.sum(dim=1).reshape(-1, 1, 1) - 1
+    """Pick the state of the last token of each text, padded on the right: (batch, tokens, channels) to one each.
+
+    Of a text without tokens it is the first state: served networks are tried out on zeros, and torch's programs refuse
+    an index below 0.
+    """
+    last = (mask.sum(dim=1).reshape(-1, 1, 1) - 1).clamp(min=0)
     return hidden.gather(1, last.expand(-1, -1, hidden.shape[-1])).squeeze(1)
