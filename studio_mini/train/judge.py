@@ -49,8 +49,8 @@ def run(build_dir: Path, checkpoint_dir: Path, *, minutes: float | None, seed: i
     pool, shares = with_artifacts(known, painted, tasks), _shares(len(known), painted)
     torch.manual_seed(seed)
     student = Student(EditProcessor.from_pretrained(checkpoint_dir / "processor"), seed)
-    known = JUDGE if warm and (checkpoint_dir / JUDGE).exists() else TEXT_ENCODER
-    before = Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint_dir, subfolder=known)
+    start = JUDGE if warm and (checkpoint_dir / JUDGE).exists() else TEXT_ENCODER
+    before = Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint_dir, subfolder=start)
     student.model.load_state_dict(before.state_dict())
 
     def loss(_step: int, rng: np.random.Generator) -> Tensor:
