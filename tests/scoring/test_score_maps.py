@@ -71,7 +71,7 @@ def test_on_the_studys_pictures_no_default_scorer_is_saturated() -> None:
     maps = ScoreMaps.from_calibration(data).maps
     with gzip.open(root / "studies" / "pool.csv.gz", "rt", encoding="utf-8") as file:
         next(file)
-        rows = [row for row in csv.DictReader(file) if row["stop"] == "8"]
+        rows = [row for row in csv.DictReader(file) if row["steps"] == "8"]
     assert len(rows) > 10_000
     for name in ("identity", "realism", "prompt", "preservation"):
         mapped = maps[name]
