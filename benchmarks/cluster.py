@@ -147,7 +147,7 @@ def _faults(
     workflows: Counter[tuple[str, str]],
     arguments: argparse.Namespace,
 ) -> list[str]:
-    """Say what was lost, or done twice."""
+    """Return what was lost, or done twice."""
     found = []
     if len(events) != arguments.searches:
         found.append(f"{arguments.searches} requests became {len(events)} searches")
@@ -164,7 +164,7 @@ def _faults(
 
 
 def _faults_in(events: list[Any], candidates: int) -> list[str]:
-    """Say what is wrong with the events of one search."""
+    """Return what is wrong with the events of one search."""
     found = []
     scored = Counter(one.candidate_scored.candidate_id for one in events if one.HasField("candidate_scored"))
     if [event.sequence for event in events] != list(range(1, len(events) + 1)):

@@ -46,7 +46,7 @@ class Edit:
 
 
 def drawn_edits(candidates: int) -> Iterator[Edit]:
-    """Give edits without end, no two alike, so that nothing computed for one can be reused for another."""
+    """Yield edits without end, no two alike, so that nothing computed for one can be reused for another."""
     for number in count():
         drawn = task(number, Split.HELD_OUT)
         yield Edit(number, drawn.scene.picture, drawn.character.picture, drawn.prompt, candidates)

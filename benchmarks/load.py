@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Give the command line."""
+    """Return the command line."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--models", choices=[FREE, STUDIO_MINI], default=FREE, help="of the server that is started")
     made.add_argument("--server", help="HOST:PORT of one that runs already")
@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 async def load(arguments: argparse.Namespace, server: Server | None) -> tuple[dict[str, Any], Record]:
-    """Let callers come, and give what they saw and what it cost."""
+    """Run callers against a server; return what they saw and what it cost."""
     address = arguments.server or f"127.0.0.1:{server.port if server else 0}"
     record = Record()
     async with AsyncClient(address, api_key=os.environ.get("EACPS_API_KEY"), retries=Retries(attempts=3)) as client:
@@ -98,7 +98,7 @@ async def load(arguments: argparse.Namespace, server: Server | None) -> tuple[di
 
 
 def task_of(arguments: argparse.Namespace) -> Task:
-    """Give the edit that is asked for."""
+    """Return the edit that is requested."""
     return Task(
         scene=scene_of(arguments.size),
         character=(SAMPLE / "character.png").read_bytes(),
@@ -109,7 +109,7 @@ def task_of(arguments: argparse.Namespace) -> Task:
 
 
 def scene_of(size: int) -> bytes:
-    """Give the scene in the size in which the models work, so that nothing is cut or pasted back, as PNG."""
+    """Return the scene in the size in which the models work, so that nothing is cut or pasted back, as PNG."""
     with Image.open(SAMPLE / "scene.png") as scene:
         data = io.BytesIO()
         scene.convert("RGB").resize((size, size), Image.Resampling.BICUBIC).save(data, "PNG")

@@ -109,7 +109,7 @@ def main() -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Give the command line."""
+    """Return the command line."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 32, 100, 200], help="searches at once")
     made.add_argument("--watchers", type=int, nargs="+", default=[0, 100, 500])

@@ -64,7 +64,7 @@ class PlainEditor:
         return self._run(edit, edit.seeds, batch=MAX_BACKBONE_BATCH)
 
     def choose_threads(self, edit: Edit) -> None:
-        """Give torch one thread instead of many where that is quicker: its threads spin while one waits for another."""
+        """Limit torch to one thread where that is faster: many threads spin while one waits for another."""
         few = edit.seeds[:_TRIED_SEEDS]
         trials = {"loop": lambda: self.loop(edit, few), "batched": lambda: self.batched(edit)}
         for name, trial in trials.items():

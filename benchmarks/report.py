@@ -46,7 +46,7 @@ class Settings:
 def make_report(
     windows: Sequence[Window], settings: Settings, agreement: Agreement, machine: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Give all figures, JSON-able.
+    """Return all figures, JSON-able.
 
     Args:
         windows: As many of each way.

@@ -65,7 +65,7 @@ def main() -> int:
 
 
 async def soak(arguments: argparse.Namespace, server: Server) -> tuple[dict[str, Any], Record]:
-    """Let everyone come, kill the server now and then, and give what came of it."""
+    """Run callers, kill the server now and then, and return the results."""
     record, duration_s, begun = Record(), 60.0 * arguments.minutes, time.monotonic()
     until_s, memory = begun + duration_s, list[Reading]()
     patient = Retries(attempts=60, first_s=0.2, most_s=2.0)

@@ -147,7 +147,7 @@ def searches(triton: EmbeddedTriton, settings: Settings) -> Iterator[Search]:
 
 
 def with_faces(edits: Iterator[Edit], faces: PlainFaces) -> Iterator[Edit]:
-    """Give the edits in whose pictures the face pack finds faces.
+    """Return the edits in whose pictures the face pack finds faces.
 
     Raises:
         NoFace: It finds none in many, one after another.

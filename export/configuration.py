@@ -81,7 +81,7 @@ def read_pipeline(ingredients: Ingredients, backbone: BackboneExporter[Any, Any]
 
 
 def _unreadable(folder: Path, backbone: BackboneExporter[Any, Any], error: Exception) -> str:
-    """Say which part's configuration cannot be read, and why."""
+    """Describe which part's configuration cannot be read, and why."""
     for part, read in backbone.readers_of(folder).items():
         try:
             with torch.device("meta"):

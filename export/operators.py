@@ -99,7 +99,7 @@ def violations(model: ir.Model) -> Iterator[str]:
 
 
 def is_constant(value: ir.Value) -> bool:
-    """Tell whether a value is a weight or a ``Constant`` of its graph, rather than an input or computed."""
+    """Return whether a value is a weight or a ``Constant`` of its graph, rather than an input or computed."""
     if value.is_graph_input():
         return False
     return value.is_initializer() or ir.convenience.get_const_tensor(value) is not None

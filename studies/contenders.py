@@ -49,7 +49,7 @@ class Draft(NamedTuple):
 
 
 def drafted_contenders(draft: Draft) -> tuple[Contender, ...]:
-    """Give those that draft: the adaptive search, and best-of-N after Flash-BoN."""
+    """Return those that draft: the adaptive search, and best-of-N after Flash-BoN."""
     settings = draft._asdict()
     return (
         Contender("adaptive_drafted", "adaptive, drafts", lambda n, seed: DraftedAdaptiveSpec(seed, n, **settings)),
@@ -67,7 +67,7 @@ def drafted_contenders(draft: Draft) -> tuple[Contender, ...]:
 
 
 def contenders(angle: float, draft: Draft, only: Collection[str] = ()) -> tuple[Contender, ...]:
-    """Give all of them, or those named and the baseline.
+    """Return all of them, or those named and the baseline.
 
     Args:
         angle: Of the fixed spherical moves, in radians.
@@ -97,7 +97,7 @@ def _all(angle: float, draft: Draft) -> tuple[Contender, ...]:
 
 
 def rival_contenders() -> tuple[Contender, ...]:
-    """Give the published searches; see `studies.rivals`."""
+    """Return the published searches; see `studies.rivals`."""
     return (
         Contender("trust_region", "TRS", lambda n, seed: TrustRegionSpec(seed, n)),
         Contender("zeno", "ZeNO", lambda n, seed: ZenoSpec(seed, n)),

@@ -75,7 +75,7 @@ class Oracle:
         return time.perf_counter() - started_s
 
     def forget(self, task: int) -> None:
-        """Let go of a task's pictures and latents."""
+        """Release a task's pictures and latents."""
         self._subjects.pop(task, None)
         self._latents = {key: latents for key, latents in self._latents.items() if key.task != task}
 

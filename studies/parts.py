@@ -37,7 +37,7 @@ class Bench:
     steps: int
 
     async def potentials(self, count: int) -> list[float]:
-        """Give the potentials of the first fresh seeds."""
+        """Return the potentials of the first fresh seeds."""
         return [row.potential for row in await fresh_rows(self, count)]
 
 

@@ -76,12 +76,12 @@ class Pool:
         return len(self._known)
 
     def get(self, key: Key) -> dict[str, float] | None:
-        """Give a picture's scores; None where it was not scored yet."""
+        """Return a picture's scores; None where it was not scored yet."""
         found = self._known.get(key)
         return None if found is None else dict(zip(SCORES, found, strict=True))
 
     def put(self, scored: Iterable[tuple[Key, Scores]]) -> None:
-        """Take in scores, on disk before this returns."""
+        """Record scores; they are on disk when this returns."""
         rows = [(key, tuple(round(scores[name], _DIGITS) for name in SCORES)) for key, scores in scored]
         self._known.update(rows)
         self._journal.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ class Yardstick:
     objective: Objective = field(default_factory=lambda: Objective(Weights(dict(DEFAULT_WEIGHTS))))
 
     def potential(self, scores: Scores, *, error: float = 0.0) -> Potential:
-        """Give U(x) as a search is told it.
+        """Return U(x) as a search is told it.
 
         Args:
             scores: Raw.
@@ -39,6 +39,6 @@ class Yardstick:
         return Potential(min(1.0, max(0.0, true.value + error)), scores=true.scores) if error else true
 
     def uncapped(self, scores: Scores) -> float:
-        """Give the weighted sum of calibrated scores that may leave [0, 1]: better than good still counts."""
+        """Return the weighted sum of calibrated scores that may leave [0, 1]: better than good still counts."""
         weights = self.objective.weights.normalized
         return math.fsum(weight * self.maps.maps[name].uncapped(scores[name]) for name, weight in weights.items())

@@ -34,7 +34,7 @@ class Probe:
 
 
 def fresh(task: int, count: int) -> list[Recipe]:
-    """Give the first fresh seeds that every strategy with ``spec.seed == task`` explores."""
+    """Return the first fresh seeds that every strategy with ``spec.seed == task`` explores."""
     rng, seeds = np.random.Generator(np.random.PCG64(task)), [task % SEED_BOUND]
     while len(seeds) < count:
         if (seed := int(rng.integers(SEED_BOUND))) not in seeds:
@@ -43,13 +43,13 @@ def fresh(task: int, count: int) -> list[Recipe]:
 
 
 def restarted(task: int, parents: Sequence[Recipe], step: int) -> list[Recipe]:
-    """Give a child of each parent, by a restart at ``step``."""
+    """Return a child of each parent, by a restart at ``step``."""
     rng = np.random.default_rng([task, 8, step])
     return [restart(parent, step=step, seed=int(rng.integers(SEED_BOUND))) for parent in parents]
 
 
 def probes(task: int, parents: Sequence[Recipe]) -> list[Probe]:
-    """Give all probes of one task: of each parent a child by every move, of neighbors in the list the crossing."""
+    """Return all probes of one task: of each parent a child by every move, of neighbors in the list the crossing."""
     rng = np.random.default_rng([task, 7])
     found = [*itertools.chain.from_iterable(_of_one(parent, rng) for parent in parents)]
     for one, other in zip(parents, [*parents[1:], parents[0]], strict=True):
@@ -58,7 +58,7 @@ def probes(task: int, parents: Sequence[Recipe]) -> list[Probe]:
 
 
 def recipes_of(found: Sequence[Probe]) -> list[Recipe]:
-    """Give every recipe that the probes need a score of, each once."""
+    """Return every recipe that the probes need a score of, each once."""
     return list(dict.fromkeys(itertools.chain.from_iterable((*one.parents, one.child) for one in found)))
 
 

@@ -72,7 +72,7 @@ def write_results(results: Results, out: Path) -> None:
 
 
 def tables(results: Results) -> list[str]:
-    """Give every summary table, each under its heading."""
+    """Return every summary table, each under its heading."""
     sd, sd_uncapped = within_task_sd(results.fresh), within_task_sd(results.fresh, "uncapped")
     return [
         "# The study's tables\n\nWritten by `make study`; [study.md](../study.md) says what they mean.",

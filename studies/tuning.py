@@ -38,7 +38,7 @@ class TaskLandscape:
 
 
 def landscape_section(landscapes: Sequence[TaskLandscape]) -> dict[str, Any]:
-    """Give the section ``landscape`` of ``calibration.json``."""
+    """Return the section ``landscape`` of ``calibration.json``."""
     logs = np.log([one.curvature for one in landscapes])
     spreads = np.array([one.spread for one in landscapes])
     return {
@@ -107,7 +107,7 @@ async def best_draft(
 
 
 def best_angle(rows: Sequence[SearchRow]) -> float:
-    """Give the angle whose results are best on average."""
+    """Return the angle whose results are best on average."""
     results: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         if row.last:

@@ -30,6 +30,8 @@ ARCHAIC = re.compile(r"\b(?:shall|thereof|hereby|whilst|amongst|nought)\b", re.I
 FIGURATIVE = re.compile(
     r"(?:^|_)(?:bell|course|laboratory|lessons|litters?|patiently|placing|shelf|sight|told|workplace|workshop)(?:$|_)"
 )
+OPENING = re.compile(r'"""(?:Gives?|Says?) ')
+"""Of a docstring for what is returned, which "Return" says."""
 LITERAL = {("studio_mini/world/shading.py", "bell")}  # the curve
 
 
@@ -75,6 +77,10 @@ def test_spelling_is_american() -> None:
 
 def test_words_are_in_use_today() -> None:
     assert [line for name, text in sources() for line in found(ARCHAIC, name, text)] == []
+
+
+def test_docstrings_say_what_is_returned_in_one_way() -> None:
+    assert [line for name, text in sources() for line in found(OPENING, name, text)] == []
 
 
 def test_names_are_not_figurative() -> None:

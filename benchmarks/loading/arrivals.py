@@ -40,7 +40,7 @@ class Closed:
 
 
 async def arrive(how: Open | Closed, visit: Visit, *, until_s: float, turned_away: Callable[[], None]) -> None:
-    """Let callers come until a time of the monotonic clock, and wait for the last one to leave."""
+    """Start callers until a time of the monotonic clock, and wait for the last one to end."""
     if isinstance(how, Closed):
         await asyncio.gather(*(_again_and_again(index, how, visit, until_s) for index in range(how.callers)))
         return

@@ -34,7 +34,7 @@ class Record:
         self.latencies_s[what].append(seconds)
 
     def summary(self, duration_s: float) -> dict[str, Any]:
-        """Give everything as JSON-able values; rates are over ``duration_s``."""
+        """Return everything as JSON-able values; rates are over ``duration_s``."""
         return {
             "duration_s": round(duration_s, 3),
             "per_second": {kind: round(count / duration_s, 3) for kind, count in sorted(self.done.items())},

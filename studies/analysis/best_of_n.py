@@ -52,18 +52,18 @@ class HeldOutRow:
 
 
 def doublings(most: int) -> list[int]:
-    """Give 1, 2, 4 ... up to ``most``."""
+    """Return 1, 2, 4 ... up to ``most``."""
     return [1 << power for power in range(most.bit_length())]
 
 
 def curve(values: Array) -> Array:
-    """Give the unbiased Q(N) for N = 1, 2, 4 ... of one task's fresh seeds."""
+    """Return the unbiased Q(N) for N = 1, 2, 4 ... of one task's fresh seeds."""
     pool = values.tolist()
     return np.array([expected_best(pool, n) for n in doublings(len(pool))])
 
 
 def curves(fresh: Sequence[FreshRow], name: str = "potential") -> dict[int, Array]:
-    """Give Q(N) by task."""
+    """Return Q(N) by task."""
     return {task: curve(values) for task, values in columns(fresh, name).items()}
 
 

@@ -27,14 +27,14 @@ class Estimate:
 
 
 def estimate(values: Sequence[float] | Array) -> Estimate:
-    """Give mean and standard error of values, one for each task; the error of a single one is not known."""
+    """Return mean and standard error of values, one for each task; the error of a single one is not known."""
     array = np.asarray(values, np.float64)
     error = array.std(ddof=1) / math.sqrt(len(array)) if len(array) > 1 else math.nan
     return Estimate(float(array.mean()), float(error))
 
 
 def columns(rows: Sequence[FreshRow], name: str) -> dict[int, Array]:
-    """Give one column of the fresh seeds by task, in order of their places."""
+    """Return one column of the fresh seeds by task, in order of their places."""
     found: dict[int, dict[int, float]] = defaultdict(dict)
     for row in rows:
         found[row.task][row.place] = getattr(row, name)
@@ -42,5 +42,5 @@ def columns(rows: Sequence[FreshRow], name: str) -> dict[int, Array]:
 
 
 def within_task_sd(rows: Sequence[FreshRow], name: str = "potential") -> float:
-    """Give the standard deviation within tasks: the root of the mean over tasks of the unbiased variance."""
+    """Return the standard deviation within tasks: the root of the mean over tasks of the unbiased variance."""
     return math.sqrt(float(np.mean([values.var(ddof=1) for values in columns(rows, name).values()])))

@@ -41,7 +41,7 @@ Results = Mapping[int, SearchRow]
 
 
 def results(rows: Sequence[SearchRow]) -> dict[tuple[str, int, float], dict[int, SearchRow]]:
-    """Give the last rows by contender, budget and noise, then by task."""
+    """Return the last rows by contender, budget and noise, then by task."""
     found: dict[tuple[str, int, float], dict[int, SearchRow]] = defaultdict(dict)
     for row in rows:
         if row.last:
@@ -88,7 +88,7 @@ def best_by_cost(
     grid: Array,
     prices: Prices | None = None,
 ) -> Array:
-    """Give the mean over tasks of the best so far at every cost of ``grid``; before its first result Q(1).
+    """Return the mean over tasks of the best so far at every cost of ``grid``; before its first result Q(1).
 
     Costs are evaluations, or seconds where there are ``prices``.
     """
@@ -109,7 +109,7 @@ def _cost(row: SearchRow, prices: Prices | None) -> float:
 
 
 def seconds_spent(rows: Sequence[SearchRow], contender: str, prices: Prices) -> dict[int, float]:
-    """Give the mean seconds of a contender's whole searches, by budget."""
+    """Return the mean seconds of a contender's whole searches, by budget."""
     by_budget: dict[int, list[float]] = defaultdict(list)
     for row in rows:
         if row.last and row.noise_sd == 0.0 and row.contender == contender:

@@ -63,7 +63,7 @@ def fitted_curvature(found: Sequence[MoveCorrelation]) -> float:
 
 
 def noise_correlation(move: str, angle: float) -> float:
-    """Give the correlation of a child's noise with one parent's; for siblings with the angle they were made at."""
+    """Return the correlation of a child's noise with one parent's; for siblings with the angle they were made at."""
     if move == "spherical":
         return math.cos(angle)
     if move == "strangers":

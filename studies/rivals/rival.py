@@ -60,7 +60,7 @@ class Rival(Strategy, Generic[Settings]):
         """Propose a later round, once something was scored."""
 
     def _scored(self, generation: int | None = None) -> list[Scored]:
-        """Give candidates with their potentials, in order of proposal: of one round, or of all."""
+        """Return candidates with their potentials, in order of proposal: of one round, or of all."""
         return [
             (one.candidate, one.outcome.value)
             for one in self._history

@@ -60,7 +60,7 @@ class RivalSpec:
         return self.candidates
 
     def to_dict(self) -> dict[str, Any]:
-        """Give a JSON-able form."""
+        """Return a JSON-able form."""
         return {"strategy": self.strategy, **asdict(self)}
 
     @classmethod

@@ -142,7 +142,7 @@ def anchors(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.fl
 def assign(
     faces: Sequence[tuple[NDArray[np.floating], NDArray[np.floating]]], height: int, width: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-    """Give each anchor of one picture its target.
+    """Assign each anchor of one picture its target.
 
     Args:
         faces: (box [4] xyxy pixels, landmarks [5, 2] pixels) of each face.

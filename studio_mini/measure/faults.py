@@ -47,7 +47,7 @@ class FaultFigures:
 
 
 def fault_figures(checkpoint: Path, judge: Judge, *, tasks: int, ranked: int, seeds: int) -> FaultFigures:
-    """Let the checkpoint's denoiser paint held-out tasks with the character shown, well and badly, and ask the judge.
+    """Paint held-out tasks with the checkpoint's denoiser, character shown, well and badly, and ask the judge.
 
     Args:
         checkpoint: Holds the denoiser and all that it is conditioned by.

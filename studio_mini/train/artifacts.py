@@ -117,7 +117,7 @@ def artifacts(
     untouched: int,
     seed: int,
 ) -> Artifacts:
-    """Let every painter paint tasks; what is painted is kept in ``build_dir``, batch by batch.
+    """Paint tasks with every painter; pictures are kept in ``build_dir``, batch by batch.
 
     Args:
         build_dir, checkpoint_dir: Of the states and of the weights.

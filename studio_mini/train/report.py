@@ -42,7 +42,7 @@ class Report:
             self._bar.stop()
 
     def show(self, share: float, step: int, note: str) -> None:
-        """Say that ``share`` (0 to 1) of the stage is done after ``step`` steps; ``note`` holds its losses."""
+        """Report that ``share`` (0 to 1) of the stage is done after ``step`` steps; ``note`` holds its losses."""
         if self._bar is not None:
             self._bar.update(self._task, completed=min(share, 1.0), note=f"step {step}, {note}")
         elif time.monotonic() - self._last > LINE_EVERY_S:

@@ -57,7 +57,7 @@ class Edit:
         return Look(self.expression or look.expression, self.accessory or look.accessory)
 
     def holds(self, look: Look) -> bool:
-        """Say whether ``look`` shows everything this edit asks for."""
+        """Return whether ``look`` shows everything this edit asks for."""
         return self.apply(look) == look
 
 

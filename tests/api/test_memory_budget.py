@@ -9,7 +9,7 @@ from eacps.errors import InvalidRequest, TooManyCalls
 
 
 async def started(work: "asyncio.Future[None]") -> None:
-    """Let what was started run until it waits."""
+    """Run started tasks until they wait."""
     for _ in range(3):
         await asyncio.sleep(0)
     assert not work.done()

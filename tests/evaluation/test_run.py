@@ -309,7 +309,7 @@ class TestFailures:
 
 
 class Announcing(ToyModels):
-    """Says when the second micro-batch is being generated."""
+    """Gateway that signals when the second micro-batch is being generated."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -425,7 +425,7 @@ class TestInputs:
 
 
 class Constant:
-    """Gives every picture the same outcome."""
+    """Scorer with the same outcome for every picture."""
 
     def __init__(self, name: str, outcome: Score) -> None:
         self.name, self.outcome = name, outcome

@@ -30,7 +30,7 @@ def serving_hub(model: str, folder: Path) -> Iterator[str]:
             self._answer(with_body=False)
 
         def log_message(self, *arguments: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
         def _answer(self, *, with_body: bool) -> None:
             path = unquote(urlparse(self.path).path)

@@ -112,7 +112,7 @@ Started = Callable[[], list[psutil.Process]]
 
 @pytest.fixture(autouse=True)
 def started(tmp_path: Path) -> Iterator[Started]:
-    """Gives the processes that the test has started; nothing of them may be left. Other tests' Triton runs on."""
+    """Return the processes that the test has started; none may be left. Other tests' Triton runs on."""
     bystanders, kept = descendants(), regions(os.getpid())
 
     def of_this_test() -> list[psutil.Process]:

@@ -65,7 +65,7 @@ def describe_manifest(manifest: Manifest) -> str:
 
 
 def check_calibration(manifest: Manifest) -> Check:
-    """Say on which scale the identity scorers' scores stand: cosines mean something else with every recognizer."""
+    """Return the scale of the identity scores: the meaning of a cosine depends on the recognizer."""
     shown = [
         f"{name} {_scale_in_words(record)}"
         for name, record in manifest.calibration.items()

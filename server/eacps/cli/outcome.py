@@ -97,7 +97,7 @@ def exit_code_of(reason: str, code: str) -> ExitCode:
 
 
 def _failure_of_machine(error: OSError) -> CommandFailed:
-    """Say what an operating system's error means that nobody translated: a file or a full disk is no bug."""
+    """Describe an operating system error that was not translated earlier: a missing file or a full disk is no bug."""
     where = f"{error.filename}: " if error.filename else ""
     exit_code = ExitCode.INSTALLATION if error.errno in _FULL else ExitCode.REQUEST
     return CommandFailed(f"{where}{error.strerror}", exit_code, code=errno.errorcode[error.errno or 0])

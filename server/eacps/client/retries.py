@@ -22,7 +22,7 @@ class Retries:
     most_s: float = 15.0
 
     def pauses(self) -> Iterator[float]:
-        """Give the pauses between the attempts, in seconds."""
+        """Return the pauses between the attempts, in seconds."""
         longest = self.first_s
         for _ in range(self.attempts - 1):
             yield random.uniform(0.0, longest)

@@ -126,7 +126,7 @@ def by_request_id(connection: Connection, submission: Submission) -> StoredSearc
 
 
 def lock_submissions(connection: Connection) -> None:
-    """Let no other search be inserted until the transaction ends, so that all of them are counted."""
+    """Block other insertions of searches until the transaction ends, so that all of them are counted."""
     if connection.dialect.name == "postgresql":  # SQLite has one writer
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SUBMISSIONS_LOCK})")
 

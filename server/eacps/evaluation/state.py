@@ -142,12 +142,12 @@ class Reports:
             self._proposed.setdefault(candidate.id, len(self._proposed))
 
     def add(self, report: Report) -> None:
-        """Take in a report of a proposed candidate."""
+        """Record a report of a proposed candidate."""
         self._reports[report.candidate.id] = report
         self._best = self._better(self._best, report)
 
     def average(self, candidate_id: str, card: ScoreCard) -> None:
-        """Take in mean scores of a candidate that was reported before."""
+        """Record mean scores of a candidate that was reported before."""
         self._averaged[candidate_id] = card
         before = self._reports[candidate_id]
         if before.picture is not None:

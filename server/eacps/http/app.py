@@ -99,11 +99,11 @@ class Service:
         return JSONResponse(self._model())
 
     async def live(self, request: Request) -> Response:  # noqa: ARG002
-        """Say that this process answers."""
+        """Answer as long as this process runs."""
         return JSONResponse({"status": "ok"})
 
     async def ready(self, request: Request) -> Response:  # noqa: ARG002
-        """Say whether the search server can search."""
+        """Return whether the search server can search."""
         if await self._upstream.ready():
             return JSONResponse({"status": "ok"})
         raise HttpError(503, "The search server is not ready.", type=SERVER, code="not_ready", retry=True)
@@ -146,7 +146,7 @@ def create_app(
 
 
 class _Identified:
-    """Gives every response an id, which the log has too."""
+    """Add an id to every response; the log has the same id."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

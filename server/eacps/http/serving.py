@@ -125,7 +125,7 @@ def _unusable(certificate: tuple[Path, Path]) -> Exception | None:
 
 
 def _follow(certificate: tuple[Path, Path], context: ssl.SSLContext) -> None:
-    """Let handshakes notice that the files were replaced: connections after that use the new certificate."""
+    """Reload the certificate when its files were replaced; later connections use the new one."""
     seen = _stamps(certificate)
 
     def renew(*_: object) -> None:

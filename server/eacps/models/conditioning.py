@@ -43,7 +43,7 @@ class ContentCache:
         self.hits, self.misses = 0, 0
 
     async def get(self, key: str, compute: Callable[[], Awaitable[torch.Tensor]]) -> torch.Tensor:
-        """Give the value of ``key``, from the cache or by ``compute``. What ``compute`` raises is not kept."""
+        """Return the value of ``key``, from the cache or by ``compute``. What ``compute`` raises is not kept."""
         if key in self._values:
             self.hits += 1
             self._values.move_to_end(key)

@@ -12,7 +12,7 @@ _MIN_FEATHER = 2
 
 
 def nearest_cells(mask: NDArray[np.uint8], height: int, width: int) -> torch.Tensor:
-    """Say which of ``height`` x ``width`` latent cells may change: those whose nearest pixel of [H, W] is white.
+    """Return which of ``height`` x ``width`` latent cells may change: those whose nearest pixel of [H, W] is white.
 
     Returns:
         FP32 [1, 1, height, width] of 0 and 1.

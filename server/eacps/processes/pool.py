@@ -137,7 +137,7 @@ def _end(worker: Process) -> int:
 
 
 def _failure_of(status: int) -> WorkerEnded | WorkerUnavailable:
-    """Say what it means that a worker ended so while it had a file."""
+    """Explain why a worker ended while it had a file."""
     if status == -signal.SIGXCPU:
         return WorkerEnded("takes too much processor time to decode")
     if status == -signal.SIGKILL:  # by us, after the time-out; or by a system that is short of memory

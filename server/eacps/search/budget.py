@@ -128,7 +128,7 @@ class Allowance:
     min_gain_per_trajectory: float | None = None
 
     def affordable(self, costs: Iterable[int]) -> tuple[int, StopReason | None]:
-        """Say how many of the next candidates can be paid, in their order.
+        """Return how many of the next candidates the budget allows, in their order.
 
         Args:
             costs: Denoising steps of each candidate.

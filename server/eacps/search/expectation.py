@@ -42,7 +42,7 @@ class BatchValue:
         self._best = best
 
     def gains(self, means: Float64, sds: Float64) -> Float64:
-        """Give, for each of ``[N]`` candidates, by how much taking it in would raise the expected maximum."""
+        """Return, for each of ``[N]`` candidates, by how much taking it in would raise the expected maximum."""
         logs = self._log_cdf(means, sds)
         return self._integral(self._log_product[None, :] + logs) - (self.value - self._best)
 

@@ -107,7 +107,7 @@ class LandscapeModel:
         return float(self.weights @ np.array([fit.mean for _, fit in self._fits]))
 
     def predict(self, recipes: Sequence[Recipe]) -> tuple[Float64, Float64]:
-        """Give mean and standard deviation, each ``[N]``, of the potentials of recipes, without the scores' scatter.
+        """Return mean and standard deviation, each ``[N]``, of the potentials of recipes, without the scores' scatter.
 
         Fits of little weight are left out, the rest mixed; the deviation holds their disagreement.
         """

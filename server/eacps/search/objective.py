@@ -64,7 +64,7 @@ class Objective:
             raise InvalidSearchSpec(found)
 
     def potential(self, card: ScoreCard) -> Potential:
-        """Give U(x) of a candidate; for a rank sum, which needs the others, the weighted sum in its place.
+        """Return U(x) of a candidate; for a rank sum, which needs the others, the weighted sum in its place.
 
         A missing score counts as 0, the least it can be, and is flagged.
 
@@ -86,7 +86,7 @@ class Objective:
         )
 
     def utilities(self, potentials: Sequence[Potential]) -> NDArray[np.float64]:
-        """Give each candidate's value on one scale, ``[N]``, higher is better.
+        """Return each candidate's value on one scale, ``[N]``, higher is better.
 
         Feasible candidates have the method's value, in ``[0, 1]``; infeasible ones minus their shortfall, below 0.
         """

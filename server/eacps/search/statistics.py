@@ -34,7 +34,7 @@ def expected_best(values: Sequence[float], n: int) -> float:
 
 
 def best_of_shares(m: int, n: int) -> NDArray[np.float64]:
-    """Give, for each of ``m`` draws in ascending order, the share of all subsets of size ``n`` in which it is the best.
+    """Return, for each of ``m`` draws in ascending order, the share of the subsets of size ``n`` whose best it is.
 
     Args:
         m: Draws, at least 1.
@@ -77,7 +77,7 @@ class PoolStatistics:
     explored_best_of: tuple[tuple[int, float], ...]
 
     def gain_over(self, other: float | None) -> float | None:
-        """Give ``best - other``; None where the best is a lower bound, or ``other``, measured elsewhere, is None."""
+        """Return ``best - other``; None where the best is a lower bound, or ``other``, measured elsewhere, is None."""
         if self.best is None or not self.best_complete or other is None:
             return None
         return self.best - other

@@ -146,7 +146,7 @@ class Strategy(ABC):
         return self._pending
 
     def tell(self, outcomes: Mapping[str, Outcome]) -> None:
-        """Take in the outcomes of the pending cohort.
+        """Record the outcomes of the pending cohort.
 
         Args:
             outcomes: One for every candidate of the cohort, by id. A candidate that could not be evaluated is told as
@@ -240,7 +240,7 @@ class Strategy(ABC):
         """Make the candidates of generation ``self._generation``: at least one, ids by ``self._id``."""
 
     def _note(self, candidates: Sequence[Candidate]) -> RoundNote:
-        """Say why a cohort is as it is."""
+        """Return why the cohort was chosen."""
         fresh = sum(candidate.move is Move.EXPLORE for candidate in candidates)
         crossovers = sum(candidate.move is Move.CROSSOVER for candidate in candidates)
         kind = CohortKind.EXPLORE if fresh == len(candidates) else CohortKind.LOCAL
@@ -275,11 +275,11 @@ class Strategy(ABC):
         return WIDENING if self._spec.low_diversity is LowDiversityPolicy.WIDEN and self.low_diversity else 1.0
 
     def _proposed(self) -> list[Candidate]:
-        """Give all candidates with an outcome, in order of proposal."""
+        """Return all candidates with an outcome, in order of proposal."""
         return [one.candidate for one in self._history]
 
     def _known(self) -> list[tuple[Candidate, Potential]]:
-        """Give ranked candidates, in order of proposal."""
+        """Return ranked candidates, in order of proposal."""
         return [
             (one.candidate, one.outcome)
             for one in self._history

@@ -110,7 +110,7 @@ class TritonGateway:
         await self._client.close()
 
     async def is_ready(self, *, timeout_s: float = _POLL_TIMEOUT_S) -> bool:
-        """Say whether Triton answers and has all called models ready."""
+        """Return whether Triton answers and has all called models ready."""
         try:
             if not await self._client.is_server_ready(client_timeout=timeout_s):
                 return False
@@ -122,7 +122,7 @@ class TritonGateway:
         return True
 
     async def has_verifier(self) -> bool:
-        """Say whether Triton serves a held-out verifier.
+        """Return whether Triton serves a held-out verifier.
 
         Raises:
             TritonModelFailed: It serves one that breaks the contract.
@@ -134,7 +134,7 @@ class TritonGateway:
         return True
 
     async def describe(self) -> ServedCheckpoint:
-        """Say what Triton serves, as the exporter wrote it into the sampler's configuration."""
+        """Return what Triton serves, as the exporter wrote it into the sampler's configuration."""
         config = await self._config_of(tensors.SAMPLER)
         metadata = await self._ask("server metadata", self._client.get_server_metadata(client_timeout=_POLL_TIMEOUT_S))
         return served.describe(config, triton_version=metadata.version)

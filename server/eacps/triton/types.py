@@ -69,7 +69,7 @@ class ServedCheckpoint:
             object.__setattr__(self, "sizes", ((self.width, self.height),))
 
     def latent_shape_of(self, size: tuple[int, int]) -> tuple[int, int, int]:
-        """Give channels, height and width of the noise of pictures of a width and height."""
+        """Return channels, height and width of the noise of pictures of a width and height."""
         channels, _, columns = self.latent_shape
         pixels = self.width // columns
         return channels, size[1] // pixels, size[0] // pixels

@@ -10,7 +10,7 @@ from studio_mini.world.prompts import ACCESSORY_QUESTIONS, Accessory, Edit, Expr
 
 
 class BrightnessJudge:
-    """Says yes to questions about hats for bright pictures, and no to everything else."""
+    """Answers yes to questions about hats for bright pictures, and no to everything else."""
 
     def p_yes(self, pictures: np.ndarray, question: str) -> np.ndarray:
         asked = question in ACCESSORY_QUESTIONS[Accessory.HAT]

@@ -11,7 +11,7 @@ import torch
 
 
 def mrope_positions(ids: Sequence[int], image_pad_id: int, grids: Sequence[tuple[int, int]]) -> torch.Tensor:
-    """Give each token its frame, row and column.
+    """Return each token's frame, row and column.
 
     Args:
         ids: Token ids; every picture is an unbroken run of ``image_pad_id``.

@@ -17,7 +17,7 @@ _CHAT = (
 
 
 def judge_prompt(question: str, n_pictures: int = 1) -> str:
-    """Give the chat in which the next token answers ``question`` about ``n_pictures`` pictures, shown in order.
+    """Return the chat in which the next token answers ``question`` about ``n_pictures`` pictures, shown in order.
 
     The question ends the user's turn, as it did in training: a request for one of the two words behind it costs the
     miniature judge a good part of its accuracy.
@@ -26,7 +26,7 @@ def judge_prompt(question: str, n_pictures: int = 1) -> str:
 
 
 def edit_prompt(template: str, prompt: str, n_pictures: int) -> str:
-    """Give the text encoder's input for an edit.
+    """Return the text encoder's input for an edit.
 
     Args:
         template: The checkpoint's prompt template, with one ``{}``. The first Qwen-Image-Edit's shows its one picture
@@ -46,5 +46,5 @@ def edit_prompt(template: str, prompt: str, n_pictures: int) -> str:
 
 
 def template_opening(template: str) -> str:
-    """Give what stands in a template before its picture or the prompt, whichever comes first."""
+    """Return the part of a template before its picture or the prompt, whichever comes first."""
     return template.split("{}")[0].split("<|vision_start|>")[0]
