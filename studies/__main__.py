@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from eacps.errors import EacpsError
-from studies.contenders import BUDGETS, Draft, contenders
+from studies.analysis.comparison import REFERENCE_BUDGET
+from studies.contenders import BUDGETS, DRAFT_SHARES, families
 from studies.oracle import UnscoredError
-from studies.report import REFERENCE_BUDGET
 from studies.study import Paths, Size, run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,7 +36,7 @@ def main() -> int:
         parser.error(f"--fresh: fewer than the largest budget, or than {REFERENCE_BUDGET}")
     named = tuple(arguments.contenders)
     try:
-        contenders(1.0, Draft(0.5, 0.5, 1.0), named)
+        families(dict.fromkeys(DRAFT_SHARES, 1.0), named)
     except ValueError as exc:
         parser.error(f"--contenders: {exc}")
     size = Size(arguments.tasks, arguments.tuned, arguments.fresh, tuple(sorted(arguments.budgets)), contenders=named)

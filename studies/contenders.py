@@ -1,10 +1,11 @@
-"""The strategies that are compared, at any budget, with settings that were fixed on other tasks."""
+"""The strategies that are compared, at any budget, and the settings of each that are tried on other tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Any, Final
 
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec, EacpsSpec, LocalMove, SearchSpec, SeedOffset, SphericalMove
 from studies.rivals.settings import (
@@ -21,17 +22,64 @@ BUDGETS: Final = (8, 16, 32, 64)
 """In whole trajectories: the price of a search in denoiser evaluations, over the steps of one."""
 BASELINE: Final = "best_of_n"
 """Compared with all others, and therefore always run."""
+DEFAULT: Final = "adaptive_restarts"
+"""What the service does unless a request says otherwise; all others are compared with it too."""
+DRAFT_SHARES: Final = (0.25, 0.375, 0.5)
+"""Steps of a draft, as shares of the full schedule's, that are tried."""
+
 _FAMILIES: Final = {8: (4, 2, 1), 16: (8, 2, 2), 32: (16, 2, 4), 64: (32, 4, 4)}
 """Global candidates, parents, children of each, over two local rounds: half the budget explores."""
+_ANGLES: Final = (0.3, 0.45, 0.6, 0.8, 1.0)
+_FIRST_ROUNDS: Final = ((0.15, 8), (0.25, 6))
+"""Share of the first round and number of later ones; the default's were chosen among eight on half of these tasks."""
+_KEPT_SHARES: Final = ((0.25, 0.25), (0.375, 0.25), (0.375, 0.125), (0.5, 0.25))
+"""Steps of a draft and candidates run in full, as shares."""
+_KEPT_OF_N_SHARES: Final = ((0.25, 0.25), (0.25, 0.0625), (0.375, 0.125), (0.375, 0.0625), (0.5, 0.0625))
+"""The same for best-of-N; after Flash-BoN's authors about four are run in full."""
+# The first setting of each is that of public code, where there is some, for larger models and budgets.
+_TRIED: Final[Mapping[type[RivalSpec], tuple[dict[str, float], ...]]] = {
+    TrustRegionSpec: (
+        {"length": 0.8, "tolerance": 3, "regions_share": 0.75},
+        {"length": 1.6, "tolerance": 3, "regions_share": 0.75},
+        {"length": 2.4, "tolerance": 3, "regions_share": 0.75},
+        {"length": 1.6, "tolerance": 1, "regions_share": 0.75},
+        {"length": 2.4, "tolerance": 1, "regions_share": 0.25},
+    ),
+    ZenoSpec: (
+        {"angle": 0.7, "temperature": 0.5},
+        {"angle": 0.45, "temperature": 0.5},
+        {"angle": 1.0, "temperature": 0.5},
+        {"angle": 0.7, "temperature": 0.25},
+    ),
+    CrossEntropySpec: (
+        {"rounds": 3, "elite_share": 0.5},
+        {"rounds": 3, "elite_share": 0.25},
+        {"rounds": 5, "elite_share": 0.5},
+        {"rounds": 8, "elite_share": 0.5},
+    ),
+    EvolutionSpec: (
+        {"angle": 0.2, "tournament_share": 0.9},
+        {"angle": 0.5, "tournament_share": 0.9},
+        {"angle": 0.5, "tournament_share": 0.3},
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A strategy as it stands in tables: ``spec(budget, seed)`` makes its settings."""
+    """A strategy as it stands in tables: ``spec(budget, seed)`` makes its settings.
+
+    Attributes:
+        name, title: For programs and for people.
+        spec: See above.
+        setting: What sets it apart from others of its name, of which the best on other tasks is compared; empty where
+            there is but one.
+    """
 
     name: str
     title: str
     spec: Callable[[int, int], SearchSpec | RivalSpec]
+    setting: str = ""
 
 
 def two_rounds(budget: int, seed: int, local: LocalMove) -> EacpsSpec:
@@ -40,67 +88,87 @@ def two_rounds(budget: int, seed: int, local: LocalMove) -> EacpsSpec:
     return EacpsSpec(seed, explored, parents, children, rounds=2, local=local)
 
 
-class Draft(NamedTuple):
-    """How drafts are made; see `studies.rivals.settings.DraftedSpec`."""
-
-    steps_share: float
-    kept_share: float
-    correlation: float
-
-
-def drafted_contenders(draft: Draft) -> tuple[Contender, ...]:
-    """Return those that draft: the adaptive search, and best-of-N after Flash-BoN."""
-    settings = draft._asdict()
-    return (
-        Contender("adaptive_drafted", "adaptive, drafts", lambda n, seed: DraftedAdaptiveSpec(seed, n, **settings)),
-        Contender(
-            "adaptive_drafted_restarts",
-            "adaptive, drafts and restarts",
-            lambda n, seed: DraftedAdaptiveSpec(seed, n, **settings, restarts=True),
-        ),
-        Contender(
-            "best_of_n_drafted",
-            "best-of-N, drafts (Flash-BoN)",
-            lambda n, seed: DraftedBestOfNSpec(seed, n, **settings),
-        ),
-    )
-
-
-def contenders(angle: float, draft: Draft, only: Collection[str] = ()) -> tuple[Contender, ...]:
-    """Return all of them, or those named and the baseline.
+def families(correlations: Mapping[float, float], only: Collection[str] = ()) -> tuple[tuple[Contender, ...], ...]:
+    """Return every strategy with each setting that is tried, or those named and the baseline.
 
     Args:
-        angle: Of the fixed spherical moves, in radians.
-        draft: How those that draft do it.
+        correlations: Of drafts with full trajectories, for each of `DRAFT_SHARES`.
         only: Names; none is all.
 
     Raises:
         ValueError: A name is not known.
     """
-    found = _all(angle, draft)
-    if unknown := sorted(set(only) - {one.name for one in found}):
-        raise ValueError(f"no contenders: {', '.join(unknown)}; there are {', '.join(one.name for one in found)}")
-    return tuple(one for one in found if not only or one.name in (*only, BASELINE))
+    found = (*_own(), *_drafted(correlations), *published())
+    names = [family[0].name for family in found]
+    if unknown := sorted(set(only) - set(names)):
+        raise ValueError(f"no contenders: {', '.join(unknown)}; there are {', '.join(names)}")
+    return tuple(family for family in found if not only or family[0].name in (*only, BASELINE))
 
 
-def _all(angle: float, draft: Draft) -> tuple[Contender, ...]:
-    fixed = SphericalMove(angle, decay=1.0)
+def _own() -> tuple[tuple[Contender, ...], ...]:
     return (
-        Contender("best_of_n", "best-of-N", lambda n, seed: BestOfNSpec(seed, n)),
-        Contender("seed_offset", "EACPS, seed offset", lambda n, seed: two_rounds(n, seed, SeedOffset())),
-        Contender("fixed", f"EACPS, fixed at {angle:g} rad", lambda n, seed: two_rounds(n, seed, fixed)),
-        Contender("adaptive", "adaptive", lambda n, seed: AdaptiveSpec(seed, n, restarts=False)),
-        Contender("adaptive_restarts", "adaptive, restarts", lambda n, seed: AdaptiveSpec(seed, n, restarts=True)),
-        *drafted_contenders(draft),
-        *rival_contenders(),
+        (Contender(BASELINE, "best-of-N", lambda n, seed: BestOfNSpec(seed, n)),),
+        (Contender("seed_offset", "EACPS, seed offset", partial(two_rounds, local=SeedOffset())),),
+        tuple(_fixed(angle) for angle in _ANGLES),
+        tuple(_adaptive(*one) for one in _FIRST_ROUNDS),
+        (Contender(DEFAULT, "adaptive, restarts", lambda n, seed: AdaptiveSpec(seed, n, restarts=True)),),
     )
 
 
-def rival_contenders() -> tuple[Contender, ...]:
-    """Return the published searches; see `studies.rivals`."""
+def _fixed(angle: float) -> Contender:
+    local = SphericalMove(angle, decay=1.0)
+    return Contender("fixed", "EACPS, fixed angle", partial(two_rounds, local=local), f"{angle:g} rad")
+
+
+def _adaptive(first_share: float, rounds: int) -> Contender:
+    def spec(budget: int, seed: int) -> AdaptiveSpec:
+        return AdaptiveSpec(seed, budget, first_share, rounds, restarts=False)
+
+    return Contender("adaptive", "adaptive", spec, _setting({"first_share": first_share, "rounds": rounds}))
+
+
+def _drafted(correlations: Mapping[float, float]) -> tuple[tuple[Contender, ...], ...]:
+    """Return those that draft: the adaptive search, and best-of-N after Flash-BoN."""
+
+    def drafts(shares: Iterable[tuple[float, float]]) -> list[dict[str, float]]:
+        return [
+            {"steps_share": share, "kept_share": kept, "correlation": min(max(correlations[share], 0.05), 1.0)}
+            for share, kept in shares
+        ]
+
+    adaptive, of_n = drafts(_KEPT_SHARES), drafts(_KEPT_OF_N_SHARES)
+    restarting = [one | {"restarts": True, "first_share": 0.15, "rounds": 9} for one in adaptive[:2]]
     return (
-        Contender("trust_region", "TRS", lambda n, seed: TrustRegionSpec(seed, n)),
-        Contender("zeno", "ZeNO", lambda n, seed: ZenoSpec(seed, n)),
-        Contender("cross_entropy", "cross-entropy (SES)", lambda n, seed: CrossEntropySpec(seed, n)),
-        Contender("evolution", "EvoSearch", lambda n, seed: EvolutionSpec(seed, n)),
+        _tried("adaptive_drafted", "adaptive, drafts", DraftedAdaptiveSpec, adaptive),
+        _tried("adaptive_drafted_restarts", "adaptive, drafts and restarts", DraftedAdaptiveSpec, restarting),
+        _tried("best_of_n_drafted", "best-of-N, coarse drafts (after Flash-BoN)", DraftedBestOfNSpec, of_n),
+    )
+
+
+def published() -> tuple[tuple[Contender, ...], ...]:
+    """Return the published searches; see `studies.rivals`."""
+    named = {
+        TrustRegionSpec: ("trust_region", "trust regions (TRS)"),
+        ZenoSpec: ("zeno", "ZeNO, our reading"),
+        CrossEntropySpec: ("cross_entropy", "cross-entropy (SES without wavelets)"),
+        EvolutionSpec: ("evolution", "evolution (after EvoSearch)"),
+    }
+    return tuple(_tried(*named[kind], kind, settings) for kind, settings in _TRIED.items())
+
+
+def _tried(
+    name: str, title: str, kind: type[RivalSpec], settings: Collection[Mapping[str, Any]]
+) -> tuple[Contender, ...]:
+    return tuple(Contender(name, title, partial(_spec, kind, dict(one)), _setting(one)) for one in settings)
+
+
+def _spec(kind: type[RivalSpec], settings: Mapping[str, Any], budget: int, seed: int) -> RivalSpec:
+    return kind(seed, budget, **settings)
+
+
+def _setting(settings: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value:g}"
+        for name, value in settings.items()
+        if name not in ("correlation", "restarts")
     )

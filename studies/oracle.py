@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,10 @@ from eacps.scoring import EditContext, MissingScore
 from eacps.search.recipe import Recipe, stack
 from eacps.triton import TritonGateway
 from eacps.triton.types import Generated, GenerateRequest
+from studies.costs import MICRO_BATCH
 from studies.pool import SCORES, Key, Pool, Scores, key_of
 from studies.subjects import Subject, prepare
 
-MICRO_BATCH = 16
 Latents = NDArray[np.float32]
 
 
@@ -66,12 +66,12 @@ class Oracle:
                 await self._measure(await self._subject(task), todo[start : start + MICRO_BATCH], steps)
         return [known for key in keys if (known := self.pool.get(key)) is not None]
 
-    async def seconds(self, task: int, recipes: Sequence[Recipe], steps: int) -> float:
-        """Return how long making and scoring these pictures takes, whether they are known or not; nothing is kept."""
+    async def seconds(self, task: int, recipes: Sequence[Recipe], steps: int, scorers: Container[str]) -> float:
+        """Return how long it takes to make these pictures and to score them by ``scorers``; nothing is kept."""
         subject = await self._subject(task)
         started_s = time.perf_counter()
         made = await self._made(subject, recipes, steps)
-        await self._scored(subject, made.pictures)
+        await self._scored(subject, made.pictures, scorers)
         return time.perf_counter() - started_s
 
     def forget(self, task: int) -> None:
@@ -117,7 +117,10 @@ class Oracle:
                 self._latents[key] = (await self._made(subject, [recipe], self.steps)).latents[0]
         return np.stack([self._latents[key_of(subject.number, one.restarted, self.steps)] for one in recipes])
 
-    async def _scored(self, subject: Subject, pictures: NDArray[np.uint8]) -> list[Scores]:
+    async def _scored(
+        self, subject: Subject, pictures: NDArray[np.uint8], names: Container[str] = SCORES
+    ) -> list[Scores]:
+        scorers = [scorer for scorer in self._scorers if scorer.name in names]
         named = {str(place): picture for place, picture in enumerate(pictures)}
         context = EditContext(
             scene=subject.drawn.scene.picture,
@@ -127,10 +130,10 @@ class Oracle:
             character_face=subject.character_face,
             scene_box=subject.prior.scene_box,
         )
-        answers = await asyncio.gather(*(scorer.score(named, context) for scorer in self._scorers))
+        answers = await asyncio.gather(*(scorer.score(named, context) for scorer in scorers))
         errors = np.abs(pictures.astype(np.float32) - subject.drawn.truth.picture).mean(axis=(1, 2, 3))
         rows: list[dict[str, float]] = [{"truth_error": float(error)} for error in errors]
-        for scorer, answer in zip(self._scorers, answers, strict=True):
+        for scorer, answer in zip(scorers, answers, strict=True):
             for row, outcome in zip(rows, answer.values(), strict=True):
                 if isinstance(outcome, MissingScore):
                     raise UnscoredError(f"{scorer.name}: {outcome.reason}")

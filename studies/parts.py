@@ -68,8 +68,10 @@ async def search_rows(bench: Bench, contender: Contender, budget: int, noise_sd:
             contender.name,
             budget,
             noise_sd,
-            found.steps,
-            found.pictures,
+            found.work.nfe,
+            found.work.pictures,
+            found.work.calls,
+            found.work.batches,
             int(found is progress[-1]),
             *_figures(bench.yardstick, found.scores),
         )

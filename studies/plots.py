@@ -16,11 +16,14 @@ from eacps.search.expectation import expected_maximum_of_normals
 from eacps.search.landscape import kernel
 from studies.analysis import best_of_n, comparison, moves
 from studies.analysis.by_task import within_task_sd
+from studies.contenders import BASELINE, DEFAULT
+from studies.costs import Work
 
 if TYPE_CHECKING:
-    from studies.report import Results
+    from studies.results import Results
 
 _DPI = 140
+_PUBLISHED = ("trust_region", "zeno", "cross_entropy", "evolution", "best_of_n_drafted")
 _STYLE: dict[Any, Any] = {  # matplotlib types the keys as literals
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -37,17 +40,18 @@ def plot_all(results: Results, out: Path) -> None:
         _moves(axes, results)
     with _axes(out / "best_of_n.png") as axes:
         _best_of_n(axes, results)
-    with _axes(out / "comparison.png") as axes:
-        _comparison(axes, results)
+    with _axes(out / "comparison.png", width=13.0, columns=2) as (by_evaluations, by_time):
+        _comparison(by_evaluations, by_time, results)
     with _axes(out / "held_out.png") as axes:
         _held_out(axes, results)
 
 
 @contextmanager
-def _axes(path: Path) -> Iterator[Axes]:
+def _axes(path: Path, width: float = 7.0, columns: int = 1) -> Iterator[Any]:
+    """One set of axes, or an array of them beside each other, saved at the end."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(7.0, 4.4), layout="constrained")
-        yield figure.add_subplot()
+        figure = Figure(figsize=(width, 4.4), layout="constrained")
+        yield figure.add_subplot() if columns == 1 else figure.subplots(1, columns, sharey=True)
         figure.savefig(path, dpi=_DPI, metadata={"Software": None})
 
 
@@ -80,21 +84,46 @@ def _best_of_n(axes: Axes, results: Results) -> None:
     axes.legend()
 
 
-def _comparison(axes: Axes, results: Results) -> None:
-    sd = within_task_sd(results.fresh)
+def _comparison(by_evaluations: Axes, by_time: Axes, results: Results) -> None:
+    """The best so far by evaluations and by time, both as shares of best-of-32's."""
+    sd, prices = within_task_sd(results.fresh), results.prices
     curve = np.stack(list(best_of_n.curves(results.fresh).values())).mean(axis=0)
-    trajectories = np.array([1 << place for place in range(len(curve))])
-    axes.plot(trajectories, (curve - curve[0]) / sd, "--", color="0.5", label="expected best-of-N")
-    grid = np.arange(float(results.steps), results.compared * results.steps + 1)
-    for contender in results.contenders:
-        if contender.name == "best_of_n":
-            continue
-        best = comparison.best_by_cost(results.searches, results.fresh, contender.name, results.compared, grid)
-        axes.plot(grid / results.steps, (best - curve[0]) / sd, label=contender.title)
-    axes.set_xlim(0, results.compared * 2)
-    axes.set(xlabel="cost in whole trajectories", ylabel="best so far above one seed, sd")
-    axes.set_title(f"Equal cost, {results.compared} trajectories")
-    axes.legend()
+    shares = (1 << np.arange(len(curve))) / comparison.REFERENCE_BUDGET
+    whole = comparison.REFERENCE_BUDGET * results.steps
+    seconds = prices.seconds(Work().plus([results.steps] * comparison.REFERENCE_BUDGET))
+    ends = {"evaluations": results.compared * results.steps, "time": 2 * seconds}
+    scales = {"evaluations": (whole, None), "time": (seconds, prices)}
+    for axes, (kind, end) in zip((by_evaluations, by_time), ends.items(), strict=True):
+        scale, priced = scales[kind]
+        grid = np.linspace(end / 128, end, 512)
+        for contender, style in zip(results.contenders, _styles(results), strict=True):
+            if contender.name != BASELINE:
+                best = comparison.best_by_cost(
+                    results.searches, results.fresh, contender.name, results.compared, grid, priced
+                )
+                axes.plot(grid / scale, (best.mean(axis=0) - curve[0]) / sd, label=contender.title, **style)
+        axes.plot(shares, (curve - curve[0]) / sd, ":", color="black", label="expected best-of-N")
+        axes.axhline((curve[_index_of_reference()] - curve[0]) / sd, color="0.6", linewidth=0.8)
+        axes.set_xlim(0, end / scale)
+        axes.set(xlabel=f"{kind}, as a share of best-of-{comparison.REFERENCE_BUDGET}'s")
+        axes.set_title(f"Equal {kind}, planned for {results.compared} trajectories")
+    by_evaluations.set(ylabel="best so far above one seed, sd")
+    by_time.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def _index_of_reference() -> int:
+    return comparison.REFERENCE_BUDGET.bit_length() - 1
+
+
+def _styles(results: Results) -> list[dict[str, Any]]:
+    """The default thick and black, our other strategies drawn through, published ones dashed."""
+    own = [one.name for one in results.contenders if not one.name.startswith(_PUBLISHED)]
+    return [
+        {"color": "black", "linewidth": 2.4}
+        if one.name == DEFAULT
+        else {"color": f"C{index % 10}", "linestyle": "-" if one.name in own else "--", "linewidth": 1.3}
+        for index, one in enumerate(results.contenders)
+    ]
 
 
 def _held_out(axes: Axes, results: Results) -> None:

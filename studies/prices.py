@@ -1,42 +1,22 @@
-"""What an evaluation of the denoiser and a picture take on this machine: the study's wall time.
-
-The study keeps scores and makes no picture twice, so that its own clock says nothing of a search. A search's seconds
-are counted from its evaluations and its pictures, drafts included, at prices measured once.
-"""
+"""Measuring what evaluations of the denoiser and pictures take on this machine."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from eacps.search.recipe import Recipe
+from studies.costs import MICRO_BATCH, Prices
 from studies.runner import Runner
 from studies.subjects import FIRST_TUNED
 
 PRICES_FILE: Final = "prices.json"
-_PICTURES: Final = 16
-_REPEATS: Final = 3
+_FEW: Final = 4
+_REPEATS: Final = 5
 _FIRST_SEED: Final = 4_000_000_000
 """Of pictures that no search has made, so that none is known already."""
-
-
-@dataclass(frozen=True)
-class Prices:
-    """Seconds on a machine that did nothing else.
-
-    Attributes:
-        evaluation_s: Of the denoiser, for each candidate of a batch of 16.
-        picture_s: Decoding and all of the study's scorers, for each.
-    """
-
-    evaluation_s: float
-    picture_s: float
-
-    def seconds(self, evaluations: float, pictures: float) -> float:
-        """Return what so many take one after the other."""
-        return evaluations * self.evaluation_s + pictures * self.picture_s
 
 
 async def prices_of(runner: Runner, file: Path) -> Prices:
@@ -50,15 +30,25 @@ async def prices_of(runner: Runner, file: Path) -> Prices:
 
 
 async def measure(runner: Runner) -> Prices:
-    """Time pictures of one step and of all; the best of a few repeats, since others only slow a machine down."""
+    """Time small and whole batches of one step and of all; the best of a few, since others only slow a machine down."""
     steps = runner.oracle.steps
-    await _timed(runner, 1, 0)  # the subject is prepared, and everything is warm
-    short = min([await _timed(runner, 1, repeat + 1) for repeat in range(_REPEATS)])
-    whole = min([await _timed(runner, steps, repeat + 1 + _REPEATS) for repeat in range(_REPEATS)])
-    evaluation_s = max(0.0, whole - short) / (steps - 1)
-    return Prices(round(evaluation_s, 5), round(max(0.0, short - evaluation_s), 5))
+    await _timed(runner, _FEW, steps)  # the subject is prepared, and everything is warm
+    short = {count: await _timed(runner, count, 1) for count in (_FEW, MICRO_BATCH)}
+    whole = {count: await _timed(runner, count, steps) for count in (_FEW, MICRO_BATCH)}
+    call = {count: (whole[count] - short[count]) / (steps - 1) for count in short}
+    call_s, evaluation_s = _line(call)
+    batch_s, picture_s = _line({count: short[count] - call[count] for count in short})
+    return Prices(evaluation_s, picture_s, call_s, batch_s)
 
 
-async def _timed(runner: Runner, steps: int, repeat: int) -> float:
-    recipes = [Recipe.from_seed(_FIRST_SEED + repeat * _PICTURES + n) for n in range(_PICTURES)]
-    return await runner.oracle.seconds(FIRST_TUNED, recipes, steps) / _PICTURES
+def _line(seconds: dict[int, float]) -> tuple[float, float]:
+    """Constant and slope of a line through two points, neither below 0."""
+    (few, few_s), (many, many_s) = seconds.items()
+    slope = max(0.0, many_s - few_s) / (many - few)
+    return round(max(0.0, few_s - few * slope), 6), round(slope, 6)
+
+
+async def _timed(runner: Runner, count: int, steps: int) -> float:
+    recipes = [Recipe.from_seed(_FIRST_SEED + n) for n in range(count)]
+    weighted = runner.yardstick.objective.weights.normalized
+    return min([await runner.oracle.seconds(FIRST_TUNED, recipes, steps, weighted) for _ in range(_REPEATS)])

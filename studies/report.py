@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from eacps.search.calibration import Calibration
 from eacps.search.landscape import kernel
-from studies import plots
+from studies import cost_tables, plots
 from studies.analysis import best_of_n, comparison, moves
 from studies.analysis.by_task import columns, estimate, within_task_sd
-from studies.contenders import Contender, Draft
-from studies.prices import Prices
-from studies.tables import FreshRow, ProbeRow, SearchRow, write_rows
+from studies.contenders import DEFAULT
+from studies.results import Results, lines, table, thousandths
+from studies.tables import FreshRow, ProbeRow, SearchRow, TrialRow, write_rows
 
-REFERENCE_BUDGET = 32
 _MOVE_NAMES = {
     "spherical": "spherical",
     "seed_offset": "seed offset",
@@ -26,46 +23,12 @@ _MOVE_NAMES = {
 }
 
 
-@dataclass(frozen=True)
-class Results:
-    """All rows of a study.
-
-    Attributes:
-        steps: Of the full schedule.
-        compared: Budget at which everything is compared.
-        calibration: That searches were given.
-        contenders: In the order of the tables.
-        angle: Of the fixed contender.
-        angles: The trial that chose it.
-        draft: Of the contenders that draft.
-        prices: What an evaluation and a picture take.
-        fresh, searches, probes: Rows of the parts.
-    """
-
-    steps: int
-    compared: int
-    calibration: Calibration
-    contenders: tuple[Contender, ...]
-    angle: float
-    angles: list[SearchRow]
-    draft: Draft
-    prices: Prices
-    fresh: list[FreshRow]
-    searches: list[SearchRow]
-    probes: list[ProbeRow]
-
-    @property
-    def titles(self) -> dict[str, str]:
-        """Names for people."""
-        return {contender.name: contender.title for contender in self.contenders}
-
-
 def write_results(results: Results, out: Path) -> None:
     """Write rows, ``tables.md`` and plots into a folder."""
     out.mkdir(parents=True, exist_ok=True)
     write_rows(out / "fresh.csv", FreshRow, results.fresh)
     write_rows(out / "searches.csv", SearchRow, [*results.searches])
-    write_rows(out / "angles.csv", SearchRow, [row for row in results.angles if row.last])
+    write_rows(out / "trials.csv", TrialRow, results.trials)
     write_rows(out / "moves.csv", ProbeRow, results.probes)
     (out / "tables.md").write_text("\n\n".join(tables(results)) + "\n", encoding="utf-8")
     plots.plot_all(results, out)
@@ -79,10 +42,11 @@ def tables(results: Results) -> list[str]:
         _basics(results, sd, sd_uncapped),
         _moves(results),
         _best_of_n(results, sd),
-        _angles(results, sd),
+        _trials(results, sd),
         _comparison(results, sd, sd_uncapped),
-        _cost(results),
-        _wall_time(results),
+        _against_default(results, sd, sd_uncapped),
+        cost_tables.by_evaluations(results),
+        cost_tables.by_time(results, sd),
         _noise(results, sd, sd_uncapped),
         _held_out(results),
     ]
@@ -91,17 +55,22 @@ def tables(results: Results) -> list[str]:
 def _basics(results: Results, sd: float, sd_uncapped: float) -> str:
     values = columns(results.fresh, "potential")
     means = estimate([task.mean() for task in values.values()])
-    landscape, share = results.calibration.landscape, float(np.mean([(v >= 0.999).mean() for v in values.values()]))
+    landscape = results.calibration.landscape
     rows = [
         ("tasks; fresh seeds of each", f"{len(values)}; {len(next(iter(values.values())))}"),
         ("potential of a fresh seed, mean over tasks", f"{means.mean:.3f} ± {means.error:.3f}"),
         ("its standard deviation within tasks (the *sd* of all tables)", f"{sd:.3f}"),
         ("the same without caps", f"{sd_uncapped:.3f}"),
         ("between tasks", f"{np.std([v.mean() for v in values.values()], ddof=1):.3f}"),
-        ("share of fresh seeds at the cap", f"{share:.1%}"),
+        ("share of fresh seeds with a score beyond the end of its scale", f"{_beyond(results.fresh):.1%}"),
+        ("the same of all searches' results", f"{_beyond([row for row in results.searches if row.last]):.1%}"),
         ("curvature of the kernel as calibrated on other tasks", f"{landscape.curvature:.2f}"),
     ]
-    return _table("Basics", ("figure", "value"), rows)
+    return table("Basics", ("figure", "value"), rows)
+
+
+def _beyond(rows: Sequence[FreshRow] | Sequence[SearchRow]) -> float:
+    return float(np.mean([abs(row.uncapped - row.potential) > 1e-9 for row in rows]))
 
 
 def _moves(results: Results) -> str:
@@ -128,19 +97,19 @@ def _moves(results: Results) -> str:
         "shift, sd",
         "pairs",
     )
-    return _table("1. How children take after their parents", head, rows)
+    return table("1. How children take after their parents", head, rows)
 
 
 def _best_of_n(results: Results, sd: float) -> str:
     found = best_of_n.curves(results.fresh)
     ns = best_of_n.doublings(len(next(iter(columns(results.fresh, "potential").values()))))
-    table = np.stack(list(found.values()))
-    gains = [estimate((table[:, place] - table[:, 0]) / sd) for place in range(len(ns))]
-    first = _table(
+    curves = np.stack(list(found.values()))
+    gains = [estimate((curves[:, place] - curves[:, 0]) / sd) for place in range(len(ns))]
+    first = table(
         "2. Best-of-N",
         ("N", *map(str, ns)),
         [
-            ("Q(N)", *(f"{value:.3f}" for value in table.mean(axis=0))),
+            ("Q(N)", *(f"{value:.3f}" for value in curves.mean(axis=0))),
             ("above one seed, sd", *(f"{gain.mean:.2f} ± {gain.error:.2f}" for gain in gains)),
         ],
     )
@@ -148,21 +117,29 @@ def _best_of_n(results: Results, sd: float) -> str:
         (fit.name, f"{fit.error:.3f}", f"{fit.better:.0%}", str(fit.predicted))
         for fit in best_of_n.fits(results.fresh, sd)
     ]
-    head = ("law", "root mean square left, sd", "fits better in", "extrapolated to the largest N, sd")
-    return first + "\n\n" + _lines(head, rows)
+    head = (
+        "law",
+        "root mean square left, sd",
+        "fits better in, of tasks",
+        "extrapolated minus measured at the largest N",
+    )
+    return first + "\n\n" + lines(head, rows)
 
 
-def _angles(results: Results, sd: float) -> str:
-    by_angle: dict[str, list[float]] = {}
-    for row in results.angles:
-        if row.last:
-            by_angle.setdefault(row.contender, []).append(row.potential / sd)
-    reference = by_angle[f"{results.angle:g}"]
+def _trials(results: Results, sd: float) -> str:
+    chosen = {one.name: one.setting for one in results.contenders}
+    found: dict[tuple[str, str], list[float]] = {}
+    for row in results.trials:
+        found.setdefault((row.contender, row.setting), []).append(row.potential / sd)
     rows = [
-        (angle, str(estimate(np.array(values) - np.array(reference))) if angle != f"{results.angle:g}" else "chosen")
-        for angle, values in by_angle.items()
+        (
+            results.titles[name],
+            setting,
+            "chosen" if setting == chosen[name] else str(estimate(np.subtract(values, found[name, chosen[name]]))),
+        )
+        for (name, setting), values in found.items()
     ]
-    return _table("3a. The fixed contender's angle, on other tasks", ("angle, rad", "against the chosen, sd"), rows)
+    return table("3a. Settings tried on other tasks", ("strategy", "setting", "against the chosen, sd"), rows)
 
 
 def _comparison(results: Results, sd: float, sd_uncapped: float) -> str:
@@ -174,8 +151,10 @@ def _comparison(results: Results, sd: float, sd_uncapped: float) -> str:
             str(one.paired),
             str(one.expected),
             str(one.uncapped),
-            f"{one.held_out.mean:+.3f} ± {one.held_out.error:.3f}",
+            thousandths(one.held_out),
+            str(one.truth_error),
             f"{one.nfe:.0f}",
+            f"{one.pictures:.0f}",
         )
         for one in sorted(found, key=lambda one: one.budget)
         if one.noise_sd == 0.0
@@ -186,51 +165,29 @@ def _comparison(results: Results, sd: float, sd_uncapped: float) -> str:
         "over best-of-N, sd",
         "over Q(N), sd",
         "the same uncapped, sd",
-        "held-out gain",
+        "held-out cosine over one seed's",
+        "distance to the truth over one seed's, levels",
         "NFE",
+        "pictures",
     )
-    return _table("3b. Equal cost", head, rows)
+    return table("3b. Equal cost in evaluations", head, rows)
 
 
-def _cost(results: Results) -> str:
-    budgets = sorted({row.budget for row in results.searches})
-    whole = REFERENCE_BUDGET * results.steps
-    rows = []
-    for contender in results.contenders:
-        found = comparison.cost_of(results.searches, results.fresh, contender.name, budgets, steps=results.steps)
-        if found is None:
-            rows.append((contender.title, "not reached", "", ""))
-        else:
-            rows.append((contender.title, f"{found[0]:.0f}", f"{found[0] / whole:.0%}", str(found[1])))
-    head = ("strategy", "NFE", f"of best-of-{REFERENCE_BUDGET}'s {whole}", "planned for")
-    return _table(f"3c. What best-of-{REFERENCE_BUDGET}'s quality costs", head, rows)
-
-
-def _wall_time(results: Results) -> str:
-    """At the measured price of evaluations and pictures, scoring included; a search's own thinking is not in it."""
-    budgets = sorted({row.budget for row in results.searches})
-    prices, whole = results.prices, results.prices.seconds(REFERENCE_BUDGET * results.steps, REFERENCE_BUDGET)
-    rows = []
-    for contender in results.contenders:
-        found = comparison.cost_of(
-            results.searches, results.fresh, contender.name, budgets, steps=results.steps, prices=prices
+def _against_default(results: Results, sd: float, sd_uncapped: float) -> str:
+    """The default minus every other, where the default was run."""
+    found = comparison.differences(results.searches, DEFAULT, results.compared, sd, sd_uncapped)
+    rows = [
+        (
+            results.titles[one.contender],
+            str(one.potential),
+            str(one.uncapped),
+            thousandths(one.held_out),
+            str(one.truth_error),
         )
-        spent = comparison.seconds_spent(results.searches, contender.name, prices)
-        reached = ("not reached", "") if found is None else (f"{found[0]:.1f}", f"{found[0] / whole:.0%}")
-        rows.append(
-            (contender.title, *(f"{spent[budget]:.1f}" if budget in spent else "" for budget in budgets), *reached)
-        )
-    head = (
-        "strategy",
-        *(f"s at {budget}" for budget in budgets),
-        f"s for best-of-{REFERENCE_BUDGET}'s quality",
-        f"of its {whole:.1f} s",
-    )
-    title = (
-        f"3d. Wall time, at {prices.evaluation_s * 1e3:.1f} ms an evaluation "
-        f"and {prices.picture_s * 1e3:.1f} ms a picture decoded and scored"
-    )
-    return _table(title, head, rows)
+        for one in found
+    ]
+    head = ("the default minus", "potential, sd", "uncapped, sd", "held-out cosine", "distance to the truth, levels")
+    return table(f"3c. The default against each other at {results.compared} trajectories, paired", head, rows)
 
 
 def _noise(results: Results, sd: float, sd_uncapped: float) -> str:
@@ -240,28 +197,20 @@ def _noise(results: Results, sd: float, sd_uncapped: float) -> str:
         for one in sorted(found, key=lambda one: one.noise_sd)
         if one.budget == results.compared and one.contender in {c.contender for c in found if c.noise_sd > 0.0}
     ]
-    head = ("noise, sd", "strategy", "over best-of-N under the same noise, sd", "over Q(N) without noise, sd")
-    return _table(f"4. A noisy verifier, {results.compared} trajectories", head, rows)
+    head = ("noise, sd of the task", "strategy", "over best-of-N with the same noise, sd", "over Q(N) without, sd")
+    return table(f"4. A noisy verifier, {results.compared} trajectories", head, rows)
 
 
 def _held_out(results: Results) -> str:
     rows = [
         (
             str(row.n),
-            f"{row.potential.mean:+.3f} ± {row.potential.error:.3f}",
-            f"{row.held_out.mean:+.3f} ± {row.held_out.error:.3f}",
+            thousandths(row.potential),
+            thousandths(row.held_out),
             f"{row.step.mean:+.4f} ± {row.step.error:.4f}",
-            f"{row.truth_error.mean:+.2f} ± {row.truth_error.error:.2f}",
+            str(row.truth_error),
         )
         for row in best_of_n.held_out(results.fresh)
     ]
-    head = ("N", "potential", "held-out cosine", "by the last doubling", "distance to the truth, levels")
-    return _table("5. What searching harder does to what is not searched", head, rows)
-
-
-def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return f"## {title}\n\n{_lines(head, rows)}"
-
-
-def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
+    head = ("N", "potential", "held-out cosine", "of that by the last doubling", "distance to the truth, levels")
+    return table("5. Best-of-N over one seed: what searching harder does to what is not searched", head, rows)

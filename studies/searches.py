@@ -11,6 +11,7 @@ import numpy as np
 from eacps.search.context import SearchContext
 from eacps.search.recipe import Recipe
 from eacps.search.spec import SearchSpec
+from studies.costs import Work
 from studies.pool import Scores
 from studies.potentials import Yardstick
 from studies.rivals import factory
@@ -34,14 +35,12 @@ class Found:
     """What a search had found when it had spent so much.
 
     Attributes:
-        steps: Denoiser evaluations spent, over all trajectories.
-        pictures: Decoded and scored, drafts included.
+        work: Done for it.
         potential: True potential of the candidate that the search held to be the best.
         scores: Its raw scores.
     """
 
-    steps: int
-    pictures: int
+    work: Work
     potential: float
     scores: Scores
 
@@ -70,23 +69,22 @@ async def search(
     finals: dict[str, Scores] = {}
     drafted: set[str] = set()
     progress: list[Found] = []
-    evaluations = pictures = 0
+    work = Work()
     while not strategy.done and (cohort := strategy.ask()) is not None:
         drafts = cohort.steps if isinstance(cohort, DraftCohort) else None
         scores = await scoreboard([one.recipe for one in cohort.candidates], drafts or steps)
         seen = {one.id: score for one, score in zip(cohort.candidates, scores, strict=True)}
-        pictures += len(seen)
         if drafts is not None:
-            evaluations += drafts * len(seen)
+            work = work.plus([drafts] * len(seen))
             drafted |= cohort.ids
         else:
-            evaluations += sum(one.evaluations(steps) - (one.id in drafted) for one in cohort.candidates)
+            work = work.plus([one.evaluations(steps) - (one.id in drafted) for one in cohort.candidates])
             finals |= seen
         errors = {one.id: noise(one.recipe, drafts or steps) if noise else 0.0 for one in cohort.candidates}
         strategy.tell({name: yardstick.potential(score, error=errors[name]) for name, score in seen.items()})
         if best := strategy.best():
             found = finals[best.candidate.id]
-            progress.append(Found(evaluations, pictures, yardstick.potential(found).value, found))
+            progress.append(Found(work, yardstick.potential(found).value, found))
     return progress
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,18 +14,21 @@ from eacps.search.calibration import Calibration
 from eacps.search.eacps_adaptive import restart_steps
 from export.calibration import CALIBRATION_FILE
 from studies import tuning
-from studies.contenders import Contender, Draft, contenders
+from studies.analysis.comparison import REFERENCE_BUDGET
+from studies.contenders import BASELINE, DEFAULT, DRAFT_SHARES, Contender, families
+from studies.costs import Prices
 from studies.parts import fresh_rows, probe_rows, search_rows
 from studies.pool import Pool, fingerprint
 from studies.potentials import Yardstick
-from studies.prices import PRICES_FILE, Prices, prices_of
-from studies.report import REFERENCE_BUDGET, Results, write_results
+from studies.prices import PRICES_FILE, prices_of
+from studies.report import write_results
+from studies.results import Results
 from studies.runner import Runner, embedded, open_runner
 from studies.subjects import FIRST_STUDIED, FIRST_TUNED
-from studies.tables import SearchRow
+from studies.tables import SearchRow, TrialRow
 from studio_mini.calibrate import write_section
 
-NOISY: Final = ("best_of_n", "fixed", "adaptive")
+NOISY: Final = (BASELINE, "fixed", DEFAULT)
 """Contenders that are also told of scores with a noise."""
 
 
@@ -41,8 +45,7 @@ class Size:
         tuned_seeds: Fresh seeds of the tasks chosen on.
         paired: Fresh seeds whose drafts and restarts are scored.
         probed: Parents that get a child by every move.
-        angles: Tried for the fixed contender, in radians.
-        drafts: Tried for those that draft: steps of a draft and candidates run in full, as shares.
+        settings: Of each contender that are tried, at most; the first of them stand first.
         contenders: Names of those that are compared, beside best-of-N; none is all.
     """
 
@@ -54,8 +57,7 @@ class Size:
     tuned_seeds: int = 24
     paired: int = 12
     probed: int = 4
-    angles: tuple[float, ...] = (0.3, 0.45, 0.6, 0.8, 1.0)
-    drafts: tuple[tuple[float, float], ...] = ((0.25, 0.25), (0.375, 0.25), (0.375, 0.125), (0.5, 0.25))
+    settings: int = 8
     contenders: tuple[str, ...] = ()
 
     @property
@@ -111,31 +113,49 @@ async def run(paths: Paths, size: Size, *, shows_character: bool, tune_only: boo
 async def run_in(runner: Runner, paths: Paths, size: Size, *, tune_only: bool = False) -> None:
     """Run it over a Triton that is there already; otherwise as `run`."""
     runner.yardstick = _yardstick(paths.checkpoint, ("scorers",))
-    angles, draft = await _tune(runner, paths.checkpoint, size)
+    correlations = await _calibrate(runner, paths.checkpoint, size)
     if not tune_only:
         runner.yardstick = _yardstick(paths.checkpoint)
         prices = await prices_of(runner, paths.out / PRICES_FILE)
-        write_results(await _compare(runner, size, angles, draft, prices), paths.out)
+        trials, compared = await _choose(runner, size, correlations)
+        write_results(await _compare(runner, size, trials, compared, prices), paths.out)
 
 
-async def _tune(runner: Runner, checkpoint: Path, size: Size) -> tuple[list[SearchRow], Draft]:
-    tasks = range(FIRST_TUNED, FIRST_TUNED + size.tuned)
+async def _calibrate(runner: Runner, checkpoint: Path, size: Size) -> dict[float, float]:
+    """Write what searches know of the checkpoint; return how drafts correlate, which only the study needs."""
+    tasks = _tuned(size)
     landscapes = await tuning.measure_landscape(runner, tasks, seeds=size.tuned_seeds, parents=size.probed)
     write_section(checkpoint, "landscape", tuning.landscape_section(landscapes))
     steps = restart_steps(runner.oracle.steps)
     restarts = await tuning.measure_restarts(runner, tasks, seeds=size.paired, steps=steps)
     write_section(checkpoint, "restarts", restarts)
     runner.yardstick = _yardstick(checkpoint)
-    draft = await tuning.best_draft(runner, tasks, size.drafts, seeds=size.paired, budget=size.compared)
-    angles = await tuning.try_angles(runner, tasks, size.angles, size.compared)
-    return angles, draft
+    return await tuning.measure_drafts(runner, tasks, seeds=size.paired, shares=DRAFT_SHARES)
 
 
-async def _compare(runner: Runner, size: Size, angles: list[SearchRow], draft: Draft, prices: Prices) -> Results:
+async def _choose(
+    runner: Runner, size: Size, correlations: Mapping[float, float]
+) -> tuple[list[TrialRow], tuple[Contender, ...]]:
+    """Try settings of every contender on other tasks than those that are compared on; return the best of each."""
+    trials: list[TrialRow] = []
+    chosen = []
+    for family in families(correlations, size.contenders):
+        tried = family[: size.settings]
+        if len(tried) > 1:
+            trials += await tuning.try_settings(runner, _tuned(size), tried, size.compared)
+        chosen.append(tuning.best_setting(tried, trials))
+    return trials, tuple(chosen)
+
+
+def _tuned(size: Size) -> range:
+    return range(FIRST_TUNED, FIRST_TUNED + size.tuned)
+
+
+async def _compare(
+    runner: Runner, size: Size, trials: list[TrialRow], compared: tuple[Contender, ...], prices: Prices
+) -> Results:
     """Compare the contenders. What matters most comes first: a study cut off has answered that."""
     tasks = range(FIRST_STUDIED, FIRST_STUDIED + size.tasks)
-    angle = tuning.best_angle(angles)
-    compared = contenders(angle, draft, size.contenders)
     fresh = await runner.over_tasks("fresh seeds", tasks, partial(fresh_rows, count=size.fresh))
     searches: list[SearchRow] = []
 
@@ -157,9 +177,7 @@ async def _compare(runner: Runner, size: Size, angles: list[SearchRow], draft: D
         compared=size.compared,
         calibration=runner.yardstick.calibration,
         contenders=compared,
-        angle=angle,
-        angles=angles,
-        draft=draft,
+        trials=trials,
         prices=prices,
         fresh=fresh,
         searches=searches,

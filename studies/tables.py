@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
+
+from studies.costs import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class FreshRow:
 
 @dataclass(frozen=True, slots=True)
 class SearchRow:
-    """What one search held to be the best after ``nfe`` evaluations and ``pictures``; ``last`` marks its result."""
+    """What one search held to be the best after some `Work`; ``last`` marks its result."""
 
     task: int
     contender: str
@@ -35,6 +37,8 @@ class SearchRow:
     noise_sd: float
     nfe: int
     pictures: int
+    calls: int
+    batches: int
     last: int
     potential: float
     uncapped: float
@@ -44,6 +48,11 @@ class SearchRow:
     identity_heldout: float
     preservation: float
     truth_error: float
+
+    @property
+    def work(self) -> Work:
+        """All of it until then."""
+        return Work(self.nfe, self.pictures, self.calls, self.batches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,17 @@ class PairedRow:
     potential: float
 
 
-Row = TypeVar("Row", FreshRow, SearchRow, ProbeRow)
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """What one search with a setting that was tried found, on a task that settings are chosen on."""
+
+    task: int
+    contender: str
+    setting: str
+    potential: float
+
+
+Row = TypeVar("Row", FreshRow, SearchRow, ProbeRow, TrialRow)
 
 
 def write_rows(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
@@ -78,15 +97,6 @@ def write_rows(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(field.name for field in fields(kind))
         writer.writerows([_short(value) for value in astuple(row)] for row in rows)
-
-
-def write_table(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a summary table."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(head)
-        writer.writerows([_short(value) for value in row] for row in rows)
 
 
 def _short(value: Any) -> Any:

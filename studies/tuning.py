@@ -1,7 +1,7 @@
 """What must be known of a checkpoint before its searches are compared, measured on tasks of its own.
 
-The landscape and the restarts go into the checkpoint's ``calibration.json``, where every search finds them; the angle
-of the fixed contender and the drafts are chosen here, so that all come to the comparison with their best settings.
+The landscape and the restarts go into the checkpoint's ``calibration.json``, where every search finds them. Settings of
+the contenders are tried here, so that each comes to the comparison with the best of those.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ import numpy as np
 
 from eacps.search.calibration import Landscape
 from eacps.search.landscape import LandscapeModel, Observation
-from eacps.search.spec import SphericalMove
-from studies.contenders import Contender, Draft, drafted_contenders, two_rounds
+from studies.contenders import Contender
 from studies.parts import Bench, draft_rows, restart_rows, search_rows
 from studies.probes import fresh, probes, recipes_of
 from studies.runner import Runner
-from studies.tables import PairedRow, SearchRow
+from studies.tables import PairedRow, TrialRow
 
 _UNKNOWN: Final = Landscape(curvature=1.0, curvature_sd=3.0)
 _LEAST_SD: Final = 0.3
@@ -72,47 +71,42 @@ async def measure_landscape(runner: Runner, tasks: Sequence[int], *, seeds: int,
     return await runner.over_tasks("landscape", tasks, partial(landscape_rows, seeds=seeds, parents=parents))
 
 
-async def try_angles(runner: Runner, tasks: Sequence[int], angles: Sequence[float], budget: int) -> list[SearchRow]:
-    """Run the fixed contender at every angle; the rows' ``contender`` is the angle."""
-    rows = []
-    for angle in angles:
-        move = SphericalMove(angle, decay=1.0)
-        contender = Contender(f"{angle:g}", "", partial(two_rounds, local=move))
-        part = partial(search_rows, contender=contender, budget=budget)
-        rows += await runner.over_tasks(f"fixed at {angle:g} rad", tasks, part)
-    return rows
-
-
 async def measure_restarts(runner: Runner, tasks: Sequence[int], *, seeds: int, steps: Sequence[int]) -> dict[str, Any]:
     """Score restarts of unselected pictures at each of ``steps``; return the section ``restarts``."""
     rows = await runner.over_tasks("restarts", tasks, partial(restart_rows, count=seeds, steps=steps))
     return {f"{share:g}": _short(max(0.0, r)) for share, r in correlations(rows).items()}
 
 
-async def best_draft(
-    runner: Runner, tasks: Sequence[int], drafts: Sequence[tuple[float, float]], *, seeds: int, budget: int
-) -> Draft:
-    """Run the adaptive search with each kind of draft; return the one whose results are best on average."""
-    steps = {share: max(1, round(share * runner.oracle.steps)) for share, _ in drafts}
+async def measure_drafts(
+    runner: Runner, tasks: Sequence[int], *, seeds: int, shares: Sequence[float]
+) -> dict[float, float]:
+    """Score drafts of fresh seeds; return the correlation with their full trajectories by share of the steps."""
+    steps = {share: max(1, round(share * runner.oracle.steps)) for share in shares}
     rows = await runner.over_tasks("drafts", tasks, partial(draft_rows, count=seeds, steps=sorted({*steps.values()})))
     known = correlations(rows)
-    found = {}
-    for share, kept in drafts:
-        draft = Draft(share, kept, min(max(known[steps[share] / runner.oracle.steps], 0.05), 1.0))
-        contender = drafted_contenders(draft)[0]
+    return {share: known[many / runner.oracle.steps] for share, many in steps.items()}
+
+
+async def try_settings(
+    runner: Runner, tasks: Sequence[int], family: Sequence[Contender], budget: int
+) -> list[TrialRow]:
+    """Run one strategy with each of its settings."""
+    rows = []
+    for contender in family:
         part = partial(search_rows, contender=contender, budget=budget)
-        results = await runner.over_tasks(f"drafts of {share:.3g}, {kept:.3g} run in full", tasks, part)
-        found[draft] = float(np.mean([row.potential for row in results if row.last]))
-    return max(found, key=lambda draft: found[draft])
+        found = await runner.over_tasks(f"{contender.title}: {contender.setting}", tasks, part)
+        rows += [TrialRow(one.task, one.contender, contender.setting, one.potential) for one in found if one.last]
+    return rows
 
 
-def best_angle(rows: Sequence[SearchRow]) -> float:
-    """Return the angle whose results are best on average."""
-    results: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        if row.last:
-            results[row.contender].append(row.potential)
-    return float(max(results, key=lambda name: float(np.mean(results[name]))))
+def best_setting(family: Sequence[Contender], trials: Sequence[TrialRow]) -> Contender:
+    """Return the contender whose results are best on average; the only one needs no trial."""
+    if len(family) == 1:
+        return family[0]
+    results: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in trials:
+        results[row.contender, row.setting].append(row.potential)
+    return max(family, key=lambda one: float(np.mean(results[one.name, one.setting])))
 
 
 async def landscape_rows(bench: Bench, *, seeds: int, parents: int) -> list[TaskLandscape]:

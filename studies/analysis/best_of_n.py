@@ -94,7 +94,7 @@ def held_out(fresh: Sequence[FreshRow]) -> list[HeldOutRow]:
     others = {name: columns(fresh, name) for name in ("potential", "identity_heldout", "truth_error")}
     ns = doublings(min(len(values) for values in potentials.values()))
     chosen = {
-        name: np.array([[_of_the_best(potentials[task], values[task], n) for n in ns] for task in potentials])
+        name: np.array([[of_the_best(potentials[task], values[task], n) for n in ns] for task in potentials])
         for name, values in others.items()
     }
     gains = {name: table - table[:, :1] for name, table in chosen.items()}
@@ -113,7 +113,8 @@ def held_out(fresh: Sequence[FreshRow]) -> list[HeldOutRow]:
     return rows
 
 
-def _of_the_best(potentials: Array, others: Array, n: int) -> float:
+def of_the_best(potentials: Array, others: Array, n: int) -> float:
+    """Return what the best of ``n`` draws by ``potentials`` is expected to have of ``others``."""
     order = np.argsort(potentials, kind="stable")
     return float(best_of_shares(len(order), n) @ others[order])
 

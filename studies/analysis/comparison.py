@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from eacps.search.statistics import expected_best
+from studies.analysis.best_of_n import of_the_best
 from studies.analysis.by_task import Array, Estimate, columns, estimate
-from studies.prices import Prices
+from studies.contenders import BASELINE
+from studies.costs import Prices
 from studies.tables import FreshRow, SearchRow
+
+REFERENCE_BUDGET: Final = 32
+"""Whose best-of-N the costs of the same quality are compared with."""
+RESAMPLES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +29,11 @@ class Comparison:
         contender, budget, noise_sd: Which.
         paired: Result minus best-of-N's on the same tasks, whose first seeds it shares.
         expected: Result minus the task's Q(N), of which best-of-N's result is one draw.
-        uncapped: As ``expected``, by the potential without caps.
+        uncapped: As ``expected``, by the potential without caps of what was chosen by the one with them.
         held_out: Gain of the held-out verifier's cosine over one fresh seed.
+        truth_error: Change of the distance to the drawn truth from one fresh seed, in 8-bit levels; below 0 is nearer.
         nfe: Mean denoising steps spent.
+        pictures: Mean number of pictures decoded and scored.
     """
 
     contender: str
@@ -34,7 +43,41 @@ class Comparison:
     expected: Estimate
     uncapped: Estimate
     held_out: Estimate
+    truth_error: Estimate
     nfe: float
+    pictures: float
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One contender's results minus another's, paired by task.
+
+    Attributes:
+        contender: Whose are subtracted.
+        potential, uncapped: In standard deviations within tasks.
+        held_out: Of the held-out verifier's cosine.
+        truth_error: Of the distance to the drawn truth, in 8-bit levels; below 0 is nearer.
+    """
+
+    contender: str
+    potential: Estimate
+    uncapped: Estimate
+    held_out: Estimate
+    truth_error: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The least cost at which a contender is on average as good as best-of-32; infinite where it never is.
+
+    Attributes:
+        cost: Evaluations, or seconds.
+        low, high: 95% band, tasks drawn again.
+    """
+
+    cost: float
+    low: float
+    high: float
 
 
 Results = Mapping[int, SearchRow]
@@ -52,16 +95,17 @@ def results(rows: Sequence[SearchRow]) -> dict[tuple[str, int, float], dict[int,
 def compare(rows: Sequence[SearchRow], fresh: Sequence[FreshRow], sd: float, sd_uncapped: float) -> list[Comparison]:
     """Compare every contender with best-of-N at the same budget and noise."""
     found = results(rows)
-    values = {name: columns(fresh, name) for name in ("potential", "uncapped", "identity_heldout")}
+    values = {name: columns(fresh, name) for name in ("potential", "uncapped", "identity_heldout", "truth_error")}
+    potentials = values["potential"]
     out = []
     for (contender, budget, noise_sd), by_task in found.items():
-        baseline = found["best_of_n", budget, noise_sd]
-        tasks = sorted(by_task.keys() & baseline.keys() & values["potential"].keys())
+        baseline = found[BASELINE, budget, noise_sd]
+        tasks = sorted(by_task.keys() & baseline.keys() & potentials.keys())
 
         def over_expected(
             name: str, scale: float, n: int, by_task: Results = by_task, tasks: Sequence[int] = tasks
         ) -> Estimate:
-            gains = [getattr(by_task[t], name) - expected_best(values[name][t].tolist(), n) for t in tasks]
+            gains = [getattr(by_task[t], name) - of_the_best(potentials[t], values[name][t], n) for t in tasks]
             return estimate(np.array(gains) / scale)
 
         paired = np.array([by_task[task].potential - baseline[task].potential for task in tasks]) / sd
@@ -74,9 +118,30 @@ def compare(rows: Sequence[SearchRow], fresh: Sequence[FreshRow], sd: float, sd_
                 expected=over_expected("potential", sd, budget),
                 uncapped=over_expected("uncapped", sd_uncapped, budget),
                 held_out=over_expected("identity_heldout", 1.0, 1),
+                truth_error=over_expected("truth_error", 1.0, 1),
                 nfe=float(np.mean([by_task[task].nfe for task in tasks])),
+                pictures=float(np.mean([by_task[task].pictures for task in tasks])),
             )
         )
+    return out
+
+
+def differences(
+    rows: Sequence[SearchRow], contender: str, budget: int, sd: float, sd_uncapped: float
+) -> list[Difference]:
+    """Subtract every other contender's results from one's, at one budget and without noise."""
+    found = {name: by_task for (name, n, noise_sd), by_task in results(rows).items() if (n, noise_sd) == (budget, 0.0)}
+    own = found.pop(contender, {})
+    out = []
+    for name, other in found.items():
+        tasks = sorted(own.keys() & other.keys())
+
+        def paired(column: str, scale: float = 1.0, other: Results = other, tasks: Sequence[int] = tasks) -> Estimate:
+            return estimate(np.array([getattr(own[t], column) - getattr(other[t], column) for t in tasks]) / scale)
+
+        if tasks:
+            figures = (paired("potential", sd), paired("uncapped", sd_uncapped))
+            out.append(Difference(name, *figures, paired("identity_heldout"), paired("truth_error")))
     return out
 
 
@@ -88,7 +153,7 @@ def best_by_cost(
     grid: Array,
     prices: Prices | None = None,
 ) -> Array:
-    """Return the mean over tasks of the best so far at every cost of ``grid``; before its first result Q(1).
+    """Return the best so far ``[task, cost]`` at every cost of ``grid``, by ascending task; before a result Q(1).
 
     Costs are evaluations, or seconds where there are ``prices``.
     """
@@ -98,14 +163,15 @@ def best_by_cost(
         if (row.contender, row.budget, row.noise_sd) == (contender, budget, 0.0):
             by_task[row.task].append(row)
     lines = []
-    for task, steps in by_task.items():
-        places = np.searchsorted([_cost(row, prices) for row in steps], grid, side="right")
-        lines.append(np.array([means[task], *(row.potential for row in steps)])[places])
-    return np.mean(lines, axis=0)
+    for task in sorted(by_task):
+        steps = by_task[task]
+        indices = np.searchsorted([_cost(row, prices) for row in steps], grid, side="right")
+        lines.append(np.array([means[task], *(row.potential for row in steps)])[indices])
+    return np.stack(lines)
 
 
 def _cost(row: SearchRow, prices: Prices | None) -> float:
-    return row.nfe if prices is None else prices.seconds(row.nfe, row.pictures)
+    return row.nfe if prices is None else prices.seconds(row.work)
 
 
 def seconds_spent(rows: Sequence[SearchRow], contender: str, prices: Prices) -> dict[int, float]:
@@ -117,33 +183,94 @@ def seconds_spent(rows: Sequence[SearchRow], contender: str, prices: Prices) -> 
     return {budget: float(np.mean(seconds)) for budget, seconds in by_budget.items()}
 
 
-def cost_of(
+def cost_on_the_way(
     rows: Sequence[SearchRow],
     fresh: Sequence[FreshRow],
     contender: str,
-    budgets: Sequence[int],
-    *,
-    steps: int,
+    budget: int,
     prices: Prices | None = None,
-) -> tuple[float, int] | None:
-    """Find the least cost at which a contender is on average as good as best-of-32.
+) -> Reached:
+    """Find when a contender, planned for a budget, is on its way as good as best-of-32.
 
-    Args:
-        rows, fresh: Of the study.
-        contender: Whose.
-        budgets: Those it was run with; the cheapest way of them counts.
-        steps: Of one trajectory.
-        prices: Of evaluations and pictures.
+    Costs are evaluations, or seconds where there are ``prices``.
+    """
+    own = [row for row in rows if (row.contender, row.budget, row.noise_sd) == (contender, budget, 0.0)]
+    grid = np.array(sorted({_cost(row, prices) for row in own}))
+    gains = best_by_cost(rows, fresh, contender, budget, grid, prices) - _expected(fresh)[:, None]
+
+    def first(means: Array) -> float:
+        reached = np.flatnonzero(means >= 0)
+        return float(grid[reached[0]]) if len(reached) else np.inf
+
+    return _banded(gains, first)
+
+
+def cost_of_a_plan(
+    rows: Sequence[SearchRow],
+    fresh: Sequence[FreshRow],
+    contender: str,
+    prices: Prices | None = None,
+) -> Reached:
+    """Find how much a contender must be planned for to end as good as best-of-32, between the budgets it was run with.
+
+    A plan between two budgets is interpolated, by the logarithm of their costs.
+    """
+    costs, gains = _ends(rows, fresh, contender, prices)
+
+    def first(means: Array) -> float:
+        reached = np.flatnonzero(means >= 0)
+        if not len(reached):
+            return np.inf
+        at = int(reached[0])
+        if at == 0:
+            return float(costs[0])
+        share = -means[at - 1] / (means[at] - means[at - 1])
+        return float(costs[at - 1] * (costs[at] / costs[at - 1]) ** share)
+
+    return _banded(gains, first)
+
+
+def gain_of_a_plan(
+    rows: Sequence[SearchRow], fresh: Sequence[FreshRow], contender: str, seconds: float, prices: Prices
+) -> Estimate | None:
+    """Return by how much a contender that is planned to take ``seconds`` ends above Q(32), interpolated likewise.
 
     Returns:
-        Evaluations, or seconds where there are prices, and the budget it was planned for; None where it never is.
+        None where all budgets it was run with take more, or all take less.
     """
-    wanted = float(np.mean([expected_best(values.tolist(), 32) for values in columns(fresh, "potential").values()]))
-    found = []
-    for budget in budgets:
-        costs = {_cost(row, prices) for row in rows if (row.contender, row.budget) == (contender, budget)}
-        grid = np.array(sorted(costs)) if prices else np.arange(1.0, budget * steps + 1)
-        reached = np.flatnonzero(best_by_cost(rows, fresh, contender, budget, grid, prices) >= wanted)
-        if len(reached):
-            found.append((float(grid[reached[0]]), budget))
-    return min(found, default=None)
+    costs, gains = _ends(rows, fresh, contender, prices)
+    above = int(np.searchsorted(costs, seconds))
+    if above == len(costs) or (above == 0 and costs[0] > seconds):
+        return None
+    if costs[above] == seconds:
+        return estimate(gains[:, above])
+    share = np.log(seconds / costs[above - 1]) / np.log(costs[above] / costs[above - 1])
+    return estimate((1 - share) * gains[:, above - 1] + share * gains[:, above])
+
+
+def _ends(
+    rows: Sequence[SearchRow], fresh: Sequence[FreshRow], contender: str, prices: Prices | None
+) -> tuple[Array, Array]:
+    """Mean cost ``[budget]`` of whole searches, ascending, and their results ``[task, budget]`` minus Q(32)."""
+    by_budget = {
+        budget: [by_task[task] for task in sorted(by_task)]
+        for (name, budget, noise_sd), by_task in sorted(results(rows).items())
+        if (name, noise_sd) == (contender, 0.0)
+    }
+    costs = np.array([np.mean([_cost(row, prices) for row in ends]) for ends in by_budget.values()])
+    found = np.array([[row.potential for row in ends] for ends in by_budget.values()]).T
+    return costs, found - _expected(fresh)[:, None]
+
+
+def _expected(fresh: Sequence[FreshRow]) -> Array:
+    """Q(32) of every task, by ascending task."""
+    values = columns(fresh, "potential")
+    return np.array([expected_best(values[task].tolist(), REFERENCE_BUDGET) for task in sorted(values)])
+
+
+def _banded(gains: Array, first: Callable[[Array], float]) -> Reached:
+    """A cost that follows from the mean over tasks of ``gains[task, ...]``, with its band."""
+    tasks = len(gains)
+    drawn = np.random.default_rng(0).multinomial(tasks, [1 / tasks] * tasks, size=RESAMPLES) / tasks
+    low, high = np.quantile([first(shares @ gains) for shares in drawn], [0.025, 0.975], method="nearest")
+    return Reached(first(gains.mean(axis=0)), float(low), float(high))

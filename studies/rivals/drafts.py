@@ -1,11 +1,14 @@
 """Drafts: a coarse trajectory from the same noise says which candidates are worth a full one.
 
-After Flash-BoN (arXiv 2607.04461). What is known here of that paper: with cheap drafts, best-of-N beats guided searches
-by wall clock. That drafts have a coarse schedule, of how many steps, and how many of them are run in full is our
-reading, tried on other tasks. The adaptive search takes drafts as noisy observations of their recipes. Where it also
-restarts finished pictures, which costs no more than a draft, only the fresh seeds of its first round are drafted; those
-that were not run in full are observations and nothing more. (They were offered to later rounds at the price of the rest
-of their steps, and none ever took one.)
+After Flash-BoN (arXiv 2607.04461, github.com/flash-bon/flash-bon): cheap drafts, of which about four are refined from
+a state that the draft had passed, beat guided searches by wall clock. There drafts skip layers and reuse activations;
+here they have a coarse schedule, of which the first evaluation alone is shared. Its steps, and how many drafts are run
+in full, are tried on other tasks.
+
+The adaptive search takes drafts as noisy observations of their recipes. Where it also restarts finished pictures, which
+costs no more than a draft, only the fresh seeds of its first round are drafted; those that were not run in full are
+observations and nothing more. (They were offered to later rounds at the price of the rest of their steps, and none ever
+took one.)
 
 A draft and the full trajectory share their first evaluation, of the noise itself, which is counted once.
 """

@@ -1,24 +1,27 @@
 """Evolutionary search over noise and denoising states (EvoSearch, arXiv 2505.17618).
 
-From the paper: a population is evolved along the denoising trajectory. Elites are kept, parents are drawn by
-tournament, and mutation is by Gaussian noise: of the initial noise as a spherical move, of intermediate states by noise
-of their level, so that later generations begin later and cost less. Our reading:
+After the authors' public code (github.com/tinnerhrhe/EvoSearch-codes): a population evolves along the denoising
+trajectory, at the steps 0, 20, 30 and 40 of 50. At step 0 the initial noise is turned by a mutation rate of 0.2, at
+later steps Gaussian noise is added to a state of that step. The parent of each child is the best of a random share of
+all candidates so far.
 
-- The first generation is fresh seeds; each later one begins at a later step of the schedule, spread evenly. An
-  intermediate state is a finished picture noised to the level of that step, which is where its mutants begin.
-- Every generation costs the same, so that later ones are larger.
-- Sizes of the elite and of a tournament are ours.
+Departures: a recipe knows no states in the middle of a trajectory, so that later generations noise the parent's
+finished picture to the level of the step, which takes them further from it. Elites are not run again, which only saves.
+All generations cost the same, so that later ones are larger.
 """
 
 from __future__ import annotations
 
-import math
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from eacps.search.cohort import Candidate, Move
-from eacps.search.recipe import MAX_RESTARTS, restart
-from studies.rivals.rival import Rival, Scored
+from eacps.search.recipe import MAX_RESTARTS, perturb, restart
+from studies.rivals.rival import Rival
 from studies.rivals.settings import EvolutionSpec, RivalSpec
+
+_FIRST_RESTART: Final = 0.4
+_LAST_RESTART: Final = 0.8
+"""Shares of the schedule after which the generations that mutate states begin, spread evenly."""
 
 
 class EvolutionarySearch(Rival[EvolutionSpec]):
@@ -27,24 +30,37 @@ class EvolutionarySearch(Rival[EvolutionSpec]):
     kind: ClassVar[type[RivalSpec]] = EvolutionSpec
 
     def _round(self, count: int) -> list[Candidate]:
-        step = min(self.steps - 1, max(1, round(self.steps * self._generation / self._rounds)))
-        elite = self._elite()
-        return [
-            self._mutant(self._parent(elite), step, index) for index in range(count * self.steps // (self.steps - step))
-        ]
+        step = self._step()
+        steps = count * self.steps + self._unspent()
+        return [self._mutant(step, index) for index in range(max(1, steps // (self.steps - step)))]
 
-    def _elite(self) -> list[Scored]:
-        """The best of all generations."""
-        scored = sorted(self._scored(), key=lambda one: -one[1])
-        return scored[: max(1, math.ceil(self._settings.elite_share * len(scored)))]
+    def _step(self) -> int:
+        """Where this generation begins: with the noise at first, then at later and later steps."""
+        later = self._rounds - 2  # generations that mutate states
+        if self._generation < 2:
+            return 0
+        share = (self._generation - 2) / max(1, later - 1)
+        step = round(self.steps * (_FIRST_RESTART + share * (_LAST_RESTART - _FIRST_RESTART)))
+        return min(self.steps - 1, max(1, step))
 
-    def _parent(self, elite: list[Scored]) -> Candidate:
-        """The best of a few of the elite."""
-        drawn = self._rng.integers(len(elite), size=self._settings.tournament)
-        return elite[int(drawn.min())][0]
+    def _unspent(self) -> int:
+        """Steps that earlier generations left of their share."""
+        due = sum(self._count(generation) for generation in range(self._generation))
+        return due * self.steps - sum(one.candidate.evaluations(self.steps) for one in self._history)
 
-    def _mutant(self, parent: Candidate, step: int, index: int) -> Candidate:
-        if len(parent.recipe.restarts) == MAX_RESTARTS:
+    def _mutant(self, step: int, index: int) -> Candidate:
+        parent = self._parent()
+        if step and len(parent.recipe.restarts) == MAX_RESTARTS:
             return self._explore(1, start=index)[0]
-        recipe = restart(parent.recipe, step=step, seed=self._fresh_seed())
-        return Candidate(self._id(index), recipe, (parent.id,), self._generation, Move.RESTART)
+        if step:
+            recipe, move = restart(parent.recipe, step=step, seed=self._fresh_seed()), Move.RESTART
+        else:
+            recipe, move = perturb(parent.recipe, angle=self._settings.angle, seed=self._fresh_seed()), Move.SPHERICAL
+        return Candidate(self._id(index), recipe, (parent.id,), self._generation, move)
+
+    def _parent(self) -> Candidate:
+        """The best of a random share of all candidates."""
+        scored = self._scored()
+        count = max(1, int(self._settings.tournament_share * len(scored)))
+        drawn = self._rng.choice(len(scored), size=count, replace=False)
+        return max((scored[int(index)] for index in drawn), key=lambda one: one[1])[0]

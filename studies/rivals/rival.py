@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from studies.rivals.settings import RivalSpec
 
 Settings = TypeVar("Settings", bound=RivalSpec)
 Scored = tuple[Candidate, float]
+LEAST_ROUND: Final = 4
+"""Candidates of a round at least: of fewer there is nothing to select."""
 
 
 class Rival(Strategy, Generic[Settings]):
@@ -44,13 +46,17 @@ class Rival(Strategy, Generic[Settings]):
 
     @property
     def _rounds(self) -> int:
-        return min(self._settings.rounds, self._settings.candidates)
+        return min(self._settings.rounds, max(1, self._settings.candidates // LEAST_ROUND))
 
     def _propose(self) -> list[Candidate]:
         """Spread the candidates evenly over the rounds; where nothing was scored yet, propose fresh seeds."""
-        candidates, number = self._settings.candidates, self._generation
-        count = candidates * (number + 1) // self._rounds - candidates * number // self._rounds
-        return self._round(count) if number and self._scored() else self._first_round(count)
+        count = self._count(self._generation)
+        return self._round(count) if self._generation and self._scored() else self._first_round(count)
+
+    def _count(self, generation: int) -> int:
+        """A round's share of the candidates."""
+        candidates = self._settings.candidates
+        return candidates * (generation + 1) // self._rounds - candidates * generation // self._rounds
 
     def _first_round(self, count: int) -> list[Candidate]:
         return self._explore(count)

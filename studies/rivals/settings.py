@@ -18,7 +18,7 @@ class RivalSpec:
         seed: Seed of the search; its low 32 bits are the first candidate's noise.
         candidates: What the search may cost, in whole trajectories, at least 1.
         rounds: Rounds over which the candidates are spread evenly, the first one included, at least 1; fewer where
-            there are fewer candidates.
+            a round would have fewer than four candidates.
 
     Raises:
         InvalidSearchSpec: A count is below 1.
@@ -71,24 +71,28 @@ class RivalSpec:
 
 @dataclass(frozen=True)
 class TrustRegionSpec(RivalSpec):
-    """See `studies.rivals.trust_region`.
+    """See `studies.rivals.trust_region`. Defaults are the authors'.
 
     Args:
-        regions: Trust regions kept at once, at least 1.
-        angle: Of a new region, in radians.
-        grow, shrink: Factors on a region's angle after a round that raised its center's score, and after one that did
-            not.
-        least_angle: Below which a region is given up.
+        regions_share: Trust regions of a round as a share of its candidates, in ``(0, 1]``.
+        length: Of a region's side at first, where 1 is the standard deviation of a coordinate.
+        factor: Of a region's length, above 1.
+        tolerance: Successes or failures in a row after which the length changes, at least 1.
+        least_length, most_length: Bounds of the length.
+        least_share, most_share: Bounds of the share of coordinates that are displaced, in ``(0, 1]``.
     """
 
     strategy: ClassVar[str] = "rival_trust_region"
 
-    rounds: int = 6
-    regions: int = 2
-    angle: float = 0.7
-    grow: float = 1.25
-    shrink: float = 0.7
-    least_angle: float = 0.15
+    rounds: int = 5
+    regions_share: float = 0.75
+    length: float = 0.8
+    factor: float = 1.5
+    tolerance: int = 3
+    least_length: float = 0.05
+    most_length: float = 2.4
+    least_share: float = 0.1
+    most_share: float = 0.9
 
 
 @dataclass(frozen=True)
@@ -109,32 +113,33 @@ class ZenoSpec(RivalSpec):
 
 @dataclass(frozen=True)
 class CrossEntropySpec(RivalSpec):
-    """See `studies.rivals.cross_entropy`.
+    """See `studies.rivals.cross_entropy`. Defaults are those of the public code.
 
     Args:
-        elite_share: Share of a round's candidates that the next distribution is fitted to, in ``(0, 1]``; two at least.
-        smoothing: Weight of the new fit against the distribution before it, in ``(0, 1]``.
+        elite_share: Noises that the next distribution is fitted to, as a share of a round's number, in ``(0, 1]``; two
+            at least.
     """
 
     strategy: ClassVar[str] = "rival_cross_entropy"
 
-    elite_share: float = 0.25
-    smoothing: float = 0.8
+    rounds: int = 3
+    elite_share: float = 0.5
 
 
 @dataclass(frozen=True)
 class EvolutionSpec(RivalSpec):
-    """See `studies.rivals.evolution`.
+    """See `studies.rivals.evolution`. Defaults are the authors'.
 
     Args:
-        elite_share: Share of all candidates so far from which parents are drawn, in ``(0, 1]``.
-        tournament: So many of the elite are drawn, and the best of them is the parent; at least 1.
+        angle: By which the initial noise is mutated, in radians; a mutation rate is its sine.
+        tournament_share: Share of all candidates so far of which the best is a child's parent, in ``(0, 1]``.
     """
 
     strategy: ClassVar[str] = "rival_evolution"
 
-    elite_share: float = 0.25
-    tournament: int = 2
+    rounds: int = 5
+    angle: float = 0.2
+    tournament_share: float = 0.9
 
 
 @dataclass(frozen=True)

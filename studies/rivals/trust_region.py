@@ -1,14 +1,17 @@
 """Trust-region search over the initial noise (TRS, arXiv 2603.14504).
 
-From the paper's abstract: generator and reward are a black box, only the source noise is optimized, by trust regions
-that balance global exploration and local exploitation. Its full text was not at hand. Our reading, after trust regions
-in Bayesian optimization (TuRBO, Eriksson et al. 2019), without a model of the reward:
+After the authors' public code (github.com/NiklasSchweiger/trust-region-noise-search), with its default settings:
 
-- The first round is fresh seeds; the best ones become the centers of the regions.
-- Every later round tries noises within each region, turned from its center by the region's angle (in so many dimensions
-  nearly all of a region's volume lies at its rim), equally many in each.
-- A region moves to the best of its noises where that beats the center, and grows; otherwise it shrinks. One that has
-  shrunk below the least angle is given up for a fresh seed.
+- The first fifth of the budget is fresh noises. The centers of the regions are the best noises of the whole history,
+  chosen again in every round; there are three regions for four candidates of a round.
+- A candidate is drawn from a box around its center whose side is the region's length, in a random share of the
+  coordinates, between a tenth and nine tenths of them.
+- A region's length grows and shrinks by a factor after so many successes or failures in a row. A success is a candidate
+  that is better than the region's center. A region that is as short as can be begins anew.
+
+Departures: displacements are turns on the sphere of N(0, I), by the angle that a displacement of this length has in so
+many dimensions; the box has no corners here. Budgets are 8 to 64 instead of 400, so that the factor is tried for each
+success and failure too.
 """
 
 from __future__ import annotations
@@ -25,11 +28,10 @@ from studies.rivals.settings import RivalSpec, TrustRegionSpec
 
 @dataclass
 class _Region:
-    """A center, its score, and the angle around it."""
+    """Its side, and successes (above 0) or failures (below 0) in a row."""
 
-    center: Candidate
-    score: float
-    angle: float
+    length: float
+    streak: int = 0
 
 
 class TrustRegionSearch(Rival[TrustRegionSpec]):
@@ -38,39 +40,49 @@ class TrustRegionSearch(Rival[TrustRegionSpec]):
     kind: ClassVar[type[RivalSpec]] = TrustRegionSpec
 
     def _round(self, count: int) -> list[Candidate]:
-        regions = self._regions()
-        return [self._within(regions[index % len(regions)], index) for index in range(count)]
+        centers = self._centers(self._generation)
+        regions = self._regions(len(centers))
+        pairs = [(center, region) for (center, _), region in zip(centers, regions, strict=True)]
+        return [self._drawn(*pairs[index % len(pairs)], index) for index in range(count)]
 
-    def _within(self, region: _Region, index: int) -> Candidate:
-        if region.angle < self._settings.least_angle:
-            return self._explore(1, start=index)[0]
-        recipe = perturb(region.center.recipe, angle=region.angle, seed=self._fresh_seed())
-        return self._child(recipe, index, (region.center,))
+    def _drawn(self, center: Candidate, region: _Region, index: int) -> Candidate:
+        share = self._rng.uniform(self._settings.least_share, self._settings.most_share)
+        recipe = perturb(center.recipe, angle=displacement_angle(region.length, share), seed=self._fresh_seed())
+        return self._child(recipe, index, (center,))
 
-    def _regions(self) -> list[_Region]:
-        """Follow the regions through all rounds."""
-        regions: list[_Region] = []
-        for generation in range(self._generation):
-            scored = self._scored(generation)
-            for region in regions:
-                children = [one for one in scored if region.center.id in one[0].parents]
-                self._update(region, children)
-            fresh = sorted((one for one in scored if not one[0].parents), key=lambda one: -one[1])
-            regions = self._with_fresh(regions, fresh)
+    def _centers(self, generation: int) -> list[Scored]:
+        """The best of the history before a round."""
+        known = [one for one in self._scored() if one[0].generation < generation]
+        regions = max(1, round(self._settings.regions_share * self._count(generation)))
+        return sorted(known, key=lambda one: -one[1])[:regions]
+
+    def _regions(self, count: int) -> list[_Region]:
+        """Follow the regions through all rounds, each by its rank among the centers."""
+        regions = [_Region(self._settings.length) for _ in range(count)]
+        for generation in range(1, self._generation):
+            centers = self._centers(generation)
+            for index, (center, score) in enumerate(centers[:count]):
+                children = [value for child, value in self._scored(generation) if child.parents == (center.id,)]
+                if children:
+                    self._update(regions[index], max(children) > score)
         return regions
 
-    def _update(self, region: _Region, children: list[Scored]) -> None:
-        best = max(children, key=lambda one: one[1], default=None)
-        if best is not None and best[1] > region.score:
-            region.center, region.score = best
-            region.angle = min(math.pi / 2, region.angle * self._settings.grow)
-        elif best is not None:
-            region.angle *= self._settings.shrink
+    def _update(self, region: _Region, improved: bool) -> None:
+        settings = self._settings
+        region.streak = max(0, region.streak) + 1 if improved else min(0, region.streak) - 1
+        if region.streak >= settings.tolerance:
+            region.length, region.streak = min(region.length * settings.factor, settings.most_length), 0
+        elif region.streak <= -settings.tolerance:
+            shortest = region.length <= settings.least_length
+            length = settings.length if shortest else max(region.length / settings.factor, settings.least_length)
+            region.length, region.streak = length, 0
 
-    def _with_fresh(self, regions: list[_Region], fresh: list[Scored]) -> list[_Region]:
-        """Fill up with fresh seeds, the best first; a region that was given up stays until one takes its place."""
-        alive = [region for region in regions if region.angle >= self._settings.least_angle]
-        room = self._settings.regions - len(alive)
-        new = [_Region(candidate, score, self._settings.angle) for candidate, score in fresh[:room]]
-        given_up = [region for region in regions if region.angle < self._settings.least_angle]
-        return alive + new + given_up[: max(0, room - len(new))]
+
+def displacement_angle(length: float, share: float) -> float:
+    """Return the angle, in radians, that a uniform draw from a box turns a noise of N(0, I) by.
+
+    Args:
+        length: Side of the box, whose coordinates have the variance ``length**2 / 12``.
+        share: Of the coordinates that are displaced.
+    """
+    return math.atan(length * math.sqrt(share / 12))

@@ -2,7 +2,7 @@
 
 From the paper's abstract: optimizing the noise is a path-integral control problem that is estimated from rewards alone;
 with an Ornstein-Uhlenbeck reference process the update is connected to Langevin dynamics that targets the distribution
-tilted by the reward. Details were not at hand. Our reading:
+tilted by the reward. Samples of a round, temperature and step were not at hand. Our reading:
 
 - One noise is optimized. Each round draws from the reference process around it: ``cos(a) z + sin(a) eps``, which keeps
   N(0, I).

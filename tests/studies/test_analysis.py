@@ -10,17 +10,18 @@ from eacps.search.recipe import Recipe, restart
 from eacps.search.spec import BestOfNSpec
 from studies.analysis import best_of_n, comparison, moves
 from studies.analysis.by_task import within_task_sd
-from studies.contenders import Contender, Draft, contenders
+from studies.contenders import DRAFT_SHARES, Contender, families
+from studies.costs import Prices, Work
 from studies.parts import draft_rows, fresh_rows, probe_rows, restart_rows, search_rows
-from studies.prices import Prices
 from studies.probes import fresh
 from studies.searches import gaussian_noise, search
-from studies.tables import FreshRow, SearchRow
-from studies.tuning import best_angle, correlations, landscape_rows, landscape_section
+from studies.tables import FreshRow, SearchRow, TrialRow
+from studies.tuning import best_setting, correlations, landscape_rows, landscape_section
 from tests.studies.landscape import SD, STEPS, bench
 
 TASKS = range(40)
-DRAFT = Draft(0.375, 0.25, 0.375**0.5)
+ALL = families({share: share**0.5 for share in DRAFT_SHARES})
+FIRST = {family[0].name: family[0] for family in ALL}
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +36,12 @@ async def test_every_search_of_a_task_begins_with_the_same_seeds() -> None:
     values = [row.potential for row in await fresh_rows(one, 8)]
     assert asked[0].seeds == (5,)
     assert found[-1].potential == max(values)
-    assert found[-1].steps == 8 * STEPS
+    assert found[-1].work == Work(nfe=8 * STEPS, pictures=8, calls=STEPS, batches=1)
 
 
 @pytest.mark.parametrize("budget", [8, 32])
 async def test_no_contender_spends_more_than_its_budget(budget: int) -> None:
-    for contender in contenders(0.6, DRAFT):
+    for contender in (one for family in ALL for one in family):
         rows = await search_rows(bench(1), contender, budget)
         assert rows[-1].nfe <= budget * STEPS
         assert [row.last for row in rows] == [0] * (len(rows) - 1) + [1]
@@ -48,10 +49,19 @@ async def test_no_contender_spends_more_than_its_budget(budget: int) -> None:
 
 
 def test_contenders_are_chosen_by_name_and_the_baseline_is_among_them() -> None:
-    named = contenders(0.6, DRAFT, ("zeno", "adaptive_drafted"))
-    assert [one.name for one in named] == ["best_of_n", "adaptive_drafted", "zeno"]
+    shares = dict.fromkeys(DRAFT_SHARES, 0.9)
+    named = families(shares, ("zeno", "adaptive_drafted"))
+    assert [family[0].name for family in named] == ["best_of_n", "adaptive_drafted", "zeno"]
     with pytest.raises(ValueError, match="no contenders: nobody; there are best_of_n"):
-        contenders(0.6, DRAFT, ("zeno", "nobody"))
+        families(shares, ("zeno", "nobody"))
+
+
+def test_settings_of_one_strategy_differ_and_say_so() -> None:
+    for family in ALL:
+        assert len({one.name for one in family}) == len({one.title for one in family}) == 1
+        assert len({one.setting for one in family}) == len(family)
+        assert len({str(one.spec(32, 0)) for one in family}) == len(family)
+        assert all(bool(one.setting) == (len(family) > 1) for one in family)
 
 
 async def test_drafts_correlate_as_the_landscape_says() -> None:
@@ -79,22 +89,58 @@ def test_a_noisy_verifier_errs_differently_about_a_picture_and_its_restarts() ->
     assert errors == [noise(one, STEPS) for one in pictures]
 
 
+def test_work_counts_batches_as_the_service_runs_them() -> None:
+    work = Work().plus([8] * 20).plus([4, 2, 4, 2])
+    assert work == Work(nfe=172, pictures=24, calls=2 * 8 + 4 + 2, batches=4)
+    prices = Prices(evaluation_s=0.1, picture_s=1.0, call_s=10.0, batch_s=100.0)
+    assert prices.seconds(work) == pytest.approx(17.2 + 24 + 220 + 400)
+
+
+async def test_a_draft_and_its_full_trajectory_share_one_evaluation() -> None:
+    rows = await search_rows(bench(0), FIRST["best_of_n_drafted"], 32)
+    drafts, kept = 68, 17  # of 2 steps each, and the other 7 of 8 steps for a quarter of them
+    assert rows[-1].work == Work(nfe=2 * drafts + 7 * kept, pictures=drafts + kept, calls=2 * 5 + 7 * 2, batches=5 + 2)
+
+
 async def test_wall_time_counts_evaluations_and_pictures(fresh_seeds: list[FreshRow]) -> None:
-    rows: list[SearchRow] = []
-    for contender in contenders(0.6, DRAFT, ("cross_entropy", "best_of_n_drafted")):
-        rows += [row for task in TASKS for row in await search_rows(bench(task), contender, 64)]
+    rows = await two_searches(16, 32, 64)
     dear = Prices(evaluation_s=0.01, picture_s=1.0)
-    drafted = [row for row in rows if row.contender == "best_of_n_drafted" and row.last]
-    assert all(row.pictures > 64 for row in drafted), "drafts are decoded and scored too"
-    spent = comparison.seconds_spent(rows, "best_of_n_drafted", dear)
-    assert spent[64] == pytest.approx(np.mean([0.01 * row.nfe + row.pictures for row in drafted]))
     assert comparison.seconds_spent(rows, "best_of_n", dear)[64] == pytest.approx(64 * (0.01 * STEPS + 1.0))
-    by_evaluations = comparison.cost_of(rows, fresh_seeds, "cross_entropy", [64], steps=STEPS)
-    by_seconds = comparison.cost_of(
-        rows, fresh_seeds, "cross_entropy", [64], steps=STEPS, prices=Prices(evaluation_s=0.5, picture_s=0.0)
-    )
-    assert by_evaluations is not None
-    assert by_seconds == (pytest.approx(0.5 * by_evaluations[0]), 64)
+    by_evaluations = comparison.cost_on_the_way(rows, fresh_seeds, "cross_entropy", 64)
+    halves = Prices(evaluation_s=0.5, picture_s=0.0)
+    by_seconds = comparison.cost_on_the_way(rows, fresh_seeds, "cross_entropy", 64, halves)
+    assert by_seconds.cost == pytest.approx(0.5 * by_evaluations.cost)
+    assert by_seconds.low == pytest.approx(0.5 * by_evaluations.low)
+
+
+async def test_best_of_32_costs_what_it_costs_and_a_better_search_less(fresh_seeds: list[FreshRow]) -> None:
+    rows = await two_searches(16, 32, 64)
+    plain = comparison.cost_of_a_plan(rows, fresh_seeds, "best_of_n")
+    better = comparison.cost_of_a_plan(rows, fresh_seeds, "cross_entropy")
+    assert plain.low <= 32 * STEPS <= plain.high
+    assert better.cost < plain.cost
+    assert better.low <= better.cost <= better.high
+
+
+async def test_a_plan_for_a_time_is_interpolated_between_budgets(fresh_seeds: list[FreshRow]) -> None:
+    rows, prices = await two_searches(16, 32, 64), Prices(evaluation_s=1.0, picture_s=0.0)
+    gains = {
+        budget: comparison.gain_of_a_plan(rows, fresh_seeds, "best_of_n", budget * STEPS, prices)
+        for budget in (15, 32, 45, 64, 65)
+    }
+    assert gains[15] is None
+    assert gains[65] is None
+    found = [one.mean for one in gains.values() if one is not None]
+    assert found == sorted(found)
+    assert abs(found[0]) < 0.3 * SD
+
+
+async def two_searches(*budgets: int) -> list[SearchRow]:
+    rows: list[SearchRow] = []
+    for budget in budgets:
+        for name in ("best_of_n", "cross_entropy"):
+            rows += [row for task in TASKS for row in await search_rows(bench(task), FIRST[name], budget)]
+    return rows
 
 
 async def test_children_correlate_with_parents_as_their_noises_do(fresh_seeds: list[FreshRow]) -> None:
@@ -142,17 +188,20 @@ async def test_what_is_not_searched_follows_as_far_as_it_is_the_same(fresh_seeds
 async def test_adaptive_beats_best_of_n_at_equal_cost_and_seed_offset_does_not(fresh_seeds: list[FreshRow]) -> None:
     sd = within_task_sd(fresh_seeds)
     rows: list[SearchRow] = []
-    for contender in contenders(0.6, DRAFT):
-        if contender.name in ("best_of_n", "seed_offset", "adaptive"):
-            rows += [row for task in TASKS for row in await search_rows(bench(task), contender, 32)]
+    for name in ("best_of_n", "seed_offset", "adaptive"):
+        rows += [row for task in TASKS for row in await search_rows(bench(task), FIRST[name], 32)]
     found = {one.contender: one for one in comparison.compare(rows, fresh_seeds, sd, sd)}
     assert found["best_of_n"].paired.mean == 0
     assert found["adaptive"].expected.mean > 0.5
     assert abs(found["seed_offset"].expected.mean) < 3 * found["seed_offset"].expected.error
     assert found["adaptive"].uncapped.mean == pytest.approx(found["adaptive"].expected.mean, abs=0.05)
-    cost = comparison.cost_of(rows, fresh_seeds, "adaptive", [32], steps=STEPS)
-    assert cost is not None
-    assert cost[0] < 0.8 * 32 * STEPS
+    cost = comparison.cost_on_the_way(rows, fresh_seeds, "adaptive", 32)
+    assert cost.low <= cost.cost <= cost.high
+    assert cost.cost < 0.8 * 32 * STEPS
+    against = {one.contender: one for one in comparison.differences(rows, "adaptive", 32, sd, sd)}
+    assert set(against) == {"best_of_n", "seed_offset"}
+    assert against["best_of_n"].potential.mean == pytest.approx(found["adaptive"].paired.mean)
+    assert against["best_of_n"].held_out.mean > 0 > against["best_of_n"].truth_error.mean
 
 
 async def test_a_verifiers_noise_is_the_same_for_the_same_picture_and_as_large_as_asked() -> None:
@@ -161,13 +210,14 @@ async def test_a_verifiers_noise_is_the_same_for_the_same_picture_and_as_large_a
     errors = [noise(recipe, STEPS) for recipe in recipes]
     assert errors == [noise(recipe, STEPS) for recipe in recipes]
     assert np.std(errors) == pytest.approx(0.1, rel=0.15)
-    noisy = await search_rows(bench(3), contenders(0.6, DRAFT)[0], 32, noise_sd=1.0)
-    clean = await search_rows(bench(3), contenders(0.6, DRAFT)[0], 32)
+    noisy = await search_rows(bench(3), FIRST["best_of_n"], 32, noise_sd=1.0)
+    clean = await search_rows(bench(3), FIRST["best_of_n"], 32)
     assert noisy[-1].potential <= clean[-1].potential, "what is reported is the true potential"
 
 
-async def test_the_best_angle_is_that_of_the_best_results() -> None:
-    row = (await search_rows(bench(0), Contender("0.3", "", lambda n, seed: BestOfNSpec(seed, n)), 8))[-1]
-    better = (await search_rows(bench(0), Contender("0.8", "", lambda n, seed: BestOfNSpec(seed, n)), 64))[-1]
-    assert row.potential < better.potential
-    assert best_angle([row, better]) == 0.8
+def test_the_best_setting_is_that_of_the_best_results() -> None:
+    low, high = (Contender("fixed", "", lambda n, seed: BestOfNSpec(seed, n), angle) for angle in ("0.3", "0.8"))
+    trials = [TrialRow(task, "fixed", setting, value) for task, setting, value in ((0, "0.3", 0.2), (0, "0.8", 0.4))]
+    other = TrialRow(0, "zeno", "0.3", 0.9)
+    assert best_setting((low, high), [*trials, other]) is high
+    assert best_setting((low,), []) is low

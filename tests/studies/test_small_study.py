@@ -27,8 +27,7 @@ SIZE = Size(
     tuned_seeds=6,
     paired=4,
     probed=3,
-    angles=(0.6, 0.9),
-    drafts=((0.25, 0.25),),
+    settings=2,
 )
 
 
@@ -75,11 +74,11 @@ async def test_a_study_cut_off_goes_on_and_writes_everything_down(triton: Embedd
         again = {path.name: path.read_bytes() for path in paths.out.iterdir()}
     assert again == first
     pictures = {"moves.png", "best_of_n.png", "comparison.png", "held_out.png"}
-    rows = {"fresh.csv", "searches.csv", "angles.csv", "moves.csv", "prices.json"}
+    rows = {"fresh.csv", "searches.csv", "trials.csv", "moves.csv", "prices.json"}
     assert set(first) == {*pictures, *rows, "tables.md"}
     tables = first["tables.md"].decode()
     assert "nan" not in tables
-    for part in ("1. ", "2. ", "3a. ", "3b. ", "3c. ", "3d. ", "4. ", "5. "):
+    for part in ("1. ", "2. ", "3a. ", "3b. ", "3c. ", "3d. ", "3e. ", "4. ", "5. "):
         assert f"## {part}" in tables
     known = Calibration.from_dict(json.loads((paths.checkpoint / "calibration.json").read_text()))
     assert known.landscape.spread is not None
