@@ -11,7 +11,7 @@ from eacps.errors import EacpsError
 from studies.analysis.comparison import REFERENCE_BUDGET
 from studies.contenders import BUDGETS, DRAFT_SHARES, families
 from studies.oracle import UnscoredError
-from studies.study import Paths, Size, run
+from studies.study import NOISES, Paths, Size, run
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--tuned", type=int, default=32, help="that settings are chosen on")
     parser.add_argument("--fresh", type=int, default=128, help="seeds of best-of-N's curve")
     parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS), choices=BUDGETS)
+    parser.add_argument("--noises", type=float, nargs="*", default=list(NOISES), help="of verifiers, in sd")
     parser.add_argument("--contenders", nargs="+", default=[], help="compared beside best-of-N [default: all]")
     parser.add_argument("--without-character", action="store_true", help="show the backbone the prior alone")
     parser.add_argument("--tune-only", action="store_true", help="measure landscape and restarts, then stop")
@@ -39,7 +40,8 @@ def main() -> int:
         families(dict.fromkeys(DRAFT_SHARES, 1.0), named)
     except ValueError as exc:
         parser.error(f"--contenders: {exc}")
-    size = Size(arguments.tasks, arguments.tuned, arguments.fresh, tuple(sorted(arguments.budgets)), contenders=named)
+    budgets, noises = tuple(sorted(arguments.budgets)), tuple(arguments.noises)
+    size = Size(arguments.tasks, arguments.tuned, arguments.fresh, budgets, noises, contenders=named)
     paths = Paths(arguments.checkpoint, arguments.model_repository, arguments.work_dir, arguments.out, arguments.pool)
     running = run(paths, size, shows_character=not arguments.without_character, tune_only=arguments.tune_only)
     try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from eacps.search.defaults import DEFAULT_MICRO_BATCH
 from studies.analysis import comparison
 from studies.analysis.by_task import Estimate
 from studies.analysis.comparison import REFERENCE_BUDGET
 from studies.contenders import BASELINE, Contender
-from studies.costs import MICRO_BATCH, Prices, Work
-from studies.results import Results, table
+from studies.costs import Prices, Work
+from studies.markdown import table
+from studies.results import Results
 
 
 def by_evaluations(results: Results) -> str:
@@ -19,8 +21,8 @@ def by_evaluations(results: Results) -> str:
     for contender in _others(results):
         on_the_way = comparison.cost_on_the_way(results.searches, results.fresh, contender.name, results.compared)
         planned = comparison.cost_of_a_plan(results.searches, results.fresh, contender.name)
-        rows.append((contender.title, *_reached(on_the_way, whole, 0), *_reached(planned, whole, 0)))
-    head = ("strategy", f"NFE when planned for {results.compared}", "share [95%]", "NFE of a plan", "share [95%]")
+        rows.append((contender.title, _share(on_the_way, whole), _share(planned, whole)))
+    head = ("strategy", f"when planned for {results.compared} [95%]", "a plan that ends there [95%]")
     title = f"3d. Evaluations for best-of-{REFERENCE_BUDGET}'s mean quality, as a share of its {whole}"
     return table(title, head, rows)
 
@@ -45,17 +47,17 @@ def by_time(results: Results, sd: float) -> str:
             (
                 contender.title,
                 *(f"{spent[budget]:.2f}" for budget in budgets),
-                _reached(on_the_way, whole, 2)[1],
-                _reached(planned, whole, 2)[1],
-                "" if gain is None else str(Estimate(gain.mean / sd, gain.error / sd)),
+                _share(on_the_way, whole),
+                _share(planned, whole),
+                "outside the budgets" if gain is None else str(Estimate(gain.mean / sd, gain.error / sd)),
             )
         )
     head = (
         "strategy",
         *(f"s at {budget}" for budget in budgets),
-        f"share when planned for {results.compared} [95%]",
-        "share of a plan [95%]",
-        f"over Q({REFERENCE_BUDGET}) when planned for its time, sd",
+        f"when planned for {results.compared} [95%]",
+        "a plan that ends there [95%]",
+        f"planned to take the time of best-of-{REFERENCE_BUDGET}: over Q({REFERENCE_BUDGET}), sd",
     )
     title = f"3e. Wall time, as a share of best-of-{REFERENCE_BUDGET}'s {whole:.2f} s"
     return table(title, head, rows) + f"\n\n{_prices(prices)}"
@@ -65,13 +67,13 @@ def _prices(prices: Prices) -> str:
     return (
         f"Prices: {prices.evaluation_s * 1e3:.2f} ms for each evaluation and {prices.call_s * 1e3:.2f} ms for each "
         f"call of the denoiser, {prices.picture_s * 1e3:.2f} ms for each picture, decoded and scored by the weighted "
-        f"scorers, and {prices.batch_s * 1e3:.2f} ms for each batch of them, of {MICRO_BATCH} at most. The "
+        f"scorers, and {prices.batch_s * 1e3:.2f} ms for each batch of them, of {DEFAULT_MICRO_BATCH} at most. The "
         "search's own computing is not in it."
     )
 
 
 def _others(results: Results) -> list[Contender]:
-    """All but best-of-N, which takes what it takes."""
+    """All but best-of-N."""
     return [one for one in results.contenders if one.name != BASELINE]
 
 
@@ -83,9 +85,10 @@ def _seconds_of_reference(results: Results) -> float:
     return results.prices.seconds(Work().plus([results.steps] * REFERENCE_BUDGET))
 
 
-def _reached(found: comparison.Reached, whole: float, digits: int) -> tuple[str, str]:
-    """A cost, and what share of another it is."""
+def _share(found: comparison.Reached, whole: float) -> str:
+    """A cost as a share of another."""
     if not np.isfinite(found.cost):
-        return "not reached", ""
+        return "not reached"
     high = f"{found.high / whole:.0%}" if np.isfinite(found.high) else "never"
-    return f"{found.cost:.{digits}f}", f"{found.cost / whole:.0%} [{found.low / whole:.0%}, {high}]"
+    least = "≤ " if found.at_most else ""
+    return f"{least}{found.cost / whole:.0%} [{found.low / whole:.0%}, {high}]"

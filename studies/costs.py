@@ -1,7 +1,7 @@
 """What a search costs: the work it did, and the seconds of that at measured prices.
 
-The study keeps scores and makes no picture twice, so that its own clock says nothing of a search. Work is counted as
-the service does it: candidates that begin at the same step run in one batch, of so many at most.
+The study keeps scores and makes no picture twice, so that its own wall time does not measure a search. Work is counted
+as the service does it: candidates that begin at the same step run together, in micro-batches of the default size.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
-MICRO_BATCH: Final = 16
-"""Candidates of one batch, at most."""
+from eacps.search.defaults import DEFAULT_MICRO_BATCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +21,7 @@ class Work:
     Attributes:
         nfe: Evaluations of the denoiser, over all candidates.
         pictures: Decoded and scored, drafts included.
-        calls: Of the denoiser: one for each step of a batch.
+        calls: Of the denoiser, one per step and batch.
         batches: Decoded and scored.
     """
 
@@ -34,7 +32,7 @@ class Work:
 
     def plus(self, evaluations: Sequence[int]) -> Work:
         """Add a cohort, given the evaluations of each of its candidates; those of equally many share batches."""
-        batches = {each: math.ceil(count / MICRO_BATCH) for each, count in Counter(evaluations).items()}
+        batches = {each: math.ceil(count / DEFAULT_MICRO_BATCH) for each, count in Counter(evaluations).items()}
         return Work(
             self.nfe + sum(evaluations),
             self.pictures + len(evaluations),
@@ -56,8 +54,8 @@ class Prices:
 
     evaluation_s: float
     picture_s: float
-    call_s: float = 0.0
-    batch_s: float = 0.0
+    call_s: float
+    batch_s: float
 
     def seconds(self, work: Work) -> float:
         """Return what this work takes, one batch after the other."""

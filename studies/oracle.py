@@ -14,10 +14,11 @@ from eacps.scoring import EditContext, MissingScore
 from eacps.search.recipe import Recipe, stack
 from eacps.triton import TritonGateway
 from eacps.triton.types import Generated, GenerateRequest
-from studies.costs import MICRO_BATCH
 from studies.pool import SCORES, Key, Pool, Scores, key_of
 from studies.subjects import Subject, prepare
 
+MICRO_BATCH = 16
+"""Of pictures that are made; nothing else depends on it."""
 Latents = NDArray[np.float32]
 
 
@@ -121,7 +122,7 @@ class Oracle:
         self, subject: Subject, pictures: NDArray[np.uint8], names: Container[str] = SCORES
     ) -> list[Scores]:
         scorers = [scorer for scorer in self._scorers if scorer.name in names]
-        named = {str(place): picture for place, picture in enumerate(pictures)}
+        named = {str(index): picture for index, picture in enumerate(pictures)}
         context = EditContext(
             scene=subject.drawn.scene.picture,
             prompt=subject.drawn.prompt,

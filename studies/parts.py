@@ -44,7 +44,7 @@ class Bench:
 async def fresh_rows(bench: Bench, count: int) -> list[FreshRow]:
     """Score the first ``count`` fresh seeds."""
     scores = await bench.scoreboard(fresh(bench.task, count), bench.steps)
-    return [FreshRow(bench.task, place, *_figures(bench.yardstick, one)) for place, one in enumerate(scores)]
+    return [FreshRow(bench.task, index, *_figures(bench.yardstick, one)) for index, one in enumerate(scores)]
 
 
 async def search_rows(bench: Bench, contender: Contender, budget: int, noise_sd: float = 0.0) -> list[SearchRow]:
@@ -116,7 +116,7 @@ async def restart_rows(bench: Bench, count: int, steps: Sequence[int]) -> list[P
 async def _paired(bench: Bench, recipes: Sequence[Recipe], steps: int, *, schedule: int) -> list[PairedRow]:
     scores = await bench.scoreboard(recipes, schedule)
     potentials = [bench.yardstick.potential(one).value for one in scores]
-    return [PairedRow(bench.task, place, steps, potential) for place, potential in enumerate(potentials)]
+    return [PairedRow(bench.task, index, steps, potential) for index, potential in enumerate(potentials)]
 
 
 def _figures(yardstick: Yardstick, scores: Scores) -> tuple[float, ...]:

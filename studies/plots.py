@@ -73,7 +73,7 @@ def _moves(axes: Axes, results: Results) -> None:
 def _best_of_n(axes: Axes, results: Results) -> None:
     table = np.stack(list(best_of_n.curves(results.fresh).values()))
     mean = table.mean(axis=0)
-    ns = [1 << place for place in range(table.shape[1])]
+    ns = [1 << index for index in range(table.shape[1])]
     normal, logs = np.array([expected_maximum_of_normals(n) for n in ns]), np.log(ns)
     axes.plot(ns, mean, "o", label="measured")
     for name, x in (("mu + sigma E[max of N normals]", normal), ("a + b log N", logs)):
@@ -88,7 +88,7 @@ def _comparison(by_evaluations: Axes, by_time: Axes, results: Results) -> None:
     """The best so far by evaluations and by time, both as shares of best-of-32's."""
     sd, prices = within_task_sd(results.fresh), results.prices
     curve = np.stack(list(best_of_n.curves(results.fresh).values())).mean(axis=0)
-    shares = (1 << np.arange(len(curve))) / comparison.REFERENCE_BUDGET
+    ns = [1 << index for index in range(len(curve))]
     whole = comparison.REFERENCE_BUDGET * results.steps
     seconds = prices.seconds(Work().plus([results.steps] * comparison.REFERENCE_BUDGET))
     ends = {"evaluations": results.compared * results.steps, "time": 2 * seconds}
@@ -102,7 +102,9 @@ def _comparison(by_evaluations: Axes, by_time: Axes, results: Results) -> None:
                     results.searches, results.fresh, contender.name, results.compared, grid, priced
                 )
                 axes.plot(grid / scale, (best.mean(axis=0) - curve[0]) / sd, label=contender.title, **style)
-        axes.plot(shares, (curve - curve[0]) / sd, ":", color="black", label="expected best-of-N")
+        spent = [Work().plus([results.steps] * n) for n in ns]
+        costs = np.array([prices.seconds(work) if priced else work.nfe for work in spent])
+        axes.plot(costs / scale, (curve - curve[0]) / sd, ":", color="black", label="expected best-of-N")
         axes.axhline((curve[_index_of_reference()] - curve[0]) / sd, color="0.6", linewidth=0.8)
         axes.set_xlim(0, end / scale)
         axes.set(xlabel=f"{kind}, as a share of best-of-{comparison.REFERENCE_BUDGET}'s")
@@ -116,7 +118,7 @@ def _index_of_reference() -> int:
 
 
 def _styles(results: Results) -> list[dict[str, Any]]:
-    """The default thick and black, our other strategies drawn through, published ones dashed."""
+    """The default thick and black, our other strategies solid, published ones dashed."""
     own = [one.name for one in results.contenders if not one.name.startswith(_PUBLISHED)]
     return [
         {"color": "black", "linewidth": 2.4}

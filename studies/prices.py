@@ -7,13 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from eacps.search.defaults import DEFAULT_MICRO_BATCH
 from eacps.search.recipe import Recipe
-from studies.costs import MICRO_BATCH, Prices
+from studies.costs import Prices
 from studies.runner import Runner
 from studies.subjects import FIRST_TUNED
 
 PRICES_FILE: Final = "prices.json"
-_FEW: Final = 4
+_FEW: Final = 2
 _REPEATS: Final = 5
 _FIRST_SEED: Final = 4_000_000_000
 """Of pictures that no search has made, so that none is known already."""
@@ -33,8 +34,8 @@ async def measure(runner: Runner) -> Prices:
     """Time small and whole batches of one step and of all; the best of a few, since others only slow a machine down."""
     steps = runner.oracle.steps
     await _timed(runner, _FEW, steps)  # the subject is prepared, and everything is warm
-    short = {count: await _timed(runner, count, 1) for count in (_FEW, MICRO_BATCH)}
-    whole = {count: await _timed(runner, count, steps) for count in (_FEW, MICRO_BATCH)}
+    short = {count: await _timed(runner, count, 1) for count in (_FEW, DEFAULT_MICRO_BATCH)}
+    whole = {count: await _timed(runner, count, steps) for count in (_FEW, DEFAULT_MICRO_BATCH)}
     call = {count: (whole[count] - short[count]) / (steps - 1) for count in short}
     call_s, evaluation_s = _line(call)
     batch_s, picture_s = _line({count: short[count] - call[count] for count in short})

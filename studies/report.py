@@ -12,7 +12,8 @@ from studies import cost_tables, plots
 from studies.analysis import best_of_n, comparison, moves
 from studies.analysis.by_task import columns, estimate, within_task_sd
 from studies.contenders import DEFAULT
-from studies.results import Results, lines, table, thousandths
+from studies.markdown import lines, table, thousandths
+from studies.results import Results
 from studies.tables import FreshRow, ProbeRow, SearchRow, TrialRow, write_rows
 
 _MOVE_NAMES = {
@@ -104,7 +105,7 @@ def _best_of_n(results: Results, sd: float) -> str:
     found = best_of_n.curves(results.fresh)
     ns = best_of_n.doublings(len(next(iter(columns(results.fresh, "potential").values()))))
     curves = np.stack(list(found.values()))
-    gains = [estimate((curves[:, place] - curves[:, 0]) / sd) for place in range(len(ns))]
+    gains = [estimate((curves[:, index] - curves[:, 0]) / sd) for index in range(len(ns))]
     first = table(
         "2. Best-of-N",
         ("N", *map(str, ns)),

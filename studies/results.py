@@ -1,12 +1,10 @@
-"""All rows of a study, and how tables of them are written."""
+"""All rows of a study."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eacps.search.calibration import Calibration
-from studies.analysis.by_task import Estimate
 from studies.contenders import Contender
 from studies.costs import Prices
 from studies.tables import FreshRow, ProbeRow, SearchRow, TrialRow
@@ -40,18 +38,3 @@ class Results:
     def titles(self) -> dict[str, str]:
         """Names for people."""
         return {contender.name: contender.title for contender in self.contenders}
-
-
-def thousandths(value: Estimate) -> str:
-    """Write an estimate to three digits."""
-    return f"{value.mean:+.3f} ± {value.error:.3f}"
-
-
-def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table under its heading."""
-    return f"## {title}\n\n{lines(head, rows)}"
-
-
-def lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))

@@ -35,7 +35,7 @@ class Found:
     """What a search had found when it had spent so much.
 
     Attributes:
-        work: Done for it.
+        work: Done so far.
         potential: True potential of the candidate that the search held to be the best.
         scores: Its raw scores.
     """

@@ -29,7 +29,9 @@ from studies.tables import SearchRow, TrialRow
 from studio_mini.calibrate import write_section
 
 NOISY: Final = (BASELINE, "fixed", DEFAULT)
-"""Contenders that are also told of scores with a noise."""
+"""Contenders that are also compared under a verifier's noise."""
+NOISES: Final = (0.5, 1.0)
+"""Standard deviations of that noise, in those of the task's fresh seeds."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Size:
         tuned_seeds: Fresh seeds of the tasks chosen on.
         paired: Fresh seeds whose drafts and restarts are scored.
         probed: Parents that get a child by every move.
-        settings: Of each contender that are tried, at most; the first of them stand first.
+        settings: Of each contender that are tried, at most, in the order in which they are listed.
         contenders: Names of those that are compared, beside best-of-N; none is all.
     """
 
@@ -53,7 +55,7 @@ class Size:
     tuned: int = 32
     fresh: int = 128
     budgets: tuple[int, ...] = (8, 16, 32, 64)
-    noises: tuple[float, ...] = (0.5, 1.0)
+    noises: tuple[float, ...] = NOISES
     tuned_seeds: int = 24
     paired: int = 12
     probed: int = 4

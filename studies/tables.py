@@ -16,7 +16,7 @@ class FreshRow:
     """One fresh seed's final picture."""
 
     task: int
-    place: int
+    index: int
     potential: float
     uncapped: float
     identity: float
@@ -72,7 +72,7 @@ class PairedRow:
     """Potential of a fresh seed's picture, or of another one of the same seed: a draft or restart at ``steps``."""
 
     task: int
-    place: int
+    index: int
     steps: int
     potential: float
 

@@ -54,13 +54,13 @@ def correlations(rows: Sequence[PairedRow]) -> dict[float, float]:
     """
     table: dict[int, dict[int, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
-        table[row.task][row.steps][row.place] = row.potential
+        table[row.task][row.steps][row.index] = row.potential
     whole = max(row.steps for row in rows)
     found: dict[float, list[float]] = defaultdict(list)
     for by_steps in table.values():
-        final = [by_steps[whole][place] for place in sorted(by_steps[whole])]
+        final = [by_steps[whole][index] for index in sorted(by_steps[whole])]
         for steps in sorted(set(by_steps) - {whole}):
-            other = [by_steps[steps][place] for place in sorted(by_steps[steps])]
+            other = [by_steps[steps][index] for index in sorted(by_steps[steps])]
             if np.std(final) > 0 and np.std(other) > 0:
                 found[steps / whole].append(float(np.corrcoef(final, other)[0, 1]))
     return {share: float(np.mean(values)) for share, values in found.items()}

@@ -99,14 +99,14 @@ def held_out(fresh: Sequence[FreshRow]) -> list[HeldOutRow]:
     }
     gains = {name: table - table[:, :1] for name, table in chosen.items()}
     rows = []
-    for place, n in enumerate(ns):
-        step = gains["identity_heldout"][:, place] - gains["identity_heldout"][:, max(0, place - 1)]
+    for index, n in enumerate(ns):
+        step = gains["identity_heldout"][:, index] - gains["identity_heldout"][:, max(0, index - 1)]
         rows.append(
             HeldOutRow(
                 n,
-                estimate(gains["potential"][:, place]),
-                estimate(gains["identity_heldout"][:, place]),
-                estimate(gains["truth_error"][:, place]),
+                estimate(gains["potential"][:, index]),
+                estimate(gains["identity_heldout"][:, index]),
+                estimate(gains["truth_error"][:, index]),
                 estimate(step),
             )
         )

@@ -34,11 +34,11 @@ def estimate(values: Sequence[float] | Array) -> Estimate:
 
 
 def columns(rows: Sequence[FreshRow], name: str) -> dict[int, Array]:
-    """Return one column of the fresh seeds by task, in order of their places."""
+    """Return one column of the fresh seeds by task, in order of their indices."""
     found: dict[int, dict[int, float]] = defaultdict(dict)
     for row in rows:
-        found[row.task][row.place] = getattr(row, name)
-    return {task: np.array([values[place] for place in sorted(values)]) for task, values in found.items()}
+        found[row.task][row.index] = getattr(row, name)
+    return {task: np.array([values[index] for index in sorted(values)]) for task, values in found.items()}
 
 
 def within_task_sd(rows: Sequence[FreshRow], name: str = "potential") -> float:

@@ -17,8 +17,8 @@ from studies.costs import Prices
 from studies.tables import FreshRow, SearchRow
 
 REFERENCE_BUDGET: Final = 32
-"""Whose best-of-N the costs of the same quality are compared with."""
-RESAMPLES: Final = 1000
+"""Of the best-of-N that costs are compared with."""
+_RESAMPLES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +72,20 @@ class Reached:
 
     Attributes:
         cost: Evaluations, or seconds.
-        low, high: 95% band, tasks drawn again.
+        low, high: 95% bootstrap interval over tasks.
+        at_most: Whether even the cheapest search was as good, so that the cost may be lower.
     """
 
     cost: float
     low: float
     high: float
+    at_most: bool = False
 
 
-Results = Mapping[int, SearchRow]
+ByTask = Mapping[int, SearchRow]
 
 
-def results(rows: Sequence[SearchRow]) -> dict[tuple[str, int, float], dict[int, SearchRow]]:
+def last_rows(rows: Sequence[SearchRow]) -> dict[tuple[str, int, float], dict[int, SearchRow]]:
     """Return the last rows by contender, budget and noise, then by task."""
     found: dict[tuple[str, int, float], dict[int, SearchRow]] = defaultdict(dict)
     for row in rows:
@@ -94,7 +96,7 @@ def results(rows: Sequence[SearchRow]) -> dict[tuple[str, int, float], dict[int,
 
 def compare(rows: Sequence[SearchRow], fresh: Sequence[FreshRow], sd: float, sd_uncapped: float) -> list[Comparison]:
     """Compare every contender with best-of-N at the same budget and noise."""
-    found = results(rows)
+    found = last_rows(rows)
     values = {name: columns(fresh, name) for name in ("potential", "uncapped", "identity_heldout", "truth_error")}
     potentials = values["potential"]
     out = []
@@ -103,7 +105,7 @@ def compare(rows: Sequence[SearchRow], fresh: Sequence[FreshRow], sd: float, sd_
         tasks = sorted(by_task.keys() & baseline.keys() & potentials.keys())
 
         def over_expected(
-            name: str, scale: float, n: int, by_task: Results = by_task, tasks: Sequence[int] = tasks
+            name: str, scale: float, n: int, by_task: ByTask = by_task, tasks: Sequence[int] = tasks
         ) -> Estimate:
             gains = [getattr(by_task[t], name) - of_the_best(potentials[t], values[name][t], n) for t in tasks]
             return estimate(np.array(gains) / scale)
@@ -130,13 +132,15 @@ def differences(
     rows: Sequence[SearchRow], contender: str, budget: int, sd: float, sd_uncapped: float
 ) -> list[Difference]:
     """Subtract every other contender's results from one's, at one budget and without noise."""
-    found = {name: by_task for (name, n, noise_sd), by_task in results(rows).items() if (n, noise_sd) == (budget, 0.0)}
+    found = {
+        name: by_task for (name, n, noise_sd), by_task in last_rows(rows).items() if (n, noise_sd) == (budget, 0.0)
+    }
     own = found.pop(contender, {})
     out = []
     for name, other in found.items():
         tasks = sorted(own.keys() & other.keys())
 
-        def paired(column: str, scale: float = 1.0, other: Results = other, tasks: Sequence[int] = tasks) -> Estimate:
+        def paired(column: str, scale: float = 1.0, other: ByTask = other, tasks: Sequence[int] = tasks) -> Estimate:
             return estimate(np.array([getattr(own[t], column) - getattr(other[t], column) for t in tasks]) / scale)
 
         if tasks:
@@ -198,11 +202,11 @@ def cost_on_the_way(
     grid = np.array(sorted({_cost(row, prices) for row in own}))
     gains = best_by_cost(rows, fresh, contender, budget, grid, prices) - _expected(fresh)[:, None]
 
-    def first(means: Array) -> float:
+    def crossing(means: Array) -> float:
         reached = np.flatnonzero(means >= 0)
         return float(grid[reached[0]]) if len(reached) else np.inf
 
-    return _banded(gains, first)
+    return _with_interval(gains, crossing)
 
 
 def cost_of_a_plan(
@@ -215,19 +219,19 @@ def cost_of_a_plan(
 
     A plan between two budgets is interpolated, by the logarithm of their costs.
     """
-    costs, gains = _ends(rows, fresh, contender, prices)
+    costs, gains = _final_gains(rows, fresh, contender, prices)
 
-    def first(means: Array) -> float:
+    def crossing(means: Array) -> float:
         reached = np.flatnonzero(means >= 0)
         if not len(reached):
             return np.inf
-        at = int(reached[0])
-        if at == 0:
+        index = int(reached[0])
+        if index == 0:
             return float(costs[0])
-        share = -means[at - 1] / (means[at] - means[at - 1])
-        return float(costs[at - 1] * (costs[at] / costs[at - 1]) ** share)
+        share = -means[index - 1] / (means[index] - means[index - 1])
+        return float(costs[index - 1] * (costs[index] / costs[index - 1]) ** share)
 
-    return _banded(gains, first)
+    return _with_interval(gains, crossing, least=float(costs[0]))
 
 
 def gain_of_a_plan(
@@ -238,7 +242,7 @@ def gain_of_a_plan(
     Returns:
         None where all budgets it was run with take more, or all take less.
     """
-    costs, gains = _ends(rows, fresh, contender, prices)
+    costs, gains = _final_gains(rows, fresh, contender, prices)
     above = int(np.searchsorted(costs, seconds))
     if above == len(costs) or (above == 0 and costs[0] > seconds):
         return None
@@ -248,13 +252,13 @@ def gain_of_a_plan(
     return estimate((1 - share) * gains[:, above - 1] + share * gains[:, above])
 
 
-def _ends(
+def _final_gains(
     rows: Sequence[SearchRow], fresh: Sequence[FreshRow], contender: str, prices: Prices | None
 ) -> tuple[Array, Array]:
     """Mean cost ``[budget]`` of whole searches, ascending, and their results ``[task, budget]`` minus Q(32)."""
     by_budget = {
         budget: [by_task[task] for task in sorted(by_task)]
-        for (name, budget, noise_sd), by_task in sorted(results(rows).items())
+        for (name, budget, noise_sd), by_task in sorted(last_rows(rows).items())
         if (name, noise_sd) == (contender, 0.0)
     }
     costs = np.array([np.mean([_cost(row, prices) for row in ends]) for ends in by_budget.values()])
@@ -268,9 +272,9 @@ def _expected(fresh: Sequence[FreshRow]) -> Array:
     return np.array([expected_best(values[task].tolist(), REFERENCE_BUDGET) for task in sorted(values)])
 
 
-def _banded(gains: Array, first: Callable[[Array], float]) -> Reached:
-    """A cost that follows from the mean over tasks of ``gains[task, ...]``, with its band."""
-    tasks = len(gains)
-    drawn = np.random.default_rng(0).multinomial(tasks, [1 / tasks] * tasks, size=RESAMPLES) / tasks
-    low, high = np.quantile([first(shares @ gains) for shares in drawn], [0.025, 0.975], method="nearest")
-    return Reached(first(gains.mean(axis=0)), float(low), float(high))
+def _with_interval(gains: Array, crossing: Callable[[Array], float], least: float = -np.inf) -> Reached:
+    """Return the cost at which the mean over tasks of ``gains[task, ...]`` is above 0, with its bootstrap interval."""
+    tasks, cost = len(gains), crossing(gains.mean(axis=0))
+    drawn = np.random.default_rng(0).multinomial(tasks, [1 / tasks] * tasks, size=_RESAMPLES) / tasks
+    low, high = np.quantile([crossing(shares @ gains) for shares in drawn], [0.025, 0.975], method="nearest")
+    return Reached(cost, float(low), float(high), cost <= least)

@@ -26,7 +26,7 @@ class MoveCorrelation:
         angle: Likewise.
         noise: Correlation of the child's noise with a parent's.
         rho: Correlation of child and parent (of two: their mean), both standardized within their task.
-        low, high: 95% band of ``rho``, tasks drawn again.
+        low, high: 95% bootstrap interval of ``rho`` over tasks.
         shift: Mean of children minus mean of fresh seeds, in standard deviations: 0, as the recipe's noise is N(0, I).
         pairs: Number of pairs.
     """
@@ -77,7 +77,7 @@ def _measured(move: str, angle: float, by_task: dict[int, list[tuple[float, floa
     blocks = [np.array(pairs) for pairs in by_task.values()]
     rng = np.random.default_rng(0)
     draws = [
-        _correlation([blocks[place] for place in rng.integers(len(blocks), size=len(blocks))]) for _ in range(RESAMPLES)
+        _correlation([blocks[index] for index in rng.integers(len(blocks), size=len(blocks))]) for _ in range(RESAMPLES)
     ]
     together = np.concatenate(blocks)
     low, high = np.quantile(draws, [0.025, 0.975])

@@ -143,7 +143,7 @@ class Drafting(Strategy):
         """The candidates that are run in full, the most promising first; none where all failed."""
         known = self._known_in(drafts)
         order = np.argsort(-self._promise(known), kind="stable") if known else ()
-        return [known[place][0] for place in order[: self._kept(len(drafts))]]
+        return [known[index][0] for index in order[: self._kept(len(drafts))]]
 
     def _promise(self, drafts: list[tuple[Candidate, Potential]]) -> Float64:
         """How promising drafted candidates are, ``[N]``, higher is better."""

@@ -1,13 +1,13 @@
 """Evolutionary search over noise and denoising states (EvoSearch, arXiv 2505.17618).
 
-After the authors' public code (github.com/tinnerhrhe/EvoSearch-codes): a population evolves along the denoising
-trajectory, at the steps 0, 20, 30 and 40 of 50. At step 0 the initial noise is turned by a mutation rate of 0.2, at
-later steps Gaussian noise is added to a state of that step. The parent of each child is the best of a random share of
-all candidates so far.
+After the authors' public code (github.com/tinnerhrhe/EvoSearch-codes), with its populations of 42, 26, 26, 26 and 30
+for a budget of 100 trajectories: the first is fresh seeds, the others begin at the steps 0, 20, 30 and 40 of 50. At
+step 0 the initial noise is turned by a mutation rate of 0.2, at later steps Gaussian noise is added to a state of that
+step. The parent of each child is the best of a random share of all candidates so far.
 
 Departures: a recipe knows no states in the middle of a trajectory, so that later generations noise the parent's
-finished picture to the level of the step, which takes them further from it. Elites are not run again, which only saves.
-All generations cost the same, so that later ones are larger.
+finished picture to the level of the step, which takes them further from it. Elites are not run again, which saves
+evaluations; the last generation is larger by what is left.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from eacps.search.cohort import Candidate, Move
-from eacps.search.recipe import MAX_RESTARTS, perturb, restart
+from eacps.search.recipe import perturb, restart
 from studies.rivals.rival import Rival
 from studies.rivals.settings import EvolutionSpec, RivalSpec
 
-_FIRST_RESTART: Final = 0.4
-_LAST_RESTART: Final = 0.8
-"""Shares of the schedule after which the generations that mutate states begin, spread evenly."""
+_POPULATIONS: Final = (0.42, 0.26, 0.26, 0.26, 0.30)
+"""Candidates of each generation, as shares of the budget in trajectories."""
+_STARTS: Final = (0.0, 0.0, 0.4, 0.6, 0.8)
+"""Where trajectories of each generation begin, as shares of the schedule."""
 
 
 class EvolutionarySearch(Rival[EvolutionSpec]):
@@ -29,29 +30,36 @@ class EvolutionarySearch(Rival[EvolutionSpec]):
 
     kind: ClassVar[type[RivalSpec]] = EvolutionSpec
 
+    @property
+    def _rounds(self) -> int:
+        return min(len(_POPULATIONS), self._settings.candidates)
+
+    def _count(self, generation: int) -> int:
+        return max(1, round(_POPULATIONS[generation] * self._settings.candidates))
+
+    def _finished(self) -> bool:
+        return super()._finished() or self._affordable() < 1
+
+    def _first_round(self, count: int) -> list[Candidate]:
+        return self._explore(min(count, self._affordable()))
+
     def _round(self, count: int) -> list[Candidate]:
-        step = self._step()
-        steps = count * self.steps + self._unspent()
-        return [self._mutant(step, index) for index in range(max(1, steps // (self.steps - step)))]
+        last = self._generation == self._rounds - 1
+        affordable, step = self._affordable(), self._step()
+        return [self._mutant(step, index) for index in range(affordable if last else min(count, affordable))]
 
     def _step(self) -> int:
-        """Where this generation begins: with the noise at first, then at later and later steps."""
-        later = self._rounds - 2  # generations that mutate states
-        if self._generation < 2:
-            return 0
-        share = (self._generation - 2) / max(1, later - 1)
-        step = round(self.steps * (_FIRST_RESTART + share * (_LAST_RESTART - _FIRST_RESTART)))
-        return min(self.steps - 1, max(1, step))
+        """Where this generation begins: with the noise in the first two, and where nothing was scored yet."""
+        start = _STARTS[self._generation] if self._scored() else 0.0
+        return min(self.steps - 1, max(1, round(start * self.steps))) if start else 0
 
-    def _unspent(self) -> int:
-        """Steps that earlier generations left of their share."""
-        due = sum(self._count(generation) for generation in range(self._generation))
-        return due * self.steps - sum(one.candidate.evaluations(self.steps) for one in self._history)
+    def _affordable(self) -> int:
+        """How many candidates of this generation the rest of the budget pays for."""
+        spent = sum(one.candidate.evaluations(self.steps) for one in self._history)
+        return (self._settings.candidates * self.steps - spent) // (self.steps - self._step())
 
     def _mutant(self, step: int, index: int) -> Candidate:
         parent = self._parent()
-        if step and len(parent.recipe.restarts) == MAX_RESTARTS:
-            return self._explore(1, start=index)[0]
         if step:
             recipe, move = restart(parent.recipe, step=step, seed=self._fresh_seed()), Move.RESTART
         else:

@@ -17,7 +17,7 @@ from studies.rivals.settings import RivalSpec
 
 Settings = TypeVar("Settings", bound=RivalSpec)
 Scored = tuple[Candidate, float]
-LEAST_ROUND: Final = 4
+_LEAST_ROUND: Final = 4
 """Candidates of a round at least: of fewer there is nothing to select."""
 
 
@@ -46,7 +46,7 @@ class Rival(Strategy, Generic[Settings]):
 
     @property
     def _rounds(self) -> int:
-        return min(self._settings.rounds, max(1, self._settings.candidates // LEAST_ROUND))
+        return min(self._settings.rounds, max(1, self._settings.candidates // _LEAST_ROUND))
 
     def _propose(self) -> list[Candidate]:
         """Spread the candidates evenly over the rounds; where nothing was scored yet, propose fresh seeds."""

@@ -128,7 +128,7 @@ class CrossEntropySpec(RivalSpec):
 
 @dataclass(frozen=True)
 class EvolutionSpec(RivalSpec):
-    """See `studies.rivals.evolution`. Defaults are the authors'.
+    """See `studies.rivals.evolution`, which has its own rounds. Defaults are the authors'.
 
     Args:
         angle: By which the initial noise is mutated, in radians; a mutation rate is its sine.
@@ -137,7 +137,6 @@ class EvolutionSpec(RivalSpec):
 
     strategy: ClassVar[str] = "rival_evolution"
 
-    rounds: int = 5
     angle: float = 0.2
     tournament_share: float = 0.9
 

@@ -5,13 +5,13 @@ After the authors' public code (github.com/NiklasSchweiger/trust-region-noise-se
 - The first fifth of the budget is fresh noises. The centers of the regions are the best noises of the whole history,
   chosen again in every round; there are three regions for four candidates of a round.
 - A candidate is drawn from a box around its center whose side is the region's length, in a random share of the
-  coordinates, between a tenth and nine tenths of them.
-- A region's length grows and shrinks by a factor after so many successes or failures in a row. A success is a candidate
-  that is better than the region's center. A region that is as short as can be begins anew.
+  coordinates, between a tenth and nine tenths of them, drawn anew for each region and round.
+- A region's length grows and shrinks by a factor after so many successes or failures in a row. A success is a round
+  whose best candidate in the region is better than the center. A region that is as short as can be begins anew.
 
 Departures: displacements are turns on the sphere of N(0, I), by the angle that a displacement of this length has in so
-many dimensions; the box has no corners here. Budgets are 8 to 64 instead of 400, so that the factor is tried for each
-success and failure too.
+many dimensions; the box has no corners here. Budgets are 8 to 64 instead of 400, so that a length that changes
+with each success or failure is tried too; where they are small, the first round is more than a fifth.
 """
 
 from __future__ import annotations
@@ -42,12 +42,13 @@ class TrustRegionSearch(Rival[TrustRegionSpec]):
     def _round(self, count: int) -> list[Candidate]:
         centers = self._centers(self._generation)
         regions = self._regions(len(centers))
-        pairs = [(center, region) for (center, _), region in zip(centers, regions, strict=True)]
+        shares = self._rng.uniform(self._settings.least_share, self._settings.most_share, size=len(centers))
+        angles = [displacement_angle(region.length, share) for region, share in zip(regions, shares, strict=True)]
+        pairs = [(center, angle) for (center, _), angle in zip(centers, angles, strict=True)]
         return [self._drawn(*pairs[index % len(pairs)], index) for index in range(count)]
 
-    def _drawn(self, center: Candidate, region: _Region, index: int) -> Candidate:
-        share = self._rng.uniform(self._settings.least_share, self._settings.most_share)
-        recipe = perturb(center.recipe, angle=displacement_angle(region.length, share), seed=self._fresh_seed())
+    def _drawn(self, center: Candidate, angle: float, index: int) -> Candidate:
+        recipe = perturb(center.recipe, angle=angle, seed=self._fresh_seed())
         return self._child(recipe, index, (center,))
 
     def _centers(self, generation: int) -> list[Scored]:

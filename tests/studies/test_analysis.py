@@ -89,25 +89,12 @@ def test_a_noisy_verifier_errs_differently_about_a_picture_and_its_restarts() ->
     assert errors == [noise(one, STEPS) for one in pictures]
 
 
-def test_work_counts_batches_as_the_service_runs_them() -> None:
-    work = Work().plus([8] * 20).plus([4, 2, 4, 2])
-    assert work == Work(nfe=172, pictures=24, calls=2 * 8 + 4 + 2, batches=4)
-    prices = Prices(evaluation_s=0.1, picture_s=1.0, call_s=10.0, batch_s=100.0)
-    assert prices.seconds(work) == pytest.approx(17.2 + 24 + 220 + 400)
-
-
-async def test_a_draft_and_its_full_trajectory_share_one_evaluation() -> None:
-    rows = await search_rows(bench(0), FIRST["best_of_n_drafted"], 32)
-    drafts, kept = 68, 17  # of 2 steps each, and the other 7 of 8 steps for a quarter of them
-    assert rows[-1].work == Work(nfe=2 * drafts + 7 * kept, pictures=drafts + kept, calls=2 * 5 + 7 * 2, batches=5 + 2)
-
-
 async def test_wall_time_counts_evaluations_and_pictures(fresh_seeds: list[FreshRow]) -> None:
     rows = await two_searches(16, 32, 64)
-    dear = Prices(evaluation_s=0.01, picture_s=1.0)
+    dear = Prices(evaluation_s=0.01, picture_s=1.0, call_s=0.0, batch_s=0.0)
     assert comparison.seconds_spent(rows, "best_of_n", dear)[64] == pytest.approx(64 * (0.01 * STEPS + 1.0))
     by_evaluations = comparison.cost_on_the_way(rows, fresh_seeds, "cross_entropy", 64)
-    halves = Prices(evaluation_s=0.5, picture_s=0.0)
+    halves = Prices(evaluation_s=0.5, picture_s=0.0, call_s=0.0, batch_s=0.0)
     by_seconds = comparison.cost_on_the_way(rows, fresh_seeds, "cross_entropy", 64, halves)
     assert by_seconds.cost == pytest.approx(0.5 * by_evaluations.cost)
     assert by_seconds.low == pytest.approx(0.5 * by_evaluations.low)
@@ -122,17 +109,31 @@ async def test_best_of_32_costs_what_it_costs_and_a_better_search_less(fresh_see
     assert better.low <= better.cost <= better.high
 
 
-async def test_a_plan_for_a_time_is_interpolated_between_budgets(fresh_seeds: list[FreshRow]) -> None:
-    rows, prices = await two_searches(16, 32, 64), Prices(evaluation_s=1.0, picture_s=0.0)
-    gains = {
-        budget: comparison.gain_of_a_plan(rows, fresh_seeds, "best_of_n", budget * STEPS, prices)
-        for budget in (15, 32, 45, 64, 65)
-    }
-    assert gains[15] is None
-    assert gains[65] is None
-    found = [one.mean for one in gains.values() if one is not None]
-    assert found == sorted(found)
-    assert abs(found[0]) < 0.3 * SD
+def ends(task: int, budget: int, potential: float) -> SearchRow:
+    work = Work().plus([STEPS] * budget)
+    figures = (work.nfe, work.pictures, work.calls, work.batches, 1, potential, potential, *(0.0,) * 6)
+    return SearchRow(task, "zeno", budget, 0.0, *figures)
+
+
+def flat(task: int, potential: float) -> list[FreshRow]:
+    return [FreshRow(task, index, potential, potential, *(0.0,) * 6) for index in range(64)]
+
+
+def test_a_plan_between_two_budgets_is_interpolated_by_the_logarithm_of_its_cost() -> None:
+    seeds = [*flat(0, 0.5), *flat(1, 0.7)]
+    rows = [ends(task, budget, 0.5 + 0.2 * task + gain) for task in (0, 1) for budget, gain in ((16, -0.1), (64, 0.3))]
+    cost = comparison.cost_of_a_plan(rows, seeds, "zeno")
+    assert cost.cost == cost.low == cost.high == pytest.approx(16 * STEPS * 4**0.25), "a quarter of the way up"
+    assert not cost.at_most
+    prices = Prices(evaluation_s=1.0, picture_s=0.0, call_s=0.0, batch_s=0.0)
+    gain = comparison.gain_of_a_plan(rows, seeds, "zeno", 24 * STEPS, prices)
+    assert gain is not None
+    assert gain.mean == pytest.approx(-0.1 + 0.4 * np.log(24 / 16) / np.log(4))
+    for beyond in (15, 65):
+        assert comparison.gain_of_a_plan(rows, seeds, "zeno", beyond * STEPS, prices) is None
+    cheapest = comparison.cost_of_a_plan([row for row in rows if row.budget == 64], seeds, "zeno")
+    assert (cheapest.cost, cheapest.at_most) == (64 * STEPS, True)
+    assert comparison.cost_of_a_plan([row for row in rows if row.budget == 16], seeds, "zeno").cost == np.inf
 
 
 async def two_searches(*budgets: int) -> list[SearchRow]:

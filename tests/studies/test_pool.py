@@ -45,8 +45,8 @@ def test_scores_of_other_weights_are_not_read(tmp_path: Path) -> None:
 def test_what_is_published_does_not_depend_on_the_order(tmp_path: Path) -> None:
     rows = [(key_of(task, CHILD, 8), scores(task / 10)) for task in range(5)]
     contents = []
-    for place, order in enumerate((rows, rows[::-1])):
-        folder = tmp_path / str(place)
+    for index, order in enumerate((rows, rows[::-1])):
+        folder = tmp_path / str(index)
         pool = opened(folder)
         pool.put(order)
         pool.publish()

@@ -30,12 +30,16 @@ def proposals(spec: Any) -> list[list[Candidate]]:
     return rounds
 
 
+def gains(spec: Any, seeds: range) -> np.ndarray:
+    """How much nearer to the optimum than best-of-N it comes, at equal cost."""
+    return np.array([reached(BestOfNSpec(seed, 64)) - reached(spec(64, seed)) for seed in seeds])
+
+
 @pytest.mark.parametrize("family", published(), ids=lambda family: family[0].name)
-def test_with_one_of_its_settings_it_comes_nearer_to_the_optimum_than_best_of_n(family: Any) -> None:
-    by_setting = [
-        np.array([reached(BestOfNSpec(seed, 64)) - reached(one.spec(64, seed)) for seed in range(24)]) for one in family
-    ]
-    assert any(gains.mean() > 2 * gains.std(ddof=1) / np.sqrt(len(gains)) for gains in by_setting)
+def test_the_best_of_its_settings_comes_nearer_to_the_optimum_than_best_of_n(family: Any) -> None:
+    best = max(family, key=lambda one: gains(one.spec, range(100, 112)).mean())
+    found = gains(best.spec, range(24))
+    assert found.mean() > 2 * found.std(ddof=1) / np.sqrt(len(found))
 
 
 @pytest.mark.parametrize("make", RIVALS)
@@ -43,7 +47,7 @@ def test_with_one_of_its_settings_it_comes_nearer_to_the_optimum_than_best_of_n(
 def test_it_spends_its_budget_and_nothing_repeats(make: Any, budget: int) -> None:
     candidates = [candidate for proposed in proposals(make(budget, 5)) for candidate in proposed]
     unspent = budget * STEPS - sum(candidate.evaluations(STEPS) for candidate in candidates)
-    assert unspent == 0 if all(one.move is not Move.RESTART for one in candidates) else 0 <= unspent < 4 * STEPS
+    assert unspent == 0 if all(one.move is not Move.RESTART for one in candidates) else 0 <= unspent < STEPS
     ids, recipes = {candidate.id for candidate in candidates}, {one.recipe for one in candidates}
     assert len(ids) == len(recipes) == len(candidates) >= budget
     assert candidates[0].recipe == Recipe.from_seed(5), "the plain user's picture comes first"
@@ -85,20 +89,48 @@ def test_a_displacement_turns_a_noise_by_its_angle() -> None:
     assert displacement_angle(0.8, 0.5) == pytest.approx(np.arccos(cosine), rel=0.01)
 
 
-def test_regions_are_around_the_best_of_the_history_and_change_after_a_streak() -> None:
-    settings = {"length": 1.2, "factor": 2.0, "tolerance": 2, "least_share": 0.5, "most_share": 0.5}
-    strategy = started(TrustRegionSpec(3, 40, rounds=5, regions_share=0.25, **settings))
+def trust_regions(**settings: float) -> tuple[Any, list[Candidate]]:
+    """A strategy whose first round is scored, and the candidates of that, the best first."""
+    strategy = started(TrustRegionSpec(3, 40, regions_share=0.25, least_share=0.5, most_share=0.5, **settings))
     first = strategy.ask()
-    scores = outcomes(first)
+    scores = {one.id: Potential(0.5 - 0.01 * index) for index, one in enumerate(first.candidates)}
     strategy.tell(scores)
-    centers = [{one.id: one for one in first.candidates}[key] for key in sorted(scores, key=lambda k: -scores[k].value)]
-    for length in (1.2, 1.2, 0.6):  # two failures in a row shrink it
+    return strategy, list(first.candidates)
+
+
+def test_regions_are_around_the_best_of_the_history_and_shrink_after_failures() -> None:
+    strategy, best = trust_regions(rounds=5, length=1.2, factor=2.0, tolerance=2)
+    for length in (1.2, 1.2, 0.6):
         cohort = strategy.ask()
         for index, candidate in enumerate(cohort.candidates):
-            center = centers[index % 2]
+            center = best[index % 2]
             assert candidate.parents == (center.id,)
             expected = np.cos(displacement_angle(length, 0.5))
             assert correlation(candidate.recipe, center.recipe) == pytest.approx(expected)
+        strategy.tell({candidate.id: Potential(0.0) for candidate in cohort.candidates})
+
+
+def test_regions_follow_what_is_better_and_grow_after_successes() -> None:
+    strategy, _ = trust_regions(rounds=5, length=1.2, factor=1.5, tolerance=1, most_length=2.0)
+    value, centers = 0.6, None
+    for length in (1.2, 1.8, 2.0):  # and no further
+        cohort = strategy.ask()
+        if centers is not None:
+            expected = np.cos(displacement_angle(length, 0.5))
+            for index, candidate in enumerate(cohort.candidates):
+                assert candidate.parents == (centers[index % 2].id,)
+                assert correlation(candidate.recipe, centers[index % 2].recipe) == pytest.approx(expected)
+        scores = {one.id: value - 0.001 * index for index, one in enumerate(cohort.candidates)}
+        strategy.tell({name: Potential(score) for name, score in scores.items()})
+        centers, value = cohort.candidates[:2], value + 0.1
+
+
+def test_a_region_that_is_as_short_as_can_be_begins_anew() -> None:
+    strategy, best = trust_regions(rounds=5, length=1.2, factor=2.0, tolerance=1, least_length=0.6)
+    for length in (1.2, 0.6, 1.2):
+        cohort = strategy.ask()
+        expected = np.cos(displacement_angle(length, 0.5))
+        assert correlation(cohort.candidates[0].recipe, best[0].recipe) == pytest.approx(expected)
         strategy.tell({candidate.id: Potential(0.0) for candidate in cohort.candidates})
 
 
@@ -142,20 +174,35 @@ def test_cross_entropy_keeps_the_best_of_all_rounds() -> None:
 
 
 def test_evolution_turns_noises_first_and_restarts_pictures_later_and_later() -> None:
-    rounds = proposals(EvolutionSpec(3, 40, angle=0.3))
+    rounds = proposals(EvolutionSpec(3, 100, angle=0.3))
     known = {one.id: one for cohort in rounds for one in cohort}
+    assert [len(cohort) for cohort in rounds[:4]] == [42, 26, 26, 26], "the authors' populations"
     assert all(not one.parents for one in rounds[0])
     for one in rounds[1]:
         assert correlation(one.recipe, known[one.parents[0]].recipe) == pytest.approx(np.cos(0.3))
     steps = [{one.recipe.start_step for one in cohort} for cohort in rounds[2:]]
     assert steps == [{round(STEPS * share)} for share in (0.4, 0.6, 0.8)]
-    assert len(rounds[4]) > len(rounds[3]) > len(rounds[2]) > len(rounds[1])
 
 
-@pytest.mark.parametrize("make", RIVALS)
-def test_a_round_has_enough_candidates_to_select_from(make: Any) -> None:
-    for budget in (8, 16, 32):
-        assert all(len(cohort) >= 4 for cohort in proposals(make(budget, 1)))
+def test_evolution_draws_parents_from_all_candidates_by_tournament() -> None:
+    strategy = started(EvolutionSpec(3, 50, tournament_share=1.0))
+    first = strategy.ask()
+    known = outcomes(first)
+    strategy.tell(known)
+    best = max(known, key=lambda key: known[key].value)
+    second = strategy.ask()
+    assert all(one.parents == (best,) for one in second.candidates), "the whole population takes part"
+    strategy.tell({one.id: Potential(0.0) for one in second.candidates})
+    assert all(one.parents == (best,) for one in strategy.ask().candidates), "older ones too"
+
+
+@pytest.mark.parametrize("name", ["trust_region", "zeno", "cross_entropy"])
+@pytest.mark.parametrize("budget", [8, 16, 32])
+def test_a_round_has_enough_candidates_to_select_from(name: str, budget: int) -> None:
+    for family in published():
+        if family[0].name == name:
+            for one in family:
+                assert all(len(cohort) >= 4 for cohort in proposals(one.spec(budget, 1)))
 
 
 def test_settings_below_1_are_refused() -> None:
