@@ -2,7 +2,7 @@
 #
 #   docker build --file docker/export.Dockerfile --tag eacps-export .
 #   docker run --gpus all --volume ./checkpoints:/checkpoints:ro --volume ./served:/served --volume eacps-cache:/cache \
-#       eacps-export --checkpoint /checkpoints/NAME --output /served/models
+#       eacps-export --checkpoint /checkpoints/NAME --target tensorrt --output /served/models
 #
 # TRITON_RELEASE is that of triton.Dockerfile, and TENSORRT the wheel of the TensorRT in that container: an engine is tied to
 # both, down to TensorRT's build. Weights come from outside, under licenses of their own: see the README.

@@ -1,4 +1,4 @@
-"""Questions of the callers' own: what is accepted, who is asked what, and that a kept search remembers them."""
+"""Questions of the callers' own: what is accepted, who is asked what, and that a stored search remembers them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Outages of the database and of the object store, of a second to two minutes: a kept search waits, and goes on."""
+"""Outages of the database and of the object store, of a second to two minutes: a stored search waits, and goes on."""
 
 import contextlib
 import os

@@ -20,7 +20,7 @@ from eacps.scoring.score_cache import CachedScorer, ScoreCache
 from eacps.settings import JudgeProvider, JudgeSettings, Settings
 
 VERSION = 2
-"""Of the questions to judges elsewhere: about artifacts, seams and lighting; with scene and result together."""
+"""Of the questions to external judges: about artifacts, seams and lighting; with scene and result together."""
 
 
 def check_judges(settings: Settings) -> None:

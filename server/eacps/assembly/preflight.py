@@ -28,7 +28,7 @@ def preflight(settings: Settings) -> None:
         InvalidRequest: An address is malformed, nothing says who may call, keys, certificates or rubrics cannot be
             read, or a judge's client library is not installed.
         AddressUnavailable: An address cannot be listened on.
-        OSError: Nothing can be written to the folder of kept searches.
+        OSError: Nothing can be written to the folder of stored searches.
     """
     addresses = {"address": settings.address, "metrics": settings.metrics}
     listened = {name: address for name, address in addresses.items() if address is not None}

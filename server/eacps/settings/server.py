@@ -95,7 +95,7 @@ class Settings:
         What delivered files say: ``EACPS_CREDENTIALS``, ``EACPS_CREDENTIALS_CERTIFICATE``, ``EACPS_CREDENTIALS_KEY``,
         ``EACPS_RECORD``; see `ProvenanceSettings`.
 
-        Judges elsewhere: ``EACPS_OPENAI_...``, ``EACPS_GEMINI_...``, ``EACPS_MOONDREAM_...``, ``EACPS_REWARD_...``, see
+        External judges: ``EACPS_OPENAI_...``, ``EACPS_GEMINI_...``, ``EACPS_MOONDREAM_...``, ``EACPS_REWARD_...``, see
         `JudgeSettings`.
 
         Raises:

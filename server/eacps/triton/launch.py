@@ -20,7 +20,7 @@ from eacps.triton import installation
 # Triton reserves this much for each model instance at once, and grows a region by as much when a batch needs more. A
 # dozen instances must leave room to grow within the 64 MiB that a container usually has.
 SHM_REGION_BYTES = 2 * 2**20
-# Variables of the outside judge, keys among them: the models have no business with them.
+# Variables of external judges, keys among them: the models have no business with them.
 OUTSIDE_JUDGE = ("EACPS_OPENAI_", "OPENAI_")
 
 
