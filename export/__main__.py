@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -27,8 +26,7 @@ from export.face_pack import UnsupportedFacePack
 from export.provenance import is_current
 from export.request import ExportRequest, Ingredients, InvalidOption, gather
 from export.sources import MissingSource
-
-FAILED, WRONG_OPTION = 1, 2
+from export.terminal import FAILED, WRONG_OPTION, fail, message_of, run_command, say
 
 
 class TargetName(StrEnum):
@@ -124,7 +122,7 @@ def main(
     with _terminable():
         ingredients, up_to_date = _gathered(request, output, console, dry_run=dry_run)
         if up_to_date:
-            _say(console, f"{output} is up to date")
+            say(console, f"{output} is up to date")
             return
         _run(ingredients, output, console, dry_run=dry_run, unchecked=unchecked, wait_s=wait)
 
@@ -145,9 +143,9 @@ def _gathered(request: ExportRequest, output: Path, console: Console, *, dry_run
         ingredients = gather(request, weights=not dry_run)
         return ingredients, not dry_run and is_current(output, ingredients.sha256())
     except (InvalidOption, MissingSource) as wrong:
-        _fail(console, str(wrong), WRONG_OPTION)
+        _fail(console, wrong, WRONG_OPTION)
     except (OSError, UnsupportedFacePack) as error:
-        _fail(console, str(error), FAILED)
+        _fail(console, error, FAILED)
 
 
 def _run(
@@ -166,22 +164,22 @@ def _run(
             if dry_run:
                 run.plan(ingredients, output, Console())
                 return
-            progress = Progress(steps, steps.phase, lambda text: _say(console, text))
+            progress = Progress(steps, steps.phase, lambda text: say(console, text))
             home = os.environ.get("XDG_CACHE_HOME")
             cache = Path(home) / "eacps" if home else DEFAULT_CACHE
             outcome = run.export(ingredients, output, progress, cache, unchecked=unchecked, wait_s=wait_s)
             steps.finish()
         except (KeyboardInterrupt, SystemExit):
             bar.stop()
-            _say(console, "stopped; what was finished is kept for the next time")
+            say(console, "stopped; what was finished is kept for the next time")
             raise
         except (*FAILURES, *WRONG_OPTIONS) as failure:
             bar.stop()
-            _fail(console, steps.described(failure), WRONG_OPTION if isinstance(failure, WRONG_OPTIONS) else FAILED)
+            _fail(console, failure, WRONG_OPTION if isinstance(failure, WRONG_OPTIONS) else FAILED)
     for notice in outcome.notices:
-        _say(console, notice)
+        say(console, notice)
     written = f"wrote {output} in {time.monotonic() - started:.0f} s"
-    _say(console, written if outcome.written else f"{output} is up to date")
+    say(console, written if outcome.written else f"{output} is up to date")
 
 
 class _Steps:
@@ -201,11 +199,6 @@ class _Steps:
         """Show the progress of a phase of the current step."""
         if self.bar.tasks:
             self.bar.update(self.bar.tasks[-1].id, description=f"{self.description}: {name} {done}/{total}")
-
-    def described(self, failure: Exception) -> str:
-        """Return the message of an error, with the network where the operating system names no file: on a full disk."""
-        nameless = isinstance(failure, OSError) and failure.filename is None
-        return f"{self.description}: {failure}" if nameless and self.description.startswith("export ") else str(failure)
 
     def finish(self) -> None:
         """End the current step."""
@@ -228,18 +221,9 @@ def _sizes(texts: list[str]) -> tuple[tuple[int, int], ...]:
     return tuple(sizes)
 
 
-def _say(console: Console, text: str) -> None:
-    # Paths may look like Rich's markup.
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _fail(console: Console, message: str, code: int) -> NoReturn:
-    console.print(f"export failed: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(code)
+def _fail(console: Console, failure: Exception, code: int) -> NoReturn:
+    fail(console, f"export failed: {message_of(failure)}", code)
 
 
 if __name__ == "__main__":
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names may not be valid text
-    typer.run(main)
+    run_command(main)

@@ -6,10 +6,8 @@ person. Exit codes: 0 if the file was written, 1 if measuring failed, 2 if an op
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from io import TextIOWrapper
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -38,8 +36,8 @@ from export.face_pack import IncompleteFacePack, UnsupportedFacePack, find_faces
 from export.people import Embedder, Embeddings, MixedPeople, People, different_people, read_people, same_person
 from export.request import locate_face_pack
 from export.sources import MissingSource, locate_file
+from export.terminal import FAILED, WRONG_OPTION, fail, message_of, run_command, say
 
-FAILED, WRONG_OPTION = 1, 2
 SCORER_OF = {"recognizer": IDENTITY, "verifier": HELD_OUT}
 LEAST_PAIRS = 10
 """Fewest pairs of pictures of one person: the scale's upper end is their 95% quantile."""
@@ -83,16 +81,16 @@ def main(
         check_faces(files, fixed=False)
         if output.exists():
             read_calibration(output)  # what cannot be added to is refused before the pictures are read
-        found = read_people(people, Embedder(files), lambda name: _say(console, f"reading {name}"))
+        found = read_people(people, Embedder(files), lambda name: say(console, f"reading {name}"))
         measured = measure(found)
         report(found, measured, console)
         sections = {f"{SCORERS}.{name}": section for name, section in measured.items()}
         write_sections(output, sections, digests_of_faces(files))
     except MissingSource as wrong:
-        _fail(str(wrong), WRONG_OPTION)
+        _fail(wrong, WRONG_OPTION)
     except (*FAILURES, OSError) as failure:
-        _fail(str(failure), FAILED)
-    _say(console, f"wrote {output}: python -m export --calibration {output}")
+        _fail(failure, FAILED)
+    say(console, f"wrote {output}: python -m export --calibration {output}")
 
 
 def measure(people: People) -> dict[str, Section]:
@@ -118,7 +116,7 @@ def measure(people: People) -> dict[str, Section]:
 def report(people: People, measured: dict[str, Section], console: Console) -> None:
     """Print what was found and measured, and what was left out."""
     for path, reason in people.left_out.items():
-        _say(console, f"left out {path}: {reason}")
+        say(console, f"left out {path}: {reason}")
     table = Table(box=None, pad_edge=False)
     for name in ("scorer", "pairs of", "count", "mean", "sd", "5%", "50%", "95%"):
         table.add_column(name, justify="left" if name in ("scorer", "pairs of") else "right")
@@ -130,11 +128,11 @@ def report(people: People, measured: dict[str, Section], console: Console) -> No
             table.add_row(scorer, whom, str(figures["count"]), mean, sd, *quantiles)
     console.print(table)
     for scorer, scale in ScoreMaps.from_calibration({SCORERS: measured}).maps.items():
-        _say(console, f"{scorer}: {scale.zero:.3f} counts as 0, {scale.one:.3f} as 1")
+        say(console, f"{scorer}: {scale.zero:.3f} counts as 0, {scale.one:.3f} as 1")
     for first, second, likeness in alike(people):
-        _say(console, f"{first} and {second} look like one person (cosine {likeness:.3f} on average): are they two?")
+        say(console, f"{first} and {second} look like one person (cosine {likeness:.3f} on average): are they two?")
     if (count := len(people.embeddings)) < FEW_PEOPLE:
-        _say(console, f"measured with {count} people only; a scale that holds for others needs {FEW_PEOPLE} or more")
+        say(console, f"measured with {count} people only; a scale that holds for others needs {FEW_PEOPLE} or more")
 
 
 def alike(people: People) -> Iterator[tuple[str, str, float]]:
@@ -170,19 +168,9 @@ def _left_out(people: People) -> str:
     return f" (left out: {reasons})" if reasons else ""
 
 
-def _say(console: Console, text: str) -> None:
-    # Paths may look like Rich's markup.
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    text = f"calibration failed: {message}"
-    Console(stderr=True).print(text, style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(code)
+def _fail(failure: Exception, code: int) -> NoReturn:
+    fail(Console(stderr=True), f"calibration failed: {message_of(failure)}", code)
 
 
 if __name__ == "__main__":
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names may not be valid text
-    typer.run(main)
+    run_command(main)

@@ -7,8 +7,8 @@ changed.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -140,12 +140,13 @@ class _Exporter:
             parity = found[1].parity
         else:
             progress.step(f"export {name}")
-            if beside is not None and beside.network == name:
-                parity = beside.figures()
-            else:
-                with self.staging.scratch_folder() as scratch:
-                    bench = Bench(version, scratch, self.cache, job.profiles, progress.phase)
-                    parity = make_network(job, self.target, bench)
+            with noting_network(name):
+                if beside is not None and beside.network == name:
+                    parity = beside.figures()
+                else:
+                    with self.staging.scratch_folder() as scratch:
+                        bench = Bench(version, scratch, self.cache, job.profiles, progress.phase)
+                        parity = make_network(job, self.target, bench)
         if placement.backend == "python":
             _copy_adapter(name, version)
         details = replace(config_details(self.prepared, job.spec), dims=self.target.dims(version))
@@ -179,6 +180,17 @@ class _Exporter:
         version = self.staging.stage / spec.name / VERSION
         version.mkdir(parents=True, exist_ok=True)
         return version
+
+
+@contextmanager
+def noting_network(name: str) -> Iterator[None]:
+    """Note a network on an error of the operating system that names no file, as numpy's on a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.add_note(f"network: {name}")
+        raise
 
 
 def _write_config(version: Path, text: str) -> None:

@@ -18,7 +18,6 @@ import onnx
 import onnx_ir
 import psutil
 import pytest
-import rich.progress
 from onnx import numpy_helper
 
 from eacps.errors import TritonUnavailable
@@ -29,7 +28,6 @@ from eacps.models.checkpoint_config import ASSETS_FOLDER, TOKENIZER_FILE
 from eacps.tensors import FACE_RECOGNIZER, Kind
 from eacps.triton.embedded import EmbeddedTriton
 from export import jobs, making
-from export.__main__ import _Steps
 from export.backbones.qwen_image_edit.checkpoint import CheckpointSettings
 from export.jobs import network_jobs, origin_of
 from export.lock import InUse
@@ -39,10 +37,11 @@ from export.parity import TOLERANCE, ParityFailed, open_session
 from export.plan import plan_of
 from export.prepared import IncompleteCheckpoint, PreparedCheckpoint, prepare
 from export.provenance import is_current
-from export.repository import Progress, export_repository
+from export.repository import Progress, export_repository, noting_network
 from export.request import ExportRequest, gather
 from export.sources import MissingSource
 from export.staging import NotARepository, lock_of, open_staging_area, staging_area_of
+from export.terminal import message_of
 from tests.conftest import STUDIO_MODELS
 from tests.export.commands import ROOT, run_export, start_export
 from tests.export.test_lock import holder
@@ -474,15 +473,19 @@ def test_code_that_decides_a_network_makes_it_anew(
     assert {"vision_tables.py", "onnx.py", "text_encoder.py"} <= code
 
 
-def test_an_error_that_names_no_file_is_told_with_its_network() -> None:
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError("problem writing element 7 to file"), "problem writing element 7 to file (network: denoiser)"),
+        (FileNotFoundError(2, "No such file", "a.onnx"), "[Errno 2] No such file: 'a.onnx'"),
+        (ValueError("no"), "no"),
+    ],
+)
+def test_an_error_that_names_no_file_names_its_network(error: Exception, message: str) -> None:
     """numpy, writing to a full disk, does not say where."""
-    steps = _Steps(rich.progress.Progress())
-    steps("export denoiser")
-    assert steps.described(OSError("problem writing element 7 to file")) == (
-        "export denoiser: problem writing element 7 to file"
-    )
-    assert steps.described(FileNotFoundError(2, "No such file", "a.onnx")) == "[Errno 2] No such file: 'a.onnx'"
-    assert steps.described(ValueError("no")) == "no"
+    with pytest.raises(type(error)) as raised, noting_network("denoiser"):
+        raise error
+    assert message_of(raised.value) == message
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(checkpoint_dir: Path, tmp_path: Path) -> None:
