@@ -20,7 +20,7 @@ def by_evaluations(results: Results) -> str:
     rows = []
     for contender in _others(results):
         on_the_way = comparison.cost_on_the_way(results.searches, results.fresh, contender.name, results.compared)
-        planned = comparison.cost_of_a_plan(results.searches, results.fresh, contender.name)
+        planned = _plan(results, contender)
         rows.append((contender.title, _share(on_the_way, whole), _share(planned, whole)))
     head = ("strategy", f"when planned for {results.compared} [95%]", "a plan that ends there [95%]")
     title = f"3d. Evaluations for best-of-{REFERENCE_BUDGET}'s mean quality, as a share of its {whole}"
@@ -41,7 +41,7 @@ def by_time(results: Results, sd: float) -> str:
         on_the_way = comparison.cost_on_the_way(
             results.searches, results.fresh, contender.name, results.compared, prices
         )
-        planned = comparison.cost_of_a_plan(results.searches, results.fresh, contender.name, prices)
+        planned = _plan(results, contender, prices)
         gain = comparison.gain_of_a_plan(results.searches, results.fresh, contender.name, whole, prices)
         rows.append(
             (
@@ -49,7 +49,7 @@ def by_time(results: Results, sd: float) -> str:
                 *(f"{spent[budget]:.2f}" for budget in budgets),
                 _share(on_the_way, whole),
                 _share(planned, whole),
-                "outside the budgets" if gain is None else str(Estimate(gain.mean / sd, gain.error / sd)),
+                "needs more budgets" if gain is None else str(Estimate(gain.mean / sd, gain.error / sd)),
             )
         )
     head = (
@@ -85,8 +85,17 @@ def _seconds_of_reference(results: Results) -> float:
     return results.prices.seconds(Work().plus([results.steps] * REFERENCE_BUDGET))
 
 
-def _share(found: comparison.Reached, whole: float) -> str:
+def _plan(results: Results, contender: Contender, prices: Prices | None = None) -> comparison.Reached | None:
+    """What a plan costs that ends there; None where one budget says nothing of others."""
+    if len(_budgets(results)) == 1:
+        return None
+    return comparison.cost_of_a_plan(results.searches, results.fresh, contender.name, prices)
+
+
+def _share(found: comparison.Reached | None, whole: float) -> str:
     """A cost as a share of another."""
+    if found is None:
+        return "needs more budgets"
     if not np.isfinite(found.cost):
         return "not reached"
     high = f"{found.high / whole:.0%}" if np.isfinite(found.high) else "never"

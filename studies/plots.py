@@ -91,7 +91,7 @@ def _comparison(by_evaluations: Axes, by_time: Axes, results: Results) -> None:
     ns = [1 << index for index in range(len(curve))]
     whole = comparison.REFERENCE_BUDGET * results.steps
     seconds = prices.seconds(Work().plus([results.steps] * comparison.REFERENCE_BUDGET))
-    ends = {"evaluations": results.compared * results.steps, "time": 2 * seconds}
+    ends = {"evaluations": 1.05 * results.compared * results.steps, "time": 2 * seconds}  # the last step is seen
     scales = {"evaluations": (whole, None), "time": (seconds, prices)}
     for axes, (kind, end) in zip((by_evaluations, by_time), ends.items(), strict=True):
         scale, priced = scales[kind]
@@ -101,7 +101,8 @@ def _comparison(by_evaluations: Axes, by_time: Axes, results: Results) -> None:
                 best = comparison.best_by_cost(
                     results.searches, results.fresh, contender.name, results.compared, grid, priced
                 )
-                axes.plot(grid / scale, (best.mean(axis=0) - curve[0]) / sd, label=contender.title, **style)
+                gain = (best.mean(axis=0) - curve[0]) / sd
+                axes.plot(grid / scale, np.where(np.abs(gain) < 1e-9, np.nan, gain), label=contender.title, **style)
         spent = [Work().plus([results.steps] * n) for n in ns]
         costs = np.array([prices.seconds(work) if priced else work.nfe for work in spent])
         axes.plot(costs / scale, (curve - curve[0]) / sd, ":", color="black", label="expected best-of-N")

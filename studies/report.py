@@ -192,6 +192,8 @@ def _against_default(results: Results, sd: float, sd_uncapped: float) -> str:
 
 
 def _noise(results: Results, sd: float, sd_uncapped: float) -> str:
+    if all(row.noise_sd == 0.0 for row in results.searches):
+        return "## 4. A noisy verifier\n\nNot run."
     found = comparison.compare(results.searches, results.fresh, sd, sd_uncapped)
     rows = [
         (f"{one.noise_sd:g}", results.titles[one.contender], str(one.paired), str(one.expected))
