@@ -252,18 +252,18 @@ def test_seeds_that_hardly_differ_are_noticed(policy: LowDiversityPolicy) -> Non
 
 
 def test_rounds_say_why_they_are_so() -> None:
-    strategy, field = create(AdaptiveSpec(3, 24, rounds=2), steps=STEPS), Field(3, 1.6)
+    strategy, field = create(AdaptiveSpec(3, 24, rounds=2, fresh_share=0.5), steps=STEPS), Field(3, 1.6)
     notes = []
     while not strategy.done:
         cohort = strategy.ask()
         assert cohort is not None
+        assert cohort.note is not None
+        assert cohort.note.fresh == sum(one.move is Move.EXPLORE for one in cohort.candidates)
         notes.append(cohort.note)
         strategy.tell(field.outcomes(cohort))
-    assert [note.kind.value for note in notes if note] == ["explore", "local", "local"]
-    assert notes[0] is not None
-    assert notes[1] is not None
+    assert [note.kind.value for note in notes] == ["explore", "local", "local"]
     assert notes[0].predicted_gain is None
     assert notes[1].predicted_gain is not None
-    assert notes[1].fresh >= 1
+    assert notes[1].fresh >= 3, "half of 14 trajectories, less the four of the first round"
     moves = {one.candidate.move for one in strategy.history()}
     assert moves & {Move.SPHERICAL, Move.CROSSOVER, Move.RESTART}

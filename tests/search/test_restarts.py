@@ -2,6 +2,8 @@
 
 import json
 import math
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -93,6 +95,29 @@ def test_a_search_with_restarts_costs_no_more_than_its_trajectories() -> None:
     assert len(candidates) > 16
     assert sum(candidate.evaluations(STEPS) for candidate in candidates) <= 16 * STEPS
     assert len({candidate.recipe for candidate in candidates}) == len(candidates)
+
+
+@pytest.mark.parametrize("trajectories", [8, 16, 32])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.29, 0.5, 1.0])
+def test_fresh_seeds_keep_their_share_of_the_whole_search(trajectories: int, share: float) -> None:
+    spec = AdaptiveSpec(4, trajectories, fresh_share=share)
+    candidates = run(spec, 4)[1]
+    fresh = [one.generation for one in candidates if one.move is Move.EXPLORE]
+    for number in range(spec.planned_rounds + 1):
+        owed = math.floor(Fraction(str(share)) * spec.trajectories_by_round(number))
+        assert sum(generation <= number for generation in fresh) >= owed, f"round {number}"
+    if share == 1.0:
+        assert len(candidates) == len(fresh) == trajectories
+
+
+@pytest.mark.parametrize("trajectories", [8, 16])
+def test_small_searches_move_too(trajectories: int) -> None:
+    spec, found = AdaptiveSpec(0, trajectories), list[int]()
+    for seed in range(8):
+        candidates = run(replace(spec, seed=seed), seed)[1]
+        found.append(sum(one.move is Move.EXPLORE for one in candidates))
+        assert len(candidates) > trajectories, "restarts cost less than fresh seeds"
+    assert np.median(found) == spec.trajectories_by_round(0), "none of one or two a round need be fresh"
 
 
 def test_moves_of_a_restarted_pictures_noise_are_offered_where_it_cannot_be_restarted_yet() -> None:

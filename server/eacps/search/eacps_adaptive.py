@@ -31,6 +31,8 @@ RESTART_SHARES = (0.5, 0.75)
 """Steps to which pictures are noised again, as shares of the schedule: half and a quarter of a trajectory remain."""
 TOO_CLOSE = 0.97
 """Parents whose noises correlate by more are one parent: the rank alone would pick a family."""
+FRESH_SHARE_SLACK = 1e-9
+"""A share of 0.1 of 30 trajectories is three, though the product may be a little less."""
 MODEL_SIZE = 256
 """Most observations that the model holds, the best and the latest; its cost grows with their cube."""
 
@@ -122,16 +124,31 @@ class EacpsAdaptive(Strategy):
             return [*first, *self._explore(count - len(first), start=len(first))]
         self._model = LandscapeModel(observations, self._context.calibration.landscape)
         scored = [one for one, point in zip(start, points, strict=True) if point.potential(self.objective) is not None]
-        return [*first, *self._moves(self._model, scored, count - len(first), start=len(first))]
+        return [*first, *self._moves(self._model, scored, count - len(first), after=first)]
 
     def _moves(
-        self, model: LandscapeModel, parents: list[Candidate], count: int, *, start: int = 0, steps: int | None = None
+        self,
+        model: LandscapeModel,
+        parents: list[Candidate],
+        count: int,
+        *,
+        after: Sequence[Candidate] = (),
+        steps: int | None = None,
     ) -> list[Candidate]:
-        """Choose candidates by the model, numbered from ``start``: so many, or at the price of so many steps."""
-        fresh = min(count, math.ceil(self._settings.fresh_share * count))
+        """Choose candidates by the model, ``after`` others of their round: so many, or as many as so many steps pay."""
+        fresh = min(count, self._fresh_seeds_due(after))
         offers = self._offers(parents, restarts=steps is not None)
         taken = self._batch(model, offers, count * self.steps if steps is None else steps, fresh)
-        return [self._candidate(offer, index) for index, offer in enumerate(taken, start=start)]
+        return [self._candidate(offer, index) for index, offer in enumerate(taken, start=len(after))]
+
+    def _fresh_seeds_due(self, after: Sequence[Candidate]) -> int:
+        """Whole fresh seeds that the search owes until the end of this round.
+
+        A share of each round would have to be rounded up, and rounds of small searches hold one or two trajectories.
+        """
+        trajectories = self._settings.trajectories_by_round(self._generation)
+        taken = sum(1 for one in (*self._proposed(), *after) if one.move is Move.EXPLORE)
+        return max(0, math.floor(self._settings.fresh_share * trajectories + FRESH_SHARE_SLACK) - taken)
 
     def _note(self, candidates: Sequence[Candidate]) -> RoundNote:
         note = super()._note(candidates)
