@@ -9,4 +9,5 @@ agreement    whether both ways did the same work
 windows      measuring: wall clock, processor time by process, Triton's counters
 counters, processes, machine   what is read to that end
 report       figures to a table and to JSON
+search_time  a command: what searches take by the clock, and what they find
 """
