@@ -184,7 +184,7 @@ def test_a_search_ends_before_the_first_round_that_is_expected_to_gain_too_littl
     dearer = sorted(per_trajectory)[2]
     short, reason = asked(dearer)
     assert reason is StopReason.LITTLE_GAIN
-    first_poor = next(place for place, gain in enumerate(per_trajectory) if gain < dearer)
+    first_poor = next(index for index, gain in enumerate(per_trajectory) if gain < dearer)
     assert short == whole[: 1 + first_poor]
 
 
@@ -245,7 +245,7 @@ def test_seeds_that_hardly_differ_are_noticed(policy: LowDiversityPolicy) -> Non
     strategy = create(spec, steps=STEPS, calibration=Calibration(landscape=Landscape(1.2, 0.5, 0.05, 0.01)))
     cohort = strategy.ask()
     assert cohort is not None
-    strategy.tell({key: Potential(0.5 + 0.0005 * place) for place, key in enumerate(sorted(cohort.ids))})
+    strategy.tell({key: Potential(0.5 + 0.0005 * index) for index, key in enumerate(sorted(cohort.ids))})
     assert strategy.diversity is not None
     assert strategy.diversity.low
     assert (strategy.stop_reason is StopReason.LOW_DIVERSITY) == (policy is LowDiversityPolicy.STOP)

@@ -1,11 +1,11 @@
 """Points to begin from: in the first round, with scores or without, and seeds that no candidate has."""
 
 import json
-import math
 
 import pytest
 
 from eacps.errors import InvalidSearchSpec
+from eacps.search.budget import Allowance
 from eacps.search.cohort import Cohort, Move
 from eacps.search.factory import restore
 from eacps.search.known import KnownPoint
@@ -18,7 +18,7 @@ from tests.search.contexts import create
 GOOD = perturb(Recipe.from_seed(7), angle=0.5, seed=11)
 SCORED = KnownPoint(GOOD, {"potential": 0.9}, "build")
 OTHERS = tuple(
-    KnownPoint(Recipe.from_seed(1000 + place), {"potential": 0.5 + 0.02 * (place % 5)}, "build") for place in range(12)
+    KnownPoint(Recipe.from_seed(1000 + index), {"potential": 0.5 + 0.02 * (index % 5)}, "build") for index in range(12)
 )
 """Fresh seeds of the search that found it."""
 
@@ -54,7 +54,7 @@ def test_a_point_with_a_score_is_searched_around_from_the_first_round_on() -> No
     assert start.recipe == GOOD
     assert len(children) >= 4
     assert all(correlation(one.recipe, GOOD) > 0.3 for one in children)
-    assert not {seed for one in candidates for seed in one.recipe.seeds} & {1000 + place for place in range(12)}
+    assert not {seed for one in candidates for seed in one.recipe.seeds} & {1000 + index for index in range(12)}
 
 
 @pytest.mark.parametrize(("share", "fresh"), [(0.1, 1), (0.3, 3), (1.0, 9)])
@@ -94,16 +94,25 @@ def test_it_finds_more_like_a_good_point_than_a_search_without_it() -> None:
 def test_a_restored_search_goes_on_as_an_uninterrupted_one() -> None:
     restarted = KnownPoint(restart(GOOD, step=6, seed=98), {"potential": 0.8}, "build")
     start = (SCORED, KnownPoint(Recipe.from_seed(99)), restarted)
-    spec = AdaptiveSpec(5, 20, start=start, known=OTHERS, avoided_seeds=(4, 5))
+    known = (KnownPoint(Recipe.from_seed(0), {"potential": 0.5}, "build"), *OTHERS)
+    spec = AdaptiveSpec(5, 20, start=start, known=known, avoided_seeds=(4, 5))
     strategy = create(spec, steps=8)
-    for _ in range(2):
+    while not strategy.done:
+        twin = restore(json.loads(json.dumps(strategy.snapshot())))
+        assert twin.spec == spec
         cohort = strategy.ask()
         assert cohort is not None
+        assert twin.ask() == cohort
         told(strategy, cohort, GOOD)
-        again = restore(json.loads(json.dumps(strategy.snapshot())))
-        assert again.spec == spec
-        strategy, twin = again, restore(json.loads(json.dumps(strategy.snapshot())))
-    assert strategy.ask() == twin.ask()
+
+
+@pytest.mark.parametrize(("trajectories", "points"), [(2, 1), (4, 3), (16, 4), (64, 1)])
+def test_a_least_gain_ends_no_search_before_its_first_pictures(trajectories: int, points: int) -> None:
+    start = (SCORED, *(KnownPoint(Recipe.from_seed(200 + n)) for n in range(points - 1)))
+    strategy = create(AdaptiveSpec(1, trajectories, start=start, known=OTHERS), steps=8)
+    cohort = strategy.ask(Allowance(min_gain_per_trajectory=0.9))
+    assert cohort is not None
+    assert len(cohort.candidates) >= 1 + points
 
 
 @pytest.mark.parametrize("spec", [BestOfNSpec(5, 40), EacpsSpec(5, 30), AdaptiveSpec(5, 40)])
@@ -135,4 +144,3 @@ def test_what_contradicts_itself_is_named() -> None:
         with pytest.raises(InvalidSearchSpec) as caught:
             AdaptiveSpec(1, candidates, start=start, avoided_seeds=avoided)
         assert [one.field for one in caught.value.violations] == [field]
-    assert math.isclose(sum(value**2 for _, value in GOOD.terms), 1.0)

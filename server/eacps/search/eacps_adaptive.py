@@ -34,7 +34,8 @@ TOO_CLOSE = 0.97
 FRESH_SHARE_SLACK = 1e-9
 """A share of 0.1 of 30 trajectories is three, though the product may be a little less."""
 MODEL_SIZE = 256
-"""Most observations that the model holds, the best and the latest; its cost grows with their cube."""
+"""Most observations that the model holds, the best and the latest; its cost grows with their cube. What earlier
+searches found is older than all of this one."""
 
 
 def restart_steps(steps: int) -> list[int]:
@@ -71,6 +72,7 @@ class EacpsAdaptive(Strategy):
     def __init__(self, spec: AdaptiveSpec, context: SearchContext, rng: np.random.Generator) -> None:
         super().__init__(spec, context, rng)
         self._settings = spec
+        self._used_seeds.update(seed for one in (*spec.start, *spec.known) for seed in one.recipe.seeds)
         self._model: LandscapeModel | None = None
         self._predicted_gain: float | None = None
 
@@ -84,7 +86,8 @@ class EacpsAdaptive(Strategy):
         return self._generation > self._settings.planned_rounds or spent_up
 
     def _expected_gain(self) -> float | None:
-        return self._predicted_gain
+        """None for the first round, whose seed and points to begin from nothing is expected of."""
+        return self._predicted_gain if self._generation else None
 
     def _parents_wanted(self) -> int:
         return self._settings.parents
@@ -118,7 +121,6 @@ class EacpsAdaptive(Strategy):
         """Take a plain seed, the points to begin from, then fresh seeds; or moves, where those points have scores."""
         points = self._settings.start
         start = [Candidate(self._id(at), one.recipe, (), 0, Move.START) for at, one in enumerate(points, start=1)]
-        self._used_seeds.update(seed for one in (*points, *self._settings.known) for seed in one.recipe.seeds)
         first, observations = [*self._explore(1), *start], self._observations()
         if not observations:
             return [*first, *self._explore(count - len(first), start=len(first))]
@@ -167,8 +169,8 @@ class EacpsAdaptive(Strategy):
         """What is known of every recipe."""
         points = (*self._settings.start, *self._settings.known)
         known = ((self._as_noise(point.recipe), point.potential(self.objective)) for point in points)
-        rows = [(self._noise_of(candidate), potential) for candidate, potential in self._known()]
-        rows += [(recipe, potential) for recipe, potential in known if potential is not None]
+        rows = [(recipe, potential) for recipe, potential in known if potential is not None]
+        rows += [(self._noise_of(candidate), potential) for candidate, potential in self._known()]
         utilities = self.objective.utilities([potential for _, potential in rows])
         observations = [
             Observation(recipe, float(utility)) for (recipe, _), utility in zip(rows, utilities, strict=True)

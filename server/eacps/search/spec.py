@@ -203,7 +203,8 @@ class AdaptiveSpec:
         first_share: Share of them that explores in round 0, in ``(0, 1]``.
         rounds: Rounds after it, over which the others are spread evenly, at least 1; fewer where there are too few.
         fresh_share: Least share of fresh seeds in the trajectories that are spent up to any round, the first one
-            included, in ``[0, 1]``; rounded down to whole seeds.
+            included, in ``[0, 1]``; rounded down to whole seeds. A share below ``first_share`` asks for none in later
+            rounds, unless ``start`` takes their places in the first.
         parents: Most candidates that get children in a round, at least 1.
         crossover: Whether recipes may be combined.
         restarts: Whether finished pictures may be noised again and denoised from there, at a part of the price.
