@@ -11,6 +11,8 @@ from eacps.errors import EacpsError
 from studies.analysis.comparison import REFERENCE_BUDGET
 from studies.contenders import BUDGETS, DRAFT_SHARES, families
 from studies.oracle import UnscoredError
+from studies.pool import OtherWeightsError
+from studies.rivals.settings import DraftFit
 from studies.study import NOISES, Paths, Size, run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +39,7 @@ def main() -> int:
         parser.error(f"--fresh: fewer than the largest budget, or than {REFERENCE_BUDGET}")
     named = tuple(arguments.contenders)
     try:
-        families(dict.fromkeys(DRAFT_SHARES, 1.0), named)
+        families(dict.fromkeys(DRAFT_SHARES, DraftFit(1.0, 1.0)), named)
     except ValueError as exc:
         parser.error(f"--contenders: {exc}")
     budgets, noises = tuple(sorted(arguments.budgets)), tuple(arguments.noises)
@@ -51,7 +53,7 @@ def main() -> int:
         if others is not None or failures is None:
             raise
         return _failed(failures.exceptions[0])
-    except (EacpsError, UnscoredError) as exc:
+    except (EacpsError, OtherWeightsError, UnscoredError) as exc:
         return _failed(exc)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)

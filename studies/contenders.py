@@ -12,6 +12,7 @@ from studies.rivals.settings import (
     CrossEntropySpec,
     DraftedAdaptiveSpec,
     DraftedBestOfNSpec,
+    DraftFit,
     EvolutionSpec,
     RivalSpec,
     TrustRegionSpec,
@@ -35,7 +36,7 @@ _FIRST_ROUNDS: Final = ((0.15, 8), (0.25, 6))
 _KEPT_SHARES: Final = ((0.25, 0.25), (0.375, 0.25), (0.375, 0.125), (0.5, 0.25))
 """Steps of a draft and candidates run in full, as shares."""
 _KEPT_OF_N_SHARES: Final = ((0.25, 0.25), (0.25, 0.0625), (0.375, 0.125), (0.375, 0.0625), (0.5, 0.0625))
-"""The same for best-of-N; after Flash-BoN's authors about four are run in full."""
+"""The same for best-of-N, which runs four in full at least."""
 # The first setting of each is that of public code, where there is some, for larger models and budgets.
 _TRIED: Final[Mapping[type[RivalSpec], tuple[dict[str, float], ...]]] = {
     TrustRegionSpec: (
@@ -44,12 +45,14 @@ _TRIED: Final[Mapping[type[RivalSpec], tuple[dict[str, float], ...]]] = {
         {"length": 2.4, "tolerance": 3, "regions_share": 0.75},
         {"length": 1.6, "tolerance": 1, "regions_share": 0.75},
         {"length": 2.4, "tolerance": 1, "regions_share": 0.25},
+        {"length": 2.4, "most_length": 4.8, "tolerance": 1, "regions_share": 0.25},
     ),
     ZenoSpec: (
         {"angle": 0.7, "temperature": 0.5},
         {"angle": 0.45, "temperature": 0.5},
         {"angle": 1.0, "temperature": 0.5},
         {"angle": 0.7, "temperature": 0.25},
+        {"angle": 0.7, "temperature": 0.5, "rounds": 8},
     ),
     CrossEntropySpec: (
         {"rounds": 3, "elite_share": 0.5},
@@ -88,17 +91,17 @@ def two_rounds(budget: int, seed: int, local: LocalMove) -> EacpsSpec:
     return EacpsSpec(seed, explored, parents, children, rounds=2, local=local)
 
 
-def families(correlations: Mapping[float, float], only: Collection[str] = ()) -> tuple[tuple[Contender, ...], ...]:
+def families(drafts: Mapping[float, DraftFit], only: Collection[str] = ()) -> tuple[tuple[Contender, ...], ...]:
     """Return every strategy with each setting that is tried, or those named and the baseline.
 
     Args:
-        correlations: Of drafts with full trajectories, for each of `DRAFT_SHARES`.
+        drafts: What they say of full trajectories, for each of `DRAFT_SHARES`.
         only: Names; none is all.
 
     Raises:
         ValueError: A name is not known.
     """
-    found = (*_own(), *_drafted(correlations), *published())
+    found = (*_own(), *_drafted(drafts), *published())
     names = [family[0].name for family in found]
     if unknown := sorted(set(only) - set(names)):
         raise ValueError(f"no contenders: {', '.join(unknown)}; there are {', '.join(names)}")
@@ -127,14 +130,11 @@ def _adaptive(first_share: float, rounds: int) -> Contender:
     return Contender("adaptive", "adaptive", spec, _setting({"first_share": first_share, "rounds": rounds}))
 
 
-def _drafted(correlations: Mapping[float, float]) -> tuple[tuple[Contender, ...], ...]:
+def _drafted(fits: Mapping[float, DraftFit]) -> tuple[tuple[Contender, ...], ...]:
     """Return those that draft: the adaptive search, and best-of-N after Flash-BoN."""
 
     def drafts(shares: Iterable[tuple[float, float]]) -> list[dict[str, float]]:
-        return [
-            {"steps_share": share, "kept_share": kept, "correlation": min(max(correlations[share], 0.05), 1.0)}
-            for share, kept in shares
-        ]
+        return [{"steps_share": share, "kept_share": kept, **fits[share]._asdict()} for share, kept in shares]
 
     adaptive, of_n = drafts(_KEPT_SHARES), drafts(_KEPT_OF_N_SHARES)
     restarting = [one | {"restarts": True, "first_share": 0.15, "rounds": 9} for one in adaptive[:2]]
@@ -170,5 +170,5 @@ def _setting(settings: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{name.replace('_', ' ')} {value:g}"
         for name, value in settings.items()
-        if name not in ("correlation", "restarts")
+        if name not in ("correlation", "slope", "restarts")
     )

@@ -21,7 +21,7 @@ def by_evaluations(results: Results) -> str:
     for contender in _others(results):
         on_the_way = comparison.cost_on_the_way(results.searches, results.fresh, contender.name, results.compared)
         planned = _plan(results, contender)
-        rows.append((contender.title, _share(on_the_way, whole), _share(planned, whole)))
+        rows.append((contender.title, shown(on_the_way, whole), shown(planned, whole)))
     head = ("strategy", f"when planned for {results.compared} [95%]", "a plan that ends there [95%]")
     title = f"3d. Evaluations for best-of-{REFERENCE_BUDGET}'s mean quality, as a share of its {whole}"
     return table(title, head, rows)
@@ -47,8 +47,8 @@ def by_time(results: Results, sd: float) -> str:
             (
                 contender.title,
                 *(f"{spent[budget]:.2f}" for budget in budgets),
-                _share(on_the_way, whole),
-                _share(planned, whole),
+                shown(on_the_way, whole),
+                shown(planned, whole),
                 "needs more budgets" if gain is None else str(Estimate(gain.mean / sd, gain.error / sd)),
             )
         )
@@ -92,12 +92,16 @@ def _plan(results: Results, contender: Contender, prices: Prices | None = None) 
     return comparison.cost_of_a_plan(results.searches, results.fresh, contender.name, prices)
 
 
-def _share(found: comparison.Reached | None, whole: float) -> str:
-    """A cost as a share of another."""
+def shown(found: comparison.Reached | None, whole: float) -> str:
+    """Write a cost as a share of another, with its interval; ``≤`` where cheaper searches were not run."""
     if found is None:
         return "needs more budgets"
     if not np.isfinite(found.cost):
         return "not reached"
-    high = f"{found.high / whole:.0%}" if np.isfinite(found.high) else "never"
-    least = "≤ " if found.at_most else ""
-    return f"{least}{found.cost / whole:.0%} [{found.low / whole:.0%}, {high}]"
+
+    def written(cost: float) -> str:
+        if not np.isfinite(cost):
+            return "never"
+        return f"{'≤ ' if cost <= found.least else ''}{cost / whole:.0%}"
+
+    return f"{written(found.cost)} [{written(found.low)}, {written(found.high)}]"

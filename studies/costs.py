@@ -58,7 +58,10 @@ class Prices:
     batch_s: float
 
     def seconds(self, work: Work) -> float:
-        """Return what this work takes, one batch after the other."""
+        """Return what this work takes, one batch after the other: a service scores one while it makes the next.
+
+        ``python -m benchmarks.search_time`` measures whole searches.
+        """
         return (
             work.nfe * self.evaluation_s
             + work.calls * self.call_s

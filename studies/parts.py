@@ -17,7 +17,7 @@ from studies.searches import Scoreboard, gaussian_noise, search
 from studies.tables import FreshRow, PairedRow, ProbeRow, SearchRow
 
 SPREAD_SEEDS = 32
-"""Fresh seeds from which a task's own spread is told where a verifier's noise is a share of it."""
+"""Fresh seeds that say how far a task's own potentials spread, where a verifier's noise is a share of it."""
 
 
 @dataclass(frozen=True)

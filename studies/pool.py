@@ -2,8 +2,8 @@
 
 A picture is named by its task, the digest of its recipe, and the steps of its schedule: those of a draft are fewer.
 Scores are appended to a journal as they come, so that a study cut off goes on where it was; a finished study publishes
-them as one compressed file that is checked in. Both name the weights they were measured on, and scores of other weights
-are not read.
+them as one compressed file that is checked in. Both name the weights they were measured on: scores of other weights are
+neither read nor overwritten.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import csv
 import gzip
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -22,6 +22,7 @@ SCORES = ("identity", "realism", "prompt", "identity_heldout", "preservation", "
 """Raw scores in [0, 1], but for ``truth_error``: mean absolute difference to the drawn truth, in 8-bit levels."""
 _DIGITS = 7
 _COLUMNS = ("task", "recipe", "steps", *SCORES)
+_HEAD_LINES = 2  # weights, columns
 
 Scores = Mapping[str, float]
 
@@ -51,26 +52,34 @@ def fingerprint(checkpoint: Path, *, shows_character: bool) -> str:
     return digest.hexdigest()[:16]
 
 
+class OtherWeightsError(RuntimeError):
+    """The published scores are of other weights."""
+
+
 class Pool:
     """Scores by picture.
 
     Args:
-        journal: Appended to; made where it is not there.
+        folder: Of the journal, one for each fingerprint; made where it is not there.
         published: Read too where it is there.
-        weights: `fingerprint` of the checkpoint; a file of other weights is passed over.
+        weights: `fingerprint` of the checkpoint.
+
+    Raises:
+        OtherWeightsError: What is published was measured on other weights, and would be overwritten.
     """
 
-    def __init__(self, journal: Path, published: Path, *, weights: str) -> None:
-        self._journal, self._published, self._weights = journal, published, weights
+    def __init__(self, folder: Path, published: Path, *, weights: str) -> None:
+        self._journal, self._published, self._weights = folder / f"pool-{weights}.csv", published, weights
         self._known: dict[Key, tuple[float, ...]] = {}
         if published.exists():
             with gzip.open(published, "rt", encoding="utf-8", newline="") as file:
+                if next(file, "").split() != ["#", "weights", weights]:
+                    raise OtherWeightsError(f"{published} was measured on other weights; name another file")
                 self._read(file)
-        if journal.exists():
-            with journal.open(encoding="utf-8", newline="") as file:
-                fresh = not self._read(file)
-            if fresh:
-                journal.unlink()
+        if self._journal.exists() and _drop_torn_line(self._journal) >= _HEAD_LINES:
+            with self._journal.open(encoding="utf-8", newline="") as file:
+                next(file, None)  # the weights, as in its name
+                self._read(file)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -106,14 +115,22 @@ class Pool:
         file.write(f"# weights {self._weights}\n")
         csv.writer(file).writerow(_COLUMNS)
 
-    def _read(self, lines: Iterable[str]) -> bool:
-        """Read a file's rows where they are of our weights; say whether they are. A row cut short is left out."""
-        rows = iter(lines)
-        if next(rows, "").split() != ["#", "weights", self._weights]:
-            return False
-        next(rows, None)  # the columns' names
-        for row in csv.reader(rows):
-            if len(row) == len(_COLUMNS):
-                task, recipe, steps, *scores = row
-                self._known[Key(int(task), recipe, int(steps))] = tuple(map(float, scores))
-        return True
+    def _read(self, lines: Iterator[str]) -> None:
+        """Read the rows below the columns' names."""
+        next(lines, None)
+        for task, recipe, steps, *scores in csv.reader(lines):
+            self._known[Key(int(task), recipe, int(steps))] = tuple(map(float, scores))
+
+
+def _drop_torn_line(journal: Path) -> int:
+    """Cut off what follows the last whole line, which a killed process leaves; remove the file where no head is left.
+
+    Returns:
+        Whole lines.
+    """
+    with journal.open("r+b") as file:
+        *lines, _ = file.read().split(b"\n")
+        file.truncate(sum(len(line) + 1 for line in lines))
+    if len(lines) < _HEAD_LINES:
+        journal.unlink()
+    return len(lines)

@@ -28,7 +28,7 @@ class Yardstick:
     objective: Objective = field(default_factory=lambda: Objective(Weights(dict(DEFAULT_WEIGHTS))))
 
     def potential(self, scores: Scores, *, error: float = 0.0) -> Potential:
-        """Return U(x) as a search is told it.
+        """Return U(x) as a search reads it.
 
         Args:
             scores: Raw.

@@ -60,7 +60,7 @@ async def search(
         spec: Settings.
         yardstick: What is climbed.
         steps: Of the full schedule.
-        noise: Of the verifier that the search is told of.
+        noise: Of the verifier whose potentials the search gets.
 
     Returns:
         The best so far after every cohort from the first that is no draft's; the last entry is the result.

@@ -23,6 +23,7 @@ from studies.potentials import Yardstick
 from studies.prices import PRICES_FILE, prices_of
 from studies.report import write_results
 from studies.results import Results
+from studies.rivals.settings import DraftFit
 from studies.runner import Runner, embedded, open_runner
 from studies.subjects import FIRST_STUDIED, FIRST_TUNED
 from studies.tables import SearchRow, TrialRow
@@ -97,11 +98,12 @@ async def run(paths: Paths, size: Size, *, shows_character: bool, tune_only: boo
         tune_only: Whether to stop once the checkpoint's calibration is written.
 
     Raises:
+        OtherWeightsError: The published pool is of other weights.
         UnscoredError: A scorer failed.
         EacpsError: Triton did.
     """
     weights = fingerprint(paths.checkpoint, shows_character=shows_character)
-    pool = Pool(paths.work_dir / "pool.csv", paths.pool, weights=weights)
+    pool = Pool(paths.work_dir, paths.pool, weights=weights)
     async with (
         embedded(paths.model_repository, paths.work_dir / "triton.log") as url,
         open_runner(url, pool, Yardstick(), shows_character=shows_character) as runner,
@@ -115,16 +117,16 @@ async def run(paths: Paths, size: Size, *, shows_character: bool, tune_only: boo
 async def run_in(runner: Runner, paths: Paths, size: Size, *, tune_only: bool = False) -> None:
     """Run it over a Triton that is there already; otherwise as `run`."""
     runner.yardstick = _yardstick(paths.checkpoint, ("scorers",))
-    correlations = await _calibrate(runner, paths.checkpoint, size)
+    drafts = await _calibrate(runner, paths.checkpoint, size)
     if not tune_only:
         runner.yardstick = _yardstick(paths.checkpoint)
         prices = await prices_of(runner, paths.out / PRICES_FILE)
-        trials, compared = await _choose(runner, size, correlations)
+        trials, compared = await _choose(runner, size, drafts)
         write_results(await _compare(runner, size, trials, compared, prices), paths.out)
 
 
-async def _calibrate(runner: Runner, checkpoint: Path, size: Size) -> dict[float, float]:
-    """Write what searches know of the checkpoint; return how drafts correlate, which only the study needs."""
+async def _calibrate(runner: Runner, checkpoint: Path, size: Size) -> dict[float, DraftFit]:
+    """Write what searches know of the checkpoint; return what drafts say, which only the study needs."""
     tasks = _tuned(size)
     landscapes = await tuning.measure_landscape(runner, tasks, seeds=size.tuned_seeds, parents=size.probed)
     write_section(checkpoint, "landscape", tuning.landscape_section(landscapes))
@@ -136,12 +138,12 @@ async def _calibrate(runner: Runner, checkpoint: Path, size: Size) -> dict[float
 
 
 async def _choose(
-    runner: Runner, size: Size, correlations: Mapping[float, float]
+    runner: Runner, size: Size, drafts: Mapping[float, DraftFit]
 ) -> tuple[list[TrialRow], tuple[Contender, ...]]:
     """Try settings of every contender on other tasks than those that are compared on; return the best of each."""
     trials: list[TrialRow] = []
     chosen = []
-    for family in families(correlations, size.contenders):
+    for family in families(drafts, size.contenders):
         tried = family[: size.settings]
         if len(tried) > 1:
             trials += await tuning.try_settings(runner, _tuned(size), tried, size.compared)

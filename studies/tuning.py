@@ -17,15 +17,19 @@ import numpy as np
 
 from eacps.search.calibration import Landscape
 from eacps.search.landscape import LandscapeModel, Observation
+from studies.analysis.by_task import Array
 from studies.contenders import Contender
 from studies.parts import Bench, draft_rows, restart_rows, search_rows
 from studies.probes import fresh, probes, recipes_of
+from studies.rivals.settings import DraftFit
 from studies.runner import Runner
 from studies.tables import PairedRow, TrialRow
 
 _UNKNOWN: Final = Landscape(curvature=1.0, curvature_sd=3.0)
 _LEAST_SD: Final = 0.3
 """Of the logarithm of the curvature: a search must be able to learn that its task differs."""
+_LEAST_CORRELATION: Final = 0.05
+"""Of drafts: the noise of one that correlates with nothing would be infinite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +56,41 @@ def correlations(rows: Sequence[PairedRow]) -> dict[float, float]:
     Returns:
         Mean over tasks by share of the steps, 1 left out.
     """
+    found = {}
+    for share, pairs in _pairs(rows).items():
+        known = [float(np.corrcoef(final, other)[0, 1]) for final, other in pairs if np.std(final) and np.std(other)]
+        if known:
+            found[share] = float(np.mean(known))
+    return found
+
+
+def slopes(rows: Sequence[PairedRow]) -> dict[float, float]:
+    """Regress, within tasks, potentials at the most steps on those at each smaller number of steps.
+
+    Returns:
+        Slope of all tasks together by share of the steps, 1 left out.
+    """
+    found = {}
+    for share, pairs in _pairs(rows).items():
+        final, other = (np.concatenate([one - one.mean() for one in side]) for side in zip(*pairs, strict=True))
+        if np.any(other):
+            found[share] = float(final @ other / (other @ other))
+    return found
+
+
+def _pairs(rows: Sequence[PairedRow]) -> dict[float, list[tuple[Array, Array]]]:
+    """Potentials at the most steps and at fewer, of the same seeds, for each task; by share of the steps."""
     table: dict[int, dict[int, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         table[row.task][row.steps][row.index] = row.potential
     whole = max(row.steps for row in rows)
-    found: dict[float, list[float]] = defaultdict(list)
+    found: dict[float, list[tuple[Array, Array]]] = defaultdict(list)
     for by_steps in table.values():
-        final = [by_steps[whole][index] for index in sorted(by_steps[whole])]
+        final = np.array([by_steps[whole][index] for index in sorted(by_steps[whole])])
         for steps in sorted(set(by_steps) - {whole}):
-            other = [by_steps[steps][index] for index in sorted(by_steps[steps])]
-            if np.std(final) > 0 and np.std(other) > 0:
-                found[steps / whole].append(float(np.corrcoef(final, other)[0, 1]))
-    return {share: float(np.mean(values)) for share, values in found.items()}
+            other = np.array([by_steps[steps][index] for index in sorted(by_steps[steps])])
+            found[steps / whole].append((final, other))
+    return found
 
 
 async def measure_landscape(runner: Runner, tasks: Sequence[int], *, seeds: int, parents: int) -> list[TaskLandscape]:
@@ -79,12 +106,18 @@ async def measure_restarts(runner: Runner, tasks: Sequence[int], *, seeds: int, 
 
 async def measure_drafts(
     runner: Runner, tasks: Sequence[int], *, seeds: int, shares: Sequence[float]
-) -> dict[float, float]:
-    """Score drafts of fresh seeds; return the correlation with their full trajectories by share of the steps."""
+) -> dict[float, DraftFit]:
+    """Score drafts of fresh seeds; return what they say of their full trajectories, by share of the steps."""
     steps = {share: max(1, round(share * runner.oracle.steps)) for share in shares}
     rows = await runner.over_tasks("drafts", tasks, partial(draft_rows, count=seeds, steps=sorted({*steps.values()})))
-    known = correlations(rows)
+    known = draft_fits(rows)
     return {share: known[many / runner.oracle.steps] for share, many in steps.items()}
+
+
+def draft_fits(rows: Sequence[PairedRow]) -> dict[float, DraftFit]:
+    """Fit drafts to full trajectories, by share of the steps; a draft that says nothing correlates a little."""
+    known, rise = correlations(rows), slopes(rows)
+    return {share: DraftFit(min(max(r, _LEAST_CORRELATION), 1.0), rise[share]) for share, r in known.items()}
 
 
 async def try_settings(

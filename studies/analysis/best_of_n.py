@@ -22,8 +22,8 @@ class Fit:
         name: The law.
         error: Root mean square over tasks and N of what it leaves, in standard deviations within tasks.
         better: Share of tasks that it fits better than the other law.
-        predicted: Mean over tasks of its Q at the largest N, fitted without the upper half of the curve, minus the
-            measured one: does it extrapolate?
+        predicted: Mean over tasks of its Q at the largest N, fitted to the lower points of the curve (up to 16 of 128),
+            minus the measured one: does it extrapolate?
     """
 
     name: str

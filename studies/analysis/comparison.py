@@ -73,13 +73,13 @@ class Reached:
     Attributes:
         cost: Evaluations, or seconds.
         low, high: 95% bootstrap interval over tasks.
-        at_most: Whether even the cheapest search was as good, so that the cost may be lower.
+        least: Of the cheapest search that was run; where one of the others is as low, it may be lower still.
     """
 
     cost: float
     low: float
     high: float
-    at_most: bool = False
+    least: float = 0.0
 
 
 ByTask = Mapping[int, SearchRow]
@@ -272,9 +272,9 @@ def _expected(fresh: Sequence[FreshRow]) -> Array:
     return np.array([expected_best(values[task].tolist(), REFERENCE_BUDGET) for task in sorted(values)])
 
 
-def _with_interval(gains: Array, crossing: Callable[[Array], float], least: float = -np.inf) -> Reached:
+def _with_interval(gains: Array, crossing: Callable[[Array], float], least: float = 0.0) -> Reached:
     """Return the cost at which the mean over tasks of ``gains[task, ...]`` is above 0, with its bootstrap interval."""
     tasks, cost = len(gains), crossing(gains.mean(axis=0))
     drawn = np.random.default_rng(0).multinomial(tasks, [1 / tasks] * tasks, size=_RESAMPLES) / tasks
     low, high = np.quantile([crossing(shares @ gains) for shares in drawn], [0.025, 0.975], method="nearest")
-    return Reached(cost, float(low), float(high), cost <= least)
+    return Reached(cost, float(low), float(high), least)

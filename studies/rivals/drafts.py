@@ -15,11 +15,11 @@ A draft and the full trajectory share their first evaluation, of the noise itsel
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from statistics import fmean
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -35,6 +35,9 @@ from eacps.search.snapshots import evaluated_from, evaluated_to_dict
 from eacps.search.spec import AdaptiveSpec, Spec
 from eacps.search.strategy import Strategy
 from studies.rivals.settings import DraftedAdaptiveSpec, DraftedBestOfNSpec, DraftedSpec, RivalSpec
+
+_LEAST_KEPT: Final = 4
+"""Of the drafts of best-of-N, as many as its authors refine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class Drafting(Strategy):
     def ask(self, allowance: Allowance = UNBOUNDED) -> Cohort | None:
         """See `Strategy.ask`."""
         cohort = super().ask(allowance)
-        if cohort is not None and not self._promising and self._drafts_now():
+        if cohort is not None and self._is_drafted(cohort):
             self._pending = self._drafted(cohort)
         return self._pending
 
@@ -105,8 +108,13 @@ class Drafting(Strategy):
         super()._recall(snapshot)
         known = {one.id: one for one in self._proposed()}
         self._promising = [known[name] for name in snapshot["promising"]]
-        if self._pending is not None and not self._promising and self._drafts_now():
+        if self._pending is not None and self._is_drafted(self._pending):
             self._pending = self._drafted(self._pending)
+
+    def _is_drafted(self, cohort: Cohort) -> bool:
+        """Whether drafts of a cohort come first; not where all of them would be run in full."""
+        count = len(cohort.candidates)
+        return not self._promising and self._drafts_now() and self._kept(count) < count
 
     def _drafted(self, cohort: Cohort) -> DraftCohort:
         kept = self._kept(len(cohort.candidates))
@@ -135,9 +143,13 @@ class Drafting(Strategy):
     def _affordable(self, steps: int) -> int:
         """How many candidates so many denoising steps pay for, at least one: drafts, and the kept ones in full."""
         count = max(1, steps // self._draft_steps)
-        while count > 1 and count * self._draft_steps + self._kept(count) * (self.steps - 1) > steps:
+        while count > 1 and self._cost(count) > steps:
             count -= 1
         return count
+
+    def _cost(self, count: int) -> int:
+        kept = self._kept(count)
+        return count * self._draft_steps + kept * (self.steps - 1) if kept < count else count * self.steps
 
     def _selected(self, drafts: list[Evaluated]) -> list[Candidate]:
         """The candidates that are run in full, the most promising first; none where all failed."""
@@ -169,6 +181,9 @@ class DraftedBestOfN(Drafting):
     def __init__(self, spec: DraftedBestOfNSpec, context: SearchContext, rng: np.random.Generator) -> None:
         super().__init__(spec, context, rng)
         self._draft = spec
+
+    def _kept(self, count: int) -> int:
+        return min(count, max(_LEAST_KEPT, super()._kept(count)))
 
     def _over(self) -> bool:
         return self._generation > 0
@@ -214,16 +229,30 @@ class DraftedAdaptive(Drafting, EacpsAdaptive):
         """What is known of every recipe; drafts on the scale of full trajectories, and as noisy as they correlate."""
         finals = {candidate.id: known.value for candidate, known in self._known()}
         drafts = self._known_in(self._drafts)
-        pairs = [finals[candidate.id] - known.value for candidate, known in drafts if candidate.id in finals]
-        shift, noise = math.fsum(pairs) / max(1, len(pairs)), 1.0 / self._draft.correlation**2 - 1.0
+        if not drafts:
+            return super()._observations()
+        draft_mean, final_mean = self._means(drafts, finals)
+        # Of the error of y = final + error, the model knows that E[final | y] rises by r^2 with y; it is to rise by the
+        # slope with the draft.
+        noise, scale = 1.0 / self._draft.correlation**2 - 1.0, self._draft.slope / self._draft.correlation**2
         return [
             *super()._observations(),
             *(
-                Observation(candidate.recipe, known.value + shift, noise)
+                Observation(candidate.recipe, final_mean + scale * (known.value - draft_mean), noise)
                 for candidate, known in drafts
                 if candidate.id not in finals
             ),
         ]
+
+    def _means(self, drafts: list[tuple[Candidate, Potential]], finals: Mapping[str, float]) -> tuple[float, float]:
+        """Means of the first round's drafts and of their full trajectories, most of which were not run.
+
+        Those that were run are the promising ones. That a line of known slope goes through them remains true of all.
+        """
+        first = [draft for draft in drafts if not draft[0].generation] or drafts
+        mean, slope = fmean(known.value for _, known in first), self._draft.slope
+        run = [finals[one.id] - slope * (known.value - mean) for one, known in first if one.id in finals]
+        return mean, fmean(run) if run else mean
 
     def _likely_parents(self) -> list[Candidate]:
         run = {one.candidate.id for one in self._history}

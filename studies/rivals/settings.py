@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from eacps.errors import FieldViolation, InvalidSearchSpec
 from eacps.search.diversity import LowDiversityPolicy
@@ -12,7 +12,7 @@ from eacps.search.diversity import LowDiversityPolicy
 
 @dataclass(frozen=True)
 class RivalSpec:
-    """What all rivals are told.
+    """What all rivals have.
 
     Args:
         seed: Seed of the search; its low 32 bits are the first candidate's noise.
@@ -141,6 +141,18 @@ class EvolutionSpec(RivalSpec):
     tournament_share: float = 0.9
 
 
+class DraftFit(NamedTuple):
+    """What drafts of so many steps say of their full trajectories, within a task.
+
+    Attributes:
+        correlation: Of the potentials, in ``(0, 1]``.
+        slope: By how much the full one's rises with the draft's.
+    """
+
+    correlation: float
+    slope: float
+
+
 @dataclass(frozen=True)
 class DraftedSpec(RivalSpec):
     """See `studies.rivals.drafts`.
@@ -148,12 +160,13 @@ class DraftedSpec(RivalSpec):
     Args:
         steps_share: Steps of a draft as a share of the full schedule's, in ``(0, 1)``.
         kept_share: Share of the drafted candidates that is run in full, in ``(0, 1)``.
-        correlation: Of a draft's potential with that of the full trajectory, in ``(0, 1]``.
+        correlation, slope: See `DraftFit`.
     """
 
     steps_share: float = 0.375
     kept_share: float = 0.25
     correlation: float = 0.9
+    slope: float = 0.9
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ async def test_what_the_checkpoint_lacks_is_said_and_refused(
 
 
 async def test_a_study_is_refused_for_want_of_a_judge(klein_triton: EmbeddedTriton, tmp_path: Path) -> None:
-    pool = Pool(tmp_path / "pool.csv", tmp_path / "pool.csv.gz", weights="w")
+    pool = Pool(tmp_path, tmp_path / "pool.csv.gz", weights="w")
     with pytest.raises(UnscoredError, match="klein-mini is served without a judge"):
         async with open_runner(klein_triton.grpc_url, pool, Yardstick(), shows_character=True):
             pass

@@ -10,17 +10,20 @@ from eacps.search.recipe import Recipe, restart
 from eacps.search.spec import BestOfNSpec
 from studies.analysis import best_of_n, comparison, moves
 from studies.analysis.by_task import within_task_sd
+from studies.analysis.comparison import Reached
 from studies.contenders import DRAFT_SHARES, Contender, families
+from studies.cost_tables import shown
 from studies.costs import Prices, Work
 from studies.parts import draft_rows, fresh_rows, probe_rows, restart_rows, search_rows
 from studies.probes import fresh
+from studies.rivals.settings import DraftFit
 from studies.searches import gaussian_noise, search
-from studies.tables import FreshRow, SearchRow, TrialRow
-from studies.tuning import best_setting, correlations, landscape_rows, landscape_section
+from studies.tables import FreshRow, PairedRow, SearchRow, TrialRow
+from studies.tuning import best_setting, correlations, draft_fits, landscape_rows, landscape_section
 from tests.studies.landscape import SD, STEPS, bench
 
 TASKS = range(40)
-ALL = families({share: share**0.5 for share in DRAFT_SHARES})
+ALL = families({share: DraftFit(share**0.5, share**0.5) for share in DRAFT_SHARES})
 FIRST = {family[0].name: family[0] for family in ALL}
 
 
@@ -39,7 +42,7 @@ async def test_every_search_of_a_task_begins_with_the_same_seeds() -> None:
     assert found[-1].work == Work(nfe=8 * STEPS, pictures=8, calls=STEPS, batches=1)
 
 
-@pytest.mark.parametrize("budget", [8, 32])
+@pytest.mark.parametrize("budget", [8, 16, 32, 64])
 async def test_no_contender_spends_more_than_its_budget(budget: int) -> None:
     for contender in (one for family in ALL for one in family):
         rows = await search_rows(bench(1), contender, budget)
@@ -49,7 +52,7 @@ async def test_no_contender_spends_more_than_its_budget(budget: int) -> None:
 
 
 def test_contenders_are_chosen_by_name_and_the_baseline_is_among_them() -> None:
-    shares = dict.fromkeys(DRAFT_SHARES, 0.9)
+    shares = dict.fromkeys(DRAFT_SHARES, DraftFit(0.9, 0.9))
     named = families(shares, ("zeno", "adaptive_drafted"))
     assert [family[0].name for family in named] == ["best_of_n", "adaptive_drafted", "zeno"]
     with pytest.raises(ValueError, match="no contenders: nobody; there are best_of_n"):
@@ -69,6 +72,28 @@ async def test_drafts_correlate_as_the_landscape_says() -> None:
     found = correlations(rows)
     assert found[0.25] == pytest.approx(0.25**0.5, abs=0.08)
     assert found[0.5] == pytest.approx(0.5**0.5, abs=0.08)
+
+
+def test_drafts_are_fitted_within_tasks() -> None:
+    rng, rows = np.random.default_rng(3), []
+    for task in range(60):
+        for index, final in enumerate(rng.normal(task, 1.0, 20)):
+            draft = task + 0.5 * (0.8 * (final - task) + 0.6 * rng.standard_normal()) - 3.0
+            rows += [PairedRow(task, index, 2, float(draft)), PairedRow(task, index, STEPS, float(final))]
+    ((share, fit),) = draft_fits(rows).items()
+    assert share == 0.25
+    assert fit.correlation == pytest.approx(0.8, abs=0.03)
+    assert fit.slope == pytest.approx(1.6, abs=0.06), "half as wide, and 0.8 of it tells"
+
+
+def test_drafts_that_tell_nothing_are_hardly_believed() -> None:
+    drafts, finals = (1.0, 2.0, 3.0, 4.0), (4.0, 1.0, 2.0, 0.0)
+    rows = [
+        PairedRow(0, index, steps, value)
+        for steps, values in ((2, drafts), (STEPS, finals))
+        for index, value in enumerate(values)
+    ]
+    assert draft_fits(rows)[0.25].correlation == 0.05
 
 
 async def test_children_by_restarts_correlate_as_the_landscape_says() -> None:
@@ -124,7 +149,8 @@ def test_a_plan_between_two_budgets_is_interpolated_by_the_logarithm_of_its_cost
     rows = [ends(task, budget, 0.5 + 0.2 * task + gain) for task in (0, 1) for budget, gain in ((16, -0.1), (64, 0.3))]
     cost = comparison.cost_of_a_plan(rows, seeds, "zeno")
     assert cost.cost == cost.low == cost.high == pytest.approx(16 * STEPS * 4**0.25), "a quarter of the way up"
-    assert not cost.at_most
+    assert cost.least == 16 * STEPS
+    assert shown(cost, 64 * STEPS) == "35% [35%, 35%]"
     prices = Prices(evaluation_s=1.0, picture_s=0.0, call_s=0.0, batch_s=0.0)
     gain = comparison.gain_of_a_plan(rows, seeds, "zeno", 24 * STEPS, prices)
     assert gain is not None
@@ -132,8 +158,14 @@ def test_a_plan_between_two_budgets_is_interpolated_by_the_logarithm_of_its_cost
     for beyond in (15, 65):
         assert comparison.gain_of_a_plan(rows, seeds, "zeno", beyond * STEPS, prices) is None
     cheapest = comparison.cost_of_a_plan([row for row in rows if row.budget == 64], seeds, "zeno")
-    assert (cheapest.cost, cheapest.at_most) == (64 * STEPS, True)
-    assert comparison.cost_of_a_plan([row for row in rows if row.budget == 16], seeds, "zeno").cost == np.inf
+    assert shown(cheapest, 64 * STEPS) == "≤ 100% [≤ 100%, ≤ 100%]"
+    dearest = comparison.cost_of_a_plan([row for row in rows if row.budget == 16], seeds, "zeno")
+    assert shown(dearest, 64 * STEPS) == "not reached"
+
+
+def test_an_interval_that_reaches_the_cheapest_plan_says_so() -> None:
+    assert shown(Reached(cost=80.0, low=64.0, high=np.inf, least=64.0), 256) == "31% [≤ 25%, never]"
+    assert shown(Reached(cost=64.0, low=64.0, high=80.0, least=64.0), 256) == "≤ 25% [≤ 25%, 31%]"
 
 
 async def two_searches(*budgets: int) -> list[SearchRow]:

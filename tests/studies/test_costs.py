@@ -10,11 +10,12 @@ from eacps.evaluation.evaluate import micro_batches
 from eacps.search.cohort import Candidate, Move
 from eacps.search.defaults import DEFAULT_MICRO_BATCH
 from eacps.search.recipe import Recipe, restart
-from studies.contenders import families
+from studies.contenders import DRAFT_SHARES, families
 from studies.costs import Prices, Work
 from studies.parts import search_rows
 from studies.potentials import Yardstick
 from studies.prices import measure
+from studies.rivals.settings import DraftFit
 from tests.studies.landscape import STEPS, bench
 
 
@@ -42,7 +43,7 @@ def test_work_adds_up_and_is_priced_by_its_parts() -> None:
 
 
 async def test_a_draft_and_its_full_trajectory_share_one_evaluation() -> None:
-    drafted = families({0.25: 0.5, 0.375: 0.6, 0.5: 0.7}, ("best_of_n_drafted",))[1][0]
+    drafted = families(dict.fromkeys(DRAFT_SHARES, DraftFit(0.6, 0.6)), ("best_of_n_drafted",))[1][0]
     rows = await search_rows(bench(0), drafted, 32)
     drafts, kept = 68, 17  # of 2 steps each, and the other 7 of 8 steps for a quarter of them
     work = Work(nfe=2 * drafts + 7 * kept, pictures=drafts + kept, calls=2 * 9 + 7 * 3, batches=9 + 3)

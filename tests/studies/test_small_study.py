@@ -47,7 +47,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory, checkpoint_dir: Path, model_
 @asynccontextmanager
 async def opened(triton: EmbeddedTriton, paths: Paths) -> AsyncIterator[Runner]:
     weights = fingerprint(paths.checkpoint, shows_character=False)
-    pool = Pool(paths.work_dir / "pool.csv", paths.pool, weights=weights)
+    pool = Pool(paths.work_dir, paths.pool, weights=weights)
     async with open_runner(triton.grpc_url, pool, Yardstick(), shows_character=False) as runner:
         yield runner
 

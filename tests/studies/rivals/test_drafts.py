@@ -21,13 +21,14 @@ from studies.rivals.settings import DraftedAdaptiveSpec, DraftedBestOfNSpec, Riv
 from tests.search.contexts import OBJECTIVE
 from tests.search.test_adaptive import STEPS, Field
 
-TOLD = {2: 0.73, 3: 0.92}
+KNOWN = {2: 0.73, 3: 0.92}
 """How drafts of so many of eight steps correlated with finals on studio-mini."""
 CONTEXT = SearchContext(STEPS, OBJECTIVE, Calibration(landscape=Landscape(1.2, 0.5, 0.05, 0.01)))
 
 
 def settings(steps: int, correlation: float | None = None) -> dict[str, Any]:
-    return {"steps_share": steps / STEPS, "kept_share": 0.25, "correlation": correlation or TOLD[steps]}
+    r = correlation or KNOWN[steps]
+    return {"steps_share": steps / STEPS, "kept_share": 0.25, "correlation": r, "slope": r}
 
 
 def outcomes(cohort: Cohort, field: Field, rng: np.random.Generator, told: Mapping[int, float]) -> dict[str, Outcome]:
@@ -62,13 +63,13 @@ def test_a_round_is_drafted_and_its_promising_candidates_run_in_full() -> None:
     assert isinstance(first, DraftCohort)
     assert first.steps == 3
     count = len(first.candidates)
-    assert count * 3 + count // 4 * 7 <= 8 * STEPS < (count + 1) * 3 + 4 * 7
+    assert count * 3 + 4 * 7 <= 8 * STEPS < (count + 1) * 3 + 4 * 7
     strategy.tell({candidate.id: Potential(n / 100) for n, candidate in enumerate(first.candidates)})
     second = strategy.ask()
     assert second is not None
     assert not isinstance(second, DraftCohort)
     assert second.generation == 0
-    assert second.candidates == first.candidates[::-1][: count // 4]
+    assert second.candidates == first.candidates[::-1][:4]
     strategy.tell({candidate.id: Potential(0.5) for candidate in second.candidates})
     assert len(strategy.ranking()) == len(second.candidates), "a draft is not a result"
     assert strategy.done
@@ -76,7 +77,7 @@ def test_a_round_is_drafted_and_its_promising_candidates_run_in_full() -> None:
 
 @pytest.mark.parametrize(
     ("make", "plain", "searches", "told"),
-    [(DraftedBestOfNSpec, BestOfNSpec, 100, TOLD), (DraftedAdaptiveSpec, AdaptiveSpec, 24, {2: 0.97})],
+    [(DraftedBestOfNSpec, BestOfNSpec, 100, KNOWN), (DraftedAdaptiveSpec, AdaptiveSpec, 24, {2: 0.97})],
 )
 def test_drafts_pay_where_they_tell(
     make: type[DraftedBestOfNSpec] | type[DraftedAdaptiveSpec],
@@ -114,6 +115,48 @@ def test_the_model_believes_a_draft_as_far_as_drafts_correlate() -> None:
         noises = {one.noise for one in strategy._observations()}  # type: ignore[attr-defined]
         (noise,) = noises
         assert noise == pytest.approx(1 / r**2 - 1)
+
+
+def test_drafts_are_read_on_the_scale_of_full_trajectories() -> None:
+    """Their means, known of the promising alone, and what the model then expects of one that was not run."""
+    r, slope = 0.8, 1.6
+    strategy = create(DraftedAdaptiveSpec(1, 32, **settings(2, r) | {"slope": slope}), CONTEXT)
+    first = strategy.ask()
+    assert first is not None
+    drafts = {one.id: 0.4 + 0.01 * n for n, one in enumerate(first.candidates)}
+    strategy.tell({name: Potential(value) for name, value in drafts.items()})
+    run = strategy.ask()
+    assert run is not None
+    mean = sum(drafts.values()) / len(drafts)
+    strategy.tell({one.id: Potential(0.3 + slope * (drafts[one.id] - mean)) for one in run.candidates})
+    seen = {one.recipe: one.value for one in strategy._observations() if one.noise}  # type: ignore[attr-defined]
+    assert len(seen) == len(drafts) - len(run.candidates)
+    for candidate in first.candidates:
+        if candidate.id not in run.ids:
+            expected = 0.3 + r**2 * (seen[candidate.recipe] - 0.3)
+            assert expected == pytest.approx(0.3 + slope * (drafts[candidate.id] - mean))
+
+
+def test_nothing_is_drafted_that_is_run_in_full_anyway() -> None:
+    few = create(DraftedBestOfNSpec(1, 4, **settings(3)), CONTEXT).ask()
+    assert few is not None
+    assert not isinstance(few, DraftCohort)
+    assert len(few.candidates) == 4
+    small = create(DraftedAdaptiveSpec(1, 1, **settings(2)), CONTEXT).ask()
+    assert small is not None
+    assert not isinstance(small, DraftCohort)
+
+
+@pytest.mark.parametrize("trajectories", [6, 8, 16, 64])
+def test_best_of_n_runs_four_of_its_drafts_at_least(trajectories: int) -> None:
+    strategy = create(DraftedBestOfNSpec(1, trajectories, **settings(2) | {"kept_share": 0.0625}), CONTEXT)
+    drafts = strategy.ask()
+    assert isinstance(drafts, DraftCohort)
+    strategy.tell({one.id: Potential(0.5) for one in drafts.candidates})
+    run = strategy.ask()
+    assert run is not None
+    assert len(run.candidates) == max(4, len(drafts.candidates) // 16)
+    assert 2 * len(drafts.candidates) + 7 * len(run.candidates) <= 8 * trajectories
 
 
 def test_diversity_is_that_of_all_drafted_seeds() -> None:
