@@ -1,6 +1,6 @@
 """``python -m benchmarks.search_time``: how long searches take by the clock, and what they find, beside best-of-N.
 
-The study computes wall time from the work of a search and measured prices. This command asks the clock: the same edits
+The study computes wall time from the work of a search and measured prices. This command measures it: the same edits
 through gRPC and Triton, by best-of-N and by the default search planned for several budgets, in turns, another one first
 for each edit. What is prepared for an edit once is prepared before, and not in these times.
 """

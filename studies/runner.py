@@ -68,7 +68,7 @@ class Runner:
 
 @asynccontextmanager
 async def embedded(model_repository: Path, log_file: Path) -> AsyncIterator[str]:
-    """Serve a model repository until the block ends, and give the address.
+    """Serve a model repository until the block ends; its address.
 
     Raises:
         EacpsError: Triton cannot be started.
