@@ -77,12 +77,14 @@ class Contender:
         spec: See above.
         setting: What sets it apart from others of its name, of which the best on other tasks is compared; empty where
             there is but one.
+        most: Largest budget that it is run with beside the one at which everything is compared.
     """
 
     name: str
     title: str
     spec: Callable[[int, int], SearchSpec | RivalSpec]
     setting: str = ""
+    most: int = max(BUDGETS)
 
 
 def two_rounds(budget: int, seed: int, local: LocalMove) -> EacpsSpec:

@@ -11,13 +11,14 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from eacps.search.expectation import expected_maximum_of_normals
 from eacps.search.landscape import kernel
 from studies.analysis import best_of_n, comparison, moves
-from studies.analysis.by_task import within_task_sd
+from studies.analysis.by_task import Array, within_task_sd
 from studies.contenders import BASELINE, DEFAULT
-from studies.costs import Work
+from studies.costs import Prices, Work
 
 if TYPE_CHECKING:
     from studies.results import Results
@@ -42,6 +43,9 @@ def plot_all(results: Results, out: Path) -> None:
         _best_of_n(axes, results)
     with _axes(out / "comparison.png", width=13.0, columns=2) as (by_evaluations, by_time):
         _comparison(by_evaluations, by_time, results)
+    if len({row.budget for row in results.searches}) > 1:
+        with _axes(out / "plans.png", width=13.0, columns=2) as (by_evaluations, by_time):
+            _plans(by_evaluations, by_time, results)
     with _axes(out / "held_out.png") as axes:
         _held_out(axes, results)
 
@@ -86,13 +90,13 @@ def _best_of_n(axes: Axes, results: Results) -> None:
 
 def _comparison(by_evaluations: Axes, by_time: Axes, results: Results) -> None:
     """The best so far by evaluations and by time, both as shares of best-of-32's."""
-    sd, prices = within_task_sd(results.fresh), results.prices
+    sd = within_task_sd(results.fresh)
     curve = np.stack(list(best_of_n.curves(results.fresh).values())).mean(axis=0)
-    ns = [1 << index for index in range(len(curve))]
-    whole = comparison.REFERENCE_BUDGET * results.steps
-    seconds = prices.seconds(Work().plus([results.steps] * comparison.REFERENCE_BUDGET))
-    ends = {"evaluations": 1.05 * results.compared * results.steps, "time": 2 * seconds}  # the last step is seen
-    scales = {"evaluations": (whole, None), "time": (seconds, prices)}
+    scales = _scales(results)
+    ends = {  # the last step is seen
+        "evaluations": 1.05 * results.compared * results.steps,
+        "time": 2 * scales["time"][0],
+    }
     for axes, (kind, end) in zip((by_evaluations, by_time), ends.items(), strict=True):
         scale, priced = scales[kind]
         grid = np.linspace(end / 128, end, 512)
@@ -103,8 +107,7 @@ def _comparison(by_evaluations: Axes, by_time: Axes, results: Results) -> None:
                 )
                 gain = (best.mean(axis=0) - curve[0]) / sd
                 axes.plot(grid / scale, np.where(np.abs(gain) < 1e-9, np.nan, gain), label=contender.title, **style)
-        spent = [Work().plus([results.steps] * n) for n in ns]
-        costs = np.array([prices.seconds(work) if priced else work.nfe for work in spent])
+        costs = _costs_of_best_of_n(results, len(curve), priced)
         axes.plot(costs / scale, (curve - curve[0]) / sd, ":", color="black", label="expected best-of-N")
         axes.axhline((curve[_index_of_reference()] - curve[0]) / sd, color="0.6", linewidth=0.8)
         axes.set_xlim(0, end / scale)
@@ -112,6 +115,44 @@ def _comparison(by_evaluations: Axes, by_time: Axes, results: Results) -> None:
         axes.set_title(f"Equal {kind}, planned for {results.compared} trajectories")
     by_evaluations.set(ylabel="best so far above one seed, sd")
     by_time.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def _plans(by_evaluations: Axes, by_time: Axes, results: Results) -> None:
+    """Results over Q(32) of searches planned for each budget, by what they cost."""
+    sd = within_task_sd(results.fresh)
+    curve = np.stack(list(best_of_n.curves(results.fresh).values())).mean(axis=0)
+    least = min(row.budget for row in results.searches)
+    for axes, (kind, (scale, priced)) in zip((by_evaluations, by_time), _scales(results).items(), strict=True):
+        for contender, style in zip(results.contenders, _styles(results), strict=True):
+            if contender.name != BASELINE:
+                costs, gains = comparison.final_gains(results.searches, results.fresh, contender.name, priced)
+                axes.plot(costs / scale, gains.mean(axis=0) / sd, label=contender.title, marker="o", ms=4, **style)
+        costs = _costs_of_best_of_n(results, len(curve), priced)
+        shown = costs >= costs[least.bit_length() - 1]
+        gain = (curve - curve[_index_of_reference()]) / sd
+        axes.plot(costs[shown] / scale, gain[shown], ":", color="black", label="expected best-of-N")
+        axes.axhline(0, color="0.6", linewidth=0.8)
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set(xlabel=f"{kind} of the whole search, of best-of-{comparison.REFERENCE_BUDGET}'s")
+        axes.set_title(f"Results by {kind}")
+    by_evaluations.set(ylabel=f"above best-of-{comparison.REFERENCE_BUDGET}, sd")
+    by_time.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def _scales(results: Results) -> dict[str, tuple[float, Prices | None]]:
+    """What best-of-32 costs, in evaluations and in seconds, and the prices of the latter."""
+    seconds = results.prices.seconds(Work().plus([results.steps] * comparison.REFERENCE_BUDGET))
+    return {
+        "evaluations": (comparison.REFERENCE_BUDGET * results.steps, None),
+        "time": (seconds, results.prices),
+    }
+
+
+def _costs_of_best_of_n(results: Results, doublings: int, prices: Prices | None) -> Array:
+    """Of N = 1, 2, 4 ..."""
+    spent = [Work().plus([results.steps] * (1 << index)) for index in range(doublings)]
+    return np.array([prices.seconds(work) if prices else work.nfe for work in spent])
 
 
 def _index_of_reference() -> int:

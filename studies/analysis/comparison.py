@@ -219,7 +219,7 @@ def cost_of_a_plan(
 
     A plan between two budgets is interpolated, by the logarithm of their costs.
     """
-    costs, gains = _final_gains(rows, fresh, contender, prices)
+    costs, gains = final_gains(rows, fresh, contender, prices)
 
     def crossing(means: Array) -> float:
         reached = np.flatnonzero(means >= 0)
@@ -242,7 +242,7 @@ def gain_of_a_plan(
     Returns:
         None where all budgets it was run with take more, or all take less.
     """
-    costs, gains = _final_gains(rows, fresh, contender, prices)
+    costs, gains = final_gains(rows, fresh, contender, prices)
     above = int(np.searchsorted(costs, seconds))
     if above == len(costs) or (above == 0 and costs[0] > seconds):
         return None
@@ -252,10 +252,10 @@ def gain_of_a_plan(
     return estimate((1 - share) * gains[:, above - 1] + share * gains[:, above])
 
 
-def _final_gains(
+def final_gains(
     rows: Sequence[SearchRow], fresh: Sequence[FreshRow], contender: str, prices: Prices | None
 ) -> tuple[Array, Array]:
-    """Mean cost ``[budget]`` of whole searches, ascending, and their results ``[task, budget]`` minus Q(32)."""
+    """Return mean costs ``[budget]`` of whole searches, ascending, and their results ``[task, budget]`` minus Q(32)."""
     by_budget = {
         budget: [by_task[task] for task in sorted(by_task)]
         for (name, budget, noise_sd), by_task in sorted(last_rows(rows).items())

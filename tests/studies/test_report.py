@@ -1,0 +1,50 @@
+"""What a study writes down, on a landscape whose figures are known."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from eacps.search.calibration import Calibration, Landscape
+from studies.contenders import DEFAULT, DRAFT_SHARES, families
+from studies.costs import Prices
+from studies.parts import fresh_rows, probe_rows, search_rows
+from studies.report import write_results
+from studies.results import Results
+from studies.rivals.settings import DraftFit
+from tests.studies.landscape import STEPS, bench
+
+TASKS = range(6)
+
+
+async def test_contenders_that_were_not_run_at_a_budget_are_left_out_of_it(tmp_path: Path) -> None:
+    names = (DEFAULT, "best_of_n_drafted")
+    known = families(dict.fromkeys(DRAFT_SHARES, DraftFit(0.7, 0.7)), names)
+    contenders = tuple(replace(one, most=16 if one.name == names[1] else 32) for one, *_ in known)
+    results = Results(
+        steps=STEPS,
+        compared=16,
+        calibration=Calibration(landscape=Landscape(1.0, 0.5)),
+        contenders=contenders,
+        trials=[],
+        prices=Prices(evaluation_s=0.01, picture_s=0.01, call_s=0.005, batch_s=0.02),
+        fresh=[row for task in TASKS for row in await fresh_rows(bench(task), 64)],
+        searches=[
+            row
+            for budget in (8, 16, 32)
+            for one in contenders
+            for task in TASKS
+            if budget <= one.most
+            for row in await search_rows(bench(task), one, budget)
+        ],
+        probes=[row for task in TASKS for row in await probe_rows(bench(task), 4)],
+    )
+    write_results(results, tmp_path)
+    lines = (tmp_path / "tables.md").read_text().splitlines()
+    drafted = [line for line in lines if line.startswith("| best-of-N, coarse drafts")]
+    assert drafted[-1].split(" | ")[3] == "not run", "seconds at 32"
+    assert sum(line.startswith("| 32 | best-of-N, coarse") for line in lines) == 0
+    assert "nan" not in "\n".join(lines)
+    for plot in ("comparison.png", "plans.png"):
+        assert np.asarray(Image.open(tmp_path / plot).convert("L")).std() > 10, "something is drawn"
