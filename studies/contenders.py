@@ -32,7 +32,7 @@ _FAMILIES: Final = {8: (4, 2, 1), 16: (8, 2, 2), 32: (16, 2, 4), 64: (32, 4, 4)}
 """Global candidates, parents, children of each, over two local rounds: half the budget explores."""
 _ANGLES: Final = (0.3, 0.45, 0.6, 0.8, 1.0)
 _FIRST_ROUNDS: Final = ((0.15, 8), (0.25, 6))
-"""Share of the first round and number of later ones. The default's were chosen among eight on tasks 2000 to 2015."""
+"""Share of the first round and number of later ones. The default's were chosen on other tasks: docs/experiments.md."""
 _KEPT_SHARES: Final = ((0.25, 0.25), (0.375, 0.25), (0.375, 0.125), (0.5, 0.25))
 """Steps of a draft and candidates run in full, as shares."""
 _KEPT_OF_N_SHARES: Final = ((0.25, 0.25), (0.25, 0.0625), (0.375, 0.125), (0.375, 0.0625), (0.5, 0.0625))
@@ -139,7 +139,8 @@ def _drafted(fits: Mapping[float, DraftFit]) -> tuple[tuple[Contender, ...], ...
         return [{"steps_share": share, "kept_share": kept, **fits[share]._asdict()} for share, kept in shares]
 
     adaptive, of_n = drafts(_KEPT_SHARES), drafts(_KEPT_OF_N_SHARES)
-    restarting = [one | {"restarts": True, "first_share": 0.15, "rounds": 9} for one in adaptive[:2]]
+    firsts = ((adaptive[0], 0.15), (adaptive[0], 0.25), (adaptive[1], 0.15))
+    restarting = [one | {"restarts": True, "first_share": share, "rounds": 9} for one, share in firsts]
     return (
         _tried("adaptive_drafted", "adaptive, drafts", DraftedAdaptiveSpec, adaptive),
         _tried("adaptive_drafted_restarts", "adaptive, drafts and restarts", DraftedAdaptiveSpec, restarting),

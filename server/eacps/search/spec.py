@@ -220,7 +220,7 @@ class AdaptiveSpec:
 
     seed: int
     candidates: int = DEFAULT_ADAPTIVE_CANDIDATES
-    first_share: float = 0.15
+    first_share: float = 0.25
     rounds: int = DEFAULT_ADAPTIVE_ROUNDS
     fresh_share: float = DEFAULT_FRESH_SHARE
     parents: int = 6
