@@ -99,7 +99,7 @@ def test_demo_writes_its_files_says_what_it_gained_and_leaves_nothing_running(
     after = os.times()
     took_s = after.children_user + after.children_system - before.children_user - before.children_system
     assert done.returncode == 0, done.stderr
-    result = check_result(tmp_path, candidates=89)
+    result = check_result(tmp_path, candidates=104)
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {"best.png", "contact_sheet.png", "search.png", "result.json", "triton.log"}
     assert result["request"]["random_seed"] == 0
