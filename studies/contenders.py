@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -37,6 +37,8 @@ _KEPT_SHARES: Final = ((0.25, 0.25), (0.375, 0.25), (0.375, 0.125), (0.5, 0.25))
 """Steps of a draft and candidates run in full, as shares."""
 _KEPT_OF_N_SHARES: Final = ((0.25, 0.25), (0.25, 0.0625), (0.375, 0.125), (0.375, 0.0625), (0.5, 0.0625))
 """The same for best-of-N, which runs four in full at least."""
+_MOST_DRAFTED: Final = 32
+"""Trajectories: the searches that draft look at most pictures, and are no part of the service."""
 # The first setting of each is that of public code, where there is some, for larger models and budgets.
 _TRIED: Final[Mapping[type[RivalSpec], tuple[dict[str, float], ...]]] = {
     TrustRegionSpec: (
@@ -141,11 +143,12 @@ def _drafted(fits: Mapping[float, DraftFit]) -> tuple[tuple[Contender, ...], ...
     adaptive, of_n = drafts(_KEPT_SHARES), drafts(_KEPT_OF_N_SHARES)
     firsts = ((adaptive[0], 0.15), (adaptive[0], 0.25), (adaptive[1], 0.15))
     restarting = [one | {"restarts": True, "first_share": share, "rounds": 9} for one, share in firsts]
-    return (
+    found = (
         _tried("adaptive_drafted", "adaptive, drafts", DraftedAdaptiveSpec, adaptive),
         _tried("adaptive_drafted_restarts", "adaptive, drafts and restarts", DraftedAdaptiveSpec, restarting),
         _tried("best_of_n_drafted", "best-of-N, coarse drafts (after Flash-BoN)", DraftedBestOfNSpec, of_n),
     )
+    return tuple(tuple(replace(one, most=_MOST_DRAFTED) for one in family) for family in found)
 
 
 def published() -> tuple[tuple[Contender, ...], ...]:

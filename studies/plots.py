@@ -160,13 +160,18 @@ def _index_of_reference() -> int:
 
 
 def _styles(results: Results) -> list[dict[str, Any]]:
-    """The default thick and black, our other strategies solid, published ones dashed."""
-    own = [one.name for one in results.contenders if not one.name.startswith(_PUBLISHED)]
+    """The default thick and black, our other strategies solid, published ones dashed; ten others differ in color."""
+    colored = [one.name for one in results.contenders if one.name not in (DEFAULT, BASELINE)]
+    colors = {name: f"C{index % 10}" for index, name in enumerate(colored)} | {BASELINE: "black"}
     return [
         {"color": "black", "linewidth": 2.4}
         if one.name == DEFAULT
-        else {"color": f"C{index % 10}", "linestyle": "-" if one.name in own else "--", "linewidth": 1.3}
-        for index, one in enumerate(results.contenders)
+        else {
+            "color": colors[one.name],
+            "linestyle": "--" if one.name.startswith(_PUBLISHED) else "-",
+            "linewidth": 1.3,
+        }
+        for one in results.contenders
     ]
 
 
