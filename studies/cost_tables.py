@@ -23,7 +23,7 @@ def by_evaluations(results: Results) -> str:
         planned = _plan(results, contender)
         rows.append((contender.title, shown(on_the_way, whole), shown(planned, whole)))
     head = ("strategy", f"when planned for {results.compared} [95%]", "a plan that ends there [95%]")
-    title = f"3d. Evaluations for best-of-{REFERENCE_BUDGET}'s mean quality, as a share of its {whole}"
+    title = f"3e. Evaluations for best-of-{REFERENCE_BUDGET}'s mean quality, as a share of its {whole}"
     return table(title, head, rows)
 
 
@@ -59,7 +59,7 @@ def by_time(results: Results, sd: float) -> str:
         "a plan that ends there [95%]",
         f"planned to take the time of best-of-{REFERENCE_BUDGET}: over Q({REFERENCE_BUDGET}), sd",
     )
-    title = f"3e. Wall time, as a share of best-of-{REFERENCE_BUDGET}'s {whole:.2f} s"
+    title = f"3f. Wall time, as a share of best-of-{REFERENCE_BUDGET}'s {whole:.2f} s"
     return table(title, head, rows) + f"\n\n{_prices(prices)}"
 
 

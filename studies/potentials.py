@@ -38,6 +38,12 @@ class Yardstick:
         true = self.objective.potential(ScoreCard(self.maps.values(raw), {}, raw, {}))
         return Potential(min(1.0, max(0.0, true.value + error)), scores=true.scores) if error else true
 
+    def parts(self, scores: Scores) -> dict[str, float]:
+        """Return the weighted calibrated score of every scorer that counts; U(x) is their sum."""
+        weights = self.objective.weights.normalized
+        values = self.maps.values({name: scores[name] for name in weights})
+        return {name: weight * values[name] for name, weight in weights.items()}
+
     def uncapped(self, scores: Scores) -> float:
         """Return the weighted sum of calibrated scores that may leave [0, 1]: better than good still counts."""
         weights = self.objective.weights.normalized

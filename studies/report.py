@@ -46,6 +46,7 @@ def tables(results: Results) -> list[str]:
         _trials(results, sd),
         _comparison(results, sd, sd_uncapped),
         _against_default(results, sd, sd_uncapped),
+        _leads(results, sd),
         cost_tables.by_evaluations(results),
         cost_tables.by_time(results, sd),
         _noise(results, sd, sd_uncapped),
@@ -56,7 +57,7 @@ def tables(results: Results) -> list[str]:
 def _basics(results: Results, sd: float, sd_uncapped: float) -> str:
     values = columns(results.fresh, "potential")
     means = estimate([task.mean() for task in values.values()])
-    landscape = results.calibration.landscape
+    landscape = results.yardstick.calibration.landscape
     rows = [
         ("tasks; fresh seeds of each", f"{len(values)}; {len(next(iter(values.values())))}"),
         ("potential of a fresh seed, mean over tasks", f"{means.mean:.3f} ± {means.error:.3f}"),
@@ -189,6 +190,19 @@ def _against_default(results: Results, sd: float, sd_uncapped: float) -> str:
     ]
     head = ("the default minus", "potential, sd", "uncapped, sd", "held-out cosine", "distance to the truth, levels")
     return table(f"3c. The default against each other at {results.compared} trajectories, paired", head, rows)
+
+
+def _leads(results: Results, sd: float) -> str:
+    """What of each lead over best-of-N comes from which scorer."""
+    scorers = list(results.yardstick.objective.weights.normalized)
+    found = comparison.leads(results.searches, results.compared, results.yardstick, sd)
+    rows = [
+        (results.titles[name], *(str(by_scorer[scorer]) for scorer in scorers)) for name, by_scorer in found.items()
+    ]
+    title = (
+        f"3d. Of which scorers the lead over best-of-N consists at {results.compared} trajectories, sd of the potential"
+    )
+    return table(title, ("strategy", *scorers), rows)
 
 
 def _noise(results: Results, sd: float, sd_uncapped: float) -> str:

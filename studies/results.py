@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eacps.search.calibration import Calibration
 from studies.contenders import Contender
 from studies.costs import Prices
+from studies.potentials import Yardstick
 from studies.tables import FreshRow, ProbeRow, SearchRow, TrialRow
 
 
@@ -17,7 +17,7 @@ class Results:
     Attributes:
         steps: Of the full schedule.
         compared: Budget at which everything is compared.
-        calibration: That searches were given.
+        yardstick: What searches climbed, with the calibration that they had.
         contenders: In the order of the tables.
         trials: Of their settings, on other tasks.
         prices: What an evaluation and a picture take.
@@ -26,7 +26,7 @@ class Results:
 
     steps: int
     compared: int
-    calibration: Calibration
+    yardstick: Yardstick
     contenders: tuple[Contender, ...]
     trials: list[TrialRow]
     prices: Prices

@@ -180,7 +180,7 @@ async def _compare(
     return Results(
         steps=runner.oracle.steps,
         compared=size.compared,
-        calibration=runner.yardstick.calibration,
+        yardstick=runner.yardstick,
         contenders=compared,
         trials=trials,
         prices=prices,

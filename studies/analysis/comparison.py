@@ -14,6 +14,8 @@ from studies.analysis.best_of_n import of_the_best
 from studies.analysis.by_task import Array, Estimate, columns, estimate
 from studies.contenders import BASELINE
 from studies.costs import Prices
+from studies.pool import SCORES, Scores
+from studies.potentials import Yardstick
 from studies.tables import FreshRow, SearchRow
 
 REFERENCE_BUDGET: Final = 32
@@ -147,6 +149,31 @@ def differences(
             figures = (paired("potential", sd), paired("uncapped", sd_uncapped))
             out.append(Difference(name, *figures, paired("identity_heldout"), paired("truth_error")))
     return out
+
+
+def leads(rows: Sequence[SearchRow], budget: int, yardstick: Yardstick, sd: float) -> dict[str, dict[str, Estimate]]:
+    """Split each contender's lead over best-of-N, paired and without noise, into the parts that the scorers have in it.
+
+    Returns:
+        By contender and scorer, in standard deviations of the potential within tasks.
+    """
+    parts = {
+        name: {task: yardstick.parts(_raw(row)) for task, row in by_task.items()}
+        for (name, n, noise_sd), by_task in last_rows(rows).items()
+        if (n, noise_sd) == (budget, 0.0)
+    }
+    baseline = parts.pop(BASELINE)
+    return {
+        name: {
+            scorer: estimate([(by_task[task][scorer] - baseline[task][scorer]) / sd for task in by_task])
+            for scorer in yardstick.objective.weights.normalized
+        }
+        for name, by_task in parts.items()
+    }
+
+
+def _raw(row: SearchRow) -> Scores:
+    return {name: getattr(row, name) for name in SCORES}
 
 
 def best_by_cost(

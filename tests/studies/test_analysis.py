@@ -134,6 +134,16 @@ async def test_best_of_32_costs_what_it_costs_and_a_better_search_less(fresh_see
     assert better.low <= better.cost <= better.high
 
 
+async def test_a_lead_is_split_by_scorer() -> None:
+    rows = await two_searches(8)
+    found = comparison.leads(rows, 8, bench(0).yardstick, SD)["cross_entropy"]
+    last = comparison.last_rows(rows)
+    ours, theirs = last["cross_entropy", 8, 0.0], last["best_of_n", 8, 0.0]
+    lead = np.mean([ours[task].potential - theirs[task].potential for task in TASKS]) / SD
+    parts = {name: one.mean / lead for name, one in found.items()}
+    assert parts == pytest.approx({"identity": 0.5, "realism": 0.3, "prompt": 0.2}), "all score alike, by their weights"
+
+
 def ends(task: int, budget: int, potential: float) -> SearchRow:
     work = Work().plus([STEPS] * budget)
     figures = (work.nfe, work.pictures, work.calls, work.batches, 1, potential, potential, *(0.0,) * 6)

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from eacps.search.calibration import Calibration, Landscape
 from studies.contenders import DEFAULT, DRAFT_SHARES, families
 from studies.costs import Prices
 from studies.parts import fresh_rows, probe_rows, search_rows
@@ -25,7 +24,7 @@ async def test_contenders_that_were_not_run_at_a_budget_are_left_out_of_it(tmp_p
     results = Results(
         steps=STEPS,
         compared=16,
-        calibration=Calibration(landscape=Landscape(1.0, 0.5)),
+        yardstick=bench(0).yardstick,
         contenders=contenders,
         trials=[],
         prices=Prices(evaluation_s=0.01, picture_s=0.01, call_s=0.005, batch_s=0.02),
@@ -46,5 +45,7 @@ async def test_contenders_that_were_not_run_at_a_budget_are_left_out_of_it(tmp_p
     assert drafted[-1].split(" | ")[3] == "not run", "seconds at 32"
     assert sum(line.startswith("| 32 | best-of-N, coarse") for line in lines) == 0
     assert "nan" not in "\n".join(lines)
+    of_the_lead = next(line.split(" | ")[1:] for line in lines if line.startswith("| adaptive, restarts | "))
+    assert len(of_the_lead) == 3, "scorers"
     for plot in ("comparison.png", "plans.png"):
         assert np.asarray(Image.open(tmp_path / plot).convert("L")).std() > 10, "something is drawn"

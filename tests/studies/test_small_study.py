@@ -78,7 +78,7 @@ async def test_a_study_cut_off_goes_on_and_writes_everything_down(triton: Embedd
     assert set(first) == {*pictures, *rows, "tables.md"}
     tables = first["tables.md"].decode()
     assert "nan" not in tables
-    for part in ("1. ", "2. ", "3a. ", "3b. ", "3c. ", "3d. ", "3e. ", "4. ", "5. "):
+    for part in ("1. ", "2. ", "3a. ", "3b. ", "3c. ", "3d. ", "3e. ", "3f. ", "4. ", "5. "):
         assert f"## {part}" in tables
     known = Calibration.from_dict(json.loads((paths.checkpoint / "calibration.json").read_text()))
     assert known.landscape.spread is not None
