@@ -75,6 +75,7 @@ class EacpsAdaptive(Strategy):
         self._used_seeds.update(seed for one in (*spec.start, *spec.known) for seed in one.recipe.seeds)
         self._model: LandscapeModel | None = None
         self._predicted_gain: float | None = None
+        self._noises: dict[Recipe, Recipe] = {}
 
     def ask(self, allowance: Allowance = UNBOUNDED) -> Cohort | None:
         """See `Strategy.ask`."""
@@ -186,10 +187,13 @@ class EacpsAdaptive(Strategy):
 
     def _as_noise(self, recipe: Recipe) -> Recipe:
         """The noise that a recipe is to the model: each restart a move by its angle."""
-        noise = Recipe(recipe.terms)
-        for one in recipe.restarts:
-            noise = perturb(noise, angle=self._restart_angle(one.step), seed=one.seed)
-        return noise
+        if not recipe.restarts:
+            return recipe
+        if (known := self._noises.get(recipe)) is None:
+            last = recipe.restarts[-1]
+            before = self._as_noise(recipe.restarted)
+            known = self._noises[recipe] = perturb(before, angle=self._restart_angle(last.step), seed=last.seed)
+        return known
 
     def _restart_angle(self, step: int) -> float:
         known, share = self._context.calibration, step / self.steps
@@ -243,7 +247,8 @@ class EacpsAdaptive(Strategy):
         return offers
 
     def _angles(self, angles: Sequence[float]) -> list[float]:
-        return sorted({min(math.pi / 2, self._widening * angle) for angle in angles})
+        widening = self._widening
+        return sorted({min(math.pi / 2, widening * angle) for angle in angles})
 
     def _likely_parents(self) -> list[Candidate]:
         """Candidates among which the model chooses parents."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eacps.arrays import Float64
 from eacps.search.calibration import Landscape
@@ -68,7 +69,7 @@ class Observation:
 
 
 class LandscapeModel:
-    """The model after some observations.
+    """The model after some observations: a mixture of fits, one for each curvature and each scatter of scores.
 
     Args:
         observations: At least one.
@@ -77,34 +78,31 @@ class LandscapeModel:
 
     def __init__(self, observations: Sequence[Observation], prior: Landscape) -> None:
         self._recipes = [one.recipe for one in observations]
-        self._values = np.array([one.value for one in observations])
-        self._extra = np.array([one.noise for one in observations])
-        self._correlations = correlations(self._recipes, self._recipes)
-        self._prior = prior
-        self._fits = [
-            (self._log_prior(curvature) + np.log(weight), self._fit(curvature, noise))
-            for curvature in _CURVATURES
-            for noise, weight in zip(_NOISES, _NOISE_WEIGHTS, strict=True)
-        ]
-        evidence = np.array([log_prior + fit.log_likelihood for log_prior, fit in self._fits])
-        self.weights = np.exp(evidence - evidence.max())
-        self.weights /= self.weights.sum()
+        self._fits = _Fits(
+            correlations(self._recipes, self._recipes),
+            np.array([one.value for one in observations]),
+            np.array([one.noise for one in observations]),
+            prior.spread,
+        )
+        distance = np.log(_CURVATURES / prior.curvature) / prior.curvature_sd
+        evidence = self._fits.log_likelihood + np.log(_NOISE_WEIGHTS) - 0.5 * distance[:, None] ** 2
+        weights = np.exp(evidence - evidence.max())
+        self._weights = weights / weights.sum()  # [curvatures, scatters]
 
     @property
     def curvature(self) -> float:
         """Posterior mean of the logarithm of the kernel's curvature, as a curvature."""
-        logs = np.log(np.repeat(_CURVATURES, len(_NOISES)))
-        return float(np.exp(self.weights @ logs))
+        return float(np.exp(self._weights.sum(axis=1) @ np.log(_CURVATURES)))
 
     @property
     def spread(self) -> float:
         """Posterior mean of the standard deviation of the potential over noise."""
-        return float(self.weights @ np.array([fit.spread for _, fit in self._fits]))
+        return float((self._weights * self._fits.spread).sum())
 
     @property
     def mean(self) -> float:
         """Posterior mean of the potential of a fresh seed."""
-        return float(self.weights @ np.array([fit.mean for _, fit in self._fits]))
+        return float((self._weights * self._fits.mean).sum())
 
     def predict(self, recipes: Sequence[Recipe]) -> tuple[Float64, Float64]:
         """Return mean and standard deviation, each ``[N]``, of the potentials of recipes, without the scores' scatter.
@@ -112,48 +110,52 @@ class LandscapeModel:
         Fits of little weight are left out, the rest mixed; the deviation holds their disagreement.
         """
         cross = correlations(recipes, self._recipes)
-        chosen = np.flatnonzero(self.weights > 0.02 * self.weights.max())
-        weights = self.weights[chosen] / self.weights[chosen].sum()
-        parts = [self._fits[index][1].predict(cross) for index in chosen]
-        means = np.array([mean for mean, _ in parts])
-        variances = np.array([variance for _, variance in parts])
+        chosen = self._weights > 0.02 * self._weights.max()
+        weights = self._weights[chosen] / self._weights[chosen].sum()
+        parts = [self._fits.predict(cross, row, chosen[row]) for row in np.flatnonzero(chosen.any(axis=1)).tolist()]
+        means, variances = (np.concatenate(one) for one in zip(*parts, strict=True))
         mean = weights @ means
         variance = weights @ (variances + (means - mean) ** 2)
         return mean, np.sqrt(np.maximum(variance, _MIN_SPREAD**2))
 
-    def _log_prior(self, curvature: float) -> float:
-        distance = np.log(curvature / self._prior.curvature) / self._prior.curvature_sd
-        return float(-0.5 * distance**2)
 
-    def _fit(self, curvature: float, noise: float) -> "_Fit":
-        covariance = kernel(self._correlations, curvature) + np.diag(noise + self._extra)
-        return _Fit(covariance, self._values, curvature, self._prior.spread)
+class _Fits:
+    """Mean and spread by generalized least squares, for C curvatures and S scatters at once.
 
+    Scatter adds a constant to the diagonal of a covariance, so that all scatters share the eigenvectors of their
+    curvature.
 
-class _Fit:
-    """One curvature and one noise: mean and spread by generalized least squares."""
+    Attributes:
+        mean, spread, log_likelihood: Each ``[C, S]``.
+    """
 
-    def __init__(self, covariance: Float64, values: Float64, curvature: float, known_spread: float | None) -> None:
-        count = len(values)
-        self._curvature = curvature
-        self._inverse = np.linalg.inv(covariance)
-        ones = self._inverse.sum(axis=1)
-        self.mean = float(ones @ values / ones.sum())
-        self._residual = values - self.mean
-        squares = float(self._residual @ self._inverse @ self._residual)
-        prior = 0.0 if known_spread is None else _PRIOR_SEEDS * known_spread**2
-        seeds = 0.0 if known_spread is None else _PRIOR_SEEDS
-        variance = max((squares + prior) / max(count - 1 + seeds, 1.0), _MIN_SPREAD**2)
-        self.spread = float(np.sqrt(variance))
-        self._gain = self._inverse @ self._residual
-        _, log_determinant = np.linalg.slogdet(covariance)
+    def __init__(self, correlations: Float64, values: Float64, noises: Float64, known_spread: float | None) -> None:
+        covariances = np.array([kernel(correlations, curvature) for curvature in _CURVATURES]) + np.diag(noises)
+        levels, self._vectors = np.linalg.eigh(covariances)
+        self._levels = np.maximum(levels, 0.0)[:, None] + _NOISES[:, None]  # [C, S, observations]
+        ones, rotated = (self._vectors.sum(axis=1)[:, None], (values @ self._vectors)[:, None])
+        precision = (ones**2 / self._levels).sum(axis=2)
+        self.mean = (ones * rotated / self._levels).sum(axis=2) / precision
+        residual = rotated - self.mean[..., None] * ones
+        squares = (residual**2 / self._levels).sum(axis=2)
+        self._gain = residual / self._levels
         # Marginal over mean (flat) and spread (inverse gamma where the checkpoint's is known), up to a constant.
-        freedom = count - 1 + seeds
-        self.log_likelihood = float(
-            -0.5 * (log_determinant + np.log(ones.sum()) + freedom * np.log(max(squares + prior, 1e-18)))
+        known = 0.0 if known_spread is None else _PRIOR_SEEDS * known_spread**2
+        freedom = len(values) - 1 + (0.0 if known_spread is None else _PRIOR_SEEDS)
+        self.spread = np.sqrt(np.maximum((squares + known) / max(freedom, 1.0), _MIN_SPREAD**2))
+        self.log_likelihood = -0.5 * (
+            np.log(self._levels).sum(axis=2) + np.log(precision) + freedom * np.log(np.maximum(squares + known, 1e-18))
         )
 
-    def predict(self, cross: Float64) -> tuple[Float64, Float64]:
-        shared = kernel(cross, self._curvature)
-        explained = np.einsum("ij,jk,ik->i", shared, self._inverse, shared)
-        return self.mean + shared @ self._gain, self.spread**2 * np.clip(1.0 - explained, 0.0, 1.0)
+    def predict(self, cross: Float64, row: int, scatters: NDArray[np.bool_]) -> tuple[Float64, Float64]:
+        """Return means and variances, each ``[fits, N]``, by the chosen fits of one curvature.
+
+        Args:
+            cross: Correlations with the observations, ``[N, observations]``.
+            row: Of the curvature.
+            scatters: Chosen, ``[S]``.
+        """
+        shared = kernel(cross, _CURVATURES[row]) @ self._vectors[row]
+        explained = (1.0 / self._levels[row, scatters]) @ (shared**2).T
+        means = self.mean[row, scatters, None] + self._gain[row, scatters] @ shared.T
+        return means, self.spread[row, scatters, None] ** 2 * np.clip(1.0 - explained, 0.0, 1.0)
