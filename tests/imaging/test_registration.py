@@ -8,6 +8,7 @@ import skimage.data
 from eacps.imaging import Inlay, deliver, encode_png
 from eacps.imaging.inlay import registered
 from eacps.imaging.registration import WORTH, corrected, measure_alignment
+from studio_mini.world.tasks import Split, task
 
 SCENE = skimage.data.astronaut()[:384, :448].copy()
 HEIGHT, WIDTH = SCENE.shape[:2]
@@ -158,3 +159,12 @@ def test_what_lies_in_its_place_is_delivered_as_it_is() -> None:
     masked[mask > 0] = 0
     inlay = Inlay(masked, SCENE, (0, 0, WIDTH, HEIGHT), FACE, mask)
     assert registered(inlay) is inlay, "outside the mask it is the scene"
+
+
+@pytest.mark.parametrize("number", [12, 53])
+def test_drawn_scenes_of_different_people_are_not_aligned(number: int) -> None:
+    scene, other = (task(one, Split.HELD_OUT).scene.picture for one in (number, number + 1))
+    kept = np.ones(scene.shape[:2], bool)
+    kept[30:100, 35:95] = False
+    found = measure_alignment(scene, other, kept)
+    assert found is None or not found.sure

@@ -28,7 +28,10 @@ WORTH = 0.5
 """Mean displacement in pixels from which on it is corrected: less is not seen, and resampling costs sharpness."""
 _COARSEST, _FINEST = 40, 384
 """Shorter sides between which pictures are compared."""
-_STEPS = 30
+_STEPS = 12
+_STEADY, _SETTLED = 0.02, 0.1
+"""Last step in pixels of a level, with which a motion is exact, and up to which it is one at all: where pictures are
+not of the same thing, the steps do not grow less."""
 _MEDIAN_OF = 8192
 """Pixels that are enough for the median of all."""
 _SURELY = 6.0
@@ -90,11 +93,17 @@ def measure_alignment(picture: Picture, scene: Picture, kept: _Kept, *, exact_fr
 
 
 def _followed(levels: "list[_Level]", motion: Motion, factor: int, exact_from: float = 0.0) -> Alignment | None:
-    """Refine a motion from the coarsest level to the finest, or to one that shows that it is below ``exact_from``."""
+    """Refine a motion from the coarsest level to the finest, or to one that shows that it is below ``exact_from``.
+
+    None where it does not settle, or there is nothing to compare.
+    """
     found = None
     for number in reversed(range(len(levels))):
         level = levels[number]
-        motion = _refined(*level.compared, level.jacobian, motion)
+        refined = _refined(*level.compared, level.jacobian, motion)
+        if refined is None:
+            return None
+        motion = refined
         if number and not exact_from:
             continue
         found = _alignment(*level.compared, level.jacobian, motion, factor * 2**number)
@@ -187,8 +196,9 @@ def _shift(picture: Float32, scene: Float32, weights: Float32) -> npt.NDArray[np
     return np.array([(x + width // 2) % width - width // 2, (y + height // 2) % height - height // 2], np.float64)
 
 
-def _refined(picture: Float32, scene: Float32, weights: Float32, jacobian: Float32, motion: Motion) -> Motion:
-    robust = weights
+def _refined(picture: Float32, scene: Float32, weights: Float32, jacobian: Float32, motion: Motion) -> Motion | None:
+    """Return the motion that steps from ``motion`` come to; None where they do not settle."""
+    robust, size = weights, np.inf
     for _ in range(_STEPS):
         moved = _sampled(picture, *_moved(scene.shape, motion))
         contrast = _contrast(moved, scene, robust)
@@ -196,15 +206,16 @@ def _refined(picture: Float32, scene: Float32, weights: Float32, jacobian: Float
         robust = weights * _biweight(difference, weights)
         step = _solved(jacobian, difference, robust)
         if step is None:
-            return motion
+            return None
         step /= contrast
         # The scene moved by the step looks like the picture: compose the motion with its inverse.
         zoom = (1 + motion[2]) / (1 + step[2])
         motion = np.array([*(motion[:2] - zoom * step[:2]), zoom - 1])
         motion = motion.clip(-2 * LARGEST_SHIFT, 2 * LARGEST_SHIFT)
-        if np.abs(step).max() * min(scene.shape) < 0.005:
-            return motion
-    return motion
+        size = np.abs(step).max() * min(scene.shape)
+        if size < _STEADY:
+            break
+    return motion if size < _SETTLED else None
 
 
 def _contrast(picture: Float32, scene: Float32, weights: Float32) -> float:

@@ -23,7 +23,7 @@ class AlignmentScorer:
 
     def __init__(self, *, name: str = "alignment") -> None:
         self.name = name
-        self.identity = "alignment@1"
+        self.identity = "alignment@2"
         self.stochastic, self.vlm_calls = False, 0
 
     async def score(self, pictures: Mapping[str, Picture], context: EditContext) -> Mapping[str, Score]:
