@@ -35,6 +35,7 @@ from eacps.evaluation import (
     Services,
 )
 from eacps.scene.frame import Framing
+from eacps.scoring import JoinedQuestions
 from eacps.search.objective import Objective
 from eacps.search.potential import Weights
 from eacps.search.spec import BestOfNSpec
@@ -114,7 +115,7 @@ def _steps(framed: Picture) -> float:
 
 
 def _services(gateway: TritonGateway) -> Services:
-    return Services(gateway, build_scorers(gateway))
+    return Services(gateway, build_scorers(gateway, judge=JoinedQuestions(gateway)))
 
 
 def _plan(wide: WideScene, candidates: int, framing: Framing) -> SearchPlan:

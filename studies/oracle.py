@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eacps.assembly import build_scorers
-from eacps.scoring import EditContext, MissingScore
+from eacps.scoring import EditContext, JoinedQuestions, MissingScore
 from eacps.search.recipe import Recipe, stack
 from eacps.triton import TritonGateway
 from eacps.triton.types import Generated, GenerateRequest
@@ -43,7 +43,7 @@ class Oracle:
     def __init__(self, gateway: TritonGateway, pool: Pool, *, steps: int, shows_character: bool) -> None:
         self._gateway, self.pool = gateway, pool
         self.steps, self._shows_character = steps, shows_character
-        offered = build_scorers(gateway, verifier=True)
+        offered = build_scorers(gateway, verifier=True, judge=JoinedQuestions(gateway))
         self._scorers = [scorer for name, scorer in offered.items() if name in SCORES]  # others need not have a score
         self._subjects: dict[int, Subject] = {}
         self._latents: dict[Key, Latents] = {}

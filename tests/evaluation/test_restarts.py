@@ -23,6 +23,7 @@ from eacps.evaluation import (
     render_candidate,
 )
 from eacps.imaging import content_hash, decode_picture
+from eacps.scoring import JoinedQuestions
 from eacps.search.cohort import Move
 from eacps.search.known import KnownPoint
 from eacps.search.objective import Objective
@@ -106,7 +107,7 @@ async def test_real_models_replay_restarts_whatever_they_were_batched_with(trito
     gateway = await TritonGateway.connect(triton.grpc_url, ready_timeout_s=30.0)
     try:
         artifacts = MemoryArtifacts()
-        services = Services(gateway, build_scorers(gateway), artifacts)
+        services = Services(gateway, build_scorers(gateway, judge=JoinedQuestions(gateway)), artifacts)
         deepest = max(scored_in(await updates_of(plan, services)), key=lambda one: len(one.candidate.recipe.restarts))
         assert deepest.picture is not None
         assert deepest.candidate.recipe.restarts

@@ -38,7 +38,7 @@ from eacps.evaluation import (
     Services,
 )
 from eacps.imaging import content_hash, decode_picture
-from eacps.scoring import EditContext, Score
+from eacps.scoring import EditContext, JoinedQuestions, Score
 from eacps.search.budget import Budget, StopReason
 from eacps.search.objective import Objective
 from eacps.search.potential import Weights
@@ -487,7 +487,7 @@ async def test_it_goes_on_with_real_models(triton: EmbeddedTriton) -> None:
     plan = SearchPlan(settings, SearchPictures(scene, character))
     gateway = await TritonGateway.connect(triton.grpc_url, ready_timeout_s=30.0)
     try:
-        services = Services(gateway, build_scorers(gateway), MemoryArtifacts())
+        services = Services(gateway, build_scorers(gateway, judge=JoinedQuestions(gateway)), MemoryArtifacts())
         whole = essence(await run(plan, services, MemoryRecorder()))
         for after in (0, 1, 3, 5):
             updates = await resumed(await interrupted(plan, services, after, kept=True), plan, services)

@@ -21,7 +21,7 @@ from eacps.evaluation import ExecutionLimits, Services
 from eacps.imaging import Decoder
 from eacps.imaging.workers import DecodingWorkers
 from eacps.limits import DEFAULT_WEIGHTS
-from eacps.scoring import Scorer
+from eacps.scoring import JoinedQuestions, Scorer
 from eacps.settings import LimitSettings, Settings
 from eacps.triton import ServedCheckpoint, TritonGateway
 
@@ -58,10 +58,11 @@ async def serving(settings: Settings) -> AsyncIterator[SearchServer]:
         stack.push_async_callback(gateway.close)
         checkpoint = await gateway.describe()
         _log.info("serving %s", checkpoint.in_words)
-        scorers = build_scorers(gateway, verifier=await gateway.has_verifier(), judge=checkpoint.judge)
+        own_judge = JoinedQuestions(gateway) if checkpoint.judge else None
+        scorers = build_scorers(gateway, verifier=await gateway.has_verifier(), judge=own_judge)
         external = external_judges(settings, stack)
         scorers |= external.scorers
-        judges = (triton_judge(gateway) if checkpoint.judge else {}) | external.judges
+        judges = (triton_judge(own_judge) if own_judge else {}) | external.judges
         watching = observers_of(settings, scorers, checkpoint, stack)
         observer = watching.searches
         # Starting searches have their own decoder with higher priority, so that uploads cannot delay them.

@@ -4,6 +4,7 @@ from eacps.scoring import (
     AlignmentScorer,
     HeldOutIdentityScorer,
     IdentityScorer,
+    JoinedQuestions,
     Judge,
     PreservationScorer,
     Scorer,
@@ -16,22 +17,24 @@ QUESTIONS = ("realism", "prompt")
 """Of the judge in Triton, in their first versions: the miniature learned to answer those."""
 
 
-def build_scorers(gateway: TritonGateway, *, verifier: bool = False, judge: bool = True) -> dict[str, Scorer]:
+def build_scorers(
+    gateway: TritonGateway, *, verifier: bool = False, judge: JoinedQuestions | None = None
+) -> dict[str, Scorer]:
     """Return every scorer that needs nothing but Triton, by name.
 
     Args:
         gateway: Gateway to Triton.
         verifier: Whether it serves a held-out verifier.
-        judge: Whether it serves a judge.
+        judge: Its judge, where it serves one.
     """
     scorers: list[Scorer] = [IdentityScorer(gateway), PreservationScorer(), AlignmentScorer()]
     if verifier:
         scorers.append(HeldOutIdentityScorer(gateway))
-    if judge:
-        scorers += [TritonJudge(gateway, load_question(question), name=question) for question in QUESTIONS]
+    if judge is not None:
+        scorers += [TritonJudge(judge, load_question(question), name=question) for question in QUESTIONS]
     return {scorer.name: scorer for scorer in scorers}
 
 
-def triton_judge(gateway: TritonGateway) -> dict[str, Judge]:
+def triton_judge(judge: JoinedQuestions) -> dict[str, Judge]:
     """Return the judge in Triton, by name."""
-    return {"triton": lambda question: TritonJudge(gateway, question)}
+    return {"triton": lambda question: TritonJudge(judge, question)}

@@ -17,13 +17,14 @@ from eacps.scoring.questions import (
     operators_rubric,
 )
 from eacps.scoring.scorer import EditContext, MissingScore, Score, Scorer
-from eacps.scoring.triton_judge import TritonJudge
+from eacps.scoring.triton_judge import JoinedQuestions, TritonJudge
 
 __all__ = [
     "AlignmentScorer",
     "EditContext",
     "HeldOutIdentityScorer",
     "IdentityScorer",
+    "JoinedQuestions",
     "Judge",
     "MissingScore",
     "PictureJudge",
