@@ -16,7 +16,7 @@ from eacps.artifacts import (
     get_vector,
     vector_artifact,
 )
-from eacps.errors import EvaluationFailed
+from eacps.errors import EvaluationFailed, ungrouped
 from eacps.evaluation import codec
 from eacps.evaluation.generate import Generator, NotMade, batch_key
 from eacps.evaluation.plan import SearchSettings
@@ -105,9 +105,12 @@ class Evaluator:
             made = await self._generator.make(edit, batch, latents=await self._begin(batch), expendable=expendable)
             if isinstance(made, NotMade):
                 return [Made(report_of_failure(candidate, made.reason), None) for candidate in batch]
-            shown, kept = await self._keep(made)
             pictures = {candidate.id: picture for candidate, picture in zip(batch, made.pictures, strict=True)}
-            cards = await self._scoring.score(edit, pictures)
+            with ungrouped():
+                async with asyncio.TaskGroup() as group:
+                    keeping = group.create_task(self._keep(made))
+                    scoring = group.create_task(self._scoring.score(edit, pictures))
+        (shown, kept), cards = keeping.result(), scoring.result()
         return [
             Made(report_of_scores(candidate, one.png.digest, cards[candidate.id], objective, latents), one)
             for candidate, one, latents in zip(batch, shown, kept, strict=True)
