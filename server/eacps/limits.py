@@ -71,7 +71,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "sampler.steps": Range(1, 100),
         "sampler.true_cfg_scale": Range(1.0, 20.0, 1.0),
         "search.eacps_adaptive.trajectories": Range(1, defaults.MAX_CANDIDATES, defaults.DEFAULT_ADAPTIVE_CANDIDATES),
-        "search.eacps_adaptive.rounds": Range(1, 64, defaults.DEFAULT_ADAPTIVE_ROUNDS),
+        "search.eacps_adaptive.rounds": Range(1, 64),
         "search.eacps_adaptive.fresh_share": Range(0.0, 1.0, defaults.DEFAULT_FRESH_SHARE),
         "search.eacps.global_candidates": Range(1, 512, defaults.DEFAULT_CANDIDATES),
         "search.eacps.parents": Range(1, 64, defaults.DEFAULT_PARENTS),

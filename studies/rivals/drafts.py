@@ -199,7 +199,14 @@ class DraftedAdaptive(Drafting, EacpsAdaptive):
 
     def __init__(self, spec: DraftedAdaptiveSpec, context: SearchContext, rng: np.random.Generator) -> None:
         rounds = max(1, spec.rounds - 1)
-        settings = AdaptiveSpec(spec.seed, spec.candidates, spec.first_share, rounds, restarts=spec.restarts)
+        settings = AdaptiveSpec(
+            spec.seed,
+            spec.candidates,
+            spec.first_share,
+            rounds,
+            restarts=spec.restarts,
+            restart_trajectories=spec.candidates,
+        )
         super().__init__(settings, context, rng)
         self._spec = self._draft = spec
 

@@ -26,6 +26,10 @@ SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
             }
         },
     ),
+    (
+        {"search": {"eacps_adaptive": {"trajectories": 64}}},
+        {"search": {"eacps_adaptive": {"trajectories": 64, "rounds": 16}}},
+    ),
     ({}, {"search": {"low_diversity": pb.LOW_DIVERSITY_WIDEN, "micro_batch": 8, "score_repeats": 3}}),
     ({"search": {"eacps": {}}}, {"search": {"eacps": {"spherical": {"angle": 0.6, "angle_decay": 0.7}}}}),
     (

@@ -205,7 +205,7 @@ def test_an_empty_request_lacks_pictures_and_prompt() -> None:
 
 def test_defaults_are_those_of_the_api(make_request: MakeRequest) -> None:
     made = plan(make_request(search=None))
-    assert made.settings.spec == AdaptiveSpec(99, 32, first_seed=None)
+    assert made.settings.spec == AdaptiveSpec(99, 32, rounds=8, first_seed=None)
     assert made.settings.objective == Objective(Weights(DEFAULT_WEIGHTS))
     assert (made.settings.budget, made.settings.score_repeats) == (Budget(), 3)
     assert (made.settings.steps, made.settings.true_cfg_scale) == (None, 1.0)

@@ -97,6 +97,22 @@ def test_a_search_with_restarts_costs_no_more_than_its_trajectories() -> None:
     assert len({candidate.recipe for candidate in candidates}) == len(candidates)
 
 
+@pytest.mark.parametrize("trajectories", [8, 32, 48, 64])
+@pytest.mark.parametrize("restarted", [None, 0, 12, 64])
+def test_large_searches_restart_in_their_last_rounds(trajectories: int, restarted: int | None) -> None:
+    given = {} if restarted is None else {"restart_trajectories": restarted}
+    spec = AdaptiveSpec(5, trajectories, **given)
+    candidates = run(spec, 5)[1]
+    rounds = {one.generation for one in candidates if one.move is Move.RESTART}
+    late = range(1, spec.planned_rounds + 1)
+    allowed = {n for n in late if trajectories - spec.trajectories_by_round(n - 1) <= spec.restart_trajectories}
+    assert rounds <= allowed
+    assert bool(rounds) == bool(allowed)
+    if restarted is None and trajectories <= 32:
+        assert allowed == set(late), "small searches restart from the second round on"
+    assert sum(one.evaluations(STEPS) for one in candidates) <= trajectories * STEPS
+
+
 @pytest.mark.parametrize("trajectories", [8, 16, 32])
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.29, 0.5, 1.0])
 def test_fresh_seeds_keep_their_share_of_the_whole_search(trajectories: int, share: float) -> None:

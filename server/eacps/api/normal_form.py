@@ -10,7 +10,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from eacps import enums
-from eacps.api.search_settings import low_diversity_of, parents_of
+from eacps.api.search_settings import low_diversity_of, parents_of, rounds_of
 from eacps.enums import LOCAL_MOVE, LOW_DIVERSITY, STRATEGY, Words
 from eacps.limits import RANGES
 from eacps.search.defaults import DEFAULT_CROSSOVER, DEFAULT_RESTARTS
@@ -54,6 +54,8 @@ def _choose(search: pb.SearchSettings) -> None:
         search.eacps_adaptive.crossover = DEFAULT_CROSSOVER
     if search.HasField("eacps_adaptive") and not search.eacps_adaptive.HasField("restarts"):
         search.eacps_adaptive.restarts = DEFAULT_RESTARTS
+    if search.HasField("eacps_adaptive"):
+        search.eacps_adaptive.rounds = rounds_of(search.eacps_adaptive)
     if search.HasField("eacps"):
         getattr(search.eacps, LOCAL_MOVE.word_of(search.eacps)).SetInParent()
         search.eacps.parents = parents_of(search.eacps)

@@ -7,7 +7,14 @@ from eacps.api.recipes import checked_recipe, recipe_of
 from eacps.api.violations import Violations
 from eacps.enums import LOCAL_MOVE, LOW_DIVERSITY, STRATEGY
 from eacps.errors import InvalidSearchSpec
-from eacps.search.defaults import DEFAULT_CANDIDATES, DEFAULT_CROSSOVER, DEFAULT_PARENTS, DEFAULT_RESTARTS
+from eacps.search.defaults import (
+    DEFAULT_ADAPTIVE_CANDIDATES,
+    DEFAULT_CANDIDATES,
+    DEFAULT_CROSSOVER,
+    DEFAULT_PARENTS,
+    DEFAULT_RESTARTS,
+    adaptive_rounds,
+)
 from eacps.search.diversity import LowDiversityPolicy
 from eacps.search.known import KnownPoint
 from eacps.search.spec import (
@@ -91,11 +98,20 @@ def parents_of(settings: pb.EacpsSettings) -> int:
     return min(DEFAULT_PARENTS, candidates)
 
 
+def rounds_of(settings: pb.EacpsAdaptiveSettings) -> int:
+    """Return the number of rounds after the first one; its default depends on the number of trajectories."""
+    if settings.HasField("rounds"):
+        return settings.rounds
+    return adaptive_rounds(settings.trajectories if settings.HasField("trajectories") else DEFAULT_ADAPTIVE_CANDIDATES)
+
+
 def _adaptive(violations: Violations, search: pb.SearchSettings, common: _Common) -> SearchSpec:
     settings, path = search.eacps_adaptive, "search.eacps_adaptive"
+    candidates = violations.integer(settings, f"{path}.trajectories")
+    rounds = violations.given_integer(settings, f"{path}.rounds")
     return AdaptiveSpec(
-        candidates=violations.integer(settings, f"{path}.trajectories"),
-        rounds=violations.integer(settings, f"{path}.rounds"),
+        candidates=candidates,
+        rounds=adaptive_rounds(candidates) if rounds is None else rounds,
         fresh_share=violations.real(settings, f"{path}.fresh_share"),
         crossover=settings.crossover if settings.HasField("crossover") else DEFAULT_CROSSOVER,
         restarts=settings.restarts if settings.HasField("restarts") else DEFAULT_RESTARTS,

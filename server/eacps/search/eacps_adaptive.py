@@ -5,6 +5,9 @@ allowed, restarts of finished pictures, and takes greedily what raises the expec
 price. Wide moves while little is known, close ones once a parent is far above the mean, fresh seeds again where local
 moves stop paying: annealing follows from the evidence.
 
+Large searches are offered restarts in their last rounds alone. To a model that looks one round ahead they are the best
+bargain from the start, and a search that takes nothing else stays with the noises of its first round.
+
 To the model a restart is a move by an angle: the one at which children correlate with their parents as they were seen
 to by restarts at that step.
 """
@@ -103,7 +106,7 @@ class EacpsAdaptive(Strategy):
         if not observations:
             return self._explore(count)
         self._model = LandscapeModel(observations, self._context.calibration.landscape)
-        price = max(self.steps, steps) if self.restarts else None
+        price = max(self.steps, steps) if self._restarts_now else None
         return self._moves(self._model, self._parents(self._model), count, steps=price)
 
     def _steps_done(self) -> int:
@@ -117,6 +120,13 @@ class EacpsAdaptive(Strategy):
     @property
     def restarts(self) -> bool:
         return self._settings.restarts
+
+    @property
+    def _restarts_now(self) -> bool:
+        """Whether the round being proposed may restart pictures: noises are searched first, pictures polished then."""
+        settings = self._settings
+        left = settings.candidates - settings.trajectories_by_round(self._generation - 1)
+        return settings.restarts and left <= settings.restart_trajectories
 
     def _first_round(self, count: int) -> list[Candidate]:
         """Take a plain seed, the points to begin from, then fresh seeds; or moves, where those points have scores."""

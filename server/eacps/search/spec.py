@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Protocol
 from eacps.errors import FieldViolation, InvalidSearchSpec
 from eacps.search.defaults import (
     DEFAULT_ADAPTIVE_CANDIDATES,
-    DEFAULT_ADAPTIVE_ROUNDS,
     DEFAULT_ANGLE_RAD,
     DEFAULT_CANDIDATES,
     DEFAULT_CHILDREN,
@@ -21,11 +20,13 @@ from eacps.search.defaults import (
     DEFAULT_FRESH_SHARE,
     DEFAULT_OFFSET_RADIUS,
     DEFAULT_PARENTS,
+    DEFAULT_RESTART_TRAJECTORIES,
     DEFAULT_RESTARTS,
     DEFAULT_ROUNDS,
     MAX_CANDIDATES,
     MAX_START_POINTS,
     MIN_ANGLE_RAD,
+    adaptive_rounds,
 )
 from eacps.search.diversity import LowDiversityPolicy
 from eacps.search.known import KnownPoint
@@ -202,12 +203,15 @@ class AdaptiveSpec:
         candidates: What the search may cost, in whole trajectories, in ``[1, 4096]``.
         first_share: Share of them that explores in round 0, in ``(0, 1]``.
         rounds: Rounds after it, over which the others are spread evenly, at least 1; fewer where there are too few.
+            None: as many as `eacps.search.defaults.adaptive_rounds` says.
         fresh_share: Least share of fresh seeds in the trajectories that are spent up to any round, the first one
             included, in ``[0, 1]``; rounded down to whole seeds. A share below ``first_share`` asks for none in later
             rounds, unless ``start`` takes their places in the first.
         parents: Most candidates that get children in a round, at least 1.
         crossover: Whether recipes may be combined.
         restarts: Whether finished pictures may be noised again and denoised from there, at a part of the price.
+        restart_trajectories: How many trajectories, the last ones, restarts may be paid from: a round has restarts
+            where no more than that are left, at least 0.
         first_seed, low_diversity, avoided_seeds: As for `BestOfNSpec`.
         start: Points to begin from, at most 16 and fewer than ``candidates``; each becomes a candidate of round 0.
         known: Further points with scores, which say how good those are; they become no candidates.
@@ -221,11 +225,12 @@ class AdaptiveSpec:
     seed: int
     candidates: int = DEFAULT_ADAPTIVE_CANDIDATES
     first_share: float = 0.25
-    rounds: int = DEFAULT_ADAPTIVE_ROUNDS
+    rounds: int | None = None
     fresh_share: float = DEFAULT_FRESH_SHARE
     parents: int = 6
     crossover: bool = DEFAULT_CROSSOVER
     restarts: bool = DEFAULT_RESTARTS
+    restart_trajectories: int = DEFAULT_RESTART_TRAJECTORIES
     first_seed: int | None = None
     low_diversity: LowDiversityPolicy = LowDiversityPolicy.WIDEN
     avoided_seeds: tuple[int, ...] = ()
@@ -235,11 +240,13 @@ class AdaptiveSpec:
     def __post_init__(self) -> None:
         found = _seed_violations(self.seed, self.first_seed, self.avoided_seeds)
         found += _count_violations("candidates", self.candidates, 1, MAX_CANDIDATES)
-        found += _count_violations("rounds", self.rounds, 1, MAX_CANDIDATES)
+        if self.rounds is not None:
+            found += _count_violations("rounds", self.rounds, 1, MAX_CANDIDATES)
         found += _count_violations("parents", self.parents, 1, MAX_CANDIDATES)
         found += _start_violations(self.start, self.candidates, self.avoided_seeds)
         if not 0.0 < self.first_share <= 1.0:  # NaN fails this too
             found.append(FieldViolation("first_share", f"is {self.first_share}, not in (0, 1]"))
+        found += _count_violations("restart_trajectories", self.restart_trajectories, 0, MAX_CANDIDATES)
         if not 0.0 <= self.fresh_share <= 1.0:
             found.append(FieldViolation("fresh_share", f"is {self.fresh_share}, not in [0, 1]"))
         if found:
@@ -253,7 +260,8 @@ class AdaptiveSpec:
     @property
     def planned_rounds(self) -> int:
         """Rounds after the first one, as many as there are candidates for."""
-        return min(self.rounds, self.candidates - self._first_round())
+        rounds = adaptive_rounds(self.candidates) if self.rounds is None else self.rounds
+        return min(rounds, self.candidates - self._first_round())
 
     def trajectories_by_round(self, number: int) -> int:
         """Return what round ``number`` (0 explores) and all before it may cost together, in whole trajectories."""
