@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,19 +98,30 @@ def test_a_search_with_restarts_costs_no_more_than_its_trajectories() -> None:
     assert len({candidate.recipe for candidate in candidates}) == len(candidates)
 
 
-@pytest.mark.parametrize("trajectories", [8, 32, 48, 64])
-@pytest.mark.parametrize("restarted", [None, 0, 12, 64])
-def test_large_searches_restart_in_their_last_rounds(trajectories: int, restarted: int | None) -> None:
-    given = {} if restarted is None else {"restart_trajectories": restarted}
-    spec = AdaptiveSpec(5, trajectories, **given)
-    candidates = run(spec, 5)[1]
+@pytest.mark.parametrize(
+    ("trajectories", "given", "first"),
+    [
+        (8, {}, 1),
+        (32, {}, 1),
+        (64, {}, 9),
+        (64, {"restart_trajectories": 12}, 13),
+        (64, {"restart_trajectories": 64}, 1),
+        (64, {"restart_trajectories": 0}, None),
+        (64, {"restarts": False}, None),
+        (64, {"rounds": 1}, 1),
+        (64, {"rounds": 2}, 2),
+        (48, {"rounds": 3, "restart_trajectories": 1}, 3),
+    ],
+)
+def test_large_searches_restart_in_their_last_rounds(
+    trajectories: int, given: dict[str, Any], first: int | None
+) -> None:
+    candidates = run(AdaptiveSpec(5, trajectories, **given), 5)[1]
     rounds = {one.generation for one in candidates if one.move is Move.RESTART}
-    late = range(1, spec.planned_rounds + 1)
-    allowed = {n for n in late if trajectories - spec.trajectories_by_round(n - 1) <= spec.restart_trajectories}
-    assert rounds <= allowed
-    assert bool(rounds) == bool(allowed)
-    if restarted is None and trajectories <= 32:
-        assert allowed == set(late), "small searches restart from the second round on"
+    assert bool(rounds) == (first is not None)
+    assert all(one >= first for one in rounds if first is not None)
+    if first is not None and "rounds" not in given:
+        assert min(rounds) <= first + 2, "where they are allowed they are taken"
     assert sum(one.evaluations(STEPS) for one in candidates) <= trajectories * STEPS
 
 

@@ -50,12 +50,13 @@ def _choose(search: pb.SearchSettings) -> None:
         search.low_diversity = LOW_DIVERSITY.number_of(low_diversity_of(search).value)
     if search.HasField("random_seed") and not search.HasField("first_seed"):
         search.first_seed = search.random_seed
-    if search.HasField("eacps_adaptive") and not search.eacps_adaptive.HasField("crossover"):
-        search.eacps_adaptive.crossover = DEFAULT_CROSSOVER
-    if search.HasField("eacps_adaptive") and not search.eacps_adaptive.HasField("restarts"):
-        search.eacps_adaptive.restarts = DEFAULT_RESTARTS
     if search.HasField("eacps_adaptive"):
-        search.eacps_adaptive.rounds = rounds_of(search.eacps_adaptive)
+        adaptive = search.eacps_adaptive
+        adaptive.rounds = rounds_of(adaptive)
+        if not adaptive.HasField("crossover"):
+            adaptive.crossover = DEFAULT_CROSSOVER
+        if not adaptive.HasField("restarts"):
+            adaptive.restarts = DEFAULT_RESTARTS
     if search.HasField("eacps"):
         getattr(search.eacps, LOCAL_MOVE.word_of(search.eacps)).SetInParent()
         search.eacps.parents = parents_of(search.eacps)

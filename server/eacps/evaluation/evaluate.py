@@ -107,6 +107,7 @@ class Evaluator:
                 return [Made(report_of_failure(candidate, made.reason), None) for candidate in batch]
             pictures = {candidate.id: picture for candidate, picture in zip(batch, made.pictures, strict=True)}
             with ungrouped():
+                # Where the store fails, scores are asked for in vain; but large pictures take long to encode.
                 async with asyncio.TaskGroup() as group:
                     keeping = group.create_task(self._keep(made))
                     scoring = group.create_task(self._scoring.score(edit, pictures))

@@ -29,9 +29,9 @@ WORTH = 0.5
 _COARSEST, _FINEST = 40, 384
 """Shorter sides between which pictures are compared."""
 _STEPS = 12
-_STEADY, _SETTLED = 0.02, 0.1
-"""Last step in pixels of a level, with which a motion is exact, and up to which it is one at all: where pictures are
-not of the same thing, the steps do not grow less."""
+_STEADY, _SETTLED = 0.01, 0.05
+"""Largest last step, in pixels of a level, of a motion that is exact, and of one that has settled. Where pictures are
+not of the same thing, the steps do not become smaller."""
 _MEDIAN_OF = 8192
 """Pixels that are enough for the median of all."""
 _SURELY = 6.0
@@ -75,7 +75,8 @@ def measure_alignment(picture: Picture, scene: Picture, kept: _Kept, *, exact_fr
         exact_from: In pixels: a displacement that is surely below it is measured no more exactly than that takes.
 
     Returns:
-        None where there is nothing to compare: too little is kept, or it has no structure.
+        None where there is nothing to compare, since too little is kept or it has no structure, or where no motion
+        makes the pictures alike.
     """
     if kept.mean() < LEAST_KEPT:
         return None
@@ -197,7 +198,7 @@ def _shift(picture: Float32, scene: Float32, weights: Float32) -> npt.NDArray[np
 
 
 def _refined(picture: Float32, scene: Float32, weights: Float32, jacobian: Float32, motion: Motion) -> Motion | None:
-    """Return the motion that steps from ``motion`` come to; None where they do not settle."""
+    """Return ``motion`` after steps towards the best; None where they do not settle."""
     robust, size = weights, np.inf
     for _ in range(_STEPS):
         moved = _sampled(picture, *_moved(scene.shape, motion))
@@ -205,14 +206,14 @@ def _refined(picture: Float32, scene: Float32, weights: Float32, jacobian: Float
         difference = moved - contrast * scene
         robust = weights * _biweight(difference, weights)
         step = _solved(jacobian, difference, robust)
-        if step is None:
-            return None
+        if step is None:  # too little is kept at this size; a finer one may do
+            return motion
         step /= contrast
         # The scene moved by the step looks like the picture: compose the motion with its inverse.
         zoom = (1 + motion[2]) / (1 + step[2])
         motion = np.array([*(motion[:2] - zoom * step[:2]), zoom - 1])
         motion = motion.clip(-2 * LARGEST_SHIFT, 2 * LARGEST_SHIFT)
-        size = np.abs(step).max() * min(scene.shape)
+        size = np.abs(step).max() * min(scene.shape) / 2
         if size < _STEADY:
             break
     return motion if size < _SETTLED else None

@@ -35,5 +35,7 @@ def _score(picture: Picture, context: EditContext) -> Score:
     kept = preserved_region(*context.scene.shape[:2], mask=context.mask, face=context.scene_box)
     found = measure_alignment(picture, context.scene, kept if kept.any() else np.ones_like(kept))
     if found is None or not found.sure:
-        return MissingScore("the preserved part of the scene shows too little to measure shift and zoom")
+        return MissingScore(
+            "the preserved part of the scene shows too little, or has changed too much, to measure shift and zoom"
+        )
     return float(max(0.0, 1.0 - found.displacement / (WORST * min(picture.shape[:2]))))

@@ -26,7 +26,15 @@ class YesNoJudge(Protocol):
 
 @dataclass(eq=False)
 class _Call:
-    """Questions about the same pictures, and who waits for the answers: ``[N]`` each, or why there are none."""
+    """One call that is being put together, or is under way.
+
+    Attributes:
+        items: What is shown.
+        timeout_s: Of the call.
+        questions: In the order in which they came.
+        waiting: How many of those who asked still wait.
+        answering: Makes the call; returns ``[N]`` for each question, or why it was refused.
+    """
 
     items: Sequence[Sequence[Picture]]
     timeout_s: float | None
@@ -36,13 +44,13 @@ class _Call:
 
 
 class JoinedQuestions:
-    """Puts questions that are asked about the same pictures at the same time into one call.
+    """A judge that gets the questions about the same pictures, asked at the same time, in one call.
 
-    The pictures are then sent, queued and prepared once. Joined are the questions of one turn of the event loop, as of
-    scorers that are asked side by side.
+    The pictures are then sent, queued and prepared once. Questions are joined if they come in one turn of the event
+    loop, as those of scorers that are asked side by side.
 
     Args:
-        judge: Who answers.
+        judge: Answers.
     """
 
     def __init__(self, judge: YesNoJudge) -> None:
@@ -63,7 +71,7 @@ class JoinedQuestions:
             ``[N]``, in [0, 1].
 
         Raises:
-            EacpsError: The call failed. A question that is refused spoils no other.
+            EacpsError: The call failed. A question that is refused fails alone.
         """
         key = tuple(tuple(map(id, item)) for item in items)  # of arrays that an open call keeps alive
         call = self._open.setdefault(key, _Call(items, timeout_s))
@@ -77,7 +85,7 @@ class JoinedQuestions:
         except asyncio.CancelledError:
             call.waiting -= 1
             if not call.waiting:
-                if self._open.get(key) is call:  # it has not begun, and never will
+                if self._open.get(key) is call:  # cancelled before it begins, it would stay there
                     del self._open[key]
                 call.answering.cancel()
                 await asyncio.wait([call.answering])

@@ -5,8 +5,8 @@ allowed, restarts of finished pictures, and takes greedily what raises the expec
 price. Wide moves while little is known, close ones once a parent is far above the mean, fresh seeds again where local
 moves stop paying: annealing follows from the evidence.
 
-Large searches are offered restarts in their last rounds alone. To a model that looks one round ahead they are the best
-bargain from the start, and a search that takes nothing else stays with the noises of its first round.
+Large searches are offered restarts only in their last rounds. To a model that looks one round ahead restarts gain most
+for their price from the start, and a search that takes nothing else stays with the noises of its first round.
 
 To the model a restart is a move by an angle: the one at which children correlate with their parents as they were seen
 to by restarts at that step.
@@ -124,9 +124,10 @@ class EacpsAdaptive(Strategy):
     @property
     def _restarts_now(self) -> bool:
         """Whether the round being proposed may restart pictures: noises are searched first, pictures polished then."""
-        settings = self._settings
+        settings, most = self._settings, self._settings.restart_trajectories
         left = settings.candidates - settings.trajectories_by_round(self._generation - 1)
-        return settings.restarts and left <= settings.restart_trajectories
+        last = self._generation == settings.planned_rounds
+        return settings.restarts and (left <= most or (last and most > 0))
 
     def _first_round(self, count: int) -> list[Candidate]:
         """Take a plain seed, the points to begin from, then fresh seeds; or moves, where those points have scores."""

@@ -210,8 +210,8 @@ class AdaptiveSpec:
         parents: Most candidates that get children in a round, at least 1.
         crossover: Whether recipes may be combined.
         restarts: Whether finished pictures may be noised again and denoised from there, at a part of the price.
-        restart_trajectories: How many trajectories, the last ones, restarts may be paid from: a round has restarts
-            where no more than that are left, at least 0.
+        restart_trajectories: A round may restart pictures if at most so many trajectories are left before it, and the
+            last round may unless it is 0; at least 0.
         first_seed, low_diversity, avoided_seeds: As for `BestOfNSpec`.
         start: Points to begin from, at most 16 and fewer than ``candidates``; each becomes a candidate of round 0.
         known: Further points with scores, which say how good those are; they become no candidates.
@@ -243,10 +243,10 @@ class AdaptiveSpec:
         if self.rounds is not None:
             found += _count_violations("rounds", self.rounds, 1, MAX_CANDIDATES)
         found += _count_violations("parents", self.parents, 1, MAX_CANDIDATES)
+        found += _count_violations("restart_trajectories", self.restart_trajectories, 0, MAX_CANDIDATES)
         found += _start_violations(self.start, self.candidates, self.avoided_seeds)
         if not 0.0 < self.first_share <= 1.0:  # NaN fails this too
             found.append(FieldViolation("first_share", f"is {self.first_share}, not in (0, 1]"))
-        found += _count_violations("restart_trajectories", self.restart_trajectories, 0, MAX_CANDIDATES)
         if not 0.0 <= self.fresh_share <= 1.0:
             found.append(FieldViolation("fresh_share", f"is {self.fresh_share}, not in [0, 1]"))
         if found:
