@@ -67,6 +67,22 @@ class Oracle:
                 await self._measure(await self._subject(task), todo[start : start + MICRO_BATCH], steps)
         return [known for key in keys if (known := self.pool.get(key)) is not None]
 
+    async def pictures(self, task: int, recipes: Sequence[Recipe]) -> NDArray[np.uint8]:
+        """Make the pictures of recipes by the full schedule, uint8 [N, H, W, 3]; they are not kept.
+
+        Raises:
+            NoFaceError: See there.
+            EacpsError: Triton did.
+        """
+        subject = await self._subject(task)
+        made: dict[Recipe, NDArray[np.uint8]] = {}
+        for first in sorted({recipe.start_step for recipe in recipes}):
+            todo = [recipe for recipe in dict.fromkeys(recipes) if recipe.start_step == first]
+            for start in range(0, len(todo), MICRO_BATCH):
+                batch = todo[start : start + MICRO_BATCH]
+                made |= zip(batch, (await self._made(subject, batch, self.steps)).pictures, strict=True)
+        return np.stack([made[recipe] for recipe in recipes])
+
     async def seconds(self, task: int, recipes: Sequence[Recipe], steps: int, scorers: Container[str]) -> float:
         """Return how long it takes to make these pictures and to score them by ``scorers``; nothing is kept."""
         subject = await self._subject(task)

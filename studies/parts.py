@@ -13,7 +13,7 @@ from studies.contenders import Contender
 from studies.pool import Scores
 from studies.potentials import Yardstick
 from studies.probes import fresh, probes, recipes_of, restarted
-from studies.searches import Scoreboard, gaussian_noise, search
+from studies.searches import Found, Painter, Scoreboard, gaussian_noise, search
 from studies.tables import FreshRow, PairedRow, ProbeRow, SearchRow
 
 SPREAD_SEEDS = 32
@@ -27,12 +27,14 @@ class Bench:
     Attributes:
         task: Its number; also the seed of all its searches, so that they share their first seeds.
         scoreboard: Its pictures' scores.
+        pictures: Makes its pictures.
         yardstick: What is climbed.
         steps: Of the full schedule.
     """
 
     task: int
     scoreboard: Scoreboard
+    pictures: Painter
     yardstick: Yardstick
     steps: int
 
@@ -45,6 +47,12 @@ async def fresh_rows(bench: Bench, count: int) -> list[FreshRow]:
     """Score the first ``count`` fresh seeds."""
     scores = await bench.scoreboard(fresh(bench.task, count), bench.steps)
     return [FreshRow(bench.task, index, *_figures(bench.yardstick, one)) for index, one in enumerate(scores)]
+
+
+async def result(bench: Bench, contender: Contender, budget: int) -> Found:
+    """Run one search without noise and return what it ends with."""
+    progress = await search(bench.scoreboard, contender.spec(budget, bench.task), bench.yardstick, steps=bench.steps)
+    return progress[-1]
 
 
 async def search_rows(bench: Bench, contender: Contender, budget: int, noise_sd: float = 0.0) -> list[SearchRow]:

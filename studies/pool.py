@@ -69,7 +69,8 @@ class Pool:
     """
 
     def __init__(self, folder: Path, published: Path, *, weights: str) -> None:
-        self._journal, self._published, self._weights = folder / f"pool-{weights}.csv", published, weights
+        self.weights = weights
+        self._journal, self._published = folder / f"pool-{weights}.csv", published
         self._known: dict[Key, tuple[float, ...]] = {}
         if published.exists():
             with gzip.open(published, "rt", encoding="utf-8", newline="") as file:
@@ -107,12 +108,12 @@ class Pool:
         partial = self._published.with_suffix(".partial")
         with partial.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed:
             lines = [",".join(map(str, (*key, *self._known[key]))) for key in sorted(self._known)]
-            head = f"# weights {self._weights}\n{','.join(_COLUMNS)}\n"
+            head = f"# weights {self.weights}\n{','.join(_COLUMNS)}\n"
             packed.write((head + "\n".join(lines) + "\n").encode())
         partial.rename(self._published)
 
     def _write_head(self, file: TextIO) -> None:
-        file.write(f"# weights {self._weights}\n")
+        file.write(f"# weights {self.weights}\n")
         csv.writer(file).writerow(_COLUMNS)
 
     def _read(self, lines: Iterator[str]) -> None:

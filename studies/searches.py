@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eacps.search.context import SearchContext
 from eacps.search.recipe import Recipe
@@ -26,6 +27,13 @@ class Scoreboard(Protocol):
         """Return the raw scores of these recipes' pictures by a schedule of so many steps, in order."""
 
 
+class Painter(Protocol):
+    """Makes one task's pictures."""
+
+    def __call__(self, recipes: Sequence[Recipe]) -> Awaitable[NDArray[np.uint8]]:
+        """Return these recipes' pictures by the full schedule, uint8 [N, H, W, 3]."""
+
+
 Noise = Callable[[Recipe, int], float]
 """By how much a verifier's reading of a picture is off; the same whenever the same picture is read."""
 
@@ -36,11 +44,13 @@ class Found:
 
     Attributes:
         work: Done so far.
-        potential: True potential of the candidate that the search held to be the best.
+        recipe: Of the candidate that the search held to be the best.
+        potential: Its true potential.
         scores: Its raw scores.
     """
 
     work: Work
+    recipe: Recipe
     potential: float
     scores: Scores
 
@@ -84,7 +94,7 @@ async def search(
         strategy.tell({name: yardstick.potential(score, error=errors[name]) for name, score in seen.items()})
         if best := strategy.best():
             found = finals[best.candidate.id]
-            progress.append(Found(work, yardstick.potential(found).value, found))
+            progress.append(Found(work, best.candidate.recipe, yardstick.potential(found).value, found))
     return progress
 
 

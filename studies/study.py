@@ -116,10 +116,10 @@ async def run(paths: Paths, size: Size, *, shows_character: bool, tune_only: boo
 
 async def run_in(runner: Runner, paths: Paths, size: Size, *, tune_only: bool = False) -> None:
     """Run it over a Triton that is there already; otherwise as `run`."""
-    runner.yardstick = _yardstick(paths.checkpoint, ("scorers",))
+    runner.yardstick = yardstick_of(paths.checkpoint, ("scorers",))
     drafts = await _calibrate(runner, paths.checkpoint, size)
     if not tune_only:
-        runner.yardstick = _yardstick(paths.checkpoint)
+        runner.yardstick = yardstick_of(paths.checkpoint)
         prices = await prices_of(runner, paths.out / PRICES_FILE)
         trials, compared = await _choose(runner, size, drafts)
         write_results(await _compare(runner, size, trials, compared, prices), paths.out)
@@ -133,7 +133,7 @@ async def _calibrate(runner: Runner, checkpoint: Path, size: Size) -> dict[float
     steps = restart_steps(runner.oracle.steps)
     restarts = await tuning.measure_restarts(runner, tasks, seeds=size.paired, steps=steps)
     write_section(checkpoint, "restarts", restarts)
-    runner.yardstick = _yardstick(checkpoint)
+    runner.yardstick = yardstick_of(checkpoint)
     return await tuning.measure_drafts(runner, tasks, seeds=size.paired, shares=DRAFT_SHARES)
 
 
@@ -190,7 +190,8 @@ async def _compare(
     )
 
 
-def _yardstick(checkpoint: Path, only: tuple[str, ...] | None = None) -> Yardstick:
+def yardstick_of(checkpoint: Path, only: tuple[str, ...] | None = None) -> Yardstick:
+    """Return what searches on a checkpoint climb, by the named sections of its calibration or by all."""
     data = json.loads((checkpoint / CALIBRATION_FILE).read_text(encoding="utf-8"))
     known = {name: data[name] for name in data if only is None or name in only}
     return Yardstick(Calibration.from_dict(known), ScoreMaps.from_calibration(known))

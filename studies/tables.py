@@ -87,7 +87,17 @@ class TrialRow:
     potential: float
 
 
-Row = TypeVar("Row", FreshRow, SearchRow, ProbeRow, TrialRow)
+@dataclass(frozen=True, slots=True)
+class JudgedRow:
+    """Log-odds by the held-out judge that a picture was drawn; ``contender`` is empty for a fresh seed."""
+
+    task: int
+    contender: str
+    budget: int
+    log_odds: float
+
+
+Row = TypeVar("Row", FreshRow, SearchRow, ProbeRow, TrialRow, JudgedRow)
 
 
 def write_rows(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eacps.scoring.score_maps import Scale, ScoreMap, ScoreMaps
 from eacps.search.recipe import Recipe
@@ -35,13 +36,17 @@ def drafted(task: int, recipe: Recipe, steps: int) -> float:
 
 
 def bench(task: int) -> Bench:
-    """All three scorers give the same score, the held-out one half of it; nothing is made."""
+    """All three scorers give the same score, the held-out one half of it; pictures are gray, and as bright."""
 
     async def scoreboard(recipes: Sequence[Recipe], steps: int) -> list[Scores]:
         return [_scores(drafted(task, recipe, steps)) for recipe in recipes]
 
+    async def pictures(recipes: Sequence[Recipe]) -> NDArray[np.uint8]:
+        levels = [255 * _scores(height(task, recipe))["identity"] for recipe in recipes]
+        return np.broadcast_to(np.array(levels, np.uint8)[:, None, None, None], (len(levels), 128, 128, 3)).copy()
+
     maps = dict.fromkeys(NAMES, ScoreMap(Scale.LINEAR, 0.0, 1.0))
-    return Bench(task, scoreboard, Yardstick(maps=ScoreMaps(maps)), STEPS)
+    return Bench(task, scoreboard, pictures, Yardstick(maps=ScoreMaps(maps)), STEPS)
 
 
 def _scores(standard: float) -> Scores:
