@@ -43,7 +43,7 @@ from studio_mini.train.latent_cache import Encoders
 from studio_mini.world.tasks import Split, task
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-FIRST_SHOWN: Final = 3000
+FIRST_SAMPLED: Final = 3000
 """Tasks whose pictures the judge is tested on, then those of its training."""
 RESTART_STEPS: Final = (6, 4)
 """Of a picture of a fresh seed, then of that picture."""
@@ -54,8 +54,9 @@ Pictures = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """Pictures of one task, uint8 [128, 128, 3]: the drawn truth, and finished ones [1 + restarts, 128, 128, 3]."""
+class Sample:
+    """What the judge is trained or tested on, of one task: the drawn truth, uint8 [128, 128, 3], and finished pictures,
+    uint8 [1 + restarts, 128, 128, 3]."""
 
     truth: Pictures
     finished: Pictures
@@ -98,7 +99,7 @@ def train(truths: Pictures, finished: Pictures, *, epochs: int, seed: int = 0, b
     for step in range(steps):
         rows = rng.choice(len(truths), half, replace=False)
         kinds = rng.integers(finished.shape[1], size=len(rows))
-        pictures = _varied(_scaled(np.concatenate([truths[rows], finished[rows, kinds]])), rng)
+        pictures = _augmented(_scaled(np.concatenate([truths[rows], finished[rows, kinds]])), rng)
         answers = torch.cat([torch.ones(len(rows)), torch.zeros(len(rows))])
         loss = functional.binary_cross_entropy_with_logits(network(pictures), answers)
         optimizer.zero_grad()
@@ -126,7 +127,7 @@ def _scaled(pictures: Pictures) -> Tensor:
     )
 
 
-def _varied(pictures: Tensor, rng: np.random.Generator) -> Tensor:
+def _augmented(pictures: Tensor, rng: np.random.Generator) -> Tensor:
     """Mirror and shift each picture, change its light, and put noise on it that hides how it was decoded."""
     out = []
     for picture in pictures:
@@ -139,12 +140,12 @@ def _varied(pictures: Tensor, rng: np.random.Generator) -> Tensor:
     return (varied + 0.01 * noise).contiguous(memory_format=torch.channels_last)
 
 
-async def shown_rows(bench: Bench) -> list[Shown]:
+async def sample_rows(bench: Bench) -> list[Sample]:
     """Make one task's pictures, the one row of its part: of a fresh seed, and restarts one after the other."""
     chain = fresh(bench.task, 1)
     for step in RESTART_STEPS:
         chain += restarted(bench.task, chain[-1:], step)
-    return [Shown(task(bench.task, Split.HELD_OUT).truth.picture, await bench.pictures(chain))]
+    return [Sample(task(bench.task, Split.HELD_OUT).truth.picture, await bench.pictures(chain))]
 
 
 async def judged_rows(bench: Bench, network: Network, contenders: Sequence[Contender], budget: int) -> list[JudgedRow]:
@@ -176,17 +177,17 @@ def judged_table(rows: Sequence[JudgedRow], titles: Mapping[str, str], auc: floa
 
 async def run(arguments: argparse.Namespace, runner: Runner) -> str:
     """Train the judge, or load what was trained, and judge; the table."""
-    setting = f"{runner.oracle.pool.weights}-{arguments.tested}-{arguments.shown}-{arguments.epochs}"
+    setting = f"{runner.oracle.pool.weights}-{arguments.tested}-{arguments.trained}-{arguments.epochs}"
     kept = arguments.work_dir / f"held_out_judge-{setting}.pt"
-    encoders, first = Encoders(arguments.checkpoint), FIRST_SHOWN + arguments.tested
-    tested = await _shown(runner, encoders, range(FIRST_SHOWN, first), arguments.work_dir)
+    encoders, first = Encoders(arguments.checkpoint), FIRST_SAMPLED + arguments.tested
+    tested = await _samples(runner, encoders, range(FIRST_SAMPLED, first), arguments.work_dir)
     network = Network()
     if kept.exists():
         network.load_state_dict(torch.load(kept, weights_only=True))
         network.eval()
     else:
-        shown = await _shown(runner, encoders, range(first, first + arguments.shown), arguments.work_dir)
-        network = train(*shown, epochs=arguments.epochs)
+        samples = await _samples(runner, encoders, range(first, first + arguments.trained), arguments.work_dir)
+        network = train(*samples, epochs=arguments.epochs)
         torch.save(network.state_dict(), kept)
     drawn, *others = (log_odds(network, one) for one in (tested[0], *np.moveaxis(tested[1], 1, 0)))
     names = ("fresh seeds", *(f"restarts at step {step}" for step in RESTART_STEPS))
@@ -200,16 +201,16 @@ async def run(arguments: argparse.Namespace, runner: Runner) -> str:
     return judged_table(rows, {one.name: one.title for one in contenders}, area_under_roc(drawn, others[0]))
 
 
-async def _shown(runner: Runner, encoders: Encoders, tasks: range, work_dir: Path) -> tuple[Pictures, Pictures]:
+async def _samples(runner: Runner, encoders: Encoders, tasks: range, work_dir: Path) -> tuple[Pictures, Pictures]:
     """Make the truths and the finished pictures of tasks, or read what was made."""
-    kept = work_dir / f"shown-{runner.oracle.pool.weights}-{tasks.start}-{len(tasks)}.npz"
+    kept = work_dir / f"samples-{runner.oracle.pool.weights}-{tasks.start}-{len(tasks)}.npz"
     if kept.exists():
         with np.load(kept) as arrays:
             return arrays["truths"], arrays["finished"]
-    rows = await runner.over_tasks("pictures to judge", tasks, shown_rows)
+    rows = await runner.over_tasks("pictures to judge", tasks, sample_rows)
     truths = np.stack([row.truth for row in rows])
-    softened = [encoders.pictures(encoders.latents(truths[at : at + 25])) for at in range(0, len(truths), 25)]
-    arrays = {"truths": np.concatenate(softened), "finished": np.stack([row.finished for row in rows])}
+    decoded = [encoders.pictures(encoders.latents(truths[at : at + 25])) for at in range(0, len(truths), 25)]
+    arrays = {"truths": np.concatenate(decoded), "finished": np.stack([row.finished for row in rows])}
     partial_file = kept.with_suffix(".partial.npz")
     np.savez(partial_file, **arrays)
     partial_file.rename(kept)
@@ -246,7 +247,7 @@ def main() -> int:
     parser.add_argument("--pool", type=Path, default=ROOT / "studies" / "pool.csv.gz", help="published scores")
     parser.add_argument("--budget", type=int, default=32, help="trajectories of the searches")
     parser.add_argument("--tasks", type=int, default=100, help="that were compared on")
-    parser.add_argument("--shown", type=int, default=600, help="tasks that the judge is trained on")
+    parser.add_argument("--trained", type=int, default=600, help="tasks that the judge is trained on")
     parser.add_argument("--tested", type=int, default=150, help="tasks that its AUC is measured on")
     parser.add_argument("--epochs", type=int, default=150)
     arguments = parser.parse_args()

@@ -13,7 +13,7 @@ from studies.contenders import Contender
 from studies.pool import Scores
 from studies.potentials import Yardstick
 from studies.probes import fresh, probes, recipes_of, restarted
-from studies.searches import Found, Painter, Scoreboard, gaussian_noise, search
+from studies.searches import Found, PictureMaker, Scoreboard, gaussian_noise, search
 from studies.tables import FreshRow, PairedRow, ProbeRow, SearchRow
 
 SPREAD_SEEDS = 32
@@ -34,7 +34,7 @@ class Bench:
 
     task: int
     scoreboard: Scoreboard
-    pictures: Painter
+    pictures: PictureMaker
     yardstick: Yardstick
     steps: int
 

@@ -63,8 +63,8 @@ class Runner:
         return [row for done in running for row in done.result()]
 
     def _bench(self, task: int) -> Bench:
-        scoreboard, painter = partial(self.oracle.scores, task), partial(self.oracle.pictures, task)
-        return Bench(task, scoreboard, painter, self.yardstick, self.oracle.steps)
+        scoreboard, pictures = partial(self.oracle.scores, task), partial(self.oracle.pictures, task)
+        return Bench(task, scoreboard, pictures, self.yardstick, self.oracle.steps)
 
 
 @asynccontextmanager

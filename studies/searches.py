@@ -27,7 +27,7 @@ class Scoreboard(Protocol):
         """Return the raw scores of these recipes' pictures by a schedule of so many steps, in order."""
 
 
-class Painter(Protocol):
+class PictureMaker(Protocol):
     """Makes one task's pictures."""
 
     def __call__(self, recipes: Sequence[Recipe]) -> Awaitable[NDArray[np.uint8]]:

@@ -134,21 +134,21 @@ async def test_no_pictures_no_call(scorer: IdentityScorer | TritonJudge) -> None
 
 
 class Answering:
-    """Answers with each question's length and each picture's brightness, once it is let; refuses what is too long."""
+    """Answers each question's length and each picture's brightness once that is allowed; refuses what is too long."""
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
-        self.let = asyncio.Event()
-        self.given_up = 0
+        self.allowed = asyncio.Event()
+        self.cancelled = 0
 
     async def judge(
         self, pictures: np.ndarray, questions: Sequence[str], *, timeout_s: float | None = None
     ) -> np.ndarray:
         self.asked.append(list(questions))
         try:
-            await self.let.wait()
+            await self.allowed.wait()
         except asyncio.CancelledError:
-            self.given_up += 1
+            self.cancelled += 1
             raise
         if any(len(one) > 90 for one in questions):
             raise InvalidRequest([FieldViolation("questions", "one is too long")])
@@ -165,7 +165,7 @@ def about(judge: JoinedQuestions, name: str, text: str) -> TritonJudge:
 
 async def test_questions_of_one_turn_are_one_call() -> None:
     answering = Answering()
-    answering.let.set()
+    answering.allowed.set()
     judge = JoinedQuestions(answering)
     scorers = [TritonJudge(judge, REALISM), TritonJudge(judge, FOLLOWS)]
     one, other = await asyncio.gather(*(scorer.score(PICTURES, CONTEXT) for scorer in scorers))
@@ -179,7 +179,7 @@ async def test_questions_of_one_turn_are_one_call() -> None:
 
 async def test_questions_about_other_pictures_are_calls_of_their_own() -> None:
     answering = Answering()
-    answering.let.set()
+    answering.allowed.set()
     judge = JoinedQuestions(answering)
     copies = {name: picture.copy() for name, picture in PICTURES.items()}
     both = about(judge, "alike", "Is {result} like {scene}?")
@@ -191,9 +191,9 @@ async def test_questions_about_other_pictures_are_calls_of_their_own() -> None:
     assert [len(questions) for questions in answering.asked] == [1, 1, 1]
 
 
-async def test_a_refused_question_spoils_no_other() -> None:
+async def test_a_refused_question_fails_alone() -> None:
     answering = Answering()
-    answering.let.set()
+    answering.allowed.set()
     judge = JoinedQuestions(answering)
     scorers = [TritonJudge(judge, REALISM), about(judge, "long", "Is it " + "very " * 30 + "good?")]
     fine, refused = await asyncio.gather(
@@ -205,7 +205,7 @@ async def test_a_refused_question_spoils_no_other() -> None:
 
 
 @pytest.mark.parametrize("turns", [0, 1, 3])
-async def test_who_gives_up_takes_no_answer_from_others(turns: int) -> None:
+async def test_a_cancelled_question_takes_no_answer_from_others(turns: int) -> None:
     answering = Answering()
     judge = JoinedQuestions(answering)
     leaving, staying = (asyncio.create_task(about(judge, n, n).score(PICTURES, CONTEXT)) for n in ("left?", "right?"))
@@ -213,9 +213,9 @@ async def test_who_gives_up_takes_no_answer_from_others(turns: int) -> None:
         await asyncio.sleep(0)
     leaving.cancel()
     await asyncio.wait([leaving])
-    answering.let.set()
+    answering.allowed.set()
     assert (await staying).keys() == PICTURES.keys()
-    assert answering.given_up == 0
+    assert answering.cancelled == 0
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
@@ -228,7 +228,7 @@ async def test_a_call_that_nobody_waits_for_ends(turns: int) -> None:
     for task in asking:
         task.cancel()
     await asyncio.wait(asking)
-    assert answering.given_up == len(answering.asked)
+    assert answering.cancelled == len(answering.asked)
     assert len(asyncio.all_tasks()) == 1
-    answering.let.set()
+    answering.allowed.set()
     assert (await about(judge, "again", "again?").score(PICTURES, CONTEXT)).keys() == PICTURES.keys()

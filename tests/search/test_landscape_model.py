@@ -34,7 +34,7 @@ def by_the_textbook(
     seeds = 0.0 if prior.spread is None else 4.0
     evidences, means, variances, curvatures, spreads = [], [], [], [], []
     for curvature in landscape._CURVATURES:
-        for scatter, share in zip(landscape._NOISES, landscape._NOISE_WEIGHTS, strict=True):
+        for scatter, share in zip(landscape._SCATTERS, landscape._SCATTER_WEIGHTS, strict=True):
             covariance = kernel(correlations(known, known), curvature)
             covariance = covariance + np.diag([scatter + one.noise for one in seen])
             precision = ones @ np.linalg.solve(covariance, ones)

@@ -39,7 +39,7 @@ def test_it_learns_to_tell_pictures_apart() -> None:
 
 
 class Brightness(nn.Module):
-    """Says how bright a picture is, from 0 to 1."""
+    """How bright a picture is, from 0 to 1."""
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         return pictures.mean(dim=(1, 2, 3)) / 2 + 0.5
@@ -77,13 +77,13 @@ async def test_searches_over_a_real_triton_are_judged(
     ]
     write_rows(tmp_path / "trials.csv", TrialRow, tried)
     arguments = argparse.Namespace(
-        checkpoint=checkpoint_dir, work_dir=tmp_path, out=tmp_path, budget=8, tasks=2, shown=2, tested=2, epochs=1
+        checkpoint=checkpoint_dir, work_dir=tmp_path, out=tmp_path, budget=8, tasks=2, trained=2, tested=2, epochs=1
     )
     pool = Pool(tmp_path, tmp_path / "pool.csv.gz", weights=fingerprint(checkpoint_dir, shows_character=True))
     async with open_runner(triton.grpc_url, pool, yardstick_of(checkpoint_dir), shows_character=True) as runner:
         first = await run(arguments, runner)
         assert await run(arguments, runner) == first, "what was trained is used again"
-    assert len(list(tmp_path.glob("shown-*.npz"))) == 2
+    assert len(list(tmp_path.glob("samples-*.npz"))) == 2
     assert "AUC of truths against restarts at step 4" in capsys.readouterr().err
     lines = (tmp_path / "held_out_judge_8.csv").read_text().splitlines()
     assert len(lines) == 1 + 2 * (8 + len(JUDGED))

@@ -18,8 +18,8 @@ from eacps.search.calibration import Landscape
 from eacps.search.recipe import Recipe
 
 _CURVATURES = np.exp(np.linspace(np.log(0.15), np.log(12.0), 12))
-_NOISES = np.array([0.01, 0.1, 0.3, 1.0])  # variance of a score itself, in variances over noise
-_NOISE_WEIGHTS = np.array([0.5, 0.25, 0.15, 0.1])
+_SCATTERS = np.array([0.01, 0.1, 0.3, 1.0])  # variance of a score itself, in variances over noise
+_SCATTER_WEIGHTS = np.array([0.5, 0.25, 0.15, 0.1])
 _MIN_SPREAD = 1e-6
 _PRIOR_SEEDS = 4.0  # so many seeds' worth of evidence has the checkpoint's spread
 
@@ -85,7 +85,7 @@ class LandscapeModel:
             prior.spread,
         )
         distance = np.log(_CURVATURES / prior.curvature) / prior.curvature_sd
-        evidence = self._fits.log_likelihood + np.log(_NOISE_WEIGHTS) - 0.5 * distance[:, None] ** 2
+        evidence = self._fits.log_likelihood + np.log(_SCATTER_WEIGHTS) - 0.5 * distance[:, None] ** 2
         weights = np.exp(evidence - evidence.max())
         self._weights = weights / weights.sum()  # [curvatures, scatters]
 
@@ -112,7 +112,9 @@ class LandscapeModel:
         cross = correlations(recipes, self._recipes)
         chosen = self._weights > 0.02 * self._weights.max()
         weights = self._weights[chosen] / self._weights[chosen].sum()
-        parts = [self._fits.predict(cross, row, chosen[row]) for row in np.flatnonzero(chosen.any(axis=1)).tolist()]
+        parts = [
+            self._fits.predict(cross, index, chosen[index]) for index in np.flatnonzero(chosen.any(axis=1)).tolist()
+        ]
         means, variances = (np.concatenate(one) for one in zip(*parts, strict=True))
         mean = weights @ means
         variance = weights @ (variances + (means - mean) ** 2)
@@ -131,31 +133,33 @@ class _Fits:
 
     def __init__(self, correlations: Float64, values: Float64, noises: Float64, known_spread: float | None) -> None:
         covariances = np.array([kernel(correlations, curvature) for curvature in _CURVATURES]) + np.diag(noises)
-        levels, self._vectors = np.linalg.eigh(covariances)
-        self._levels = np.maximum(levels, 0.0)[:, None] + _NOISES[:, None]  # [C, S, observations]
+        eigenvalues, self._vectors = np.linalg.eigh(covariances)
+        self._eigenvalues = np.maximum(eigenvalues, 0.0)[:, None] + _SCATTERS[:, None]  # [C, S, observations]
         ones, rotated = (self._vectors.sum(axis=1)[:, None], (values @ self._vectors)[:, None])
-        precision = (ones**2 / self._levels).sum(axis=2)
-        self.mean = (ones * rotated / self._levels).sum(axis=2) / precision
+        precision = (ones**2 / self._eigenvalues).sum(axis=2)
+        self.mean = (ones * rotated / self._eigenvalues).sum(axis=2) / precision
         residual = rotated - self.mean[..., None] * ones
-        squares = (residual**2 / self._levels).sum(axis=2)
-        self._gain = residual / self._levels
+        squares = (residual**2 / self._eigenvalues).sum(axis=2)
+        self._gain = residual / self._eigenvalues
         # Marginal over mean (flat) and spread (inverse gamma where the checkpoint's is known), up to a constant.
         known = 0.0 if known_spread is None else _PRIOR_SEEDS * known_spread**2
         freedom = len(values) - 1 + (0.0 if known_spread is None else _PRIOR_SEEDS)
         self.spread = np.sqrt(np.maximum((squares + known) / max(freedom, 1.0), _MIN_SPREAD**2))
         self.log_likelihood = -0.5 * (
-            np.log(self._levels).sum(axis=2) + np.log(precision) + freedom * np.log(np.maximum(squares + known, 1e-18))
+            np.log(self._eigenvalues).sum(axis=2)
+            + np.log(precision)
+            + freedom * np.log(np.maximum(squares + known, 1e-18))
         )
 
-    def predict(self, cross: Float64, row: int, scatters: NDArray[np.bool_]) -> tuple[Float64, Float64]:
+    def predict(self, cross: Float64, curvature: int, scatters: NDArray[np.bool_]) -> tuple[Float64, Float64]:
         """Return means and variances, each ``[fits, N]``, by the chosen fits of one curvature.
 
         Args:
             cross: Correlations with the observations, ``[N, observations]``.
-            row: Of the curvature.
+            curvature: Its index.
             scatters: Chosen, ``[S]``.
         """
-        shared = kernel(cross, _CURVATURES[row]) @ self._vectors[row]
-        explained = (1.0 / self._levels[row, scatters]) @ (shared**2).T
-        means = self.mean[row, scatters, None] + self._gain[row, scatters] @ shared.T
-        return means, self.spread[row, scatters, None] ** 2 * np.clip(1.0 - explained, 0.0, 1.0)
+        shared = kernel(cross, _CURVATURES[curvature]) @ self._vectors[curvature]
+        explained = (1.0 / self._eigenvalues[curvature, scatters]) @ (shared**2).T
+        means = self.mean[curvature, scatters, None] + self._gain[curvature, scatters] @ shared.T
+        return means, self.spread[curvature, scatters, None] ** 2 * np.clip(1.0 - explained, 0.0, 1.0)
