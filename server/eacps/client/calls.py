@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import grpc.aio
 
-from eacps.client.errors import CallFailed, failure_of
+from eacps.client.errors import CallFailed, client_closed, failure_of
 from eacps.client.retries import Retries
 from eacps.v1 import search_service_pb2_grpc as pb_grpc
 
@@ -48,11 +49,11 @@ class Calls:
         pauses = self.pauses()
         while True:
             try:
-                return await method(request, **{"metadata": self._metadata, "timeout": self._timeout_s, **options})
-            except grpc.aio.AioRpcError as exc:
-                failure = failure_of(exc)
+                with _failures():
+                    return await method(request, **{"metadata": self._metadata, "timeout": self._timeout_s, **options})
+            except CallFailed as failure:
                 if not failure.temporary:
-                    raise failure from exc
+                    raise
                 await pause(pauses, failure)
 
     async def once(self, method: Callable[..., Awaitable[T]], request: Any, timeout_s: float | None) -> T:
@@ -61,10 +62,8 @@ class Calls:
         Raises:
             CallFailed: It failed.
         """
-        try:
+        with _failures():
             return await method(request, metadata=self._metadata, timeout=timeout_s)
-        except grpc.aio.AioRpcError as exc:
-            raise failure_of(exc) from exc
 
     async def stream(
         self, method: Callable[..., AsyncIterator[T]], request: Any, timeout_s: float | None
@@ -74,14 +73,33 @@ class Calls:
         Raises:
             CallFailed: It failed.
         """
-        call: Any = method(request, metadata=self._metadata, timeout=timeout_s)
-        try:
-            async for response in call:
-                yield response
-        except grpc.aio.AioRpcError as exc:
-            raise failure_of(exc) from exc
-        finally:
-            call.cancel()  # nobody reads the rest of a call that is not over
+        with _failures():
+            call: Any = method(request, metadata=self._metadata, timeout=timeout_s)
+            try:
+                async for response in call:
+                    yield response
+            finally:
+                call.cancel()  # nobody reads the rest of a call that is not over
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Translate what a call raises, closing the client in its midst included.
+
+    gRPC ends the calls of a channel that is closed by a cancellation, as if their task were cancelled. Whoever awaits
+    them would take it for the end of the task, or log it as an error of its own.
+    """
+    try:
+        yield
+    except grpc.aio.AioRpcError as exc:
+        raise failure_of(exc) from exc
+    except grpc.aio.UsageError as exc:
+        raise client_closed() from exc
+    except asyncio.CancelledError as exc:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise client_closed() from exc
 
 
 async def pause(pauses: Iterator[float], failure: CallFailed) -> None:

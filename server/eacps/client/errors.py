@@ -4,7 +4,7 @@ ClientError
 |-- InvalidSettings     certificates that cannot be read, half of a pair, or a key that cannot be sent
 |-- InvalidBatch        shots, or names of their files, that cannot be run: all of them are named
 |-- BatchRunning        another batch is running in the folder
-`-- CallFailed          the server answered with an error, or not at all
+`-- CallFailed          the server answered with an error, or not at all, or the client was closed meanwhile
 """
 
 from collections.abc import Sequence
@@ -105,6 +105,11 @@ def failure_of(error: grpc.aio.AioRpcError) -> CallFailed:
         violations=tuple(violations),
         retry_after_s=retry_after_s,
     )
+
+
+def client_closed() -> CallFailed:
+    """Return the failure of a call whose client was closed before it was over."""
+    return CallFailed(grpc.StatusCode.CANCELLED, "the client was closed", reason="CLIENT_CLOSED")
 
 
 def failure_in(event: pb.SearchEvent) -> CallFailed | None:

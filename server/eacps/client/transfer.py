@@ -40,17 +40,32 @@ class Transfer:
         return await self._calls.unary(call, None, timeout=None)
 
     async def upload_chunks(self, chunks: AsyncIterable[bytes]) -> pb.UploadImageResponse:
-        """Upload a picture as it comes in; it is not held, and so the call is not repeated."""
+        """Upload a picture as it comes in; it is not held, and so the call is not repeated.
+
+        Raises:
+            CallFailed: The call failed.
+            Exception: What ``chunks`` has raised.
+        """
+        broken: list[Exception] = []
 
         async def requests() -> AsyncGenerator[pb.UploadImageRequest, None]:
-            async for chunk in chunks:
-                for start in range(0, len(chunk), CHUNK_BYTES):
-                    yield pb.UploadImageRequest(chunk=chunk[start : start + CHUNK_BYTES])
+            try:
+                async for chunk in chunks:
+                    for start in range(0, len(chunk), CHUNK_BYTES):
+                        yield pb.UploadImageRequest(chunk=chunk[start : start + CHUNK_BYTES])
+            except Exception as exc:
+                broken.append(exc)  # gRPC would only cancel the call
+                raise
 
         def call(sent: object, **options: Any) -> Awaitable[pb.UploadImageResponse]:
             return response_of(self._calls.stub.UploadImage(sent, **options))
 
-        return await self._calls.once(call, requests(), None)
+        try:
+            return await self._calls.once(call, requests(), None)
+        except CallFailed as exc:
+            if broken:
+                raise broken[0] from exc
+            raise
 
     async def chunks(self, artifact: str) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of an artifact as they arrive; an error at the end says that they are not all of it."""

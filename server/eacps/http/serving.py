@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from eacps.errors import AddressUnavailable
 from eacps.http.connections import ConnectionLimits, bounded
@@ -46,7 +48,7 @@ async def serving_http(
     listener = _listener(host, port)
     try:
         config = uvicorn.Config(
-            app,
+            _orderly(app),
             ws="none",
             lifespan="on",
             log_config=None,
@@ -72,6 +74,34 @@ async def serving_http(
             await task
     finally:
         listener.close()
+
+
+def _orderly(app: ASGIApp) -> ASGIApp:
+    """Wrap an application, so that callers who leave and the end of the server are no errors of it.
+
+    uvicorn would log the traceback of each request that it cancels, and of each whose body breaks off.
+    """
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        begun = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await app(scope, receive, send_noted)
+        except ClientDisconnect:
+            return  # nobody reads an answer
+        except asyncio.CancelledError:
+            if not begun:
+                await PlainTextResponse("the server is stopping", 503)(scope, receive, send)
+
+    return answer
 
 
 class _Server(uvicorn.Server):

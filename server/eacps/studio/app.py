@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from eacps.client import CallFailed, InvalidSettings
-from eacps.studio.failures import RequestRefused, on_call_failed, on_refused
+from eacps.studio.failures import RequestRefused, UnfinishedResponses, on_call_failed, on_refused
 from eacps.studio.guard import RequestGuard, json_body
 from eacps.studio.pictures import PICTURE_ROUTES
 from eacps.studio.samples import StudioSamples
@@ -82,7 +82,7 @@ def studio_app(sessions: Sessions, samples: StudioSamples, *, hosts: Collection[
             *PICTURE_ROUTES,
             Route("/{path:path}", missing),
         ],
-        middleware=[Middleware(RequestGuard, hosts=hosts)],
+        middleware=[Middleware(UnfinishedResponses), Middleware(RequestGuard, hosts=hosts)],
         exception_handlers={CallFailed: on_call_failed, RequestRefused: on_refused},
         lifespan=lifespan,
     )

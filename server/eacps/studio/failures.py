@@ -1,10 +1,12 @@
 """What can go wrong in a request, as JSON."""
 
+import logging
 from typing import Any
 
 import grpc
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from eacps.client import CallFailed
 
@@ -15,12 +17,20 @@ _STATUS = {
     grpc.StatusCode.PERMISSION_DENIED: 403,
     grpc.StatusCode.NOT_FOUND: 404,
     grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.CANCELLED: 409,
     grpc.StatusCode.FAILED_PRECONDITION: 412,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 _OTHER = 502
+
+
+_logger = logging.getLogger(__name__)
+
+
+class BrokenOff(Exception):
+    """A response that has begun, and cannot be completed."""
 
 
 class RequestRefused(Exception):
@@ -35,6 +45,24 @@ class RequestRefused(Exception):
     def __init__(self, status: int, code: str, message: str) -> None:
         self.status, self.code, self.message = status, code, message
         super().__init__(message)
+
+
+class UnfinishedResponses:
+    """ASGI middleware: a response that breaks off ends its connection, so that the browser takes it for no whole one.
+
+    Args:
+        app: What raises `BrokenOff`.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        try:
+            await self._app(scope, receive, send)
+        except BrokenOff as exc:
+            _logger.warning("a response broke off: %s", exc)
 
 
 def call_failure(error: CallFailed) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from eacps.client import AsyncClient, v1
+from eacps.client import AsyncClient, CallFailed, v1
 from eacps.client.file_names import suffix_of
 from eacps.imaging import TRUSTED, decode_picture, encode_png
-from eacps.studio.failures import RequestRefused
+from eacps.studio.failures import BrokenOff, RequestRefused
 from eacps.studio.messages import message_response
 
 _ARTIFACT, _SEARCH, _CANDIDATE = r"[0-9a-f]{64}", r"[0-9a-f]{32}", r"[A-Za-z0-9_-]{1,64}"
@@ -117,9 +117,12 @@ async def attached(chunks: AsyncGenerator[bytes, None], name: str) -> Response:
 
 async def _rest(first: bytes, chunks: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
     yield first
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            yield chunk
+    try:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+    except CallFailed as exc:
+        raise BrokenOff(str(exc)) from exc
 
 
 def _suffix_of(first: bytes) -> str:
