@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from eacps.search.defaults import adaptive_rounds
 from eacps.search.spec import AdaptiveSpec, BestOfNSpec, EacpsSpec, LocalMove, SearchSpec, SeedOffset, SphericalMove
 from studies.rivals.settings import (
     CrossEntropySpec,
@@ -37,8 +38,6 @@ _KEPT_SHARES: Final = ((0.25, 0.25), (0.375, 0.25), (0.375, 0.125), (0.5, 0.25))
 """Steps of a draft and candidates run in full, as shares."""
 _KEPT_OF_N_SHARES: Final = ((0.25, 0.25), (0.25, 0.0625), (0.375, 0.125), (0.375, 0.0625), (0.5, 0.0625))
 """The same for best-of-N, which runs four in full at least."""
-_MOST_DRAFTED: Final = 32
-"""Trajectories: the searches that draft look at most pictures, and are no part of the service."""
 # The first setting of each is that of public code, where there is some, for larger models and budgets.
 _TRIED: Final[Mapping[type[RivalSpec], tuple[dict[str, float], ...]]] = {
     TrustRegionSpec: (
@@ -79,14 +78,12 @@ class Contender:
         spec: See above.
         setting: What sets it apart from others of its name, of which the best on other tasks is compared; empty where
             there is but one.
-        most: Largest budget that it is run with beside the one at which everything is compared.
     """
 
     name: str
     title: str
     spec: Callable[[int, int], SearchSpec | RivalSpec]
     setting: str = ""
-    most: int = max(BUDGETS)
 
 
 def two_rounds(budget: int, seed: int, local: LocalMove) -> EacpsSpec:
@@ -142,13 +139,12 @@ def _drafted(fits: Mapping[float, DraftFit]) -> tuple[tuple[Contender, ...], ...
 
     adaptive, of_n = drafts(_KEPT_SHARES), drafts(_KEPT_OF_N_SHARES)
     firsts = ((adaptive[0], 0.15), (adaptive[0], 0.25), (adaptive[1], 0.15))
-    restarting = [one | {"restarts": True, "first_share": share, "rounds": 9} for one, share in firsts]
-    found = (
+    restarting = [one | {"restarts": True, "first_share": share} for one, share in firsts]
+    return (
         _tried("adaptive_drafted", "adaptive, drafts", DraftedAdaptiveSpec, adaptive),
         _tried("adaptive_drafted_restarts", "adaptive, drafts and restarts", DraftedAdaptiveSpec, restarting),
         _tried("best_of_n_drafted", "best-of-N, coarse drafts (after Flash-BoN)", DraftedBestOfNSpec, of_n),
     )
-    return tuple(tuple(replace(one, most=_MOST_DRAFTED) for one in family) for family in found)
 
 
 def published() -> tuple[tuple[Contender, ...], ...]:
@@ -169,6 +165,8 @@ def _tried(
 
 
 def _spec(kind: type[RivalSpec], settings: Mapping[str, Any], budget: int, seed: int) -> RivalSpec:
+    if settings.get("restarts"):
+        settings = {"rounds": 1 + adaptive_rounds(budget), **settings}  # as the default
     return kind(seed, budget, **settings)
 
 

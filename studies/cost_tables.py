@@ -46,7 +46,7 @@ def by_time(results: Results, sd: float) -> str:
         rows.append(
             (
                 contender.title,
-                *(f"{spent[budget]:.2f}" if budget in spent else "not run" for budget in budgets),
+                *(f"{spent[budget]:.2f}" for budget in budgets),
                 shown(on_the_way, whole),
                 shown(planned, whole),
                 "needs more budgets" if gain is None else str(Estimate(gain.mean / sd, gain.error / sd)),

@@ -170,8 +170,7 @@ async def _compare(
 
     for budget in (size.compared, *(one for one in size.budgets if one != size.compared)):
         for contender in compared:
-            if budget <= contender.most or budget == size.compared:
-                await race(contender, budget)
+            await race(contender, budget)
     probes = await runner.over_tasks("moves", tasks, partial(probe_rows, parents=size.probed))
     for noise_sd in size.noises:
         for contender in compared:

@@ -193,20 +193,16 @@ class DraftedBestOfN(Drafting):
 
 
 class DraftedAdaptive(Drafting, EacpsAdaptive):
-    """The adaptive search whose model knows drafts too; without restarts, drafted candidates may have children."""
+    """The adaptive search whose model knows drafts too; without restarts, drafted candidates may have children.
+
+    Rounds restart pictures as in the search without drafts: in the last 24 trajectories.
+    """
 
     kind: ClassVar[type[RivalSpec]] = DraftedAdaptiveSpec
 
     def __init__(self, spec: DraftedAdaptiveSpec, context: SearchContext, rng: np.random.Generator) -> None:
         rounds = max(1, spec.rounds - 1)
-        settings = AdaptiveSpec(
-            spec.seed,
-            spec.candidates,
-            spec.first_share,
-            rounds,
-            restarts=spec.restarts,
-            restart_trajectories=spec.candidates,
-        )
+        settings = AdaptiveSpec(spec.seed, spec.candidates, spec.first_share, rounds, restarts=spec.restarts)
         super().__init__(settings, context, rng)
         self._spec = self._draft = spec
 

@@ -1,6 +1,5 @@
 """What a study writes down, on a landscape whose figures are known."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,10 @@ from tests.studies.landscape import STEPS, bench
 TASKS = range(6)
 
 
-async def test_contenders_that_were_not_run_at_a_budget_are_left_out_of_it(tmp_path: Path) -> None:
+async def test_every_contender_stands_in_every_table_of_its_budgets(tmp_path: Path) -> None:
     names = (DEFAULT, "best_of_n_drafted")
     known = families(dict.fromkeys(DRAFT_SHARES, DraftFit(0.7, 0.7)), names)
-    contenders = tuple(replace(one, most=16 if one.name == names[1] else 32) for one, *_ in known)
+    contenders = tuple(one for one, *_ in known)
     results = Results(
         steps=STEPS,
         compared=16,
@@ -34,7 +33,6 @@ async def test_contenders_that_were_not_run_at_a_budget_are_left_out_of_it(tmp_p
             for budget in (8, 16, 32)
             for one in contenders
             for task in TASKS
-            if budget <= one.most
             for row in await search_rows(bench(task), one, budget)
         ],
         probes=[row for task in TASKS for row in await probe_rows(bench(task), 4)],
@@ -42,8 +40,7 @@ async def test_contenders_that_were_not_run_at_a_budget_are_left_out_of_it(tmp_p
     write_results(results, tmp_path)
     lines = (tmp_path / "tables.md").read_text().splitlines()
     drafted = [line for line in lines if line.startswith("| best-of-N, coarse drafts")]
-    assert drafted[-1].split(" | ")[3] == "not run", "seconds at 32"
-    assert sum(line.startswith("| 32 | best-of-N, coarse") for line in lines) == 0
+    assert all(0 < float(cell) < 10 for cell in drafted[-1].split(" | ")[1:4]), "seconds at 8, 16 and 32"
     assert "nan" not in "\n".join(lines)
     of_the_lead = next(line.split(" | ")[1:] for line in lines if line.startswith("| adaptive, restarts | "))
     assert len(of_the_lead) == 3, "scorers"
