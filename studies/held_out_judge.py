@@ -1,15 +1,15 @@
-"""``python -m studies.held_out_judge``: are the results of searches more natural to a judge that no search saw?
+"""``python -m studies.held_out_judge``: are the results of searches more natural to judges that no search saw?
 
-Searches climb the realism of one judge, and may find what that judge takes for natural. This one is another network, of
-another kind, trained from scratch on other tasks: it tells drawn truths, which have been through the autoencoder as all
-pictures have, from finished pictures that nobody selected, of fresh seeds and of restarts.
+Searches climb the realism of one judge, and may find what that judge takes for natural. These are networks of another
+kind, trained from scratch on other tasks: they tell drawn truths, which have been through the autoencoder as all
+pictures have, from finished pictures that nobody selected, of fresh seeds and of restarts. One sees all pixels, where
+texture gives finished pictures away; others see pictures scaled down, where structure has to.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import csv
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from eacps.errors import EacpsError
 from eacps.search.recipe import Recipe
-from studies.analysis.by_task import Array, estimate
+from studies.analysis.by_task import Array, columns, estimate
 from studies.contenders import BASELINE, DEFAULT, DRAFT_SHARES, Contender, families
 from studies.markdown import table
 from studies.oracle import UnscoredError
@@ -36,7 +36,7 @@ from studies.rivals.settings import DraftFit
 from studies.runner import Runner, embedded, open_runner
 from studies.study import yardstick_of
 from studies.subjects import FIRST_STUDIED
-from studies.tables import JudgedRow, TrialRow, write_rows
+from studies.tables import FreshRow, JudgedRow, TrialRow, read_rows, write_rows
 from studies.tuning import best_setting
 from studio_mini.faces.figures import area_under_roc
 from studio_mini.train.latent_cache import Encoders
@@ -44,12 +44,20 @@ from studio_mini.world.tasks import Split, task
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FIRST_SAMPLED: Final = 3000
-"""Tasks whose pictures the judge is tested on, then those of its training."""
+"""Tasks whose pictures the judges are tested on, then those of their training."""
 RESTART_STEPS: Final = (6, 4)
 """Of a picture of a fresh seed, then of that picture."""
 JUDGED: Final = (BASELINE, "fixed", "adaptive", DEFAULT, "cross_entropy", "evolution")
 FRESH: Final = 8
 """Seeds of each compared task, whose standard deviation is the unit."""
+SIDES: Final = (128, 64, 32)
+"""Pixels of a picture's side, as judges see them."""
+COMPARED: Final = {
+    "realism": "the searched realism",
+    "identity_heldout": "the held-out cosine",
+    "truth_error": "the distance to the truth",
+}
+"""Columns of the study's fresh seeds that judges are compared with, and their titles."""
 Pictures = NDArray[np.uint8]
 
 
@@ -62,11 +70,24 @@ class Sample:
     finished: Pictures
 
 
-class Network(nn.Module):
-    """Pictures [N, 3, 128, 128] in [-1, 1] to log-odds [N]."""
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What is judged of one task, uint8 [fresh seeds + contenders, 128, 128, 3]."""
 
-    def __init__(self) -> None:
+    task: int
+    pictures: Pictures
+
+
+class Network(nn.Module):
+    """Pictures [N, 3, 128, 128] in [-1, 1] to log-odds [N].
+
+    Args:
+        side: Pixels of the side to which they are scaled down first.
+    """
+
+    def __init__(self, side: int = 128) -> None:
         super().__init__()
+        self.side = side
         layers: list[nn.Module] = []
         for channels, following in ((3, 16), (16, 32), (32, 64), (64, 96)):
             layers += [nn.Conv2d(channels, following, 3, stride=2, padding=1), nn.GroupNorm(8, following), nn.SiLU()]
@@ -76,22 +97,25 @@ class Network(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """See the class."""
-        odds: Tensor = self.answer(self.features(pictures))
+        odds: Tensor = self.answer(self.features(functional.adaptive_avg_pool2d(pictures, self.side)))
         return odds.squeeze(1)
 
 
-def train(truths: Pictures, finished: Pictures, *, epochs: int, seed: int = 0, batch: int = 64) -> Network:
+def train(
+    truths: Pictures, finished: Pictures, *, epochs: int, side: int = 128, seed: int = 0, batch: int = 64
+) -> Network:
     """Train a judge.
 
     Args:
         truths: uint8 [N, 128, 128, 3].
         finished: uint8 [N, P, 128, 128, 3]; of a task that a step draws, the truth is shown and one of these.
         epochs: How often a task is drawn on average.
+        side: See `Network`.
         seed: Of weights and order.
         batch: Pictures of a step at most, half of them truths.
     """
     torch.manual_seed(seed)
-    rng, network = np.random.default_rng(seed), Network()
+    rng, network = np.random.default_rng(seed), Network(side)
     half = min(batch // 2, len(truths))
     steps = epochs * (len(truths) // half)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.02)
@@ -148,57 +172,135 @@ async def sample_rows(bench: Bench) -> list[Sample]:
     return [Sample(task(bench.task, Split.HELD_OUT).truth.picture, await bench.pictures(chain))]
 
 
-async def judged_rows(bench: Bench, network: Network, contenders: Sequence[Contender], budget: int) -> list[JudgedRow]:
-    """Judge one task's fresh seeds and the results of searches."""
-    seeds = fresh(bench.task, FRESH)
+async def shown_rows(bench: Bench, contenders: Sequence[Contender], budget: int) -> list[Shown]:
+    """Make one task's pictures to judge, the one row of its part: of fresh seeds, then the results of searches."""
     recipes: list[Recipe] = [(await result(bench, contender, budget)).recipe for contender in contenders]
-    odds = log_odds(network, await bench.pictures([*seeds, *recipes]))
-    names = [*[""] * FRESH, *(contender.name for contender in contenders)]
-    return [JudgedRow(bench.task, name, budget, float(one)) for name, one in zip(names, odds, strict=True)]
+    return [Shown(bench.task, await bench.pictures([*fresh(bench.task, FRESH), *recipes]))]
 
 
-def judged_table(rows: Sequence[JudgedRow], titles: Mapping[str, str], auc: float) -> str:
-    """Compare what searches found with best-of-N's results on the same tasks, and with one fresh seed."""
-    tasks = sorted({row.task for row in rows})
-    seeds = np.array([[row.log_odds for row in rows if (row.task, row.contender) == (one, "")] for one in tasks])
-    sd = float(np.sqrt(seeds.var(axis=1, ddof=1).mean()))
-    found = {(row.task, row.contender): row.log_odds for row in rows if row.contender}
-    baseline = np.array([found[one, BASELINE] for one in tasks])
+def judged_rows(network: Network, shown: Sequence[Shown], names: Sequence[str], budget: int) -> list[JudgedRow]:
+    """Judge all tasks' fresh seeds and results, of the contenders that are named."""
+    return [
+        JudgedRow(one.task, name, budget, network.side, float(odds))
+        for one in shown
+        for name, odds in zip([*[""] * FRESH, *names], log_odds(network, one.pictures), strict=True)
+    ]
+
+
+def judged_table(rows: Sequence[JudgedRow], titles: Mapping[str, str]) -> str:
+    """Compare what searches found with one fresh seed and with best-of-N's results on the same tasks, by each judge."""
+    sides = sorted({row.side for row in rows}, reverse=True)
+    odds = {(side, name): _by_task(rows, side, name) for side in sides for name in ("", *titles)}
+    sds = {side: float(np.sqrt(odds[side, ""].var(axis=1, ddof=1).mean())) for side in sides}
+
+    def gain(side: int, name: str, seeds: Array) -> str:
+        return str(estimate((odds[side, name].mean(axis=1) - seeds.mean(axis=1)) / sds[side]))
+
+    lines = [
+        (
+            title,
+            *(gain(side, name, odds[side, ""]) for side in sides),
+            *("" if name == BASELINE else gain(side, name, odds[side, BASELINE]) for side in sides),
+        )
+        for name, title in titles.items()
+    ]
+    against = [f"{over}, sd, {side} px" for over in ("over one seed", "over best-of-N") for side in sides]
+    title = f"Naturalness at {rows[0].budget} trajectories by judges that are not searched"
+    return table(title, ("strategy", *against), lines)
+
+
+def agreement_table(rows: Sequence[JudgedRow], seeds: Sequence[FreshRow], aucs: Mapping[int, Sequence[float]]) -> str:
+    """How well each judge tells pictures apart, and how its answers go with other figures of the same fresh seeds.
+
+    Args:
+        rows: Of all judges.
+        seeds: The study's.
+        aucs: By side: of truths against fresh seeds, and against each restart.
+    """
+    tasks = _tasks(rows)
+    known = [columns(seeds, name) for name in COMPARED]
+    others = [np.array([one[task][:FRESH] for task in tasks]) for one in known]
     lines = []
-    for name, title in titles.items():
-        odds = np.array([found[one, name] for one in tasks])
-        against = "" if name == BASELINE else str(estimate((odds - baseline) / sd))
-        lines.append((title, str(estimate((odds - seeds.mean(axis=1)) / sd)), against))
-    head = ("strategy", "over one seed, sd", "over best-of-N, sd")
+    for side, found in aucs.items():
+        correlations = (_within(_by_task(rows, side, ""), one) for one in others)
+        lines.append((f"{side} px", *(f"{auc:.3f}" for auc in found), *(f"{one:+.2f}" for one in correlations)))
+    kinds = ("fresh seeds", *(f"restarts at step {step}" for step in RESTART_STEPS))
+    head = ("judge", *kinds, *(f"with {title}" for title in COMPARED.values()))
     return table(
-        f"Naturalness at {rows[0].budget} trajectories by a judge that is not searched (AUC {auc:.3f})", head, lines
+        "Judges of pictures that nobody selected: AUC of truths against them, correlation within tasks", head, lines
     )
 
 
+def _tasks(rows: Sequence[JudgedRow]) -> list[int]:
+    return sorted({row.task for row in rows})
+
+
+def _by_task(rows: Sequence[JudgedRow], side: int, contender: str) -> Array:
+    """Log-odds [tasks, pictures] by one judge."""
+    found: dict[int, list[float]] = {one: [] for one in _tasks(rows)}
+    for row in rows:
+        if (row.side, row.contender) == (side, contender):
+            found[row.task].append(row.log_odds)
+    return np.array(list(found.values()))
+
+
+def _within(some: Array, others: Array) -> float:
+    """Correlation within tasks of figures [tasks, pictures]."""
+    one, other = (array - array.mean(axis=1, keepdims=True) for array in (some, others))
+    return float((one * other).sum() / np.sqrt((one**2).sum() * (other**2).sum()))
+
+
 async def run(arguments: argparse.Namespace, runner: Runner) -> str:
-    """Train the judge, or load what was trained, and judge; the table."""
-    setting = f"{runner.oracle.pool.weights}-{arguments.tested}-{arguments.trained}-{arguments.epochs}"
-    kept = arguments.work_dir / f"held_out_judge-{setting}.pt"
-    encoders, first = Encoders(arguments.checkpoint), FIRST_SAMPLED + arguments.tested
-    tested = await _samples(runner, encoders, range(FIRST_SAMPLED, first), arguments.work_dir)
-    network = Network()
-    if kept.exists():
-        network.load_state_dict(torch.load(kept, weights_only=True))
-        network.eval()
-    else:
-        samples = await _samples(runner, encoders, range(first, first + arguments.trained), arguments.work_dir)
-        network = train(*samples, epochs=arguments.epochs)
-        torch.save(network.state_dict(), kept)
-    drawn, *others = (log_odds(network, one) for one in (tested[0], *np.moveaxis(tested[1], 1, 0)))
-    names = ("fresh seeds", *(f"restarts at step {step}" for step in RESTART_STEPS))
-    for name, odds in zip(names, others, strict=True):
-        print(f"AUC of truths against {name}: {area_under_roc(drawn, odds):.3f}", file=sys.stderr)
+    """Train the judges, or load what was trained, and judge; the tables."""
     contenders = _contenders(arguments.out)
-    tasks = range(FIRST_STUDIED, FIRST_STUDIED + arguments.tasks)
-    part = partial(judged_rows, network=network, contenders=contenders, budget=arguments.budget)
-    rows = await runner.over_tasks("held-out judge", tasks, part)
+    shown = await _shown(runner, contenders, arguments)
+    encoders, first = Encoders(arguments.checkpoint), FIRST_SAMPLED + arguments.tested
+    truths, finished = await _samples(runner, encoders, range(FIRST_SAMPLED, first), arguments.work_dir)
+    samples = await _samples(runner, encoders, range(first, first + arguments.trained), arguments.work_dir)
+    rows: list[JudgedRow] = []
+    aucs: dict[int, list[float]] = {}
+    for side in SIDES:
+        network = _trained(samples, side, runner.oracle.pool.weights, arguments)
+        drawn = log_odds(network, truths)
+        aucs[side] = [area_under_roc(drawn, log_odds(network, one)) for one in np.moveaxis(finished, 1, 0)]
+        print(f"judge of {side} px: AUC {', '.join(f'{auc:.3f}' for auc in aucs[side])}", file=sys.stderr)
+        rows += judged_rows(network, shown, [one.name for one in contenders], arguments.budget)
     write_rows(arguments.out / f"held_out_judge_{arguments.budget}.csv", JudgedRow, rows)
-    return judged_table(rows, {one.name: one.title for one in contenders}, area_under_roc(drawn, others[0]))
+    seeds = read_rows(arguments.out / "fresh.csv", FreshRow)
+    titles = {one.name: one.title for one in contenders}
+    return agreement_table(rows, seeds, aucs) + "\n\n" + judged_table(rows, titles)
+
+
+def _trained(samples: tuple[Pictures, Pictures], side: int, weights: str, arguments: argparse.Namespace) -> Network:
+    setting = f"{weights}-{arguments.tested}-{arguments.trained}-{arguments.epochs}-{side}"
+    kept = arguments.work_dir / f"held_out_judge-{setting}.pt"
+    if not kept.exists():
+        torch.save(train(*samples, epochs=arguments.epochs, side=side).state_dict(), kept)
+    network = Network(side)
+    network.load_state_dict(torch.load(kept, weights_only=True))
+    return network.eval()
+
+
+async def _shown(runner: Runner, contenders: Sequence[Contender], arguments: argparse.Namespace) -> list[Shown]:
+    """Make the pictures that are judged, or read what was made."""
+    setting = f"{runner.oracle.pool.weights}-{arguments.tasks}-{arguments.budget}"
+    kept = arguments.work_dir / f"shown-{setting}.npz"
+    if kept.exists():
+        with np.load(kept) as arrays:
+            return [
+                Shown(int(one), pictures) for one, pictures in zip(arrays["tasks"], arrays["pictures"], strict=True)
+            ]
+    tasks = range(FIRST_STUDIED, FIRST_STUDIED + arguments.tasks)
+    part = partial(shown_rows, contenders=contenders, budget=arguments.budget)
+    shown = await runner.over_tasks("results to judge", tasks, part)
+    _keep(kept, tasks=np.array([one.task for one in shown]), pictures=np.stack([one.pictures for one in shown]))
+    return shown
+
+
+def _keep(path: Path, **arrays: NDArray[np.generic]) -> None:
+    partial_file = path.with_suffix(".partial.npz")
+    np.savez(partial_file, allow_pickle=False, **arrays)
+    partial_file.rename(path)
 
 
 async def _samples(runner: Runner, encoders: Encoders, tasks: range, work_dir: Path) -> tuple[Pictures, Pictures]:
@@ -210,20 +312,14 @@ async def _samples(runner: Runner, encoders: Encoders, tasks: range, work_dir: P
     rows = await runner.over_tasks("pictures to judge", tasks, sample_rows)
     truths = np.stack([row.truth for row in rows])
     decoded = [encoders.pictures(encoders.latents(truths[at : at + 25])) for at in range(0, len(truths), 25)]
-    arrays = {"truths": np.concatenate(decoded), "finished": np.stack([row.finished for row in rows])}
-    partial_file = kept.with_suffix(".partial.npz")
-    np.savez(partial_file, **arrays)
-    partial_file.rename(kept)
-    return arrays["truths"], arrays["finished"]
+    made = np.concatenate(decoded), np.stack([row.finished for row in rows])
+    _keep(kept, truths=made[0], finished=made[1])
+    return made
 
 
 def _contenders(out: Path) -> tuple[Contender, ...]:
     """Return those of the study, with the settings that were chosen there."""
-    with (out / "trials.csv").open(encoding="utf-8", newline="") as file:
-        trials = [
-            TrialRow(int(row["task"]), row["contender"], row["setting"], float(row["potential"]))
-            for row in csv.DictReader(file)
-        ]
+    trials = read_rows(out / "trials.csv", TrialRow)
     found = families(dict.fromkeys(DRAFT_SHARES, DraftFit(1.0, 1.0)), JUDGED)
     return tuple(best_setting(family, trials) for family in found)
 
@@ -239,16 +335,18 @@ async def _main(arguments: argparse.Namespace) -> str:
 
 def main() -> int:
     """Run the command; 1 where Triton or a scorer failed."""
-    parser = argparse.ArgumentParser(description="Judge the study's results by a network that no search sees.")
+    parser = argparse.ArgumentParser(description="Judge the study's results by networks that no search sees.")
     parser.add_argument("--checkpoint", type=Path, default=ROOT / "studio_mini" / "checkpoint")
     parser.add_argument("--model-repository", type=Path, default=ROOT / ".build" / "model_repository")
-    parser.add_argument("--work-dir", type=Path, default=ROOT / ".build" / "study", help="journal of scores, the judge")
+    parser.add_argument(
+        "--work-dir", type=Path, default=ROOT / ".build" / "study", help="of the journal, pictures, judges"
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "study", help="the study's tables; rows go there")
     parser.add_argument("--pool", type=Path, default=ROOT / "studies" / "pool.csv.gz", help="published scores")
     parser.add_argument("--budget", type=int, default=32, help="trajectories of the searches")
     parser.add_argument("--tasks", type=int, default=100, help="that were compared on")
-    parser.add_argument("--trained", type=int, default=600, help="tasks that the judge is trained on")
-    parser.add_argument("--tested", type=int, default=150, help="tasks that its AUC is measured on")
+    parser.add_argument("--trained", type=int, default=600, help="tasks that judges are trained on")
+    parser.add_argument("--tested", type=int, default=150, help="tasks that their AUC is measured on")
     parser.add_argument("--epochs", type=int, default=150)
     arguments = parser.parse_args()
     arguments.work_dir.mkdir(parents=True, exist_ok=True)

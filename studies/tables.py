@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 from studies.costs import Work
 
@@ -89,11 +89,15 @@ class TrialRow:
 
 @dataclass(frozen=True, slots=True)
 class JudgedRow:
-    """Log-odds by the held-out judge that a picture was drawn; ``contender`` is empty for a fresh seed."""
+    """Log-odds by a held-out judge that a picture was drawn; ``contender`` is empty for a fresh seed.
+
+    ``side`` is the side in pixels of what the judge sees.
+    """
 
     task: int
     contender: str
     budget: int
+    side: int
     log_odds: float
 
 
@@ -107,6 +111,13 @@ def write_rows(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(field.name for field in fields(kind))
         writer.writerows([_short(value) for value in astuple(row)] for row in rows)
+
+
+def read_rows(path: Path, kind: type[Row]) -> list[Row]:
+    """Read what `write_rows` has written."""
+    types = get_type_hints(kind)
+    with path.open(encoding="utf-8", newline="") as file:
+        return [kind(**{name: types[name](text) for name, text in row.items()}) for row in csv.DictReader(file)]
 
 
 def _short(value: Any) -> Any:
