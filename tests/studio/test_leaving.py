@@ -3,7 +3,6 @@
 import http.client
 import json
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -17,9 +16,9 @@ from tests.studio.test_access import Asking
 UPLOAD, SEARCH = "/api/pictures", "/api/searches"
 
 
-def signed_in(told: dict[str, str]) -> Asking:
+def signed_in(shown: dict[str, str]) -> Asking:
     """A browser of Ada's."""
-    ask = Asking(told["url"].removeprefix("http://").rstrip("/"))
+    ask = Asking(shown["url"].removeprefix("http://").rstrip("/"))
     assert ask.sign_in(ADA).status == 204
     return ask
 
@@ -29,12 +28,13 @@ def begun(ask: Asking, path: str) -> Iterator[socket.socket]:
     """A connection on which a request is being sent, and is not all there yet."""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {ask.address}\r\nOrigin: http://{ask.address}\r\nCookie: {ask.cookie}\r\n"
-        "Content-Length: 1000000\r\n\r\n"
+        "Content-Length: 1000000\r\nExpect: 100-continue\r\n\r\n"
     )
     name, _, port = ask.address.rpartition(":")
     with socket.create_connection((name, int(port)), timeout=20) as connection:
-        connection.sendall(head.encode() + bytes(1000))
-        time.sleep(0.3)
+        connection.sendall(head.encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100 "), "its body is being read"
+        connection.sendall(bytes(1000))
         yield connection
 
 
@@ -48,16 +48,16 @@ def answer(connection: socket.socket) -> tuple[int, bytes]:
 @pytest.mark.parametrize("path", [UPLOAD, SEARCH])
 def test_requests_that_are_not_all_there(keyed: str, path: str) -> None:
     words = ("studio", "--server", keyed, "--listen", "127.0.0.1:0", "--no-browser", "--samples", SAMPLES)
-    with started(*words) as (process, told):
-        with begun(signed_in(told), path):
+    with started(*words) as (process, shown):
+        with begun(signed_in(shown), path):
             pass
-        ask = signed_in(told)
+        ask = signed_in(shown)
         with begun(ask, path) as connection:
             assert ask("DELETE", "/api/session").status == 204
             if path == UPLOAD:
                 status, body = answer(connection)
                 assert (status, json.loads(body)["reason"]) == (409, "CLIENT_CLOSED")
-        with begun(signed_in(told), path) as connection:
+        with begun(signed_in(shown), path) as connection:
             process.terminate()
             log = "".join(process.communicate(timeout=60))
             assert answer(connection)[0] == 503
@@ -70,8 +70,8 @@ def test_a_download_that_breaks_off_is_no_whole_file(keyed: str) -> None:
     words = ("studio", "--server", keyed, "--listen", "127.0.0.1:0", "--no-browser", "--samples", SAMPLES)
     with Client(keyed, api_key=ADA) as client:
         artifact = client.upload(noisy(2500)).artifact
-    with started(*words) as (process, told):
-        ask = signed_in(told)
+    with started(*words) as (process, shown):
+        ask = signed_in(shown)
         with closing(http.client.HTTPConnection(ask.address, timeout=20)) as connection:
             connection.request("GET", f"/api/pictures/{artifact}/file", headers={"cookie": ask.cookie})
             response = connection.getresponse()

@@ -26,7 +26,15 @@ from eacps.client.aio import AsyncClient
 from eacps.client.batch import AsyncBatch, ShotStatus
 from eacps.client.batch_journal import ShotEntry
 from eacps.client.connection import SYSTEM, ClientTls, Keepalive
-from eacps.client.errors import BatchRunning, CallFailed, ClientError, InvalidBatch, InvalidSettings, Violation
+from eacps.client.errors import (
+    BatchRunning,
+    CallFailed,
+    ClientClosed,
+    ClientError,
+    InvalidBatch,
+    InvalidSettings,
+    Violation,
+)
 from eacps.client.retries import Retries
 from eacps.client.shots import Shot
 from eacps.client.sync import Batch, Client
@@ -40,6 +48,7 @@ __all__ = [
     "BatchRunning",
     "CallFailed",
     "Client",
+    "ClientClosed",
     "ClientError",
     "ClientTls",
     "InvalidBatch",

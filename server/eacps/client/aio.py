@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import grpc
 
-from eacps.client.calls import Calls, pause
+from eacps.client.calls import Calls
 from eacps.client.connection import ClientTls, Keepalive, open_channel
 from eacps.client.errors import CallFailed, InvalidSettings, failure_in
 from eacps.client.file_names import LAYERS
@@ -66,7 +66,8 @@ class AsyncClient(PictureCalls):
         await self.close()
 
     async def close(self) -> None:
-        """End all calls and close the connection."""
+        """End all calls, which raise `ClientClosed`, and close the connection."""
+        self._calls.close()
         await self._channel.close()
 
     async def run(
@@ -105,7 +106,7 @@ class AsyncClient(PictureCalls):
                     if not exc.temporary or (exc.code is grpc.StatusCode.UNAVAILABLE and exc.reason not in _AWAY):
                         over = True
                         raise
-                    await pause(pauses, exc)
+                    await self._calls.pause(pauses, exc)
         finally:
             if not over and not asked.detach:
                 await self._cancel_quietly(asked, search_id)
@@ -186,7 +187,7 @@ class AsyncClient(PictureCalls):
             except CallFailed as exc:
                 if not exc.temporary:
                     raise
-                await pause(pauses, exc)
+                await self._calls.pause(pauses, exc)
             else:
                 return
 

@@ -18,7 +18,7 @@ from eacps.client.batch_files import DEFAULT_NAME, BatchFiles
 from eacps.client.batch_journal import CANCELLED, FAILED, SUBMITTED, SUCCEEDED, Journal, ShotEntry
 from eacps.client.batch_lock import alone_in
 from eacps.client.batch_results import CSV, PARQUET, candidate_rows, foreign_results, write_results
-from eacps.client.errors import CallFailed, InvalidBatch, Violation
+from eacps.client.errors import CallFailed, ClientClosed, InvalidBatch, Violation
 from eacps.client.record import SearchRecord
 from eacps.client.shots import Shot, named_by_content, request_id_of
 from eacps.limits import RANGES
@@ -140,6 +140,8 @@ class AsyncBatch:
         """Cancel a search; one that ended by itself stays as it is, to be read by the next run."""
         try:
             search = await self._client.cancel(entry.search_id)
+        except ClientClosed:
+            raise
         except CallFailed as exc:
             if exc.temporary:
                 raise
@@ -237,6 +239,8 @@ class AsyncBatch:
                 attempt += 1
                 search = await self._accepted(shot, attempt)
             entry = replace(entry, search_id=search.search_id, state=SUBMITTED, attempt=attempt)
+        except ClientClosed:
+            raise
         except CallFailed as exc:
             if exc.temporary:
                 raise
@@ -281,6 +285,8 @@ class AsyncBatch:
         """Write a shot's files; where the server has its pictures no more, it is to be searched again."""
         try:
             return await self._files.written(entry)
+        except ClientClosed:
+            raise
         except CallFailed as exc:
             if exc.temporary:
                 raise

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import grpc.aio
 
-from eacps.client.errors import CallFailed, client_closed, failure_of
+from eacps.client.errors import CallFailed, ClientClosed, failure_of
 from eacps.client.retries import Retries
 from eacps.v1 import search_service_pb2_grpc as pb_grpc
 
@@ -30,10 +30,31 @@ class Calls:
         self.stub: Any = pb_grpc.SearchServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
         self._metadata = None if api_key is None else (("authorization", f"Bearer {api_key}"),)
         self._retries, self._timeout_s = retries, timeout_s
+        self._closed = asyncio.Event()
+
+    def close(self) -> None:
+        """Let calls end with `ClientClosed`, where they wait for another attempt at once; then close the channel."""
+        self._closed.set()
 
     def pauses(self) -> Iterator[float]:
         """Return the pauses between the attempts of a call, in seconds."""
         return self._retries.pauses()
+
+    async def pause(self, pauses: Iterator[float], failure: CallFailed) -> None:
+        """Wait before the next attempt, at least as long as the server asks for.
+
+        Raises:
+            CallFailed: The failure, where no attempt is left.
+            ClientClosed: The client was closed meanwhile.
+        """
+        pause_s = next(pauses, None)
+        if pause_s is None:
+            raise failure
+        try:
+            await asyncio.wait_for(self._closed.wait(), max(pause_s, failure.retry_after_s or 0.0))
+        except TimeoutError:
+            return
+        raise ClientClosed from failure
 
     async def unary(self, method: Callable[..., Awaitable[T]], request: Any, **options: Any) -> T:
         """Call a method until it succeeds or there are no retries left.
@@ -49,12 +70,12 @@ class Calls:
         pauses = self.pauses()
         while True:
             try:
-                with _failures():
+                with self._failures():
                     return await method(request, **{"metadata": self._metadata, "timeout": self._timeout_s, **options})
             except CallFailed as failure:
                 if not failure.temporary:
                     raise
-                await pause(pauses, failure)
+                await self.pause(pauses, failure)
 
     async def once(self, method: Callable[..., Awaitable[T]], request: Any, timeout_s: float | None) -> T:
         """Call a method once.
@@ -62,7 +83,7 @@ class Calls:
         Raises:
             CallFailed: It failed.
         """
-        with _failures():
+        with self._failures():
             return await method(request, metadata=self._metadata, timeout=timeout_s)
 
     async def stream(
@@ -73,7 +94,7 @@ class Calls:
         Raises:
             CallFailed: It failed.
         """
-        with _failures():
+        with self._failures():
             call: Any = method(request, metadata=self._metadata, timeout=timeout_s)
             try:
                 async for response in call:
@@ -81,30 +102,19 @@ class Calls:
             finally:
                 call.cancel()  # nobody reads the rest of a call that is not over
 
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Translate what a call raises.
 
-@contextmanager
-def _failures() -> Iterator[None]:
-    """Translate what a call raises, closing the client in its midst included.
-
-    gRPC ends the calls of a channel that is closed by a cancellation, as if their task were cancelled. Whoever awaits
-    them would take it for the end of the task, or log it as an error of its own.
-    """
-    try:
-        yield
-    except grpc.aio.AioRpcError as exc:
-        raise failure_of(exc) from exc
-    except grpc.aio.UsageError as exc:
-        raise client_closed() from exc
-    except asyncio.CancelledError as exc:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise client_closed() from exc
-
-
-async def pause(pauses: Iterator[float], failure: CallFailed) -> None:
-    """Wait before the next attempt, at least as long as the server asks for; raise the failure if none is left."""
-    pause_s = next(pauses, None)
-    if pause_s is None:
-        raise failure
-    await asyncio.sleep(max(pause_s, failure.retry_after_s or 0.0))
+        gRPC ends the calls of a channel that is closed by a cancellation, as if their task were cancelled. Whoever
+        awaits them would take it for the end of the task, or log it as an error of its own.
+        """
+        try:
+            yield
+        except grpc.aio.AioRpcError as exc:
+            raise failure_of(exc) from exc
+        except (grpc.aio.UsageError, asyncio.CancelledError) as exc:
+            task = asyncio.current_task()
+            if not self._closed.is_set() or (task is not None and task.cancelling()):
+                raise
+            raise ClientClosed from exc

@@ -4,7 +4,8 @@ ClientError
 |-- InvalidSettings     certificates that cannot be read, half of a pair, or a key that cannot be sent
 |-- InvalidBatch        shots, or names of their files, that cannot be run: all of them are named
 |-- BatchRunning        another batch is running in the folder
-`-- CallFailed          the server answered with an error, or not at all, or the client was closed meanwhile
+`-- CallFailed          the server answered with an error, or not at all
+    `-- ClientClosed    the client was closed before the call was over
 """
 
 from collections.abc import Sequence
@@ -84,6 +85,13 @@ class CallFailed(ClientError):
         return refused or self.code is grpc.StatusCode.UNAVAILABLE
 
 
+class ClientClosed(CallFailed):
+    """The client was closed before the call was over. What the server made of the call is not known."""
+
+    def __init__(self) -> None:
+        super().__init__(grpc.StatusCode.CANCELLED, "the client was closed", reason="CLIENT_CLOSED")
+
+
 def failure_of(error: grpc.aio.AioRpcError) -> CallFailed:
     """Translate what gRPC raises; raise the result ``from`` it."""
     # Typed for calls, but an error has all that is read: code, details, trailing metadata.
@@ -105,11 +113,6 @@ def failure_of(error: grpc.aio.AioRpcError) -> CallFailed:
         violations=tuple(violations),
         retry_after_s=retry_after_s,
     )
-
-
-def client_closed() -> CallFailed:
-    """Return the failure of a call whose client was closed before it was over."""
-    return CallFailed(grpc.StatusCode.CANCELLED, "the client was closed", reason="CLIENT_CLOSED")
 
 
 def failure_in(event: pb.SearchEvent) -> CallFailed | None:

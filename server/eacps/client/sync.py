@@ -1,6 +1,7 @@
 """The blocking client: the asyncio one, on a loop of its own in a thread."""
 
 import asyncio
+import concurrent.futures
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Self, TypeVar, cast
 from eacps.client.aio import AsyncClient
 from eacps.client.batch import AsyncBatch
 from eacps.client.batch_journal import ShotEntry
+from eacps.client.errors import ClientClosed
 from eacps.client.shots import Shot
 from eacps.v1 import search_service_pb2 as pb
 
@@ -29,6 +31,7 @@ class Client:
 
     def __init__(self, server: str, **settings: Any) -> None:
         self._loop = asyncio.new_event_loop()
+        self._closed, self._submitting = False, threading.RLock()  # the collector may end a generator within it
         self._thread = threading.Thread(target=self._loop.run_forever, name="eacps client", daemon=True)
         self._thread.start()
         try:
@@ -46,9 +49,8 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End all calls and close the connection."""
-        self._wait(self._client.close())
-        self._stop()
+        """End all calls, which raise `ClientClosed` in their threads, and close the connection."""
+        self._stop(self._client)
 
     def run(
         self,
@@ -149,11 +151,19 @@ class Client:
             finally:
                 ended.set()
 
-        future = asyncio.run_coroutine_threadsafe(tracked(), self._loop)
+        with self._submitting:
+            if self._closed:
+                work.close()
+                raise ClientClosed
+            future = asyncio.run_coroutine_threadsafe(tracked(), self._loop)
         if threading.current_thread() is self._thread:  # the collector found something there: nobody can wait for it
             return cast(T, None)
         try:
             return future.result()
+        except concurrent.futures.CancelledError as exc:
+            if self._closed:
+                raise ClientClosed from exc
+            raise
         except BaseException:
             # An interrupted caller waits for its call to be taken back, so that what comes next finds it ended.
             if future.cancel():
@@ -168,10 +178,16 @@ class Client:
                     return
                 yield item
         finally:
-            self._wait(items.aclose())
+            if not self._closed:  # else it has ended with the loop
+                self._wait(items.aclose())
 
-    def _stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
+    def _stop(self, client: AsyncClient | None = None) -> None:
+        with self._submitting:
+            if self._closed:
+                return
+            self._closed = True
+            ended = asyncio.run_coroutine_threadsafe(_end(client), self._loop)
+        ended.result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -207,12 +223,16 @@ async def _made(server: str, settings: Mapping[str, Any]) -> AsyncClient:
     return AsyncClient(server, **settings)  # within the loop on which its channel is to live
 
 
-async def _cancel_others() -> None:
-    """End what other threads wait for, so that none waits for ever."""
+async def _end(client: AsyncClient | None) -> None:
+    """Close a client, and end what other threads wait for, so that none waits for ever."""
+    await asyncio.sleep(0)  # all that was submitted has begun
+    if client is not None:
+        await client.close()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 class _End:

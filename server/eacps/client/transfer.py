@@ -1,5 +1,6 @@
 """Pictures on their way: uploads of those too large for a request, downloads of those too large for a response."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Iterable
 from contextlib import aclosing
@@ -62,7 +63,7 @@ class Transfer:
 
         try:
             return await self._calls.once(call, requests(), None)
-        except CallFailed as exc:
+        except (CallFailed, asyncio.CancelledError) as exc:
             if broken:
                 raise broken[0] from exc
             raise

@@ -48,7 +48,7 @@ async def serving_http(
     listener = _listener(host, port)
     try:
         config = uvicorn.Config(
-            _orderly(app),
+            _answering_cancelled(app),
             ws="none",
             lifespan="on",
             log_config=None,
@@ -76,10 +76,13 @@ async def serving_http(
         listener.close()
 
 
-def _orderly(app: ASGIApp) -> ASGIApp:
-    """Wrap an application, so that callers who leave and the end of the server are no errors of it.
+def _answering_cancelled(app: ASGIApp) -> ASGIApp:
+    """Wrap an application: requests that the stopping server cancels are answered with 503.
 
-    uvicorn would log the traceback of each request that it cancels, and of each whose body breaks off.
+    uvicorn would log a traceback for each of them, and for each whose caller leaves before its body is complete.
+
+    Args:
+        app: Raises `ClientDisconnect` where a caller has left.
     """
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,6 +101,9 @@ def _orderly(app: ASGIApp) -> ASGIApp:
         except ClientDisconnect:
             return  # nobody reads an answer
         except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
+                raise  # not by the server
             if not begun:
                 await PlainTextResponse("the server is stopping", 503)(scope, receive, send)
 

@@ -24,8 +24,6 @@ _STATUS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 _OTHER = 502
-
-
 _logger = logging.getLogger(__name__)
 
 
@@ -48,7 +46,7 @@ class RequestRefused(Exception):
 
 
 class UnfinishedResponses:
-    """ASGI middleware: a response that breaks off ends its connection, so that the browser takes it for no whole one.
+    """ASGI middleware: a response that breaks off ends its connection, which tells the browser that it is incomplete.
 
     Args:
         app: What raises `BrokenOff`.

@@ -25,7 +25,7 @@ export function follow(model, { changed, failed }) {
       setAway(true); // the browser connects again by itself, after the last event that it has
     } else {
       source.close();
-      failed(failure);
+      failed(failure.reason === "CLIENT_CLOSED" ? null : failure); // signed out elsewhere: a call says so
     }
   });
   source.onerror = () => {
