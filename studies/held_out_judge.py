@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -275,7 +276,9 @@ def _trained(samples: tuple[Pictures, Pictures], side: int, weights: str, argume
     setting = f"{weights}-{arguments.tested}-{arguments.trained}-{arguments.epochs}-{side}"
     kept = arguments.work_dir / f"held_out_judge-{setting}.pt"
     if not kept.exists():
-        torch.save(train(*samples, epochs=arguments.epochs, side=side).state_dict(), kept)
+        partial_file = kept.with_suffix(".partial")
+        torch.save(train(*samples, epochs=arguments.epochs, side=side).state_dict(), partial_file)
+        partial_file.rename(kept)
     network = Network(side)
     network.load_state_dict(torch.load(kept, weights_only=True))
     return network.eval()
@@ -283,7 +286,8 @@ def _trained(samples: tuple[Pictures, Pictures], side: int, weights: str, argume
 
 async def _shown(runner: Runner, contenders: Sequence[Contender], arguments: argparse.Namespace) -> list[Shown]:
     """Make the pictures that are judged, or read what was made."""
-    setting = f"{runner.oracle.pool.weights}-{arguments.tasks}-{arguments.budget}"
+    compared = hashlib.sha256(repr([(one.name, one.setting) for one in contenders]).encode()).hexdigest()[:8]
+    setting = f"{runner.oracle.pool.weights}-{arguments.tasks}-{arguments.budget}-{compared}"
     kept = arguments.work_dir / f"shown-{setting}.npz"
     if kept.exists():
         with np.load(kept) as arrays:

@@ -195,7 +195,7 @@ class DraftedBestOfN(Drafting):
 class DraftedAdaptive(Drafting, EacpsAdaptive):
     """The adaptive search whose model knows drafts too; without restarts, drafted candidates may have children.
 
-    Rounds restart pictures as in the search without drafts: in the last 24 trajectories.
+    Restarts begin as late as in the search without drafts.
     """
 
     kind: ClassVar[type[RivalSpec]] = DraftedAdaptiveSpec

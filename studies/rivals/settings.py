@@ -182,7 +182,8 @@ class DraftedAdaptiveSpec(DraftedSpec):
 
     Args:
         first_share: Share of the candidates that pays for the first round, in ``(0, 1]``.
-        restarts: Whether later rounds restart finished pictures; then the first round alone is drafted.
+        restarts: Whether later rounds restart finished pictures, as late as the default does; then the first round
+            alone is drafted.
     """
 
     strategy: ClassVar[str] = "rival_adaptive_drafted"

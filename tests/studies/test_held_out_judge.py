@@ -66,7 +66,7 @@ async def test_the_picture_that_a_search_ends_with_is_judged() -> None:
 
 
 def test_what_is_scaled_down_has_no_texture() -> None:
-    """Noise of single pixels, of one mean, is not told from grey by who sees a quarter of the pixels."""
+    """Noise of single pixels, of one mean, is not told from gray by who sees a quarter of the pixels."""
     noisy = np.random.default_rng(0).integers(0, 2, (24, 128, 64, 3), np.uint8) * 100
     noisy = np.stack([noisy, 100 - noisy], axis=3).reshape(24, 128, 128, 3) + 50  # each pixel beside its opposite
     plain = np.full_like(noisy, 100)
@@ -125,8 +125,8 @@ async def test_searches_over_a_real_triton_are_judged(
         first = await run(arguments, runner)
         assert await run(arguments, runner) == first, "what was trained is used again"
     assert len(list(tmp_path.glob("samples-*.npz"))) == 2
-    told = capsys.readouterr().err
-    assert all(f"judge of {side} px: AUC" in told for side in SIDES)
+    printed = capsys.readouterr().err
+    assert all(f"judge of {side} px: AUC" in printed for side in SIDES)
     lines = (tmp_path / "held_out_judge_8.csv").read_text().splitlines()
     assert len(lines) == 1 + len(SIDES) * 2 * (8 + len(JUDGED))
     assert first.count("±") == len(SIDES) * (2 * len(JUDGED) - 1)
